@@ -1,0 +1,1 @@
+"""What a route does with a request: synchronous, no sockets."""

@@ -1,0 +1,1 @@
+"""What we promised, on disk before we promised it."""

@@ -1,0 +1,1 @@
+"""All the async code there is: sockets, loops, deadlines, signals."""

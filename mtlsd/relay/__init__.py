@@ -1,0 +1,1 @@
+"""How a delivery is made and what its outcome means. Pure."""

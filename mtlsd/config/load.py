@@ -1,0 +1,144 @@
+"""A file becomes a `Configuration`, or a list of everything that is wrong with it.
+
+Pydantic checks each key for itself. The checks between keys read the raw tables, so that they too report when
+pydantic has found something else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from mtlsd.config.document import Document, advise, read_document, shown
+from mtlsd.config.locate import KeyPath
+from mtlsd.config.model import Configuration, Delivery, Limits, Route, Server, VirtualHost
+from mtlsd.errors import ConfigurationError, Problem
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The top level of the file."""
+
+    virtualhost: tuple[VirtualHost, ...]
+    server: Server = field(default_factory=Server)
+    limits: Limits = field(default_factory=Limits)
+    delivery: Delivery = field(default_factory=Delivery)
+
+
+def _names(table: type[Any]) -> frozenset[str]:
+    return frozenset({"routes": "route"}.get(each.name, each.name) for each in fields(table))
+
+
+_KEYS: dict[tuple[str, ...], frozenset[str]] = {
+    (): _names(_Tables),
+    ("server",): _names(Server),
+    ("limits",): _names(Limits),
+    ("delivery",): _names(Delivery),
+    ("virtualhost",): _names(VirtualHost),
+    ("virtualhost", "route"): _names(Route),
+}
+_HEADERS: dict[tuple[str, ...], str] = {
+    ("server",): "[server]",
+    ("limits",): "[limits]",
+    ("delivery",): "[delivery]",
+    ("virtualhost",): "[[virtualhost]]",
+    ("virtualhost", "route"): "[[virtualhost.route]]",
+}
+_EXAMPLES = {
+    "virtualhost": "[[virtualhost]]",
+    "name": 'name = "as2.example.com"',
+    "listen": 'listen = "0.0.0.0:8443"',
+    "path": 'path = "/as2"',
+    "handler": 'handler = "as2"',
+    "organization": 'organization = "EXAMPLE"',
+    "backend": 'backend = "http://127.0.0.1:9000/inbound"',
+}
+_PARSER = TypeAdapter(_Tables)
+
+
+def load(path: Path) -> Configuration:
+    """Read the configuration; ConfigurationError holds every problem, in the order of the lines."""
+    file = path.absolute()
+    document = read_document(file)
+    tables, problems = _parse(document)
+    problems += _conflicts(document)
+    if problems or tables is None:
+        raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
+    server = replace(
+        tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs
+    )
+    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost)
+
+
+def _parse(document: Document) -> tuple[_Tables | None, list[Problem]]:
+    try:
+        return _PARSER.validate_python(document.tables), []
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    problems = []
+    for each in details:
+        words = str(each["ctx"]["error"]) if each["type"] == "value_error" else each["msg"]
+        message = _message(each["type"], _without_indexes(each["loc"]), shown(each["input"]), words)
+        problems.append(document.problem(each["loc"], message))
+    return None, problems
+
+
+def _message(kind: str, names: tuple[str, ...], found: str, words: str) -> str:
+    match kind:
+        case "missing":
+            return f"is missing: expected a line such as {_EXAMPLES[names[-1]]}"
+        case "unexpected_keyword_argument":
+            return _unknown(names)
+        case "tuple_type":
+            words = f"expected tables, each under {_HEADERS[names]}"
+        case "dataclass_type":
+            words = f"expected a table, {_HEADERS[names]}"
+    return f"found {found}: {words}"
+
+
+def _unknown(names: tuple[str, ...]) -> str:
+    *table, key = names
+    home = next((each for each, keys in _KEYS.items() if key in keys), ())
+    if home:
+        return f"unknown key here; it belongs under {_HEADERS[home]}"
+    return advise(key, _KEYS[tuple(table)])
+
+
+def _conflicts(document: Document) -> list[Problem]:
+    """What no single key shows: no host at all, one name for two hosts, one path for two routes."""
+    names, problems = [], []
+    if document.tables.get("virtualhost") == []:
+        problems.append(document.problem(("virtualhost",), "is empty: expected at least one [[virtualhost]]"))
+    for at, host in _elements((), document.tables, "virtualhost"):
+        names.append(((*at, "name"), str(host.get("name", "")).lower()))
+        paths = [
+            ((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")
+        ]
+        problems += _repeated(document, paths, "a path has one route in a host")
+    return problems + _repeated(document, names, "a virtual host has one name and one listener")
+
+
+def _repeated(document: Document, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:
+    first: dict[str, KeyPath] = {}
+    problems = []
+    for path, value in values:
+        if value and first.setdefault(value, path) != path:
+            line = document.line(first[value])
+            message = f"found {shown(value)}, which line {line} has already: {rule}; remove or rename one"
+            problems.append(document.problem(path, message))
+    return problems
+
+
+def _elements(parent: KeyPath, table: dict[str, Any], array: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """The tables in an array of tables, as far as it is one, and where they stand."""
+    elements = table.get(array)
+    for index, element in enumerate(elements if isinstance(elements, list) else []):
+        if isinstance(element, dict):
+            yield (*parent, array, index), element
+
+
+def _without_indexes(path: KeyPath) -> tuple[str, ...]:
+    return tuple(part for part in path if isinstance(part, str))

@@ -1,0 +1,154 @@
+"""Where a key stands: tomllib gives values without lines, and an error message needs the line.
+
+`key_lines` goes over text that tomllib has accepted, so it need not check anything: it only tells keys from
+values. A path is spelled as the tables nest, with the index of each array's element:
+("virtualhost", 1, "route", 0, "backend").
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KeyPath = tuple[str | int, ...]
+
+_TOKEN = re.compile(
+    r'''
+    (?P<skip>    [ \t\r]+ | \#[^\n]* )
+  | (?P<newline> \n )
+  | (?P<string>  """(?:[^\\]|\\.)*?"{3,5}(?!")   # the closing quotes may follow one or two of the content's
+               | \'\'\'.*?'{3,5}(?!')
+               | "(?:[^"\\\n]|\\.)*"
+               | '[^'\n]*' )
+  | (?P<mark>    [][{},=.] )
+  | (?P<bare>    [^][{},=.\s\#"']+ )
+    ''',
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class _Token(NamedTuple):
+    text: str
+    line: int
+
+
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """The line, counted from 1, of every key, table and array element of a valid TOML text."""
+    return _Scanner(text).scan()
+
+
+class _Scanner:
+    """Walks over the tokens once, and notes the line of each path when it first stands there."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = _tokens(text.replace("\r\n", "\n"))
+        self._token = next(self._tokens)
+        self._lines: dict[KeyPath, int] = {}
+        self._sizes: dict[KeyPath, int] = {}  # arrays of tables: how many elements so far
+
+    def scan(self) -> dict[KeyPath, int]:
+        table: KeyPath = ()
+        while self._token.text:
+            if self._token.text == "\n":
+                self._advance()
+            elif self._token.text == "[":
+                table = self._header()
+            else:
+                self._pair(table)
+        return self._lines
+
+    def _advance(self) -> _Token:
+        passed, self._token = self._token, next(self._tokens)
+        return passed
+
+    def _header(self) -> KeyPath:
+        """`[a.b]` or `[[a.b]]`; returns the path of the table that it opens."""
+        line = self._advance().line
+        many = self._token.text == "["
+        if many:
+            self._advance()
+        path: KeyPath = ()
+        *parents, name = self._key()
+        for parent in parents:
+            path = self._newest((*path, parent), line)
+        path = (*path, name)
+        if many:
+            self._lines.setdefault(path, line)
+            self._sizes[path] = self._sizes.get(path, 0) + 1
+            path = (*path, self._sizes[path] - 1)
+            self._advance()
+        self._lines[path] = line
+        self._advance()
+        return path
+
+    def _newest(self, path: KeyPath, line: int) -> KeyPath:
+        """A header's parent that is an array of tables means its last element."""
+        self._lines.setdefault(path, line)
+        return (*path, self._sizes[path] - 1) if path in self._sizes else path
+
+    def _key(self) -> list[str]:
+        """`a."b.c".d`: its parts; stops before the `=` or the `]`."""
+        parts = [_unquoted(self._advance().text)]
+        while self._token.text == ".":
+            self._advance()
+            parts.append(_unquoted(self._advance().text))
+        return parts
+
+    def _pair(self, table: KeyPath) -> None:
+        line = self._token.line
+        path = table
+        for part in self._key():
+            path = (*path, part)
+            self._lines.setdefault(path, line)
+        self._advance()  # the equals sign
+        self._value(path)
+
+    def _value(self, path: KeyPath) -> None:
+        if self._token.text == "[":
+            self._array(path)
+        elif self._token.text == "{":
+            self._inline_table(path)
+        else:
+            while self._token.text not in {"", "\n", ",", "]", "}"}:
+                self._advance()
+
+    def _array(self, path: KeyPath) -> None:
+        self._advance()
+        index = 0
+        while self._token.text != "]":
+            if self._token.text in {"\n", ","}:
+                self._advance()
+                continue
+            self._lines[*path, index] = self._token.line
+            self._value((*path, index))
+            index += 1
+        self._advance()
+
+    def _inline_table(self, path: KeyPath) -> None:
+        self._advance()
+        while self._token.text != "}":
+            if self._token.text in {"\n", ","}:
+                self._advance()
+            else:
+                self._pair(path)
+        self._advance()
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    """The tokens that matter; the empty one stands for the end, for ever."""
+    line = 1
+    for found in _TOKEN.finditer(text):
+        if found.lastgroup != "skip":
+            yield _Token(found.group(), line)
+        line += found.group().count("\n")
+    while True:
+        yield _Token("", line)
+
+
+def _unquoted(key: str) -> str:
+    """A key as tomllib reads it: quotes and escapes are its business."""
+    if key[0] not in "\"'":
+        return key
+    value = tomllib.loads(f"key = {key}")["key"]
+    assert isinstance(value, str)
+    return value

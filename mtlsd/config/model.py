@@ -1,0 +1,200 @@
+"""The types that the configuration becomes, with the defaults and the bounds of every key.
+
+They are plain frozen dataclasses: built by hand they check nothing. What stands in `Annotated` is for `load`,
+where pydantic reads it.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, with_config
+
+from mtlsd.config import values
+from mtlsd.config.values import choice, number, text
+
+_KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+_table = with_config(ConfigDict(extra="forbid"))
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE
+)
+_URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
+_BACKEND_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
+
+class ClientCertificate(StrEnum):
+    """Whether a virtual host asks for a client certificate, and what it does without one."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    NONE = "none"
+
+
+class Handler(StrEnum):
+    """What a route does with a request."""
+
+    AS2 = "as2"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address and a port to listen on; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """Read `0.0.0.0:8443` or `[::1]:8443`; ValueError says what was expected."""
+        try:
+            host, port = values.authority(value)
+            if port is not None:
+                return cls(str(ip_address(host)), port)
+        except ValueError:
+            pass
+        raise ValueError(
+            'expected an IP address and a port: "0.0.0.0:8443" is every IPv4 address, '
+            '"[::]:8443" is every IPv6 address'
+        )
+
+    @classmethod
+    def parse_loopback(cls, value: str) -> Self:
+        """Read an address that only this machine can reach."""
+        address = cls.parse(value)
+        if not ip_address(address.host).is_loopback:
+            raise ValueError(
+                'expected a loopback address, such as "127.0.0.1:9180": nothing protects another one'
+            )
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a route delivers: `target` is the path and the query, as the request line has them."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    target: str
+    url: str
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read an absolute http or https URL; ValueError says what was expected."""
+        found = _URL.fullmatch(url)
+        if not found or not _URL_TEXT.fullmatch(url):
+            raise ValueError(
+                'expected a URL such as "http://127.0.0.1:9000/inbound", odd characters percent-encoded'
+            )
+        if "@" in found["authority"]:
+            raise ValueError(
+                "the URL has credentials in it: take them out, secrets do not belong in this file"
+            )
+        if found["fragment"]:
+            raise ValueError('the URL has a fragment: take out "#" and what follows')
+        scheme: Literal["http", "https"] = "https" if found["scheme"].lower() == "https" else "http"
+        host, port = _backend_address(found["authority"], 443 if scheme == "https" else 80)
+        target = found["target"] if found["target"].startswith("/") else f"/{found['target']}"
+        return cls(scheme, host, port, target, url)
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a virtual host does with the requests for one path."""
+
+    path: Annotated[str, text(values.route_path)]
+    handler: Annotated[Handler, choice(Handler, later=("proxy", "token"))]
+    organization: Annotated[str, text(values.directory_name)]
+    backend: Annotated[Backend, text(Backend.parse)]
+    deliver: Annotated[Literal["payload"], choice(("payload",), later=("message",))] = "payload"
+    mdn: Annotated[Literal["accepted"], choice(("accepted",), later=("delivered", "backend"))] = "accepted"
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """One host name, on one listener; hosts with the same address share it by SNI."""
+
+    name: Annotated[str, text(values.host_name)]
+    listen: Annotated[Address, text(Address.parse)]
+    client_certificate: Annotated[ClientCertificate, choice(ClientCertificate)] = ClientCertificate.REQUIRED
+    routes: Annotated[tuple[Route, ...], Field(alias="route")] = ()
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The process: where it keeps what it promised, and where its certificates are."""
+
+    state: Annotated[Path, text(values.path)] = Path("state")
+    certs: Annotated[Path, text(values.path)] = Path("certs")
+    workers: Annotated[int, number(0, 1)] = 0
+    admin: Annotated[Address, text(Address.parse_loopback)] = Address("127.0.0.1", 9180)
+    journal: Annotated[Literal["sqlite"], text(values.journal)] = "sqlite"
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer may take of us."""
+
+    max_body_bytes: Annotated[int, number(1, _TIB)] = 8 * _GIB
+    max_header_bytes: Annotated[int, number(1, _MIB)] = 64 * _KIB
+    max_header_fields: Annotated[int, number(1, 10_000)] = 100
+    handshake_seconds: Annotated[int, number(1, _HOUR)] = 10
+    header_seconds: Annotated[int, number(1, _HOUR)] = 30
+    idle_seconds: Annotated[int, number(1, _DAY)] = 75
+    body_grace_seconds: Annotated[int, number(1, _HOUR)] = 30
+    min_body_bytes_per_second: Annotated[int, number(1, _GIB)] = _KIB
+    write_seconds: Annotated[int, number(1, _HOUR)] = _MINUTE
+    max_connections: Annotated[int, number(1, 1_000_000)] = 2000
+    max_connections_per_address: Annotated[int, number(1, 1_000_000)] = 200
+    shutdown_seconds: Annotated[int, number(1, _HOUR)] = 30
+    max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
+    max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
+    max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a delivery is attempted, and how long."""
+
+    give_up_after_seconds: Annotated[int, number(1, 365 * _DAY)] = 3 * _DAY
+    timeout_seconds: Annotated[int, number(1, _DAY)] = _MINUTE
+    first_retry_seconds: Annotated[int, number(1, _DAY)] = 5
+    max_retry_seconds: Annotated[int, number(1, _DAY)] = 40 * _MINUTE
+    lease_seconds: Annotated[int, number(1, _HOUR)] = 15
+    concurrency: Annotated[int, number(1, 1000)] = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that one file says; every path in it is absolute."""
+
+    file: Path
+    server: Server
+    limits: Limits
+    delivery: Delivery
+    virtualhosts: tuple[VirtualHost, ...]
+
+
+def _backend_address(authority: str, default_port: int) -> tuple[str, int]:
+    try:
+        host, port = values.authority(authority)
+    except ValueError:
+        host, port = "", None
+    if not _BACKEND_HOST.fullmatch(host) or port == 0:
+        raise ValueError(
+            f"expected a host name or IP address and a port from 1 to {values.MAX_PORT} in the URL"
+        )
+    return host, port or default_port

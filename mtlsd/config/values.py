@@ -1,0 +1,119 @@
+"""What a single value may be: each function takes one, and returns it parsed or says what was expected.
+
+They raise ValueError, which pydantic gathers; the text says what was expected and never repeats the value.
+"""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from ipaddress import IPv6Address
+from pathlib import Path
+
+from pydantic import PlainValidator
+
+MAX_PORT = 65535
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_AUTHORITY = re.compile(r"(?P<host>[^:\[\]]*|\[[^\[\]]*\])(?::(?P<port>[0-9]{1,5}))?")
+_DIRECTORY_NAME = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # ASCII without a slash
+_SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986, section 3.3, without percent-encoding
+
+
+def text(parse: Callable[[str], object]) -> PlainValidator:
+    """A TOML string that `parse` understands."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("expected text in quotes")
+        return parse(value)
+
+    return PlainValidator(validate)
+
+
+def number(lowest: int, highest: int) -> PlainValidator:
+    """A TOML integer within bounds; true and 1.0 are none."""
+
+    def validate(value: object) -> int:
+        if type(value) is not int or not lowest <= value <= highest:
+            raise ValueError(f"expected a whole number from {lowest} to {highest}")
+        return value
+
+    return PlainValidator(validate)
+
+
+def choice(names: type[StrEnum] | tuple[str, ...], later: tuple[str, ...] = ()) -> PlainValidator:
+    """One of some names; those that a later version will serve get an answer of their own."""
+    served = {str(name): name for name in names}
+    listed = ", ".join(f'"{name}"' for name in served)
+
+    def parse(value: str) -> str:
+        if value in served:
+            return served[value]
+        if value in later:
+            raise ValueError(f"this is not served by this version; expected {listed}")
+        raise ValueError(f"expected one of {listed}" if len(served) > 1 else f"expected {listed}")
+
+    return text(parse)
+
+
+def path(value: str) -> Path:
+    """A file path, absolute or not."""
+    if not value or "\0" in value or value.startswith("~"):
+        raise ValueError('expected a path, absolute or relative to this file ("~" is not expanded)')
+    return Path(value)
+
+
+def host_name(value: str) -> str:
+    """A host name in ASCII (RFC 1123, section 2.1), in lower case."""
+    name = value.lower()
+    if len(name) > 253 or not value.isascii() or not _HOST_NAME.fullmatch(name):
+        raise ValueError(
+            "expected one host name of letters, digits, dots and hyphens: no port, no wildcard, "
+            'no final dot, an international name in its "xn--" form'
+        )
+    return name
+
+
+def directory_name(value: str) -> str:
+    """An organization's directory, which is its AS2 id as well: RFC 4130, section 6.2, without the slash."""
+    if not _DIRECTORY_NAME.fullmatch(value):
+        raise ValueError(
+            "expected the name of a directory in certs/organizations: 1 to 128 printable ASCII characters, "
+            "no slash, no leading dot, no space at either end"
+        )
+    return value
+
+
+def route_path(value: str) -> str:
+    """The path of a URL, exactly as clients send it."""
+    segments = value.split("/")[1:]
+    named = all(_SEGMENT.fullmatch(each) and each not in {".", ".."} for each in segments)
+    if not value.startswith("/") or not (named or value == "/"):
+        raise ValueError(
+            'expected a path such as "/as2": it begins with "/" and does not end with it, has no empty, "." '
+            'or ".." segment, no query, no fragment and no percent-encoding'
+        )
+    return value
+
+
+def journal(value: str) -> str:
+    """Where the journal is kept: "sqlite" is all there is in this version."""
+    if re.match(r"postgres(ql)?://", value, re.IGNORECASE):
+        if re.search(r"//[^/]*:.*@|password=", value, re.IGNORECASE):
+            raise ValueError(
+                'the URL has a password in it: use a password file; expected "sqlite" in this version'
+            )
+        raise ValueError('PostgreSQL is not in this version; expected "sqlite"')
+    if value != "sqlite":
+        raise ValueError('expected "sqlite"')
+    return value
+
+
+def authority(value: str) -> tuple[str, int | None]:
+    """The host and the port of `host[:port]`; an IPv6 address stands in brackets, and comes back without."""
+    found = _AUTHORITY.fullmatch(value)
+    if not found or int(found["port"] or 0) > MAX_PORT:
+        raise ValueError("expected host:port")
+    host, port = found["host"].lower(), int(found["port"]) if found["port"] else None
+    return str(IPv6Address(host[1:-1])) if host.startswith("[") else host, port

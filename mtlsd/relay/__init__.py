@@ -1,1 +1,18 @@
-"""How a delivery is made and what its outcome means. Pure."""
+"""How a delivery is made and what its outcome means. Pure.
+
+`build` makes the request of a delivery, and `decide` says what follows from its outcome.
+"""
+
+from mtlsd.relay.request import OutgoingRequest, build, idempotency_key
+from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide
+
+__all__ = [
+    "Answered",
+    "Decision",
+    "Outcome",
+    "OutgoingRequest",
+    "RetryPolicy",
+    "build",
+    "decide",
+    "idempotency_key",
+]

@@ -1,0 +1,225 @@
+"""The journal's words: what a message, a delivery and an attempt are, and what a journal can do.
+
+All times are seconds of the epoch. All ids of ours are text that sorts by age.
+
+The life of a delivery is `TRANSITIONS`. Delivery is at least once: what is claimed and never recorded
+becomes due again when its lease is over.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+from mtlsd.errors import MtlsdError
+
+HeaderPairs = tuple[tuple[str, str], ...]
+
+
+class LeaseLost(MtlsdError):
+    """The delivery is not, or no longer, claimed by this owner."""
+
+
+class TransitionRefused(MtlsdError):
+    """The life cycle of a delivery has no such step."""
+
+
+class DeliveryKind(StrEnum):
+    """What a delivery carries, and so to whom."""
+
+    BACKEND = "backend"
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
+    {
+        DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED}),  # claim
+        DeliveryState.CLAIMED: frozenset(
+            {
+                DeliveryState.DELIVERED,  # ok
+                DeliveryState.PENDING,  # retryable, or the lease is over
+                DeliveryState.FAILED,  # permanent, or too old
+            }
+        ),
+        DeliveryState.DELIVERED: frozenset(),
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),  # an operator
+    }
+)
+
+
+def transition(current: DeliveryState, following: DeliveryState) -> DeliveryState:
+    """Return the following state, or raise `TransitionRefused` where the table lacks the step."""
+    if following not in TRANSITIONS[current]:
+        raise TransitionRefused(f"a delivery that is {current} cannot become {following}")
+    return following
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMDN:
+    """A synchronous answer as it was sent, so that a duplicate gets the same bytes."""
+
+    headers: HeaderPairs
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A verified message that we accepted.
+
+    `message_id` is exactly as received. `size` is the payload's, in bytes; `payload` and `original` are names
+    in the spool; `headers` are those of the AS2 request as received; `mic` is base64. Text holds no lone
+    surrogates, because it is stored as UTF-8.
+    """
+
+    id: str
+    as2_from: str
+    as2_to: str
+    message_id: str
+    partner: str
+    host: str
+    route: str
+    received_at: float
+    content_type: str
+    size: int
+    payload: str
+    original: str
+    headers: HeaderPairs
+    request_id: str
+    compressed: bool = False
+    subject: str | None = None
+    filename: str | None = None
+    mic: str | None = None
+    mic_algorithm: str | None = None
+    signer_sha256: str | None = None
+    encrypted_with: str | None = None
+    mdn: StoredMDN | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A promise to bring a message to `target`, a URL.
+
+    `message_id` is our id of the message. `attempts` counts claims, so an attempt that a crash cut off counts
+    too.
+    """
+
+    id: str
+    message_id: str
+    target: str
+    not_before: float
+    created_at: float
+    kind: DeliveryKind = DeliveryKind.BACKEND
+    state: DeliveryState = DeliveryState.PENDING
+    attempts: int = 0
+    lease_owner: str | None = None
+    lease_until: float | None = None
+    finished_at: float | None = None
+    last_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at a delivery; `number` is `Delivery.attempts` as claimed, `status` an HTTP status."""
+
+    delivery_id: str
+    number: int
+    started_at: float
+    finished_at: float
+    status: int | None = None
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that is ours until its lease is over, and what it carries."""
+
+    delivery: Delivery
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message and the state of its delivery to the backend, where it has one."""
+
+    message: Message
+    state: DeliveryState | None
+
+
+class Journal(Protocol):
+    """What we promised. Every method is one transaction, and safe to call from any thread.
+
+    Every method may raise `JournalUnavailable`; those that write may raise `SpoolFull`.
+    """
+
+    def accept(self, message: Message, deliveries: Iterable[Delivery]) -> Message:
+        """Write a message with its deliveries, and return the message that holds its key.
+
+        The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
+        and nothing is written: compare ids. After the return it is durable. After an error it may be durable
+        or not, as with any failed commit: leave the spool files to the next sweep.
+        """
+
+    def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+        """Return the message that holds this key."""
+
+    def message(self, id_or_message_id: str) -> Message | None:
+        """Return the message with this id of ours, or else the newest with this Message-ID."""
+
+    def messages(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        state: DeliveryState | None = None,
+        before: str | None = None,
+    ) -> list[Listed]:
+        """List the newest first; `before` is the id of ours at which the page before ended."""
+
+    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
+        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first."""
+
+    def renew(self, delivery_id: str, owner: str, until: float) -> None:
+        """Move the end of a lease; raises `LeaseLost`."""
+
+    def record(
+        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+    ) -> None:
+        """Write an attempt and what follows from it; raises `LeaseLost` or `TransitionRefused`.
+
+        `not_before` is for PENDING only. An owner whose lease is over may still record, as long as nobody
+        has claimed the delivery since.
+        """
+
+    def take_back(self, owner: str, now: float) -> int:
+        """End the leases of this owner's earlier life, and return how many there were."""
+
+    def requeue(self, delivery_id: str, now: float) -> None:
+        """Make a FAILED delivery due again; raises `TransitionRefused`."""
+
+    def next_due(self, now: float) -> float | None:
+        """Return when the next delivery wants attention, never earlier than `now`."""
+
+    def deliveries(self, message_id: str) -> list[Delivery]:
+        """List the deliveries of a message, by our id of it."""
+
+    def attempts(self, delivery_id: str) -> list[Attempt]:
+        """List the recorded attempts at a delivery, oldest first."""
+
+    def counts(self) -> dict[DeliveryState, int]:
+        """Count the deliveries by state; every state is there."""
+
+    def spool_names(self) -> Iterator[str]:
+        """Yield every spool name that a message refers to; no lock is held between two names."""
+
+    def close(self) -> None:
+        """Close the database; using the journal after that is a bug."""

@@ -1,0 +1,65 @@
+-- Messages, their deliveries and the attempts at them.
+
+CREATE TABLE messages (
+    id             TEXT NOT NULL PRIMARY KEY,
+    as2_from       TEXT NOT NULL,
+    as2_to         TEXT NOT NULL,
+    message_id     TEXT NOT NULL,  -- exactly as received
+    partner        TEXT NOT NULL,
+    host           TEXT NOT NULL,
+    route          TEXT NOT NULL,
+    received_at    REAL NOT NULL,
+    content_type   TEXT NOT NULL,
+    size           INTEGER NOT NULL,
+    payload        TEXT NOT NULL,
+    original       TEXT NOT NULL,
+    headers        TEXT NOT NULL,  -- JSON: [[name, value], ...]
+    request_id     TEXT NOT NULL,
+    compressed     INTEGER NOT NULL,
+    subject        TEXT,
+    filename       TEXT,
+    mic            TEXT,
+    mic_algorithm  TEXT,
+    signer_sha256  TEXT,
+    encrypted_with TEXT,
+    mdn_headers    TEXT,           -- JSON: [[name, value], ...]
+    mdn_body       BLOB,
+    UNIQUE (message_id, as2_from, as2_to),  -- message_id leads: operators search by it alone
+    CHECK ((mdn_headers IS NULL) = (mdn_body IS NULL))
+) STRICT;
+
+CREATE INDEX messages_by_partner ON messages (partner, id);
+
+CREATE TABLE deliveries (
+    id          TEXT NOT NULL PRIMARY KEY,
+    message_id  TEXT NOT NULL REFERENCES messages (id),
+    kind        TEXT NOT NULL,
+    target      TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'claimed', 'delivered', 'failed')),
+    not_before  REAL NOT NULL,
+    attempts    INTEGER NOT NULL,
+    created_at  REAL NOT NULL,
+    lease_owner TEXT,
+    lease_until REAL,
+    finished_at REAL,
+    last_reason TEXT,
+    CHECK ((state = 'claimed') = (lease_owner IS NOT NULL)),
+    CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
+    CHECK ((state IN ('delivered', 'failed')) = (finished_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deliveries_by_message ON deliveries (message_id);
+CREATE INDEX deliveries_by_state ON deliveries (state, message_id);
+CREATE INDEX deliveries_open ON deliveries (not_before) WHERE state IN ('pending', 'claimed');
+CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'claimed';
+
+CREATE TABLE attempts (
+    delivery_id TEXT NOT NULL REFERENCES deliveries (id),
+    number      INTEGER NOT NULL,
+    started_at  REAL NOT NULL,
+    finished_at REAL NOT NULL,
+    status      INTEGER,
+    reason      TEXT,
+    detail      TEXT NOT NULL,
+    PRIMARY KEY (delivery_id, number)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,97 @@
+-- name: accept_message
+INSERT INTO messages (
+    id, as2_from, as2_to, message_id, partner, host, route, received_at, content_type, size, payload, original,
+    request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
+    headers, mdn_headers, mdn_body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
+
+-- name: accept_delivery
+INSERT INTO deliveries (
+    id, message_id, kind, target, state, not_before, attempts, created_at,
+    lease_owner, lease_until, finished_at, last_reason
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: find_message
+SELECT * FROM messages WHERE message_id = :message_id AND as2_from = :as2_from AND as2_to = :as2_to;
+
+-- name: message
+SELECT * FROM messages WHERE id = :id;
+
+-- name: message_by_message_id
+SELECT * FROM messages WHERE message_id = :message_id ORDER BY received_at DESC, id DESC LIMIT 1;
+
+-- name: list_messages
+SELECT m.*, d.state FROM messages m
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind = 'backend'
+WHERE m.id < :before ORDER BY m.id DESC LIMIT :limit;
+
+-- name: list_messages_of_partner
+SELECT m.*, d.state FROM messages m
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind = 'backend'
+WHERE m.partner = :partner AND m.id < :before ORDER BY m.id DESC LIMIT :limit;
+
+-- name: list_messages_in_state
+SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
+WHERE d.state = :state AND d.kind = 'backend' AND d.message_id < :before
+ORDER BY d.message_id DESC LIMIT :limit;
+
+-- name: list_messages_of_partner_in_state
+SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
+WHERE d.state = :state AND d.kind = 'backend' AND d.message_id < :before AND m.partner = :partner
+ORDER BY d.message_id DESC LIMIT :limit;
+
+-- name: due_deliveries
+SELECT * FROM deliveries INDEXED BY deliveries_open  -- else a long backlog is sorted at every claim
+WHERE state IN ('pending', 'claimed') AND not_before <= :now AND (state = 'pending' OR lease_until <= :now)
+ORDER BY not_before, id LIMIT :limit;
+
+-- name: lease_delivery
+UPDATE deliveries SET state = 'claimed', attempts = :attempts, lease_owner = :owner, lease_until = :until
+WHERE id = :id;
+
+-- name: renew_lease
+UPDATE deliveries SET lease_until = :until WHERE id = :id AND state = 'claimed' AND lease_owner = :owner;
+
+-- name: record_attempt
+INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: record_outcome
+UPDATE deliveries
+SET state = :state, not_before = coalesce(:not_before, not_before), finished_at = :finished_at,
+    last_reason = :reason, lease_owner = NULL, lease_until = NULL
+WHERE id = :id;
+
+-- name: take_back_leases
+UPDATE deliveries
+SET state = 'pending', not_before = min(not_before, :now), lease_owner = NULL, lease_until = NULL
+WHERE state = 'claimed' AND lease_owner = :owner;
+
+-- name: requeue_delivery
+UPDATE deliveries SET state = 'pending', not_before = :now, finished_at = NULL WHERE id = :id;
+
+-- name: next_due
+SELECT min(due) FROM (
+    SELECT * FROM (
+        SELECT not_before AS due FROM deliveries INDEXED BY deliveries_open
+        WHERE state IN ('pending', 'claimed') AND state = 'pending' ORDER BY not_before LIMIT 1
+    )
+    UNION ALL
+    SELECT min(lease_until) FROM deliveries WHERE state = 'claimed'
+);
+
+-- name: delivery
+SELECT * FROM deliveries WHERE id = :id;
+
+-- name: deliveries
+SELECT * FROM deliveries WHERE message_id = :message_id ORDER BY id;
+
+-- name: attempts
+SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number;
+
+-- name: counts
+SELECT state, count(*) FROM deliveries GROUP BY state;
+
+-- name: spool_names
+SELECT id, payload, original FROM messages WHERE id > :after ORDER BY id LIMIT :limit;

@@ -1,0 +1,354 @@
+"""The journal in SQLite: the default, for one node.
+
+One connection writes, under a lock, in short transactions; one reads, under a lock of its own, and never
+waits for a commit (WAL). `synchronous=FULL` brings every commit to the disk before `COMMIT` returns.
+The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA user_version` counts.
+"""
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from importlib.resources import files
+from operator import attrgetter
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import Any
+
+from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal.model import (
+    Attempt,
+    Claimed,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    HeaderPairs,
+    LeaseLost,
+    Listed,
+    Message,
+    StoredMDN,
+    TransitionRefused,
+    transition,
+)
+from mtlsd.journal.spool import disk_errors
+
+BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
+_PAGE = 1000  # messages a read of `spool_names`
+_LAST = "\U0010ffff"  # sorts after every id
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "mdn"}))
+_DELIVERY = attrgetter(
+    *("id", "message_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
+    *("lease_owner", "lease_until", "finished_at", "last_reason"),
+)
+_ATTEMPT = attrgetter(*(each.name for each in fields(Attempt)))
+
+
+def _load_queries() -> Mapping[str, str]:
+    text = files("mtlsd.journal").joinpath("sql", "sqlite_queries.sql").read_text()
+    _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
+
+
+def _load_migrations() -> tuple[str, ...]:
+    scripts = files("mtlsd.journal").joinpath("sql").iterdir()
+    numbered = sorted(each.name for each in scripts if re.fullmatch(r"sqlite_\d{4}\.sql", each.name))
+    return tuple(files("mtlsd.journal").joinpath("sql", name).read_text() for name in numbered)
+
+
+QUERIES = _load_queries()
+MIGRATIONS = _load_migrations()  # the n-th makes version n
+
+
+@contextmanager
+def sqlite_errors() -> Iterator[None]:
+    """Translate SQLite's errors to `SpoolFull` or `JournalUnavailable`; our own bugs stay what they are."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        raise (SpoolFull if full else JournalUnavailable)(str(error)) from error
+
+
+class SQLiteJournal:
+    """A journal in one SQLite file, which is created or migrated as needed."""
+
+    def __init__(self, path: Path) -> None:
+        _create(path)
+        self._write_lock = Lock()
+        self._read_lock = Lock()
+        with sqlite_errors():
+            self._writer = _connect(path)
+            try:
+                _migrate(self._writer)
+                self._reader = _connect(path)
+                self._reader.execute("PRAGMA query_only = ON")
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def accept(self, message: Message, deliveries: Iterable[Delivery]) -> Message:
+        with self._write() as db:
+            if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
+                db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, deliveries))
+                return message
+            earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
+        assert earlier is not None
+        return earlier
+
+    def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+        with self._read() as db:
+            return _find(db, as2_from, as2_to, message_id)
+
+    def message(self, id_or_message_id: str) -> Message | None:
+        with self._read() as db:
+            row = (
+                db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+            )
+        return row and _message(row)
+
+    def messages(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        state: DeliveryState | None = None,
+        before: str | None = None,
+    ) -> list[Listed]:
+        name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
+        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or _LAST}
+        with self._read() as db:
+            return [_listed(row) for row in db.execute(QUERIES[name], wanted)]
+
+    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
+        with self._write() as db:
+            due = db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit}).fetchall()
+            leased = [_leased(_delivery(row), owner, now + lease) for row in due]
+            return [_claim(db, delivery) for delivery in leased]
+
+    def renew(self, delivery_id: str, owner: str, until: float) -> None:
+        wanted = {"id": delivery_id, "owner": owner, "until": until}
+        with self._write() as db:
+            if not db.execute(QUERIES["renew_lease"], wanted).rowcount:
+                raise LeaseLost(delivery_id)
+
+    def record(
+        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+    ) -> None:
+        pending = state is DeliveryState.PENDING
+        assert pending == (not_before is not None), "not_before goes with PENDING"
+        outcome = {
+            "id": attempt.delivery_id,
+            "state": state,
+            "not_before": not_before,
+            "finished_at": None if pending else now,
+            "reason": attempt.reason,
+        }
+        with self._write() as db:
+            transition(_held(db, attempt, owner).state, state)
+            db.execute(QUERIES["record_attempt"], _ATTEMPT(attempt))
+            db.execute(QUERIES["record_outcome"], outcome)
+
+    def take_back(self, owner: str, now: float) -> int:
+        with self._write() as db:
+            return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
+
+    def requeue(self, delivery_id: str, now: float) -> None:
+        with self._write() as db:
+            delivery = _delivery_by_id(db, delivery_id)
+            if delivery is None:
+                raise TransitionRefused(f"there is no delivery {delivery_id!r}")
+            if delivery.state is DeliveryState.CLAIMED:  # the table has this step, but not for operators
+                raise TransitionRefused("the delivery is being attempted")
+            transition(delivery.state, DeliveryState.PENDING)
+            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
+
+    def next_due(self, now: float) -> float | None:
+        with self._read() as db:
+            (due,) = db.execute(QUERIES["next_due"]).fetchone()
+        return due if due is None else max(due, now)
+
+    def deliveries(self, message_id: str) -> list[Delivery]:
+        with self._read() as db:
+            return [_delivery(row) for row in db.execute(QUERIES["deliveries"], {"message_id": message_id})]
+
+    def attempts(self, delivery_id: str) -> list[Attempt]:
+        with self._read() as db:
+            rows = db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})
+            return [Attempt(**dict(row)) for row in rows]
+
+    def counts(self) -> dict[DeliveryState, int]:
+        with self._read() as db:
+            counted = dict(db.execute(QUERIES["counts"]).fetchall())
+        return {state: counted.get(state, 0) for state in DeliveryState}
+
+    def spool_names(self) -> Iterator[str]:
+        after = ""
+        while page := self._spool_page(after):
+            for after, payload, original in page:  # noqa: B007  # the last one begins the next page
+                yield payload
+                yield original
+
+    def close(self) -> None:
+        with self._write_lock, self._read_lock, sqlite_errors():
+            self._reader.close()
+            self._writer.close()
+
+    def _spool_page(self, after: str) -> list[sqlite3.Row]:
+        with self._read() as db:
+            return db.execute(QUERIES["spool_names"], {"after": after, "limit": _PAGE}).fetchall()
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, sqlite_errors():
+            yield self._reader
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._write_lock, sqlite_errors(), _transaction(self._writer) as db:
+            yield db
+
+
+# --- The file -----------------------------------------------------------------------------------------------
+
+
+def _create(path: Path) -> None:
+    """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
+    with disk_errors():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    db.row_factory = sqlite3.Row
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite rolls back by itself after some errors
+            with suppress(sqlite3.Error):  # the first error is the one to tell
+                db.execute("ROLLBACK")
+        raise
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    with _transaction(db):
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise JournalUnavailable(
+                f"the journal has version {version}, from a newer mtlsd; this one knows {len(MIGRATIONS)}"
+            )
+        for script in MIGRATIONS[version:]:
+            for statement in _statements(script):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script, because `executescript` would end the transaction that we are in."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+# --- Rows ---------------------------------------------------------------------------------------------------
+
+
+def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+    key = {"as2_from": as2_from, "as2_to": as2_to, "message_id": message_id}
+    row = db.execute(QUERIES["find_message"], key).fetchone()
+    return row and _message(row)
+
+
+def _delivery_by_id(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
+    row = db.execute(QUERIES["delivery"], {"id": delivery_id}).fetchone()
+    return row and _delivery(row)
+
+
+def _held(db: sqlite3.Connection, attempt: Attempt, owner: str) -> Delivery:
+    """Return the delivery if this attempt holds it: the number tells two claims of one owner apart."""
+    delivery = _delivery_by_id(db, attempt.delivery_id)
+    if delivery is None or (delivery.lease_owner, delivery.attempts) != (owner, attempt.number):
+        raise LeaseLost(attempt.delivery_id)
+    return delivery
+
+
+def _leased(delivery: Delivery, owner: str, until: float) -> Delivery:
+    state = delivery.state
+    if state is DeliveryState.CLAIMED:  # its lease is over
+        state = transition(state, DeliveryState.PENDING)
+    return replace(
+        delivery,
+        state=transition(state, DeliveryState.CLAIMED),
+        attempts=delivery.attempts + 1,
+        lease_owner=owner,
+        lease_until=until,
+    )
+
+
+def _claim(db: sqlite3.Connection, leased: Delivery) -> Claimed:
+    lease = {
+        "id": leased.id,
+        "attempts": leased.attempts,
+        "owner": leased.lease_owner,
+        "until": leased.lease_until,
+    }
+    db.execute(QUERIES["lease_delivery"], lease)
+    return Claimed(leased, _message(db.execute(QUERIES["message"], {"id": leased.message_id}).fetchone()))
+
+
+def _message_values(message: Message) -> tuple[object, ...]:
+    mdn = message.mdn
+    return (
+        *_PLAIN(message),
+        json.dumps(message.headers),
+        mdn and json.dumps(mdn.headers),
+        mdn and mdn.body,
+    )
+
+
+def _message(row: sqlite3.Row) -> Message:
+    values: dict[str, Any] = dict(row)
+    values.pop("state", None)  # of a listed row
+    mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
+    values["headers"] = _pairs(values["headers"])
+    values["compressed"] = bool(values["compressed"])
+    mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
+    return Message(**values, mdn=mdn)
+
+
+def _pairs(text: str) -> HeaderPairs:
+    return tuple((name, value) for name, value in json.loads(text))
+
+
+def _listed(row: sqlite3.Row) -> Listed:
+    return Listed(_message(row), row["state"] and DeliveryState(row["state"]))
+
+
+def _delivery(row: sqlite3.Row) -> Delivery:
+    values: dict[str, Any] = dict(row)
+    values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
+    return Delivery(**values)

@@ -1,0 +1,87 @@
+"""The request that brings a document to the backend: the public contract.
+
+Nothing of a partner's can end a header field: control characters, characters outside of Latin-1, and spaces
+at either end become percent-encoded UTF-8. Everything else stands as it was received, so a client encodes
+the values as Latin-1.
+
+`Mtlsd-Filename` has one of two forms. A name of ASCII letters, digits, inner spaces and a few marks stands as
+it is; any other is `UTF-8''` and percent-encoded UTF-8 (RFC 8187). A plain name has neither `'` nor `%`, so
+the forms cannot be confused. Only the last segment of a path is passed on (RFC 6266, section 4.3).
+"""
+
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from urllib.parse import quote
+
+from mtlsd.journal import Delivery, Message
+
+_UNFIT = re.compile(r"\A[ \t]+|[ \t]+\Z|[^\t\x20-\x7e\xa0-\xff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+_PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
+_ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never encodes
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRequest:
+    """A request without its body; the client adds `Host`."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+
+
+def build(message: Message, delivery: Delivery, payload_size: int) -> OutgoingRequest:
+    """Build the request of a delivery; `payload_size` is in bytes. It is the same for every attempt."""
+    assert _TARGET.fullmatch(delivery.target), "the configuration makes targets, not peers"
+    fields = (("Content-Length", str(payload_size)), *_fields(message))
+    return OutgoingRequest("POST", delivery.target, tuple((name, _fit(value)) for name, value in fields))
+
+
+def idempotency_key(message: Message) -> str:
+    """Return base64url, unpadded, of the SHA-256 over AS2-To, AS2-From and Message-ID.
+
+    Each is UTF-8 behind its length in 8 bytes, big-endian.
+    """
+    digest = sha256()
+    for part in (message.as2_to, message.as2_from, message.message_id):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
+
+
+def _fields(message: Message) -> Iterator[tuple[str, str]]:
+    if message.content_type:
+        yield "Content-Type", message.content_type
+    yield "Mtlsd-Partner", message.partner
+    yield "Mtlsd-Message-Id", message.message_id
+    yield "Mtlsd-As2-From", message.as2_from
+    yield "Mtlsd-As2-To", message.as2_to
+    if message.mic and message.mic_algorithm:
+        yield "Mtlsd-Mic", f"{message.mic}, {message.mic_algorithm}"
+    if filename := _filename(message.filename or ""):
+        yield "Mtlsd-Filename", filename
+    yield "Mtlsd-Request-Id", message.request_id
+    yield "Forwarded", f"host={_quoted(message.host)};proto=https"  # RFC 7239
+    yield "Idempotency-Key", idempotency_key(message)
+
+
+def _fit(value: str) -> str:
+    return _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), value)
+
+
+def _filename(name: str) -> str:
+    last = _CONTROL.sub("_", re.split(r"[/\\]", name)[-1]).strip()
+    if last in {"", ".", ".."}:
+        return ""
+    if _PLAIN_NAME.fullmatch(last):
+        return last
+    return "UTF-8''" + quote(last, safe=_ATTR_CHAR, errors="replace")
+
+
+def _quoted(text: str) -> str:
+    """Return a quoted-string (RFC 9110, section 5.6.4): a port's colon may not stand in a token."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'

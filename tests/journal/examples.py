@@ -1,0 +1,70 @@
+"""Messages and deliveries to put into a journal."""
+
+from dataclasses import replace
+from typing import Any
+
+from mtlsd.journal import Attempt, Claimed, Delivery, Message, StoredMDN
+
+MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
+FULL = Message(
+    id="0001",
+    as2_from="ACME",
+    as2_to="EXAMPLE",
+    message_id="<1@acme.example>",
+    partner="acme",
+    host="as2.example.com",
+    route="/as2",
+    received_at=1000.5,
+    content_type="application/edi-x12",
+    size=10_000,
+    payload="messages/00/0001.payload",
+    original="messages/00/0001.original",
+    headers=(("AS2-From", "ACME"), ("Subject", "Ä")),
+    request_id="r1",
+    compressed=True,
+    subject="order Ä",
+    filename="order.edi",
+    mic="dGVzdA==",
+    mic_algorithm="sha-256",
+    signer_sha256="ab" * 32,
+    encrypted_with="aes256_cbc",
+    mdn=MDN,
+)
+BARE = replace(
+    FULL,
+    compressed=False,
+    subject=None,
+    filename=None,
+    mic=None,
+    mic_algorithm=None,
+    signer_sha256=None,
+    encrypted_with=None,
+    mdn=None,
+)
+
+
+def message(number: int = 1, **changes: Any) -> Message:
+    """Return the n-th message; its id sorts after those before it."""
+    numbered: dict[str, Any] = {
+        "id": f"{number:04}",
+        "message_id": f"<{number}@acme.example>",
+        "received_at": 1000.0 + number,
+    }
+    return replace(FULL, **(numbered | changes))
+
+
+def delivery(of: Message, not_before: float = 0.0, **changes: Any) -> Delivery:
+    wanted = Delivery(
+        id=f"d{of.id}",
+        message_id=of.id,
+        target="http://127.0.0.1:9000/inbound",
+        not_before=not_before,
+        created_at=of.received_at,
+    )
+    return replace(wanted, **changes)
+
+
+def attempt(claimed: Claimed, **changes: Any) -> Attempt:
+    """Return an attempt as the holder of this claim makes it."""
+    made = Attempt(delivery_id=claimed.delivery.id, number=claimed.delivery.attempts, started_at=1.0, finished_at=2.0)
+    return replace(made, **changes)

@@ -1,0 +1,114 @@
+"""Whatever happens, in whatever order and on whatever clock: nothing is lost, nothing is delivered twice."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from mtlsd.journal import Claimed, DeliveryState, LeaseLost, SQLiteJournal, TransitionRefused
+from tests.journal.examples import attempt, delivery, message
+
+OWNERS = st.sampled_from(["a", "b"])
+OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])
+LEASE = 15.0
+
+
+class LifeCycle(RuleBasedStateMachine):
+    """Two owners, a clock that jumps, crashes, and an operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = TemporaryDirectory()
+        self.journal = SQLiteJournal(Path(self.directory.name) / "journal.db")
+        self.now = 1000.0
+        self.accepted: set[str] = set()
+        self.delivered: set[str] = set()
+        self.claims: list[tuple[str, Claimed]] = []
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.directory.cleanup()
+
+    @rule(number=st.integers(1, 4))
+    def accept(self, number: int) -> None:
+        new = message(number)
+        assert self.journal.accept(new, [delivery(new, self.now)]) == new
+        self.accepted.add(f"d{new.id}")
+
+    @rule(number=st.integers(1, 4))
+    def accept_again(self, number: int) -> None:
+        if f"d{number:04}" in self.accepted:
+            again = message(number, id=f"9{number:03}")
+            assert self.journal.accept(again, [delivery(again)]).id == f"{number:04}"
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, LEASE, 3600.0, -1.0, -3600.0]))
+    def move_the_clock(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(owner=OWNERS, limit=st.integers(1, 3))
+    def claim(self, owner: str, limit: int) -> None:
+        for claimed in self.journal.claim(owner, self.now, LEASE, limit):
+            assert claimed.delivery.id not in self.delivered
+            self.claims.append((owner, claimed))
+
+    @rule(data=st.data(), state=OUTCOMES)
+    def record(self, data: st.DataObject, state: DeliveryState) -> None:
+        if not self.claims:
+            return
+        owner, claimed = data.draw(st.sampled_from(self.claims))
+        not_before = self.now + 5 if state is DeliveryState.PENDING else None
+        try:
+            self.journal.record(attempt(claimed), owner, state=state, not_before=not_before, now=self.now)
+        except LeaseLost:
+            return
+        if state is DeliveryState.DELIVERED:
+            assert claimed.delivery.id not in self.delivered
+            self.delivered.add(claimed.delivery.id)
+
+    @rule(data=st.data())
+    def renew(self, data: st.DataObject) -> None:
+        if self.claims:
+            owner, claimed = data.draw(st.sampled_from(self.claims))
+            try:
+                self.journal.renew(claimed.delivery.id, owner, self.now + LEASE)
+            except LeaseLost:
+                return
+            assert claimed.delivery.id not in self.delivered
+
+    @rule(owner=OWNERS)
+    def restart_an_owner(self, owner: str) -> None:
+        self.journal.take_back(owner, self.now)
+
+    @rule()
+    def crash(self) -> None:
+        before = self.journal
+        self.journal = SQLiteJournal(Path(self.directory.name) / "journal.db")
+        before.close()
+
+    @rule(number=st.integers(1, 4))
+    def requeue(self, number: int) -> None:
+        try:
+            self.journal.requeue(f"d{number:04}", self.now)
+        except TransitionRefused:
+            return
+        assert f"d{number:04}" not in self.delivered
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        assert sum(self.journal.counts().values()) == len(self.accepted)
+        open_or_failed = {each for each in self.accepted if each not in self.delivered}
+        assert self.journal.counts()[DeliveryState.DELIVERED] == len(self.accepted) - len(open_or_failed)
+
+    @invariant()
+    def what_is_open_is_due_at_some_time(self) -> None:
+        counts = self.journal.counts()
+        is_open = counts[DeliveryState.PENDING] + counts[DeliveryState.CLAIMED] > 0
+        due = self.journal.next_due(self.now)
+        assert (due is not None) == is_open
+        assert due is None or due >= self.now
+
+
+TestLifeCycle = LifeCycle.TestCase
+TestLifeCycle.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

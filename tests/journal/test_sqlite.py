@@ -1,0 +1,153 @@
+"""What is particular to SQLite: the file, its modes, its versions and its errors."""
+
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal import SQLiteJournal
+from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, sqlite_errors
+from tests.journal.examples import delivery, message
+
+SORTED = {"message_by_message_id"}  # a handful of rows
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[sqlite3.Connection]:
+    SQLiteJournal(path).close()
+    with closing(sqlite3.connect(path)) as opened:
+        yield opened
+
+
+def run(tmp_path: Path, script: str) -> str:
+    """Run a script in a process of its own, because it changes that process for good."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_files_are_for_the_owner_only(path: Path) -> None:
+    with closing(SQLiteJournal(path)) as journal:
+        journal.accept(message(), [])
+        beside = sorted(path.parent.iterdir())
+        assert [each.suffix for each in beside] == [".db", ".db-shm", ".db-wal"]
+        assert {stat.S_IMODE(each.stat().st_mode) for each in beside} == {0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_new_journal_has_the_newest_version(db: sqlite3.Connection) -> None:
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_left_alone(path: Path, db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA user_version = 99")
+    with pytest.raises(JournalUnavailable, match="version 99, from a newer mtlsd"):
+        SQLiteJournal(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"ISA*00*" * 1000)
+    with pytest.raises(JournalUnavailable):
+        SQLiteJournal(path)
+
+
+def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalUnavailable):
+        SQLiteJournal(tmp_path / "file" / "journal.db")
+
+
+def test_a_directory_that_we_may_not_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o555)
+    script = """
+import os, pathlib
+from mtlsd.errors import JournalUnavailable
+from mtlsd.journal import SQLiteJournal
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+try:
+    SQLiteJournal(pathlib.Path("state/journal.db"))
+except JournalUnavailable as error:
+    print(error)
+"""
+    assert run(tmp_path, script).startswith("[Errno 13] Permission denied")
+
+
+def test_a_file_that_cannot_grow_loses_no_promise_and_recovers(tmp_path: Path) -> None:
+    script = """
+import pathlib, resource
+from mtlsd.errors import Unavailable
+from mtlsd.journal import SQLiteJournal
+from tests.journal.examples import delivery, message
+journal = SQLiteJournal(pathlib.Path("journal.db"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+promised = []
+try:
+    for number in range(1000):
+        new = message(number)
+        journal.accept(new, [delivery(new)])
+        promised.append(new)
+except Unavailable:
+    pass
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert 0 < len(promised) < 1000
+listed = [each.message for each in journal.messages(limit=2000)]
+assert listed[::-1] == promised
+journal.accept(new, [delivery(new)])
+journal.close()
+again = SQLiteJournal(pathlib.Path("journal.db"))
+assert len(again.messages(limit=2000)) == len(promised) + 1
+again.close()
+print("recovered")
+"""
+    assert run(tmp_path, script) == "recovered"
+
+
+def test_a_full_database_is_a_full_disk(db: sqlite3.Connection) -> None:
+    db.execute("CREATE TABLE filler (data BLOB)")
+    db.execute("PRAGMA max_page_count = 1")  # it stays at what there is
+    with pytest.raises(SpoolFull), sqlite_errors():
+        db.execute("INSERT INTO filler VALUES (zeroblob(1000000))")
+
+
+def test_a_lock_that_does_not_end_is_unavailable(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    with (
+        closing(sqlite3.connect(path, timeout=0)) as other,
+        pytest.raises(JournalUnavailable),
+        sqlite_errors(),
+    ):
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_bug_of_ours_is_loud(path: Path) -> None:
+    with closing(SQLiteJournal(path)) as journal:
+        with pytest.raises(sqlite3.IntegrityError):
+            journal.accept(message(1), [delivery(message(2))])
+        assert journal.message("0001") is None
+
+
+@pytest.mark.parametrize("name", [each for each in QUERIES if not each.startswith(("accept", "record_a"))])
+def test_every_query_goes_by_an_index(db: sqlite3.Connection, name: str) -> None:
+    wanted = dict.fromkeys(re.findall(r":(\w+)", QUERIES[name]), 1)
+    plan = [row[3] for row in db.execute("EXPLAIN QUERY PLAN " + QUERIES[name], wanted)]
+    scans = [step for step in plan if step.startswith("SCAN") and "INDEX" not in step]
+    assert [step for step in scans if "subquery" not in step.lower()] == []
+    assert not any("TEMP B-TREE" in step for step in plan) or name in SORTED

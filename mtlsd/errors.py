@@ -505,6 +505,14 @@ class AS2MIMEMalformed(AS2Refused):
     advice = "Check boundaries, transfer encodings and the order of signing, compressing and encrypting."
 
 
+class MDNUnreadable(PeerError):
+    """The receipt (MDN) cannot be read, or answers another message than ours."""
+
+    reason = "mdn_unreadable"
+    http_status = None
+    advice = "Answer with a multipart/report that names our Message-ID (RFC 4130, section 7)."
+
+
 # --- Ours ---------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,8 @@ from mtlsd.config import (
 )
 from mtlsd.errors import ConfigurationError, Problem
 
-EXAMPLE = (Path(__file__).parent.parent / "virtualhosts.toml").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+EXAMPLE = (ROOT / "virtualhosts.toml").read_text(encoding="utf-8")
 HOST = '[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:0"\n'
 ROUTE = (
     '[[virtualhost.route]]\npath = "/as2"\nhandler = "as2"\n'
@@ -75,9 +76,7 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
         limits=Limits(),
         delivery=Delivery(),
         virtualhosts=(
-            VirtualHost(
-                "as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)
-            ),
+            VirtualHost("as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)),
             VirtualHost("drop.example.com", Address.parse("0.0.0.0:9443"), ClientCertificate.NONE, (route,)),
         ),
     )
@@ -96,6 +95,14 @@ def test_the_example_mentions_every_key(write: Write) -> None:
     for table in (Server, Limits, Delivery, Route):
         for key in table.__dataclass_fields__:
             assert f"\n{key} = " in EXAMPLE or f"\n# {key} = " in EXAMPLE, key
+
+
+def test_the_documentation_has_every_key_and_the_default_of_every_limit() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for field in fields(Limits) + fields(Delivery):
+        assert f"| `{field.name}` | {field.default} " in text
+    for field in fields(Server) + fields(VirtualHost) + fields(Route):
+        assert field.name == "routes" or f"| `{field.name}` | " in text
 
 
 def test_one_host_without_a_route_is_enough(write: Write) -> None:
@@ -185,9 +192,7 @@ def test_anything_else_is_no_address(text: str) -> None:
         ("http://[::1]:8080?a", ("http", "::1", 8080, "/?a")),
     ],
 )
-def test_a_backend_is_a_url_in_its_parts(
-    url: str, parts: tuple[Literal["http", "https"], str, int, str]
-) -> None:
+def test_a_backend_is_a_url_in_its_parts(url: str, parts: tuple[Literal["http", "https"], str, int, str]) -> None:
     assert Backend.parse(url) == Backend(*parts, url)
 
 
@@ -220,9 +225,7 @@ def test_a_backend_that_is_no_such_url_is_refused(url: str, said: str) -> None:
 
 
 def test_all_mistakes_are_shown_at_once_in_the_order_of_the_lines(write: Write) -> None:
-    file = write(
-        '[server]\nworkrs = 2\n[limits]\nidle_seconds = 0\n[[virtualhost]]\nname = "a b"\n' + HOST + HOST
-    )
+    file = write('[server]\nworkrs = 2\n[limits]\nidle_seconds = 0\n[[virtualhost]]\nname = "a b"\n' + HOST + HOST)
     assert [(each.line, each.key) for each in problems(file)] == [
         (2, "server.workrs"),
         (4, "limits.idle_seconds"),
@@ -296,21 +299,15 @@ def test_a_handler_to_come_is_not_served_by_this_version(write: Write, name: str
 
 
 @pytest.mark.parametrize(("key", "value"), [("deliver", "message"), ("mdn", "delivered"), ("mdn", "backend")])
-def test_a_delivery_or_receipt_to_come_is_not_served_by_this_version(
-    write: Write, key: str, value: str
-) -> None:
+def test_a_delivery_or_receipt_to_come_is_not_served_by_this_version(write: Write, key: str, value: str) -> None:
     problem = only_problem(write(f'{HOST}{ROUTE}{key} = "{value}"'))
     assert (problem.line, problem.key) == (9, f"virtualhost.route.{key}")
     assert "not served by this version" in problem.message
 
 
-@pytest.mark.parametrize(
-    "value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"]
-)
+@pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"])
 @pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("delivery", Delivery)])
-def test_a_limit_is_a_whole_number_above_zero(
-    write: Write, table: str, kind: type[Limits], value: str
-) -> None:
+def test_a_limit_is_a_whole_number_above_zero(write: Write, table: str, kind: type[Limits], value: str) -> None:
     keys = list(kind.__dataclass_fields__)
     file = write(f"[{table}]\n" + "".join(f"{key} = {value}\n" for key in keys) + HOST)
     found = problems(file)
@@ -380,9 +377,7 @@ def test_a_path_that_could_be_read_in_two_ways_is_refused(write: Write, path: st
     assert 'expected a path such as "/as2"' in problem.message
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", ".hidden", " a", "a ", "ä", "a\\n", "a" * 129]
-)
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", " a", "a ", "ä", "a\\n", "a" * 129])
 def test_an_organization_is_the_name_of_a_directory(write: Write, name: str) -> None:
     problem = only_problem(write(HOST + ROUTE.replace("EXAMPLE", name)))
     assert (problem.line, problem.key) == (7, "virtualhost.route.organization")

@@ -1,1 +1,34 @@
-"""AS2 (RFC 4130): bytes in; verified message and receipt out. No sockets, no files, no clock."""
+"""AS2 (RFC 4130): octets in; a verified message and its receipt out. No sockets, no files, no clock.
+
+A message is a nest of layers, read from the outside in as its octets arrive (`layers`): MIME entities (`mime`), CMS
+(`cms`, on `der`), decryption (`envelope`), decompression (`compression`), signature and MIC (`signature`, `mic`).
+`Receiver` drives them. `mdn` builds the receipt. `pyas2` is the home of pyas2lib: it builds messages for the test
+partner and reads MDNs, and never sees a message that came from outside.
+"""
+
+from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.disposition import Disposition
+from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, choose_mic
+from mtlsd.as2.mdn import MDN, Receipt
+from mtlsd.as2.mdn import build as build_mdn
+from mtlsd.as2.mic import MIC
+from mtlsd.as2.receiver import PayloadReceived, Receiver, VerifiedMessage
+from mtlsd.as2.signature import DigestNotComputed
+
+__all__ = [
+    "MDN",
+    "MIC",
+    "AS2Headers",
+    "AS2Name",
+    "Agreement",
+    "DigestNotComputed",
+    "Disposition",
+    "Limits",
+    "PayloadReceived",
+    "Receipt",
+    "ReceiptRequest",
+    "Receiver",
+    "VerifiedMessage",
+    "build_mdn",
+    "choose_mic",
+]

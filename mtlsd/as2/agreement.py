@@ -1,0 +1,22 @@
+"""What we and a partner agreed on: whose keys, what a message must be, how large it may grow."""
+
+from dataclasses import dataclass
+
+from mtlsd.identity import Organization, Partner, Require
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Our organization, the partner, and what this message must be: more than the partner's `require`, never less."""
+
+    organization: Organization
+    partner: Partner
+    require: frozenset[Require]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on what a message may grow to while it is read."""
+
+    max_expanded_octets: int
+    max_expansion_ratio: int

@@ -1,0 +1,287 @@
+"""BER and DER (X.690), read as it arrives and written in one piece.
+
+`Reader` is a push reader. Its methods are generators that yield while bytes are missing, so a grammar reads from top
+to bottom like the ASN.1 that it implements, at any chunk size and in constant memory. `Element` is one complete value,
+small and in memory. Both know indefinite lengths and constructed octet strings, and neither trusts a length.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from mtlsd.errors import AS2MIMEMalformed
+
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+SEQUENCE, SET = 0x30, 0x31
+CONSTRUCTED = 0x20
+
+
+def context(number: int, *, constructed: bool = True) -> int:
+    """The tag [number], context-specific."""
+    return 0x80 | number | (CONSTRUCTED if constructed else 0)
+
+
+MAX_DEPTH = 24
+MAX_LENGTH_OCTETS = 8
+END_OF_CONTENTS = b"\0\0"
+
+Steps = Generator[None, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Tag and length; the length is None where it is indefinite."""
+
+    tag: int
+    length: int | None
+
+
+class Reader:
+    """Reads one BER value as its bytes arrive. Never looks past what it was given."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._position = 0  # octets consumed since the beginning
+        self._ends: list[int | None] = []  # where each value that was entered ends
+
+    def receive_data(self, data: bytes) -> None:
+        self._buffer += data
+
+    def rest(self) -> bytes:
+        """What was received behind the value that was read."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
+    def enter(self, tag: int) -> Steps:
+        """Read the header of a constructed value and go inside it."""
+        header = yield from self._header()
+        if header.tag != tag:
+            raise AS2MIMEMalformed(f"tag {header.tag:#04x} where {tag:#04x} was expected")
+        self._push(header)
+
+    def more(self) -> Generator[None, None, bool]:
+        """Whether the value that we are inside of has another element; at its end, leave it."""
+        end = self._ends[-1]
+        if end is None:
+            if (yield from self._peek(2)) != END_OF_CONTENTS:
+                return True
+            self._skip(2)
+        elif self._position < end:
+            return True
+        self._ends.pop()
+        return False
+
+    def leave(self) -> Steps:
+        """Leave the value that we are inside of; it must be at its end."""
+        if (yield from self.more()):
+            raise AS2MIMEMalformed("more elements than the structure has")
+
+    def next_tag(self) -> Generator[None, None, int]:
+        return (yield from self._peek(1))[0]
+
+    def element(self, limit: int) -> Generator[None, None, "Element"]:
+        """One complete value, of at most `limit` octets."""
+        captured = bytearray()
+        yield from self._capture(captured, limit)
+        return Element.parse(bytes(captured))
+
+    def octets(self, tag: int, pieces: list[bytes]) -> Steps:
+        """The contents of an octet string with this tag (primitive form), appended piece by piece to `pieces`."""
+        header = yield from self._header()
+        yield from self._octets(header, tag, pieces)
+
+    def _octets(self, header: Header, tag: int, pieces: list[bytes]) -> Steps:
+        if header.tag == tag and header.length is not None:
+            yield from self._primitive(header.length, pieces)
+        elif header.tag == tag | CONSTRUCTED:
+            self._push(header)
+            while (yield from self.more()):
+                segment = yield from self._header()
+                yield from self._octets(segment, OCTET_STRING, pieces)
+        else:
+            raise AS2MIMEMalformed(f"tag {header.tag:#04x} where an octet string was expected")
+
+    def _primitive(self, length: int, pieces: list[bytes]) -> Steps:
+        while length:
+            if not self._buffer:
+                yield
+                continue
+            taken = bytes(self._buffer[:length]) if length < len(self._buffer) else bytes(self._buffer)
+            self._skip(len(taken))
+            length -= len(taken)
+            pieces.append(taken)
+
+    def _capture(self, captured: bytearray, limit: int) -> Steps:
+        start = self._position
+        header = yield from self._header(captured)
+        if header.length is None:
+            self._push(header)
+            while (yield from self.more()):
+                yield from self._capture(captured, limit - (self._position - start))
+            captured += END_OF_CONTENTS
+        else:
+            if header.length > limit:
+                raise AS2MIMEMalformed(f"an element of {header.length} octets, over the limit of {limit}")
+            captured += yield from self._take(header.length)
+
+    def _header(self, copy: bytearray | None = None) -> Generator[None, None, Header]:
+        tag, first = yield from self._peek(2)
+        size = 2 + (first & 0x7F if first > 0x80 else 0)
+        raw = yield from self._peek(size)
+        header = _decode_header(tag, raw)
+        self._skip(size)
+        if copy is not None:
+            copy += raw
+        self._check_fits(header)
+        return header
+
+    def _check_fits(self, header: Header) -> None:
+        end = next((end for end in reversed(self._ends) if end is not None), None)
+        if end is not None and self._position + (header.length or 0) > end:
+            raise AS2MIMEMalformed("an element is longer than the one around it")
+
+    def _push(self, header: Header) -> None:
+        if len(self._ends) >= MAX_DEPTH:
+            raise AS2MIMEMalformed("nested too deeply")
+        self._ends.append(None if header.length is None else self._position + header.length)
+
+    def _peek(self, count: int) -> Generator[None, None, bytes]:
+        while len(self._buffer) < count:
+            yield
+        return bytes(self._buffer[:count])
+
+    def _take(self, count: int) -> Generator[None, None, bytes]:
+        taken = yield from self._peek(count)
+        self._skip(count)
+        return taken
+
+    def _skip(self, count: int) -> None:
+        del self._buffer[:count]
+        self._position += count
+
+
+def _decode_header(tag: int, raw: bytes) -> Header:
+    if tag & 0x1F == 0x1F:
+        raise AS2MIMEMalformed("a tag number above 30")
+    first = raw[1]
+    if first < 0x80:
+        return Header(tag, first)
+    if first == 0x80:
+        if not tag & CONSTRUCTED:
+            raise AS2MIMEMalformed("an indefinite length on a primitive value")
+        return Header(tag, None)
+    if first & 0x7F > MAX_LENGTH_OCTETS:
+        raise AS2MIMEMalformed("a length of more octets than any length needs")
+    return Header(tag, int.from_bytes(raw[2:], "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One complete value: its tag, its contents, and its encoding to the octet."""
+
+    tag: int
+    contents: bytes
+    raw: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Element":
+        """The one value that `data` is; anything behind it is refused."""
+        element, end = _parse(data, 0, len(data), 0)
+        if end != len(data):
+            raise AS2MIMEMalformed("octets behind the value")
+        return element
+
+    def children(self) -> list["Element"]:
+        return _parse_all(self.contents)
+
+    def expect(self, tag: int) -> "Element":
+        if self.tag != tag:
+            raise AS2MIMEMalformed(f"tag {self.tag:#04x} where {tag:#04x} was expected")
+        return self
+
+    def octets(self) -> bytes:
+        """The contents of an octet string, whichever form it has."""
+        if not self.tag & CONSTRUCTED:
+            return self.contents
+        return b"".join(child.octets() for child in self.children())
+
+    def integer(self) -> int:
+        return int.from_bytes(self.expect(INTEGER).contents, "big", signed=True)
+
+    def oid(self) -> str:
+        return decode_oid(self.expect(OID).contents)
+
+
+def _parse(data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]:
+    if depth > MAX_DEPTH:
+        raise AS2MIMEMalformed("nested too deeply")
+    header, body = _header_at(data, start, end)
+    if header.length is not None:
+        stop = body + header.length
+        if stop > end:
+            raise AS2MIMEMalformed("an element is longer than the one around it")
+        return Element(header.tag, data[body:stop], data[start:stop]), stop
+    stop = body
+    while data[stop : min(stop + 2, end)] != END_OF_CONTENTS:
+        _, stop = _parse(data, stop, end, depth + 1)
+    return Element(header.tag, data[body:stop], data[start : stop + 2]), stop + 2
+
+
+def _parse_all(data: bytes) -> list[Element]:
+    elements, at = [], 0
+    while at < len(data):
+        element, at = _parse(data, at, len(data), 0)
+        elements.append(element)
+    return elements
+
+
+def _header_at(data: bytes, start: int, end: int) -> tuple[Header, int]:
+    if end - start < 2:
+        raise AS2MIMEMalformed("the value ends inside a header")
+    first = data[start + 1]
+    body = start + 2 + (first & 0x7F if first > 0x80 else 0)
+    if body > end:
+        raise AS2MIMEMalformed("the value ends inside a header")
+    return _decode_header(data[start], data[start:body]), body
+
+
+def decode_oid(contents: bytes) -> str:
+    """Dotted form of an OBJECT IDENTIFIER's contents (X.690, section 8.19)."""
+    if not contents or contents[-1] & 0x80 or len(contents) > 64:
+        raise AS2MIMEMalformed("not an object identifier")
+    arcs, value = [], 0
+    for octet in contents:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(value)
+            value = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
+
+
+def encode(tag: int, *parts: bytes) -> bytes:
+    """A DER value with these contents, in one piece."""
+    contents = b"".join(parts)
+    size = len(contents)
+    if size < 0x80:
+        return bytes((tag, size)) + contents
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + contents
+
+
+def encode_oid(dotted: str) -> bytes:
+    """A DER OBJECT IDENTIFIER from its dotted form."""
+    first, second, *rest = map(int, dotted.split("."))
+    return encode(OID, b"".join(map(_base128, [40 * first + second, *rest])))
+
+
+def encode_integer(value: int) -> bytes:
+    """A DER INTEGER."""
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def _base128(value: int) -> bytes:
+    octets = [value & 0x7F]
+    while value := value >> 7:
+        octets.append(0x80 | value & 0x7F)
+    return bytes(reversed(octets))

@@ -1,0 +1,189 @@
+"""The AS2 header fields of a request (RFC 4130, sections 6 and 7.3), read once into types.
+
+Text that is echoed to the partner keeps its octets: it is decoded as Latin-1, which loses nothing.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mtlsd.errors import (
+    AS2HeaderMissing,
+    AS2MessageIDInvalid,
+    AS2MICAlgUnsupported,
+    AS2ReceiptFormatUnsupported,
+)
+
+MAX_NAME = 128  # characters of an AS2 name
+MAX_MESSAGE_ID = 998  # characters
+
+_SINGLE = ("as2-from", "as2-to", "message-id", "content-type", "content-transfer-encoding")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+# The spellings of MIC algorithms, without their hyphens (RFC 8551, section 3.5.3.2, and what products send).
+_ALGORITHMS = {
+    "sha1": "sha1",
+    "sha": "sha1",
+    "rsasha1": "sha1",
+    **{f"{prefix}{size}": f"sha{size}" for size in (256, 384, 512) for prefix in ("sha", "sha2", "rsasha")},
+}
+_DEFAULT_LABELS = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
+
+
+def algorithm_of(label: str) -> str | None:
+    """Our name of the MIC algorithm that a partner spells like this, or None."""
+    return _ALGORITHMS.get(re.sub(r"[-_\s\"]", "", label).lower())
+
+
+@dataclass(frozen=True, slots=True)
+class AS2Name:
+    """An AS2 id: its value, and its octets as they came, quotes and all."""
+
+    value: str
+    spelled: str
+
+    @classmethod
+    def parse(cls, spelled: str) -> "AS2Name":
+        """Read AS2-From or AS2-To; an unquoted name ends at its first blank (the products' agreed rule)."""
+        spelled = spelled.strip()
+        quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', spelled)
+        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else spelled.split(" ", 1)[0]
+        if not 0 < len(text) <= MAX_NAME or _CONTROL.search(text):
+            raise AS2HeaderMissing("an AS2 name of no or too many characters, or with control characters")
+        return cls(_as_utf8(text), spelled)
+
+    @classmethod
+    def of(cls, value: str) -> "AS2Name":
+        """The name with this value, quoted only where it must be."""
+        octets = value.encode("utf-8").decode("latin-1")
+        plain = re.fullmatch(r"[!#-\[\]-~]+", octets)
+        return cls(value, octets if plain else '"' + re.sub(r'(["\\])', r"\\\1", octets) + '"')
+
+
+def _as_utf8(text: str) -> str:
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRequest:
+    """What MDN the sender wants: signed or not, and the MIC algorithms in the order of its wishes."""
+
+    signed: bool
+    algorithms: tuple[tuple[str, str], ...]  # (our name, the partner's spelling), supported ones only
+    target: str | None  # the URL of an asynchronous MDN
+
+
+@dataclass(frozen=True, slots=True)
+class AS2Headers:
+    """The header of an AS2 message, checked."""
+
+    as2_from: AS2Name
+    as2_to: AS2Name
+    message_id: str
+    subject: str
+    entity: Mapping[str, str]  # the fields that describe the body: content-type, content-disposition, …
+    receipt: ReceiptRequest | None
+
+    @classmethod
+    def parse(cls, fields: Iterable[tuple[str, str]]) -> "AS2Headers":
+        """Read the header of a request; raises AS2HeaderMissing. What it says of the receipt is checked later."""
+        header = _collect(fields)
+        for name in ("as2-from", "as2-to", "message-id", "content-type"):
+            if not header.get(name):
+                raise AS2HeaderMissing(f"{name} is missing or empty")
+        return cls(
+            as2_from=AS2Name.parse(header["as2-from"]),
+            as2_to=AS2Name.parse(header["as2-to"]),
+            message_id=header["message-id"],
+            subject=header.get("subject", ""),
+            entity={name: value for name, value in header.items() if name.startswith("content-")},
+            receipt=_receipt_request(header),
+        )
+
+    def check(self) -> None:
+        """Refuse what a receipt can still be sent for; raises AS2MessageIDInvalid or the errors of a receipt."""
+        if len(self.message_id) > MAX_MESSAGE_ID or _CONTROL.search(self.message_id):
+            raise AS2MessageIDInvalid()
+        if isinstance(self.receipt, RefusedReceiptRequest):
+            raise self.receipt.error
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedReceiptRequest(ReceiptRequest):
+    """A receipt was required in a way that we cannot meet; it gets `failed` (RFC 4130, section 7.5.3)."""
+
+    error: AS2MICAlgUnsupported | AS2ReceiptFormatUnsupported
+
+
+def _collect(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
+    header: dict[str, str] = {}
+    for name, value in fields:
+        name = name.lower()
+        if name in header and name in _SINGLE:
+            raise AS2HeaderMissing(f"{name} stands more than once")
+        header.setdefault(name, value.strip())
+    return header
+
+
+def _receipt_request(header: Mapping[str, str]) -> ReceiptRequest | None:
+    """Any Disposition-Notification-To asks for an MDN, whatever its value (RFC 4130, section 7.3)."""
+    if "disposition-notification-to" not in header:
+        return None
+    target = header.get("receipt-delivery-option") or None
+    options = _options(header.get("disposition-notification-options", ""))
+    protocol = options.get("signed-receipt-protocol")
+    micalg = options.get("signed-receipt-micalg")
+    signed = protocol is not None or micalg is not None
+    algorithms = _supported(micalg.values) if micalg else ()
+    if protocol and protocol.required and not _knows_pkcs7(protocol):
+        error = AS2ReceiptFormatUnsupported(f"signed-receipt-protocol {', '.join(protocol.values)}")
+        return RefusedReceiptRequest(False, algorithms, target, error)
+    if micalg and micalg.required and not algorithms:
+        unsupported = AS2MICAlgUnsupported(f"signed-receipt-micalg {', '.join(micalg.values)}")
+        return RefusedReceiptRequest(signed, (), target, unsupported)
+    return ReceiptRequest(signed and (protocol is None or _knows_pkcs7(protocol)), algorithms, target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    required: bool
+    values: tuple[str, ...]
+
+
+def _options(text: str) -> dict[str, _Option]:
+    """Disposition-Notification-Options as products write them: any case, order, blanks, quotes, importance or none."""
+    options = {}
+    for parameter in text.split(";"):
+        name, equals, rest = parameter.partition("=")
+        values = [value.strip(" \t\"'") for value in rest.split(",")]
+        importance = {"required", "optional"} & {value.lower() for value in values}
+        kept = tuple(value for value in values if value and value.lower() not in ("required", "optional"))
+        if equals:
+            options[name.strip(" \t\"'").lower()] = _Option("required" in importance, kept)
+    return options
+
+
+def _knows_pkcs7(option: _Option) -> bool:
+    return any(value.lower() in ("pkcs7-signature", "pkcs-7-signature") for value in option.values)
+
+
+def _supported(labels: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, label) for label in labels if (name := algorithm_of(label)))
+
+
+def choose_mic(receipt: ReceiptRequest | None, signature_digest: str | None) -> tuple[str, str]:
+    """The MIC's algorithm and its spelling (RFC 4130, section 7.4.3).
+
+    A signed message: the signature's digest, where the options list it or list nothing, else their first. An unsigned
+    one: their first, else SHA-256.
+    """
+    wished = receipt.algorithms if receipt else ()
+    default = signature_digest or "sha256"
+    if not wished:
+        return default, _DEFAULT_LABELS[default]
+    if signature_digest:
+        return next((each for each in wished if each[0] == signature_digest), wished[0])
+    return wished[0]

@@ -1,0 +1,404 @@
+"""The layers of an AS2 message, each a sink that takes octets and writes what is inside it into the next one.
+
+An entity's header says what its body is, and the CMS object identifier has the last word:
+
+    Entity ─► EnvelopeLayer ─► Entity ─► SignedLayer ─► Entity ─► CompressedLayer ─► Entity ─► the payload
+
+What a layer learns, it writes into `Findings`. The order of layers is checked as they open (RFC 4130, section 2.4;
+RFC 5402, section 3). Nothing that a layer inside an envelope says is told to the sender before a signature speaks for
+it: it all ends as the same AS2DecryptFailed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mtlsd.as2 import cms, signature
+from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.compression import ZLIB, Inflater
+from mtlsd.as2.envelope import open_envelope
+from mtlsd.as2.headers import ReceiptRequest, algorithm_of, choose_mic
+from mtlsd.as2.mic import FormDigests
+from mtlsd.as2.mime import (
+    Base64Decoder,
+    ContentType,
+    HeaderBlock,
+    HeaderBlockReader,
+    MultipartReader,
+    Sink,
+    transfer_decoder,
+)
+from mtlsd.as2.signature import SignedContent, VerifiedSignature
+from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2Refused
+
+PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+MAX_SIGNATURE = 1024 * 1024  # octets
+
+
+class Layer(StrEnum):
+    """A kind of layer; its value is a letter for `ORDERS`."""
+
+    ENCRYPTED = "e"
+    SIGNED = "s"
+    COMPRESSED = "c"
+
+
+# Encryption is outermost; compression is before or behind the signature, once.
+ORDERS = ("", "c", "s", "sc", "cs", "e", "ec", "es", "esc", "ecs")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the layers found out, so far."""
+
+    layers: str = ""
+    cipher: str | None = None
+    signature: VerifiedSignature | None = None
+    signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
+    payload_header: HeaderBlock | None = None
+    payload_digests: FormDigests | None = None
+    payload_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every layer needs: the agreement and its limits, what to hash with, and where the payload goes."""
+
+    agreement: Agreement
+    limits: Limits
+    now: datetime
+    receipt: ReceiptRequest | None
+    extra_digests: frozenset[str]  # what an earlier pass found missing
+    payload: Callable[[bytes], None]
+    findings: Findings = field(default_factory=Findings)
+
+    def open(self, layer: Layer) -> None:
+        """Note that a layer begins; refuse an order that AS2 does not have."""
+        self.findings.layers += layer
+        if self.findings.layers.count(Layer.COMPRESSED) > 1:
+            raise AS2DecompressFailed("compressed twice")
+        if self.findings.layers not in ORDERS:
+            raise AS2MIMEMalformed(f"layers in an order that AS2 does not have: {self.findings.layers}")
+
+
+class Entity:
+    """A MIME entity: a header block, then a body that is another layer or the payload."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._header = HeaderBlockReader()
+        self._body: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.write(data)
+        elif found := self._header.receive_data(data):
+            self._begin(*found)
+
+    def close(self) -> None:
+        body = self._body or self._begin(*self._header.close())
+        body.close()
+
+    def _begin(self, block: HeaderBlock, rest: bytes) -> Sink:
+        self._body = body_of(block, self._context, outermost=False)
+        if rest:
+            self._body.write(rest)
+        return self._body
+
+
+def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
+    """The sink for the body that this header describes."""
+    content_type = block.content_type() or ContentType("")
+    if content_type.value in PKCS7_MIME:
+        return Unarmoured(CMSLayer(context))
+    if content_type.value == "multipart/signed":
+        layer = SignedLayer(content_type, context)
+        return transfer_decoder(_encoding_of_multipart(block), layer)
+    return Payload(block, context, outermost=outermost)
+
+
+def _encoding_of_multipart(block: HeaderBlock) -> str:
+    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
+    return "base64" if block.transfer_encoding() == "base64" else "binary"
+
+
+class Payload:
+    """The innermost layer: hashes where nobody signed, decodes, and hands over."""
+
+    def __init__(self, block: HeaderBlock, context: Context, *, outermost: bool) -> None:
+        self._context = context
+        self._digests: FormDigests | None = None
+        context.findings.payload_header = block
+        if Layer.SIGNED not in context.findings.layers:
+            self._digests = context.findings.payload_digests = FormDigests([choose_mic(context.receipt, None)[0]])
+            self._digests.header(HeaderBlock(b"", {}) if outermost else block)  # RFC 4130, section 7.3.1
+        self._decoder = transfer_decoder(block.transfer_encoding(), _Delivery(context))
+
+    def write(self, data: bytes) -> None:
+        if self._digests:
+            self._digests.body(data)
+        self._decoder.write(data)
+
+    def close(self) -> None:
+        self._decoder.close()
+
+
+class _Delivery:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def write(self, data: bytes) -> None:
+        self._context.findings.payload_size += len(data)
+        if data:
+            self._context.payload(data)
+
+    def close(self) -> None:
+        pass
+
+
+class Unarmoured:
+    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._decided: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._decided is None:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+            binary = data[0] == 0x30  # a SEQUENCE; in base64 it would begin with M
+            self._decided = self._sink if binary else Base64Decoder(self._sink)
+        self._decided.write(data)
+
+    def close(self) -> None:
+        (self._decided or self._sink).close()
+
+
+class CMSLayer:
+    """A ContentInfo: an envelope, or compressed data."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._reader = cms.ContentInfoReader()
+        self._content: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        self._reader.receive_data(data)
+        while event := self._reader.next_event():
+            self._handle(event)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _handle(self, event: cms.Event) -> None:
+        match event:
+            case cms.ContentReceived(data):
+                assert self._content is not None
+                self._content.write(data)
+            case cms.EnvelopedDataStarted():
+                self._content = EnvelopeLayer(event, self._context)
+            case cms.CompressedDataStarted(algorithm):
+                self._content = _compressed(algorithm, self._context)
+            case cms.SignedDataStarted():
+                raise AS2MIMEMalformed("SignedData with its content inside is not supported")
+            case cms.ContentInfoEnded():
+                assert self._content is not None
+                self._content.close()
+
+
+def _compressed(algorithm: cms.AlgorithmIdentifier, context: Context) -> Sink:
+    context.open(Layer.COMPRESSED)
+    if algorithm.oid != ZLIB:
+        raise AS2DecompressFailed(f"compression {algorithm.oid} is not supported")
+    limits = context.limits
+    return Inflater(Entity(context), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio)
+
+
+class Deferred:
+    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.refusal: AS2Refused | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.write(data)
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+    def close(self) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.close()
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+
+class EnvelopeLayer:
+    """Encrypted content. What goes wrong inside waits for the end, and then looks like a failed decryption."""
+
+    def __init__(self, started: cms.EnvelopedDataStarted, context: Context) -> None:
+        context.open(Layer.ENCRYPTED)
+        agreement = context.agreement
+        self._findings = context.findings
+        self._decryptor = open_envelope(started, agreement.organization.decryption, agreement.partner.relax)
+        self._findings.cipher = self._decryptor.name
+        self._inside = Deferred(Entity(context))
+
+    def write(self, data: bytes) -> None:
+        if plaintext := self._decryptor.update(data):
+            self._inside.write(plaintext)
+
+    def close(self) -> None:
+        if plaintext := self._decryptor.finalize():
+            self._inside.write(plaintext)
+        self._inside.close()
+        if self._inside.refusal is not None:
+            self._refuse(self._inside.refusal)
+
+    def _refuse(self, refusal: AS2Refused) -> None:
+        if self._findings.signed_part_is_complete:
+            raise refusal
+        detail = f"{refusal.reason}: {refusal.detail}" if refusal.detail else refusal.reason
+        raise AS2DecryptFailed(f"the content of the envelope cannot be read ({detail})") from refusal
+
+
+class SignedLayer:
+    """multipart/signed (RFC 1847): the signed part, then its signature."""
+
+    def __init__(self, content_type: ContentType, context: Context) -> None:
+        context.open(Layer.SIGNED)
+        self._context = context
+        self._signed: SignedPart | None = None
+        self._signature: SignaturePart | None = None
+        self._algorithms = _digests_to_compute(content_type, context)
+        self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
+
+    def write(self, data: bytes) -> None:
+        self._parts.write(data)
+
+    def close(self) -> None:
+        """The end of the multipart: verify, and only then say what was wrong inside the signed part."""
+        self._parts.close()
+        if self._signed is None or self._signature is None:
+            raise AS2MIMEMalformed("multipart/signed without its two parts")
+        self._context.findings.signed_part_is_complete = True
+        partner = self._context.agreement.partner
+        self._context.findings.signature = signature.verify(
+            self._signature.signers,
+            self._signed.content(),
+            partner.message_certificates,
+            partner.relax,
+            self._context.now,
+        )
+        if self._signed.refusal is not None:
+            raise self._signed.refusal
+
+    def _part(self, number: int) -> Sink:
+        if number == 0:
+            self._signed = SignedPart(self._algorithms, self._context)
+            return self._signed
+        if number == 1:
+            self._signature = SignaturePart()
+            return self._signature
+        raise AS2MIMEMalformed("multipart/signed with more than two parts")
+
+
+def _digests_to_compute(content_type: ContentType, context: Context) -> frozenset[str]:
+    """What `micalg` announces, what the receipt wants, and what an earlier pass found missing."""
+    labels = content_type.parameters.get("micalg", "").split(",")
+    announced = [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
+    wanted, _ = choose_mic(context.receipt, announced[0])
+    return frozenset(announced) | {wanted} | context.extra_digests
+
+
+class SignedPart:
+    """The part that was signed, its header included: hashed as it comes, and read on."""
+
+    def __init__(self, algorithms: frozenset[str], context: Context) -> None:
+        self._digests = FormDigests(algorithms)
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._inside = Deferred(Entity(context))
+        self._beginning = b""
+        self._size = 0
+
+    @property
+    def refusal(self) -> AS2Refused | None:
+        return self._inside.refusal
+
+    def content(self) -> SignedContent:
+        return SignedContent(self._digests.results(), self._beginning, self._size)
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if len(self._beginning) < 16:
+            self._beginning += data[: 16 - len(self._beginning)]
+        self._hash(data)
+        self._inside.write(data)
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._hash_first(*self._header.close())
+        self._inside.close()
+
+    def _hash(self, data: bytes) -> None:
+        if self._header is None:
+            self._digests.body(data)
+        elif found := self._header.receive_data(data):
+            self._hash_first(*found)
+
+    def _hash_first(self, block: HeaderBlock, rest: bytes) -> None:
+        self._header = None
+        self._digests.header(block)
+        self._digests.body(rest)
+
+
+class SignaturePart:
+    """The second part: a header, then SignedData without content, in binary or base64."""
+
+    def __init__(self) -> None:
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._reader = cms.ContentInfoReader()
+        self._body = Unarmoured(_Push(self._reader))
+        self._size = 0
+
+    @property
+    def signers(self) -> tuple[cms.SignerInfo, ...]:
+        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
+        self._reader.close()
+        events = list(iter(self._reader.next_event, None))
+        match events:
+            case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
+                return signers
+        raise AS2MIMEMalformed("the signature part is not a detached SignedData")
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_SIGNATURE:
+            raise AS2MIMEMalformed("the signature part is too large")
+        if self._header is None:
+            self._body.write(data)
+        elif found := self._header.receive_data(data):
+            self._header = None
+            self._body.write(found[1])
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._body.write(self._header.close()[1])
+        self._body.close()
+
+
+class _Push:
+    def __init__(self, reader: cms.ContentInfoReader) -> None:
+        self._reader = reader
+
+    def write(self, data: bytes) -> None:
+        self._reader.receive_data(data)
+
+    def close(self) -> None:
+        self._reader.close()

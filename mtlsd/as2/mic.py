@@ -1,0 +1,111 @@
+"""The message integrity check (RFC 4130, section 7.3): which bytes are hashed, and in which form.
+
+Between signing and us, products change line ends. So an entity is hashed as it came, and beside that in the canonical
+forms, each forked only where it first differs. The form whose digest the signature confirms is the one the MIC is over.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mtlsd.as2.mime import HeaderBlock
+
+if TYPE_CHECKING:
+    from _hashlib import HASH  # hashlib itself names no type for what it makes
+
+DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # the names of hashlib, and ours
+
+_LONE_LF = re.compile(rb"(?<!\r)\n")
+_LINE_ENCODINGS = ("7bit", "8bit")
+
+
+class Form(StrEnum):
+    """How the bytes were taken for hashing."""
+
+    RAW = "raw"
+    HEADER_CRLF = "header-crlf"
+    FULL_CRLF = "full-crlf"
+
+
+@dataclass(frozen=True, slots=True)
+class MIC:
+    """A digest, its algorithm, and the algorithm's name as the partner spells it."""
+
+    digest: bytes
+    algorithm: str
+    label: str
+
+    @property
+    def value(self) -> str:
+        return base64.b64encode(self.digest).decode("ascii")
+
+    def __str__(self) -> str:
+        return f"{self.value}, {self.label}"
+
+
+class FormDigests:
+    """Hashes one entity in all its candidate forms, in one pass."""
+
+    def __init__(self, algorithms: Iterable[str]) -> None:
+        self._forms: dict[Form, list[HASH]] = {Form.RAW: [_new(name) for name in algorithms]}
+        self._by_line = False
+        self._after_cr = False
+
+    def header(self, block: HeaderBlock) -> None:
+        """Take the header block; it says whether the body is made of lines."""
+        self._by_line = block.transfer_encoding() in _LINE_ENCODINGS
+        canonical = _LONE_LF.sub(b"\r\n", block.raw)
+        if canonical != block.raw:
+            self._fork(Form.HEADER_CRLF, Form.RAW)
+            self._update(Form.HEADER_CRLF, canonical)
+        self._update(Form.RAW, block.raw)
+
+    def body(self, data: bytes) -> None:
+        """Take some octets of the body."""
+        if self._by_line:
+            self._body_lines(data)
+        self._update(Form.RAW, data)
+        if Form.HEADER_CRLF in self._forms:
+            self._update(Form.HEADER_CRLF, data)
+
+    def _body_lines(self, data: bytes) -> None:
+        canonical = _canonical(data, after_cr=self._after_cr)
+        self._after_cr = data.endswith(b"\r")
+        if canonical is not data and Form.FULL_CRLF not in self._forms:
+            self._fork(Form.FULL_CRLF, self._most_canonical())
+        if Form.FULL_CRLF in self._forms:
+            self._update(Form.FULL_CRLF, canonical)
+
+    def results(self) -> dict[Form, dict[str, bytes]]:
+        """The digests by form and algorithm."""
+        return {form: {each.name: each.digest() for each in hashes} for form, hashes in self._forms.items()}
+
+    def canonical(self, algorithm: str) -> bytes:
+        """The digest of the most canonical form, for a message that no signature speaks for."""
+        return self.results()[self._most_canonical()][algorithm]
+
+    def _most_canonical(self) -> Form:
+        return next(form for form in (Form.FULL_CRLF, Form.HEADER_CRLF, Form.RAW) if form in self._forms)
+
+    def _fork(self, form: Form, source: Form) -> None:
+        self._forms[form] = [each.copy() for each in self._forms[source]]
+
+    def _update(self, form: Form, data: bytes) -> None:
+        for each in self._forms[form]:
+            each.update(data)
+
+
+def _canonical(data: bytes, *, after_cr: bool) -> bytes:
+    """The data with CRLF for each lone LF; the very same object where there is none."""
+    first_is_paired = after_cr and data.startswith(b"\n")
+    if data.count(b"\n") == data.count(b"\r\n") + first_is_paired:
+        return data
+    return b"\n" + _LONE_LF.sub(b"\r\n", data[1:]) if first_is_paired else _LONE_LF.sub(b"\r\n", data)
+
+
+def _new(algorithm: str) -> "HASH":
+    return hashlib.new(algorithm, usedforsecurity=algorithm != "sha1")

@@ -1,0 +1,122 @@
+"""The receiver of AS2 messages (RFC 4130): the body's octets in, the payload's octets and then a verdict out.
+
+    receiver = Receiver(headers, agreement, limits, now)
+    for chunk in body:
+        receiver.receive_data(chunk)
+        for event in receiver.events(): quarantine(event.data)   # nothing leaves quarantine before the verdict
+    verified = receiver.finish()                                  # or an AS2 error
+
+No sockets, no files, no clock, and no more of the message in memory than one chunk and its headers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.headers import AS2Headers, choose_mic
+from mtlsd.as2.layers import Context, Layer, body_of
+from mtlsd.as2.mic import MIC
+from mtlsd.as2.mime import HeaderBlock
+from mtlsd.as2.signature import DigestNotComputed
+from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow
+from mtlsd.identity import Certificate, Require
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadReceived:
+    """Some octets of the payload, in order. They prove nothing until `finish` has returned."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedMessage:
+    """A message that is all that the agreement asks for. Only `Receiver.finish` makes one."""
+
+    content_type: str
+    disposition: str | None  # the payload's Content-Disposition, as received
+    size: int  # octets of the payload
+    mic: MIC
+    signer: Certificate | None
+    cipher: str | None
+    compressed: bool
+    form: str | None  # the canonical form in which the signature verified
+
+
+class Receiver:
+    """Reads one AS2 message through all its layers."""
+
+    def __init__(
+        self,
+        headers: AS2Headers,
+        agreement: Agreement,
+        limits: Limits,
+        now: datetime,
+        extra_digests: frozenset[str] = frozenset(),
+    ) -> None:
+        self._agreement = agreement
+        self._payload: list[bytes] = []
+        self._context = Context(
+            agreement=agreement,
+            limits=limits,
+            now=now,
+            receipt=headers.receipt,
+            extra_digests=extra_digests,
+            payload=self._payload.append,
+        )
+        outermost = HeaderBlock(b"", headers.entity)
+        self._body = body_of(outermost, self._context, outermost=True)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take some octets of the body; raises an AS2 error as soon as one may be told."""
+        self._body.write(data)
+
+    def events(self) -> Iterator[PayloadReceived]:
+        """What has come out since the last call."""
+        for data in self._payload:
+            yield PayloadReceived(data)
+        self._payload.clear()
+
+    def finish(self) -> VerifiedMessage:
+        """The verdict, once the body is complete.
+
+        Raises an AS2 error; or DigestNotComputed, where the whole body must be read once more with that digest among
+        `extra_digests`.
+        """
+        self._body.close()
+        findings = self._context.findings
+        if findings.payload_header is None:
+            raise AS2MIMEMalformed("the message has no payload")
+        self._check_security()
+        verified = findings.signature
+        return VerifiedMessage(
+            content_type=findings.payload_header.fields.get("content-type", "application/octet-stream"),
+            disposition=findings.payload_header.fields.get("content-disposition"),
+            size=findings.payload_size,
+            mic=self._mic(),
+            signer=verified.signer if verified else None,
+            cipher=findings.cipher,
+            compressed=Layer.COMPRESSED in findings.layers,
+            form=verified.form if verified else None,
+        )
+
+    def _check_security(self) -> None:
+        """What was achieved, not what was announced, must be what the agreement asks for."""
+        findings, require = self._context.findings, self._agreement.require
+        if Require.SIGN in require and findings.signature is None:
+            raise AS2SecurityTooLow("the message is not signed")
+        if Require.ENCRYPT in require and findings.cipher is None:
+            raise AS2SecurityTooLow("the message is not encrypted")
+
+    def _mic(self) -> MIC:
+        """The MIC. Signed: over what verified; else over the payload (RFC 4130, section 7.3.1)."""
+        findings, receipt = self._context.findings, self._context.receipt
+        if findings.signature is None:
+            algorithm, label = choose_mic(receipt, None)
+            assert findings.payload_digests is not None
+            return MIC(findings.payload_digests.canonical(algorithm), algorithm, label)
+        algorithm, label = choose_mic(receipt, findings.signature.algorithm)
+        if algorithm not in findings.signature.digests:
+            raise DigestNotComputed(algorithm)
+        return MIC(findings.signature.digests[algorithm], algorithm, label)

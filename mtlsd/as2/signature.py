@@ -1,0 +1,270 @@
+"""Verifying a SignedData against a partner's own certificates (RFC 5652, section 5), and making one for our MDNs.
+
+A certificate inside the message is never looked at: it proves nothing. A verifier returns what it verified, or raises.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from mtlsd.as2 import cms
+from mtlsd.as2.cms import SignerInfo
+from mtlsd.as2.der import (
+    NULL,
+    OCTET_STRING,
+    OID,
+    SEQUENCE,
+    SET,
+    Element,
+    context,
+    encode,
+    encode_integer,
+    encode_oid,
+)
+from mtlsd.as2.mic import Form
+from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
+from mtlsd.identity import Certificate, KeyPair
+
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
+
+# Digest algorithms by object identifier. The signature algorithm may name the digest, too, or just RSA.
+DIGEST_OIDS = {
+    "1.3.14.3.2.26": "sha1",
+    "2.16.840.1.101.3.4.2.1": "sha256",
+    "2.16.840.1.101.3.4.2.2": "sha384",
+    "2.16.840.1.101.3.4.2.3": "sha512",
+}
+_RSA_WITH_DIGEST = {
+    "1.2.840.113549.1.1.5": "sha1",
+    "1.2.840.113549.1.1.11": "sha256",
+    "1.2.840.113549.1.1.12": "sha384",
+    "1.2.840.113549.1.1.13": "sha512",
+}
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - refused by `verify` unless the partner's `relax` has it
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+MIN_RSA_BITS = 2048
+
+Digests = Mapping[Form, Mapping[str, bytes]]
+
+
+class DigestNotComputed(Exception):
+    """A digest is needed that nothing announced: read the body once more, with this one. Not a refusal."""
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(algorithm)
+        self.algorithm = algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class SignedContent:
+    """The detached content of a signature: its digests in each form, and what is needed to refuse a confusion."""
+
+    digests: Digests
+    beginning: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSignature:
+    """Who signed, with which digest, and in which form the content verified."""
+
+    signer: Certificate
+    algorithm: str
+    form: Form
+    digests: Mapping[str, bytes]  # of the content in that form, by algorithm
+
+
+def verify(
+    signers: Sequence[SignerInfo],
+    content: SignedContent,
+    certificates: Sequence[Certificate],
+    relax: Collection[str],
+    now: datetime,
+) -> VerifiedSignature:
+    """The first signature that verifies with one of the partner's certificates.
+
+    Raises AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow; or DigestNotComputed, which asks for another pass.
+    """
+    if not signers:
+        raise AS2SignerUnknown("the SignedData has no signer")
+    refusals: list[AS2SignerUnknown | AS2SignatureBad | AS2SecurityTooLow] = []
+    for info in signers:
+        try:
+            return _verify_signer(info, content, certificates, relax, now)
+        except (AS2SignerUnknown, AS2SignatureBad, AS2SecurityTooLow) as refusal:
+            refusals.append(refusal)
+    raise next((each for each in refusals if not isinstance(each, AS2SignerUnknown)), refusals[0])
+
+
+def _verify_signer(
+    info: SignerInfo,
+    content: SignedContent,
+    certificates: Sequence[Certificate],
+    relax: Collection[str],
+    now: datetime,
+) -> VerifiedSignature:
+    algorithm = _digest_of(info)
+    if algorithm == "sha1" and "sha1" not in relax:
+        raise AS2SecurityTooLow("signed with SHA-1: the partner's `relax` does not list sha1")
+    if algorithm not in content.digests[Form.RAW]:
+        raise DigestNotComputed(algorithm)
+    if info.signed_attributes is None:
+        signer, form = _verify_content(info, content, certificates, algorithm)
+    else:
+        signer, form = _verify_attributes(info, content, certificates, algorithm)
+    _check_dates(signer, now)
+    return VerifiedSignature(signer, algorithm, form, content.digests[form])
+
+
+def _digest_of(info: SignerInfo) -> str:
+    algorithm = DIGEST_OIDS.get(info.digest_algorithm.oid)
+    if algorithm is None:
+        raise AS2SecurityTooLow(f"digest algorithm {info.digest_algorithm.oid} is not supported")
+    named = info.signature_algorithm.oid
+    if named != RSA_ENCRYPTION and _RSA_WITH_DIGEST.get(named) != algorithm:
+        raise AS2SecurityTooLow(f"signature algorithm {named} is not supported with {algorithm}")
+    return algorithm
+
+
+def _verify_attributes(
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], algorithm: str
+) -> tuple[Certificate, Form]:
+    """The signature is over the attributes, and the attributes hold the content's digest."""
+    assert info.signed_attributes is not None
+    attributes = info.signed_attributes
+    digest = hashlib.new(algorithm, encode(SET, attributes.contents), usedforsecurity=False).digest()
+    signer = _find_signer(info, certificates, algorithm, [digest])[0]
+    if _attribute(attributes, CONTENT_TYPE).oid() != cms.DATA:
+        raise AS2SignatureBad("the signed content type is not data")
+    signed = _attribute(attributes, MESSAGE_DIGEST).expect(OCTET_STRING).contents
+    for form, by_algorithm in content.digests.items():
+        if by_algorithm[algorithm] == signed:
+            return signer, form
+    raise AS2SignatureBad("the content's digest is not the one that was signed", signed_digest=signed.hex())
+
+
+def _verify_content(
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], algorithm: str
+) -> tuple[Certificate, Form]:
+    """The signature is over the content itself (RFC 5652, section 5.4; some products send it so)."""
+    if _is_a_set_of_attributes(content):
+        raise AS2SignatureBad("the content is a DER SET of attributes, and the signer has none")
+    forms = list(content.digests)
+    signer, at = _find_signer(info, certificates, algorithm, [content.digests[form][algorithm] for form in forms])
+    return signer, forms[at]
+
+
+def _find_signer(
+    info: SignerInfo, certificates: Sequence[Certificate], algorithm: str, digests: Sequence[bytes]
+) -> tuple[Certificate, int]:
+    """The certificate whose key verifies this signature, and over which of the digests."""
+    meant = [each for each in certificates if _is_meant(info, each)]
+    others = [each for each in certificates if each not in meant]
+    for certificate in meant + others:
+        for at, digest in enumerate(digests):
+            if _signature_fits(certificate, info.signature, digest, algorithm):
+                return certificate, at
+    if meant and info.signed_attributes is None:
+        raise AS2SignatureBad("the content is not what was signed")
+    raise AS2SignerUnknown(f"no certificate of the partner fits the signer, {info.identifier}")
+
+
+def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:
+    identifier = info.identifier
+    if identifier.subject_key_identifier is not None:
+        return identifier.subject_key_identifier == certificate.subject_key_identifier
+    return (identifier.issuer, identifier.serial) == (certificate.issuer_der, certificate.serial)
+
+
+def _signature_fits(certificate: Certificate, signature: bytes, digest: bytes, algorithm: str) -> bool:
+    """Whether this key made this signature. Only `_find_signer` asks, and it raises where none did."""
+    key = certificate.x509.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MIN_RSA_BITS:
+        return False
+    try:
+        key.verify(signature, digest, padding.PKCS1v15(), Prehashed(_HASHES[algorithm]))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _check_dates(signer: Certificate, now: datetime) -> None:
+    if now > signer.not_after:
+        raise AS2SignerUnknown(f"the signer's certificate expired on {signer.not_after:%Y-%m-%d}", **signer.facts())
+    if now < signer.not_before:
+        raise AS2SignerUnknown(f"the signer's certificate is valid from {signer.not_before:%Y-%m-%d}", **signer.facts())
+
+
+def _attribute(attributes: Element, oid: str) -> Element:
+    """The one value of the one attribute of this type (RFC 5652, section 11)."""
+    values = []
+    for attribute in attributes.children():
+        match attribute.expect(SEQUENCE).children():
+            case [name, value_set] if name.tag == OID and value_set.tag == SET:
+                if name.oid() == oid:
+                    values += value_set.children()
+            case _:
+                raise AS2MIMEMalformed("not an attribute")
+    if len(values) != 1:
+        raise AS2SignatureBad(f"{len(values)} values of the signed attribute {oid}")
+    return values[0]
+
+
+def _is_a_set_of_attributes(content: SignedContent) -> bool:
+    """Whether the content could be the signed attributes of another signature (RFC 8933, section 4)."""
+    beginning = content.beginning
+    if len(beginning) < 2 or beginning[0] != SET:
+        return False
+    octets = beginning[1] & 0x7F if beginning[1] & 0x80 else 0
+    length = int.from_bytes(beginning[2 : 2 + octets], "big") if octets else beginning[1]
+    return content.size == 2 + octets + length and beginning[2 + octets : 3 + octets] in (b"\x30", b"")
+
+
+def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
+    """A detached SignedData over content with this digest: one signer, with our certificate chain inside."""
+    assert isinstance(pair.private_key, rsa.RSAPrivateKey)
+    digest_algorithm = _algorithm({name: oid for oid, name in DIGEST_OIDS.items()}[algorithm])
+    attributes = _signed_attributes(digest)
+    signature = pair.private_key.sign(encode(SET, attributes), padding.PKCS1v15(), _HASHES[algorithm])
+    certificate = pair.certificate
+    signer_info = encode(
+        SEQUENCE,
+        encode_integer(1),
+        encode(SEQUENCE, certificate.issuer_der, encode_integer(certificate.serial)),
+        digest_algorithm,
+        encode(context(0), attributes),
+        _algorithm(RSA_ENCRYPTION),
+        encode(OCTET_STRING, signature),
+    )
+    signed_data = encode(
+        SEQUENCE,
+        encode_integer(1),
+        encode(SET, digest_algorithm),
+        encode(SEQUENCE, encode_oid(cms.DATA)),
+        encode(context(0), certificate.der, *(each.der for each in pair.chain)),
+        encode(SET, signer_info),
+    )
+    return encode(SEQUENCE, encode_oid(cms.SIGNED_DATA), encode(context(0), signed_data))
+
+
+def _algorithm(oid: str) -> bytes:
+    return encode(SEQUENCE, encode_oid(oid), encode(NULL))
+
+
+def _signed_attributes(digest: bytes) -> bytes:
+    """Content type and message digest, in DER order: the shorter encoding comes first."""
+    return encode(SEQUENCE, encode_oid(CONTENT_TYPE), encode(SET, encode_oid(cms.DATA))) + encode(
+        SEQUENCE, encode_oid(MESSAGE_DIGEST), encode(SET, encode(OCTET_STRING, digest))
+    )

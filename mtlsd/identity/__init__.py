@@ -1,1 +1,56 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
+
+from mtlsd.identity.certificates import (
+    Certificate,
+    CertificateUnreadable,
+    PeerUnverified,
+    PeerVerified,
+    Presented,
+)
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
+from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
+from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
+from mtlsd.identity.partners import (
+    RELAXATIONS,
+    LoadedPartner,
+    Match,
+    Partner,
+    Require,
+    load_partner,
+)
+from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
+from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
+
+__all__ = [
+    "MAX_CHAIN",
+    "RELAXATIONS",
+    "Anchors",
+    "Certificate",
+    "CertificateUnreadable",
+    "Claim",
+    "FileRefused",
+    "KeyPair",
+    "LoadedKeyPair",
+    "LoadedOrganization",
+    "LoadedPartner",
+    "Match",
+    "Organization",
+    "Partner",
+    "Peer",
+    "PeerUnverified",
+    "PeerVerified",
+    "Presented",
+    "Require",
+    "TrustStore",
+    "build_trust_store",
+    "claim",
+    "load_host",
+    "load_key_pair",
+    "load_organization",
+    "load_partner",
+    "load_partners",
+    "match",
+    "nearest",
+    "read_certificates",
+    "read_file",
+]

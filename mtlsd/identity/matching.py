@@ -1,0 +1,159 @@
+"""Who is whom: first whose certificate this says it is, then, once its chain is judged, whether that holds.
+
+`claim` picks the one partner whose roots may vouch for a certificate, so that no other partner's CA can.
+`match` turns a verdict into a `Peer`, or raises the reason. Errors carry names of partners in `facts`, for the
+log only.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mtlsd.errors import (
+    CertAmbiguousMapping,
+    CertificateRefused,
+    CertKnownOtherHost,
+    CertPinMismatch,
+    CertSubjectNotMapped,
+    PartnerDisabled,
+)
+from mtlsd.identity.certificates import Certificate, PeerUnverified, PeerVerified, Presented
+from mtlsd.identity.partners import Partner
+from mtlsd.identity.truststore import Index, TrustStore
+
+MAX_CHAIN = 8  # certificates above the client's own, the root included
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """What a chain may end at. Empty anchors without a pin verify nothing."""
+
+    roots: tuple[Certificate, ...] = ()
+    intermediates: tuple[Certificate, ...] = ()
+    pin: Certificate | None = None  # the registered certificate that was presented
+    known: bool = False  # they are one partner's own, not gathered to explain a refusal
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the presented certificate is registered, byte for byte."""
+        return self.pin is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose certificate this says it is; nothing is proven yet."""
+
+    certificate: Certificate
+    names: tuple[str, ...] = ()  # of every partner that it could be
+    partner: Partner | None = None  # the only one, in use
+    anchors: Anchors = Anchors()
+
+    @property
+    def relax(self) -> frozenset[str]:
+        """What the partner is excused from; nobody is excused from nothing."""
+        return self.partner.relax if self.partner else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A partner, proven by the certificate of its connection. Only `match` makes one."""
+
+    partner: Partner
+    certificate: Certificate
+
+
+def claim(presented: Presented, truststore: TrustStore) -> Claim:
+    """Whose certificate this says it is: by its bytes, or else by `[match]`, or nobody's."""
+    certificate = presented.certificate
+    owners = truststore.owners.get(certificate.sha256, ())
+    names = owners or _matchers(certificate, truststore)
+    partner = truststore.partners.get(names[0]) if len(names) == 1 else None
+    if partner is None:
+        return Claim(certificate, names, None, _anchors_of_all(presented, truststore))
+    pin = certificate if certificate in partner.public_certificates else None
+    anchors = Anchors(partner.trusted_roots, partner.intermediates, pin, known=True)
+    return Claim(certificate, names, partner, anchors)
+
+
+def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: TrustStore, host: str) -> Peer:
+    """The partner at the other end; raises CertificateRefused or CertKnownOtherHost with the reason.
+
+    `verdict` must be of the chain that `claim` is about, judged with the claim's anchors.
+    """
+    assert verdict.presented.certificate == claim.certificate
+    if len(claim.names) > 1:
+        raise _refusal(CertAmbiguousMapping, claim, partners=claim.names)
+    if claim.names and claim.partner is None:
+        raise _refusal(PartnerDisabled, claim, partner=claim.names[0])
+    if isinstance(verdict, PeerUnverified):
+        raise _afresh(verdict, claim, truststore)
+    if claim.partner is None:
+        raise _not_mapped(claim, truststore)
+    if not claim.partner.may_use(host):
+        facts = {**claim.certificate.facts(), "partner": claim.partner.name, "host": host}
+        raise CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
+    return Peer(claim.partner, claim.certificate)
+
+
+def _matchers(certificate: Certificate, truststore: TrustStore) -> tuple[str, ...]:
+    candidates = truststore.matchers.get(certificate.subject, ())
+    return tuple(each.name for each in candidates if each.match and each.match.holds(certificate))
+
+
+def _anchors_of_all(presented: Presented, truststore: TrustStore) -> Anchors:
+    """The roots and intermediates, of whichever partner, that this chain could lead to.
+
+    Taken by name from issuer to issuer: to give OpenSSL the roots of a thousand partners would let a stranger
+    buy 30 ms of our time with each handshake.
+    """
+    chain = presented.chain[:MAX_CHAIN]
+    wanted = {presented.certificate.issuer, *(each.issuer for each in chain)}
+    intermediates: list[Certificate] = []
+    newest = wanted
+    for _ in range(MAX_CHAIN):
+        found = _by_subjects(newest, truststore.intermediates)
+        intermediates += found
+        newest = {each.issuer for each in found} - wanted
+        wanted |= newest
+    return Anchors(_by_subjects(wanted, truststore.roots), tuple(intermediates))
+
+
+def _by_subjects(subjects: Iterable[str], index: Index[Certificate]) -> tuple[Certificate, ...]:
+    return tuple(each for subject in sorted(subjects) for each in index.get(subject, ()))
+
+
+# --- Refusals -------------------------------------------------------------------------------------------
+
+
+def _refusal(error: type[CertificateRefused], claim: Claim, detail: str = "", **facts: object) -> CertificateRefused:
+    return error(detail, **{**claim.certificate.facts(), **facts})
+
+
+def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> CertificateRefused:
+    """A copy of the verdict's error: verdicts are cached, and an exception grows with each raise."""
+    error = verdict.error
+    assert isinstance(error, CertificateRefused)
+    facts = {**error.facts, "nearest": nearest(claim.certificate, truststore)}
+    if claim.partner:
+        facts["partner"] = claim.partner.name
+    return _refusal(type(error), claim, error.detail, **facts)
+
+
+def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
+    """Why a chain that verifies to some partner's root is still nobody's."""
+    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders.get(root.sha256, ())})
+    facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
+    if any(truststore.partners[name].public_certificates for name in holders):
+        return _refusal(CertPinMismatch, claim, **facts)
+    return _refusal(CertSubjectNotMapped, claim, **facts)
+
+
+def nearest(certificate: Certificate, truststore: TrustStore) -> str:
+    """The nearest miss, for the log; empty where nothing is near."""
+    if names := truststore.same_key.get(certificate.public_key_der.hex()):
+        return f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
+    if names := truststore.same_subject.get(certificate.subject):
+        return f"same subject as a certificate of {', '.join(names)}, other key"
+    if partners := truststore.matchers.get(certificate.subject):
+        return f"the subject in [match] of {', '.join(each.name for each in partners)}, other alternative names"
+    return ""

@@ -1,0 +1,65 @@
+"""Organizations: who we are in AS2, with the keys that sign our receipts and open the messages sent to us."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.identity.settings import as2_id, read_settings
+
+SETTINGS = "organization.toml"
+SIGN = "sign"
+DECRYPT = "decrypt"
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """One of our AS2 identities."""
+
+    name: str
+    as2_id: str
+    signing: KeyPair
+    decryption: tuple[KeyPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedOrganization:
+    """An organization that is fit for use, and what the operators should know about it."""
+
+    organization: Organization
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_organization(directory: Path, credentials: Path | None = None) -> LoadedOrganization:
+    """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
+    name, problems = _read_as2_id(directory)
+    pairs: list[LoadedKeyPair] = []
+    for place, credential in _places(directory, credentials):
+        try:
+            pairs.append(load_key_pair(place / "cert.pem", place / "key.pem", credential))
+        except ConfigurationError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigurationError(problems)
+    organization = Organization(directory.name, name, pairs[0].key_pair, (pairs[-1].key_pair,))
+    return LoadedOrganization(organization, tuple(each for pair in pairs for each in pair.warnings))
+
+
+def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:
+    """What organization.toml says, or else the directory's name."""
+    path = directory / SETTINGS
+    settings, problems = read_settings(path, {"as2_id": as2_id}) if os.path.lexists(path) else ({}, ())
+    if problems or "as2_id" in settings:
+        return settings.get("as2_id", ""), problems
+    try:
+        return as2_id(directory.name), ()
+    except ValueError as error:
+        return "", (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)
+
+
+def _places(directory: Path, credentials: Path | None) -> tuple[tuple[Path, Path | None], ...]:
+    """Where the key that signs is, and the key that decrypts where that is another one."""
+    if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
+        return (directory / SIGN, None), (directory / DECRYPT, None)
+    return ((directory, credentials / f"organization.{directory.name}.key" if credentials else None),)

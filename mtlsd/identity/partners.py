@@ -1,0 +1,232 @@
+"""A partner: the directory that describes it, read into what may be believed of it.
+
+Certificates beside `partner.toml` serve connections and messages; those in `tls/` connections only, those in
+`as2/` messages only. For connections a certificate is sorted by what it says of itself: an end-entity
+certificate is a public certificate, a self-signed CA a trusted root, any other CA an intermediate. For messages
+every one is a pin, because many AS2 certificates are self-signed and call themselves a CA.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from mtlsd.errors import Problem
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.settings import (
+    Table,
+    alternative_names,
+    as2_ids,
+    host_names,
+    names_out_of,
+    read_settings,
+    subject,
+    url_prefixes,
+)
+
+SETTINGS = "partner.toml"
+CONNECTIONS = "tls"
+MESSAGES = "as2"
+RELAXATIONS = ("sha1", "3des", "te-and-cl", "server-auth-only")
+
+
+class Require(StrEnum):
+    """What a message must be."""
+
+    SIGN = "sign"
+    ENCRYPT = "encrypt"
+
+
+KEYS: Table = {
+    "as2_id": as2_ids,
+    "hosts": host_names,
+    "require": names_out_of(tuple(Require)),
+    "relax": names_out_of(RELAXATIONS),
+    "mdn_urls": url_prefixes,
+    "match": {"subject": subject, "san": alternative_names},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which unregistered certificates are the partner's: by subject and alternative names."""
+
+    subject: str  # RFC 4514, as `Certificate.subject`
+    san: tuple[str, ...] = ()  # all of these, as in `Certificate.san`
+
+    def holds(self, certificate: Certificate) -> bool:
+        """Whether the certificate says so; whether it says the truth is for its chain to prove."""
+        return self.subject == certificate.subject and set(self.san) <= set(certificate.san)
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A trading partner: its ids, what it may do, and the certificates that prove who it is."""
+
+    name: str
+    as2_ids: tuple[str, ...]
+    hosts: frozenset[str] | None = None  # None: all
+    require: frozenset[Require] = frozenset(Require)
+    relax: frozenset[str] = frozenset()
+    mdn_urls: tuple[str, ...] = ()
+    match: Match | None = None
+    public_certificates: tuple[Certificate, ...] = ()
+    trusted_roots: tuple[Certificate, ...] = ()
+    intermediates: tuple[Certificate, ...] = ()
+    message_certificates: tuple[Certificate, ...] = ()
+
+    def may_use(self, host: str) -> bool:
+        """Whether this virtual host is open to the partner."""
+        return self.hosts is None or host.lower() in self.hosts
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPartner:
+    """What a directory gave: a partner, or None where it is disabled, and what is wrong with it."""
+
+    name: str
+    partner: Partner | None
+    public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_partner(directory: Path) -> LoadedPartner:
+    """Read `certs/partners/<partner>/`; never raises for what it finds there."""
+    values, mistakes = _read_partner_toml(directory)
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    beside = _read_certificates(directory, directory, problems, warnings)
+    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings)
+    for_as2 = _read_certificates(directory, directory / MESSAGES, problems, warnings)
+    sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
+    messages = _unique((*beside, *for_as2))
+    if not (beside or for_tls or for_as2):
+        mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
+    warnings += _doubts(directory, sorted_out, has_match="match" in values)
+    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages)
+    every_problem = (*mistakes, *problems)
+    return LoadedPartner(directory.name, partner, sorted_out.public, every_problem, tuple(warnings))
+
+
+# --- partner.toml ---------------------------------------------------------------------------------------
+
+
+def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    path = directory / SETTINGS
+    values, problems = read_settings(path, KEYS, within=directory)
+    if not problems and "as2_id" not in values:
+        problems = (Problem(path, "missing", key="as2_id"),)
+    if not problems and "match" in values and "subject" not in values["match"]:
+        problems = (Problem(path, "missing", key="match.subject"),)
+    if not directory.name.isascii() or not directory.name.isprintable():
+        problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
+    return values, problems
+
+
+def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", messages: tuple[Certificate, ...]) -> Partner:
+    match = values.get("match")
+    return Partner(
+        name=name,
+        as2_ids=values["as2_id"],
+        hosts=values.get("hosts"),
+        require=frozenset(map(Require, values.get("require", Require))),
+        relax=values.get("relax", frozenset()),
+        mdn_urls=values.get("mdn_urls", ()),
+        match=Match(**match) if match else None,
+        public_certificates=certificates.public,
+        trusted_roots=certificates.roots,
+        intermediates=certificates.intermediates,
+        message_certificates=messages,
+    )
+
+
+# --- Certificate files ----------------------------------------------------------------------------------
+
+
+def _read_certificates(
+    partner: Path, directory: Path, problems: list[Problem], warnings: list[Problem]
+) -> tuple[Certificate, ...]:
+    """Every certificate in one directory; a file that cannot be read does not keep the others back."""
+    found: list[Certificate] = []
+    for path in _certificate_files(partner, directory, problems, warnings):
+        try:
+            found += read_certificates(read_file(path, within=partner).data)
+        except (FileRefused, CertificateUnreadable) as error:
+            problems.append(Problem(path, str(error)))
+    return tuple(found)
+
+
+def _certificate_files(
+    partner: Path, directory: Path, problems: list[Problem], warnings: list[Problem]
+) -> Iterator[Path]:
+    for path in _paths_in(partner, directory, problems):
+        if path.name.startswith(".") or path.name.endswith(("~", ".password", ".toml")):
+            continue
+        if not is_directory(path):
+            yield path
+        elif directory != partner or path.name not in {CONNECTIONS, MESSAGES}:
+            warnings.append(Problem(path, f"not read: only {CONNECTIONS}/ and {MESSAGES}/ are, one level deep"))
+
+
+def _paths_in(partner: Path, directory: Path, problems: list[Problem]) -> list[Path]:
+    if directory != partner and not os.path.lexists(directory):
+        return []
+    try:
+        real = Path(os.path.realpath(directory, strict=True))
+        if not real.is_relative_to(os.path.realpath(partner)):
+            raise FileRefused("a symbolic link that leads out of the partner's directory")
+        return sorted(directory.iterdir())
+    except FileRefused as error:
+        problems.append(Problem(directory, str(error)))
+    except OSError as error:
+        problems.append(Problem(directory, f"cannot be read: {error.strerror}"))
+    return []
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    public: tuple[Certificate, ...]
+    roots: tuple[Certificate, ...]
+    intermediates: tuple[Certificate, ...]
+
+
+def _sort(certificates: tuple[Certificate, ...], has_match: bool) -> _Sorted:
+    """Sort what is for connections.
+
+    A self-signed CA is the partner's public certificate too where it has no other. With `[match]` it is not:
+    there it is the root under which the partner is recognised, and partners may share a root.
+    """
+    public = tuple(each for each in certificates if not each.is_ca)
+    roots = tuple(each for each in certificates if each.is_ca and each.is_self_signed)
+    intermediates = tuple(each for each in certificates if each.is_ca and not each.is_self_signed)
+    return _Sorted(public or (() if has_match else roots), roots, intermediates)
+
+
+def _doubts(directory: Path, certificates: _Sorted, has_match: bool) -> Iterator[Problem]:
+    """What is allowed, and yet seldom what was meant."""
+    if has_match and not certificates.roots:
+        yield Problem(directory / SETTINGS, "accepts nothing: the partner has no trusted root", key="match")
+    if certificates.public and not certificates.roots:
+        yield Problem(directory, "pinned without a root: the certificates are trusted as they are, by their bytes")
+    if certificates.intermediates and not has_match and set(certificates.public) <= set(certificates.roots):
+        yield Problem(directory, "an intermediate recognises nobody: add a public certificate or [match]")
+    if not any(root in certificates.public for root in certificates.roots):
+        yield from _without_a_way(directory, certificates)
+
+
+def _without_a_way(directory: Path, certificates: _Sorted) -> Iterator[Problem]:
+    for each in certificates.public:
+        if certificates.roots and each.is_self_signed:
+            yield Problem(
+                directory,
+                f"{each.subject} ({each.sha256[:16]}) is self-signed, so it does not verify to the partner's "
+                "roots: connections with it are refused",
+            )
+
+
+def _unique(certificates: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+    return tuple(dict.fromkeys(certificates))

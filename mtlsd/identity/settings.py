@@ -1,0 +1,178 @@
+"""Small TOML files beside certificates: a table says which keys there are and what each may hold.
+
+A check takes the value that TOML gave and returns it parsed, or raises ValueError with what was expected.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography.x509 import Name
+from cryptography.x509.oid import NameOID
+
+from mtlsd.errors import Problem
+from mtlsd.identity.pemfiles import FileRefused, read_file
+
+Check = Callable[[object], object]
+Table = Mapping[str, "Check | Table"]
+
+MAX_AS2_ID = 128  # RFC 4130, section 6.2
+SPELLINGS = {  # of attribute types, beside those of RFC 4514
+    "emailAddress": NameOID.EMAIL_ADDRESS,
+    "E": NameOID.EMAIL_ADDRESS,
+    "serialNumber": NameOID.SERIAL_NUMBER,
+}
+
+_AS2_ID = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_AS2_ID - 2}}}[!-~])?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+
+
+def read_settings(path: Path, table: Table, within: Path | None = None) -> tuple[dict[str, Any], tuple[Problem, ...]]:
+    """The values that hold, and every mistake; only a file without mistakes is to be used."""
+    try:
+        text = read_file(path, within).data.decode()
+        document = tomllib.loads(text)
+    except FileRefused as error:
+        return {}, (Problem(path, str(error)),)
+    except UnicodeDecodeError:
+        return {}, (Problem(path, "not UTF-8"),)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        line = _AT_LINE.search(str(error))
+        return {}, (Problem(path, f"not TOML: {error}", line=int(line[1]) if line else None),)
+    problems: list[Problem] = []
+    values = dict(_checked(document, table, "", _Report(path, text, problems)))
+    return values, tuple(problems)
+
+
+class _Report:
+    """Gathers problems, and finds the line of a key."""
+
+    def __init__(self, path: Path, text: str, problems: list[Problem]) -> None:
+        self.path = path
+        self.text = text
+        self.problems = problems
+
+    def add(self, key: str, message: str) -> None:
+        self.problems.append(Problem(self.path, message, self._line(key), key))
+
+    def _line(self, key: str) -> int | None:
+        table, _, name = key.rpartition(".")
+        header = re.search(rf"(?m)^[ \t]*\[\s*{re.escape(table)}\s*\]", self.text) if table else None
+        start = header.end() if header else 0
+        place = rf"(?m)^[ \t]*(\[\s*)?[\"']?{re.escape(name)}[\"']?\s*(=|\.|\])"
+        found = re.compile(place).search(self.text, start)
+        return self.text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def _checked(
+    document: Mapping[str, object], table: Table, prefix: str, report: _Report
+) -> Iterator[tuple[str, object]]:
+    for key, value in document.items():
+        check, name = table.get(key), prefix + key
+        if check is None:
+            report.add(name, f"unknown key; there are {', '.join(table)}")
+        elif callable(check):
+            try:
+                yield key, check(value)
+            except ValueError as error:
+                report.add(name, f"found {_shown(value)}, expected {error}")
+        elif isinstance(value, dict):
+            yield key, dict(_checked(value, check, f"{name}.", report))
+        else:
+            report.add(name, f"found {_shown(value)}, expected a table")
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# --- Checks ---------------------------------------------------------------------------------------------
+
+
+def as2_id(value: object) -> str:
+    """An AS2 id, unquoted (RFC 4130, section 6.2)."""
+    if not isinstance(value, str) or not _AS2_ID.fullmatch(value):
+        raise ValueError(f"1 to {MAX_AS2_ID} printable ASCII characters, without a space at either end")
+    return value
+
+
+def as2_ids(value: object) -> tuple[str, ...]:
+    """One AS2 id, or a list of them."""
+    if isinstance(value, list) and value:
+        return tuple(dict.fromkeys(map(as2_id, value)))
+    return (as2_id(value),)
+
+
+def host_names(value: object) -> frozenset[str]:
+    """Names of virtual hosts; an empty list is no host at all."""
+    names = frozenset(each.lower() for each in _texts(value, "a list of host names"))
+    if not all(map(_HOST.fullmatch, names)):
+        raise ValueError("names of virtual hosts, without a port")
+    return names
+
+
+def names_out_of(known: tuple[str, ...]) -> Check:
+    """A list that holds only names which are known."""
+
+    def check(value: object) -> frozenset[str]:
+        expected = f"a list of {', '.join(known) or 'nothing'}"
+        names = frozenset(_texts(value, expected))
+        if not names <= frozenset(known):
+            raise ValueError(expected)
+        return names
+
+    return check
+
+
+def url_prefixes(value: object) -> tuple[str, ...]:
+    """Prefixes of URLs; each has a path, so that the prefix of one host is not that of a longer name."""
+    return tuple(map(_url_prefix, _texts(value, "a list of URLs")))
+
+
+def subject(value: object) -> str:
+    """A distinguished name, spelled as `Certificate.subject` spells it."""
+    expected = "a subject as RFC 4514 writes it: CN=edi.acme.example,O=ACME"
+    if not isinstance(value, str) or not value:
+        raise ValueError(expected)
+    try:
+        return Name.from_rfc4514_string(value, SPELLINGS).rfc4514_string()
+    except ValueError as error:
+        raise ValueError(expected) from error
+
+
+def alternative_names(value: object) -> tuple[str, ...]:
+    """Subject alternative names, spelled as `Certificate.san` spells them."""
+    return tuple(dict.fromkeys(map(_alternative_name, _texts(value, "a list of alternative names"))))
+
+
+def _alternative_name(text: str) -> str:
+    kind, _, name = text.partition(":")
+    if kind not in {"dns", "email", "uri", "ip"} or not name:
+        raise ValueError('names such as "dns:edi.acme.example": dns, email, uri or ip')
+    if kind == "ip":
+        return f"ip:{ip_address(name)}"
+    return text.lower() if kind == "dns" else text
+
+
+def _url_prefix(text: str) -> str:
+    expected = "URLs that begin with http:// or https:// and a host, without a user, query or fragment"
+    if not text.isascii() or not text.isprintable() or set(text) & set(' "<>\\^`{|}'):
+        raise ValueError(expected)
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+        raise ValueError(expected)
+    if parts.query or parts.fragment:
+        raise ValueError(expected)
+    return text if parts.path else f"{text}/"
+
+
+def _texts(value: object, expected: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError(expected)
+    return value

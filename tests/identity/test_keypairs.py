@@ -1,0 +1,161 @@
+"""Our own certificates and keys are fit for use, or it is said why not."""
+
+from pathlib import Path
+
+import pytest
+
+from mtlsd.errors import ConfigurationError
+from mtlsd.identity import load_host, load_key_pair, load_organization
+from tests import pki
+
+ROOT = pki.root()
+CA = pki.intermediate(ROOT)
+HOST = pki.leaf(CA, "as2.example.com", eku=(pki.SERVER,), san=("dns:as2.example.com", "dns:*.example.org"))
+OTHER = pki.leaf(CA, "other")
+
+
+def place(directory: Path, issued: pki.Issued = HOST, certificate: str = "chain.pem") -> Path:
+    issued.write(directory, certificate)
+    return directory
+
+
+def complaint(directory: Path, credential: Path | None = None) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_key_pair(directory / "chain.pem", directory / "key.pem", credential)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("key", [pki.rsa_key("k"), pki.ec_key("k"), pki.ed25519_key("k")])
+def test_a_pair_is_read(tmp_path: Path, key: pki.Key) -> None:
+    issued = pki.leaf(CA, "as2.example.com", key=key)
+    place(tmp_path, issued)
+    loaded = load_key_pair(tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert loaded.warnings == ()
+    assert loaded.key_pair.certificate == issued.certificate
+    assert loaded.key_pair.chain == (CA.certificate,)
+    assert loaded.key_pair.private_key.public_key() == issued.key.public_key()
+    assert "private_key" not in repr(loaded)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (OTHER.key_pem, "key.pem: does not belong to CN=as2.example.com"),
+        (CA.key_pem, "key.pem: belongs to CN=Intermediate, which must be the first certificate in chain.pem"),
+        (HOST.encrypted_key_pem(b"secret"), "key.pem: an encrypted private key"),
+        (b"", "key.pem: not a private key"),
+        (HOST.pem, "key.pem: not a private key"),
+        (HOST.key_pem[:300], "key.pem: not a private key"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_key_that_does_not_serve_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    place(tmp_path)
+    (tmp_path / "key.pem").write_bytes(content)
+    assert words in complaint(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o602])
+def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    (place(tmp_path) / "key.pem").chmod(mode)
+    assert "open to everybody" in complaint(tmp_path)
+
+
+def test_a_key_that_the_group_may_read_is_a_warning(tmp_path: Path) -> None:
+    (place(tmp_path) / "key.pem").chmod(0o640)
+    [warning] = load_key_pair(tmp_path / "chain.pem", tmp_path / "key.pem").warnings
+    assert "group-readable" in str(warning)
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    words = complaint(tmp_path)
+    assert "chain.pem: cannot be read" in words
+    assert "key.pem: cannot be read" in words
+
+
+def test_a_credential_takes_the_place_of_the_key_whatever_its_mode(tmp_path: Path) -> None:
+    host = place(tmp_path / "as2.example.com")
+    (host / "key.pem").unlink()
+    credential = tmp_path / "host.as2.example.com.key"
+    credential.write_bytes(HOST.key_pem)
+    credential.chmod(0o444)
+    assert load_host(host, tmp_path).warnings == ()
+    credential.write_bytes(OTHER.key_pem)
+    with pytest.raises(ConfigurationError, match=r"host.as2.example.com.key: does not belong"):
+        load_host(host, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "covered"),
+    [
+        ("as2.example.com", True),
+        ("AS2.example.com", True),
+        ("a.example.org", True),
+        ("a.b.example.org", False),
+        ("example.org", False),
+        ("example.com", False),
+    ],
+)
+def test_a_chain_that_does_not_cover_its_host_is_a_warning(tmp_path: Path, name: str, covered: bool) -> None:
+    warnings = load_host(place(tmp_path / name)).warnings
+    assert [f"does not cover {name}" in str(each) for each in warnings] == ([] if covered else [True])
+
+
+# --- Organizations ------------------------------------------------------------------------------------------
+
+
+def test_an_organization_signs_and_decrypts_with_one_pair(tmp_path: Path) -> None:
+    place(tmp_path / "EXAMPLE", certificate="cert.pem")
+    organization = load_organization(tmp_path / "EXAMPLE").organization
+    assert (organization.name, organization.as2_id) == ("EXAMPLE", "EXAMPLE")
+    assert organization.decryption == (organization.signing,)
+    assert organization.signing.certificate == HOST.certificate
+
+
+def test_an_organization_may_have_a_pair_for_each_use(tmp_path: Path) -> None:
+    place(tmp_path / "EXAMPLE" / "sign", HOST, certificate="cert.pem")
+    place(tmp_path / "EXAMPLE" / "decrypt", OTHER, certificate="cert.pem")
+    organization = load_organization(tmp_path / "EXAMPLE").organization
+    assert organization.signing.certificate == HOST.certificate
+    assert [each.certificate for each in organization.decryption] == [OTHER.certificate]
+
+
+def test_one_pair_of_two_is_not_enough(tmp_path: Path) -> None:
+    place(tmp_path / "EXAMPLE" / "sign", certificate="cert.pem")
+    with pytest.raises(ConfigurationError, match=r"decrypt/cert.pem"):
+        load_organization(tmp_path / "EXAMPLE")
+
+
+def test_an_organizations_key_may_be_a_credential(tmp_path: Path) -> None:
+    place(tmp_path / "EXAMPLE", certificate="cert.pem")
+    (tmp_path / "EXAMPLE" / "key.pem").rename(tmp_path / "organization.EXAMPLE.key")
+    assert load_organization(tmp_path / "EXAMPLE", tmp_path).organization.name == "EXAMPLE"
+    with pytest.raises(ConfigurationError, match=r"key.pem: cannot be read"):
+        load_organization(tmp_path / "EXAMPLE")
+
+
+def test_organization_toml_may_name_another_as2_id(tmp_path: Path) -> None:
+    place(tmp_path / "EXAMPLE", certificate="cert.pem")
+    (tmp_path / "EXAMPLE" / "organization.toml").write_text('as2_id = "Example Inc"')
+    assert load_organization(tmp_path / "EXAMPLE").organization.as2_id == "Example Inc"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('as2_id = ""', "organization.toml:1: as2_id: found ''"),
+        ('as2id = "A"', "organization.toml:1: as2id: unknown key; there are as2_id"),
+        ("as2_id = = 1", "organization.toml:1: not TOML"),
+    ],
+)
+def test_a_mistake_in_organization_toml_is_named(tmp_path: Path, content: str, words: str) -> None:
+    (place(tmp_path / "EXAMPLE", certificate="cert.pem") / "organization.toml").write_text(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load_organization(tmp_path / "EXAMPLE")
+    assert words in str(caught.value)
+
+
+def test_a_name_that_is_no_as2_id_needs_organization_toml(tmp_path: Path) -> None:
+    place(tmp_path / "Ä", certificate="cert.pem")
+    with pytest.raises(ConfigurationError, match=r"set as2_id in organization.toml"):
+        load_organization(tmp_path / "Ä")

@@ -1,0 +1,149 @@
+"""Certificate files are read, or refused with words that help."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+from tests import pki
+
+CA = pki.root()
+LEAF = pki.leaf(CA)
+REQUEST = (
+    x509.CertificateSigningRequestBuilder()
+    .subject_name(x509.Name.from_rfc4514_string("CN=a"))
+    .sign(LEAF.key, hashes.SHA256())
+)
+BUNDLE = LEAF.pem + CA.pem
+
+
+def key_der(encrypted: bool = False) -> bytes:
+    protection = BestAvailableEncryption(b"secret") if encrypted else NoEncryption()
+    return LEAF.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, protection)
+
+
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("a bundle", BUNDLE),
+        ("text around the blocks", b"Bag Attributes\n  name: x\n" + LEAF.pem + b"subject=CN = x\n" + CA.pem),
+        ("CRLF", BUNDLE.replace(b"\n", b"\r\n")),
+        ("CR", BUNDLE.replace(b"\n", b"\r")),
+        ("no newline at the end", BUNDLE.rstrip()),
+        ("a byte-order mark", b"\xef\xbb\xbf" + BUNDLE),
+        ("another label", BUNDLE.replace(b" CERTIFICATE-", b" X509 CERTIFICATE-")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_certificate_of_a_pem_file_is_read(form: str, data: bytes) -> None:
+    assert read_certificates(data) == (LEAF.certificate, CA.certificate), form
+
+
+def test_der_is_read() -> None:
+    assert read_certificates(LEAF.certificate.der) == (LEAF.certificate,)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty"),
+        (b" \r\n\n", "empty"),
+        (LEAF.key_pem, "a private key: remove it from here and rotate it"),
+        (LEAF.pem + LEAF.key_pem, "a private key"),
+        (b"-----BEGIN CERTIFICATE-----\n" + LEAF.key_pem, "a private key"),
+        (LEAF.key_pem[:200], "a private key"),
+        (LEAF.encrypted_key_pem(b"secret"), "a private key"),
+        (key_der(), "a private key"),
+        (key_der(encrypted=True), "a private key"),
+        (REQUEST.public_bytes(Encoding.PEM), "a certificate request"),
+        (REQUEST.public_bytes(Encoding.DER), "a certificate request"),
+        (b"<!DOCTYPE html><html></html>", "an HTML page"),
+        (b"\n<HTML>", "an HTML page"),
+        (b"hello", "neither PEM nor DER"),
+        (LEAF.pem[:300], "cut short"),
+        (LEAF.pem + CA.pem[:300], "cut short"),
+        (LEAF.pem.replace(b"\nMII", b"\nM*I"), "damaged base64"),
+        (LEAF.certificate.der[:300], "not a readable certificate"),
+        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "a PEM block of X509 CRL"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_that_holds_no_certificate_is_refused_by_what_it_looks_like(data: bytes, words: str) -> None:
+    with pytest.raises(CertificateUnreadable, match=words):
+        read_certificates(data)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_a_file_is_read_or_refused_and_nothing_else(before: bytes, after: bytes) -> None:
+    for data in (before, before + LEAF.pem + after, before + b"-----BEGIN CERTIFICATE-----" + after):
+        try:
+            assert read_certificates(data)
+        except CertificateUnreadable:
+            continue
+
+
+@given(st.data())
+def test_a_damaged_pem_file_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    pem = bytearray(data.draw(st.sampled_from([BUNDLE, LEAF.certificate.der, key_der()])))
+    for _ in range(data.draw(st.integers(1, 4))):
+        pem[data.draw(st.integers(0, len(pem) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert read_certificates(bytes(pem))
+    except CertificateUnreadable:
+        return
+
+
+def test_a_file_of_many_openings_is_refused_at_once() -> None:
+    with pytest.raises(CertificateUnreadable, match="cut short"):
+        read_certificates(b"-----BEGIN CERTIFICATE-----\n" * 35_000)
+
+
+def test_a_regular_file_is_read_with_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "a").chmod(0o640)
+    assert read_file(tmp_path / "a").mode == 0o640
+
+
+def test_what_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+        listener.bind("socket")
+        for name in ("fifo", "socket", ".", "missing"):
+            with pytest.raises(FileRefused):
+                read_file(tmp_path / name)
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * (1024 * 1024 + 1))
+    with pytest.raises(FileRefused, match="larger than"):
+        read_file(tmp_path / "a")
+
+
+def test_a_symbolic_link_may_lead_around_but_not_out(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.write_bytes(b"x")
+    (inside / "..2026").mkdir()
+    (inside / "..2026" / "a").write_bytes(b"a")
+    (inside / "..data").symlink_to("..2026")
+    (inside / "a").symlink_to("..data/a")
+    (inside / "b").symlink_to("../out")
+    (inside / "loop").symlink_to("loop")
+    assert read_file(inside / "a", within=inside).data == b"a"
+    with pytest.raises(FileRefused, match="leads out"):
+        read_file(inside / "b", within=inside)
+    with pytest.raises(FileRefused, match="symbolic links"):
+        read_file(inside / "loop", within=inside)

@@ -1,0 +1,148 @@
+"""The trust store finds a partner at once, and nobody where two claim the same."""
+
+from pathlib import Path
+
+import pytest
+
+from mtlsd.errors import Problem
+from mtlsd.identity import TrustStore, load_partners
+from tests import pki
+
+ROOT = pki.root()
+LEAF = pki.leaf(ROOT)
+OTHER = pki.leaf(ROOT, "other")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "partners").mkdir()
+    return tmp_path / "partners"
+
+
+def add(directory: Path, name: str, *certificates: pki.Issued, toml: str | None = None) -> None:
+    (directory / name).mkdir()
+    (directory / name / "partner.toml").write_text(toml or f'as2_id = "{name.upper()}"\n')
+    for number, issued in enumerate(certificates):
+        (directory / name / f"{number}.pem").write_bytes(issued.pem)
+
+
+def load(directory: Path) -> tuple[TrustStore, str]:
+    store, problems, _warnings = load_partners(directory)
+    assert all(isinstance(each, Problem) for each in problems)
+    return store, "\n".join(map(str, problems))
+
+
+def test_partners_are_found_by_their_as2_id_on_their_hosts(directory: Path) -> None:
+    add(directory, "acme", LEAF)
+    add(directory, "beta", OTHER, toml='as2_id = ["BETA", "B 2"]\nhosts = ["a.example"]\n')
+    store, problems = load(directory)
+    acme, beta = store.partners["acme"], store.partners["beta"]
+    assert problems == ""
+    assert store.partner_by_as2_id("ACME", "a.example") is acme
+    assert store.partner_by_as2_id("ACME", "b.example") is acme
+    assert store.partner_by_as2_id("B 2", "A.example") is beta
+    assert store.partner_by_as2_id("BETA", "b.example") is None
+    assert store.partner_by_as2_id("acme", "a.example") is None
+    assert store.partner_by_as2_id("nobody", "a.example") is None
+
+
+@pytest.mark.parametrize("make", ["missing", "empty", "a file", "only a dot-directory"])
+def test_a_directory_without_partners_is_an_empty_store_and_a_problem(tmp_path: Path, make: str) -> None:
+    directory = tmp_path / "partners"
+    match make:
+        case "empty":
+            directory.mkdir()
+        case "a file":
+            directory.touch()
+        case "only a dot-directory":
+            (directory / "..data").mkdir(parents=True)
+    store, problems = load(directory)
+    assert store.partners == {}
+    assert str(directory) in problems
+
+
+def test_one_bad_partner_is_disabled_and_the_others_are_not(directory: Path) -> None:
+    add(directory, "acme", LEAF)
+    add(directory, "bad", OTHER, toml="as2_id = 1")
+    store, problems = load(directory)
+    assert store.partners.keys() == {"acme"}
+    assert store.disabled == {"bad"}
+    assert "bad/partner.toml:1: as2_id" in problems
+
+
+def test_two_partners_with_one_public_certificate_are_both_named(directory: Path) -> None:
+    add(directory, "acme", LEAF)
+    add(directory, "beta", LEAF, ROOT)
+    store, problems = load(directory)
+    assert store.partners.keys() == {"acme", "beta"}
+    assert "CN=edi.acme.example" in problems
+    assert "claimed by acme and beta" in problems
+
+
+def test_a_root_may_be_shared(directory: Path) -> None:
+    add(directory, "acme", LEAF, ROOT)
+    add(directory, "beta", OTHER, ROOT)
+    for name in ("gamma", "delta"):
+        add(directory, name, ROOT, toml=f'as2_id = "{name}"\n[match]\nsubject = "CN={name}"\n')
+    assert load(directory)[1] == ""
+
+
+def test_a_message_certificate_may_be_shared(directory: Path) -> None:
+    add(directory, "acme", LEAF)
+    add(directory, "beta", OTHER)
+    for name in ("acme", "beta"):
+        (directory / name / "as2").mkdir()
+        (directory / name / "as2" / "a").write_bytes(pki.self_signed("messages").pem)
+    assert load(directory)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "disputed"),
+    [
+        ("", "", True),
+        ("", 'hosts = ["a.example"]', True),
+        ('hosts = ["a.example", "b.example"]', 'hosts = ["a.example"]', True),
+        ('hosts = ["a.example"]', 'hosts = ["b.example"]', False),
+        ("", "hosts = []", False),
+    ],
+)
+def test_an_as2_id_that_two_partners_claim_on_one_host_is_nobodys(
+    directory: Path, first: str, second: str, disputed: bool
+) -> None:
+    add(directory, "acme", LEAF, toml=f'as2_id = ["X", "ACME"]\n{first}')
+    add(directory, "beta", OTHER, toml=f'as2_id = "X"\n{second}')
+    store, problems = load(directory)
+    assert ('"X" is claimed by acme and beta' in problems) is disputed
+    assert (store.partner_by_as2_id("X", "a.example") is None) is disputed
+    assert store.partner_by_as2_id("ACME", "a.example") is store.partners["acme"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "disputed"),
+    [
+        ("", "", True),
+        ('san = ["dns:a"]', "", True),
+        ("", 'san = ["dns:a"]', True),
+        ('san = ["dns:a"]', 'san = ["dns:b"]', False),
+    ],
+)
+def test_two_partners_that_match_the_same_certificates_are_both_named(
+    directory: Path, first: str, second: str, disputed: bool
+) -> None:
+    for name, line in (("acme", first), ("beta", second)):
+        toml = f'as2_id = "{name}"\n[match]\nsubject = "CN=a"\n{line}\n'
+        add(directory, name, ROOT, toml=toml)
+    problems = load(directory)[1]
+    assert ("acme" in problems and "beta" in problems) is disputed
+
+
+def test_what_is_not_a_partners_directory_is_left_out_and_said_so(directory: Path, tmp_path: Path) -> None:
+    add(directory, "acme", LEAF)
+    add(tmp_path, "outside", OTHER)
+    (directory / "README.md").touch()
+    (directory / "stray.pem").write_bytes(OTHER.pem)
+    (directory / "link").symlink_to("../outside")
+    store, problems, warnings = load_partners(directory)
+    assert store.partners.keys() == {"acme"}
+    assert [each.file.name for each in problems] == ["link"]
+    assert [each.file.name for each in warnings if "not read" in str(each)] == ["stray.pem"]

@@ -1,0 +1,259 @@
+"""A presented chain judged: at a given time, under given anchors, with OpenSSL and a policy of our own.
+
+The order of the checks is the order of usefulness: what is wrong with the client's own certificate is said
+before what is wrong above it. The store holds the given roots and nothing else, and PARTIAL_CHAIN is never set:
+with it a pinned certificate would verify beside a root that has nothing to do with it.
+
+OpenSSL takes a certificate with `keyCertSign` and no basic constraints for a CA, and does not look at a purpose
+unless it is given one, which pyOpenSSL cannot do: so the verified chain is looked at once more.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound, KeyUsage, UnrecognizedExtension
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
+
+from mtlsd.errors import (
+    CAExpired,
+    CertBadSignature,
+    CertChainIncomplete,
+    CertChainTooLong,
+    CertEKUNoClientAuth,
+    CertExpired,
+    CertificateRefused,
+    CertKeyTooWeak,
+    CertKeyUsage,
+    CertNameConstraint,
+    CertNotYetValid,
+    CertSelfSignedUnknown,
+    CertSigAlgWeak,
+    CertUnhandledCriticalExt,
+    CertUntrustedIssuer,
+)
+from mtlsd.identity import (
+    MAX_CHAIN,
+    Anchors,
+    Certificate,
+    CertificateUnreadable,
+    PeerUnverified,
+    PeerVerified,
+    Presented,
+)
+
+RSA_BITS = 2048
+CURVE_BITS = 256
+DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
+SERVER_AUTH_ONLY = "server-auth-only"
+
+NOT_YET_VALID = 9
+EXPIRED = 10
+OUTSIDE_VALIDITY = {NOT_YET_VALID, EXPIRED}
+ISSUER_MISSING = {2, 20, 21}
+REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509_vfy.h
+    7: CertBadSignature,
+    18: CertSelfSignedUnknown,
+    19: CertUntrustedIssuer,
+    22: CertChainTooLong,
+    24: CertUntrustedIssuer,  # INVALID_CA, before OpenSSL 4
+    25: CertChainTooLong,  # PATH_LENGTH_EXCEEDED
+    26: CertEKUNoClientAuth,
+    32: CertUntrustedIssuer,  # the issuer may not sign certificates
+    34: CertUnhandledCriticalExt,
+    47: CertNameConstraint,
+    48: CertNameConstraint,
+    49: CertNameConstraint,
+    51: CertNameConstraint,
+    52: CertNameConstraint,
+    53: CertNameConstraint,
+    66: CertKeyTooWeak,
+    67: CertKeyTooWeak,
+    68: CertSigAlgWeak,
+    79: CertUntrustedIssuer,  # INVALID_CA
+}
+
+
+def judge(
+    presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str] = frozenset()
+) -> PeerVerified | PeerUnverified:
+    """Whether this chain verifies at `now` (aware); `relax` says what the claimed partner is excused from."""
+    try:
+        _check(presented, anchors, now, relax)
+    except CertificateRefused as error:
+        return PeerUnverified(presented, error)
+    return PeerVerified(presented)
+
+
+def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]) -> None:
+    leaf = presented.certificate
+    _check_dates(leaf, now)
+    _check_key(leaf)
+    _check_key_usage(leaf)
+    _check_purpose(leaf, relax)
+    _check_critical_extensions(leaf)
+    if len(presented.chain) > MAX_CHAIN:
+        raise _refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
+    if _is_its_own_anchor(leaf, anchors):
+        _check_signature_algorithm(leaf)
+        return
+    chain = _verified_chain(presented, anchors, now)
+    for each in chain[:-1]:  # the signature of the root, which we have as a file, proves nothing
+        _check_signature_algorithm(each)
+    for each in chain[1:]:
+        _check_issuer(each, relax)
+
+
+def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
+    return not anchors.roots and anchors.pin is not None and anchors.pin.der == leaf.der
+
+
+def _check_issuer(certificate: Certificate, relax: frozenset[str]) -> None:
+    if not certificate.is_ca:
+        raise _refused(CertUntrustedIssuer, certificate, "an issuer in the chain is not a CA")
+    _check_key(certificate)
+    _check_purpose(certificate, relax)
+
+
+# --- Policy ---------------------------------------------------------------------------------------------
+
+
+def _check_dates(leaf: Certificate, now: datetime) -> None:
+    if now < leaf.not_before:
+        raise _refused(CertNotYetValid, leaf, f"valid in {leaf.not_before - now}, from {leaf.not_before}")
+    if now > leaf.not_after:
+        raise _refused(CertExpired, leaf, f"ended {now - leaf.not_after} ago, on {leaf.not_after}")
+
+
+def _check_key(certificate: Certificate) -> None:
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
+    match key:
+        case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
+            return
+        case ec.EllipticCurvePublicKey(key_size=bits) if bits >= CURVE_BITS:
+            return
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return
+    raise _refused(CertKeyTooWeak, certificate, f"{type(key).__name__}, {getattr(key, 'key_size', '?')} bits")
+
+
+def _check_signature_algorithm(certificate: Certificate) -> None:
+    """A self-signed certificate's own signature does not count: whoever forges one has the key."""
+    if certificate.is_self_signed:
+        return
+    try:
+        digest = certificate.x509.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _refused(CertSigAlgWeak, certificate, str(error)) from error
+    if digest and digest.name not in DIGESTS:  # None: Ed25519 and Ed448, which bring their own
+        raise _refused(CertSigAlgWeak, certificate, f"signed with {digest.name}")
+
+
+def _check_key_usage(leaf: Certificate) -> None:
+    try:
+        usage = leaf.x509.extensions.get_extension_for_class(KeyUsage).value
+    except ExtensionNotFound:
+        return
+    if not usage.digital_signature:
+        raise _refused(CertKeyUsage, leaf)
+
+
+def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
+    try:
+        usages = set(certificate.x509.extensions.get_extension_for_class(ExtendedKeyUsage).value)
+    except ExtensionNotFound:
+        return
+    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if SERVER_AUTH_ONLY in relax:
+        allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
+    if usages.isdisjoint(allowed):
+        raise _refused(CertEKUNoClientAuth, certificate)
+
+
+def _check_critical_extensions(leaf: Certificate) -> None:
+    """OpenSSL does this too, but a pin without a root does not come before it."""
+    for each in leaf.x509.extensions:
+        if each.critical and isinstance(each.value, UnrecognizedExtension):
+            raise _refused(CertUnhandledCriticalExt, leaf, f"extension {each.oid.dotted_string}")
+
+
+# --- The chain ------------------------------------------------------------------------------------------
+
+
+def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tuple[Certificate, ...]:
+    """The chain from the client's certificate to one of the roots, both included, as OpenSSL built it."""
+    leaf = presented.certificate
+    try:
+        chain = tuple(_build_chain(presented, anchors, now))
+    except crypto.X509StoreContextError as error:
+        raise _translated(error, presented, anchors) from error
+    except (crypto.Error, CertificateUnreadable) as error:
+        raise _refused(CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
+    if len(chain) > MAX_CHAIN + 1:
+        raise _refused(CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
+    if chain[-1] not in anchors.roots:
+        raise _refused(CertUntrustedIssuer, leaf, "the chain does not end at a root")
+    return chain
+
+
+def _build_chain(presented: Presented, anchors: Anchors, now: datetime) -> Iterator[Certificate]:
+    store = crypto.X509Store()  # empty: OpenSSL does not look for system roots unless it is told to
+    store.set_time(now.astimezone(UTC))
+    for root in anchors.roots:
+        store.add_cert(_openssl(root))
+    untrusted = (*presented.chain, *anchors.intermediates)
+    context = crypto.X509StoreContext(store, _openssl(presented.certificate), list(map(_openssl, untrusted)))
+    known = {each.der: each for each in (presented.certificate, *untrusted, *anchors.roots)}
+    for each in context.get_verified_chain():
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, each)
+        yield known[der] if der in known else Certificate.from_der(der)
+
+
+def _openssl(certificate: Certificate) -> crypto.X509:
+    return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate.der)
+
+
+def _translated(error: crypto.X509StoreContextError, presented: Presented, anchors: Anchors) -> CertificateRefused:
+    """Our words for OpenSSL's; a code that is not in the table is a refusal all the same."""
+    code, depth, words = error.errors
+    detail = f"{words} (OpenSSL {code} at depth {depth})"
+    if code in OUTSIDE_VALIDITY:
+        return _refused(_outside_validity(code, depth), presented.certificate, detail)
+    if code in ISSUER_MISSING:
+        return _issuer_missing(presented, anchors, detail)
+    return _refused(REASONS.get(code, CertUntrustedIssuer), presented.certificate, detail)
+
+
+def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
+    if depth > 0:
+        return CAExpired
+    return CertExpired if code == EXPIRED else CertNotYetValid
+
+
+def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> CertificateRefused:
+    """Incomplete, if a known partner's chain stops short; no end of a stranger's would be the right one."""
+    top = _top(presented, anchors)
+    named = {each.subject for each in anchors.roots}
+    stops_short = not top.is_self_signed and top.issuer not in named
+    error = CertChainIncomplete if anchors.known and anchors.roots and stops_short else CertUntrustedIssuer
+    return _refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
+
+
+def _top(presented: Presented, anchors: Anchors) -> Certificate:
+    """As far up as the names lead from the client's certificate."""
+    by_subject = {each.subject: each for each in (*anchors.intermediates, *presented.chain)}
+    top = presented.certificate
+    for _ in range(MAX_CHAIN):
+        top = by_subject.get(top.issuer, top)
+    return top
+
+
+def _refused(
+    error: type[CertificateRefused], certificate: Certificate, detail: str = "", **facts: object
+) -> CertificateRefused:
+    return error(detail, **{**certificate.facts(), **facts})

@@ -1,0 +1,341 @@
+"""A chain is judged: what verifies, what does not, and for which reason."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ObjectIdentifier
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtlsd.errors import (
+    CAExpired,
+    CertBadSignature,
+    CertChainIncomplete,
+    CertChainTooLong,
+    CertEKUNoClientAuth,
+    CertExpired,
+    CertificateRefused,
+    CertKeyTooWeak,
+    CertKeyUsage,
+    CertNameConstraint,
+    CertNotYetValid,
+    CertSelfSignedUnknown,
+    CertSigAlgWeak,
+    CertUnhandledCriticalExt,
+    CertUntrustedIssuer,
+)
+from mtlsd.identity import (
+    MAX_CHAIN,
+    Anchors,
+    Certificate,
+    CertificateUnreadable,
+    PeerUnverified,
+    PeerVerified,
+    Presented,
+)
+from mtlsd.tls.judge import judge
+from tests import pki
+from tests.pki import DAY, NOW
+
+ROOT = pki.root("Root")
+OTHER_ROOT = pki.root("Other root")
+CA = pki.intermediate(ROOT)
+LEAF = pki.leaf(CA)
+AS2 = pki.self_signed("AS2", ca=True)
+SECOND = timedelta(seconds=1)
+
+
+def anchors(*roots: pki.Issued, pin: pki.Issued | None = None, via: tuple[pki.Issued, ...] = ()) -> Anchors:
+    return Anchors(
+        roots=tuple(each.certificate for each in roots),
+        intermediates=tuple(each.certificate for each in via),
+        pin=pin.certificate if pin else None,
+        known=True,
+    )
+
+
+def reason(
+    issued: pki.Issued,
+    given: Anchors,
+    chain: tuple[Certificate, ...] | None = None,
+    now: datetime = NOW,
+    relax: frozenset[str] = frozenset(),
+) -> type[CertificateRefused] | None:
+    """Why a client with this certificate is refused; None if it is not. It sends its whole chain along."""
+    presented = Presented(issued.certificate, issued.chain if chain is None else chain)
+    verdict = judge(presented, given, now, relax)
+    assert verdict.presented is presented
+    if isinstance(verdict, PeerVerified):
+        return None
+    assert isinstance(verdict.error, CertificateRefused)
+    assert verdict.error.facts["sha256"]
+    return type(verdict.error)
+
+
+# --- What verifies ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "issued", "given_anchors", "chain"),
+    [
+        ("leaf under a root", pki.leaf(ROOT), anchors(ROOT), ()),
+        ("leaf and its intermediate", LEAF, anchors(ROOT), (CA.certificate,)),
+        ("the root is sent too", LEAF, anchors(ROOT), (CA.certificate, ROOT.certificate)),
+        ("in the wrong order, with a stray", LEAF, anchors(ROOT), (OTHER_ROOT.certificate, CA.certificate)),
+        ("the partner's directory has the intermediate", LEAF, anchors(ROOT, via=(CA,)), ()),
+        ("pinned under a root", LEAF, anchors(ROOT, pin=LEAF), (CA.certificate,)),
+        ("pinned without a root", LEAF, anchors(pin=LEAF), ()),
+        ("self-signed, pinned", pki.self_signed("b"), anchors(pin=pki.self_signed("b")), ()),
+        ("self-signed CA, its own root", AS2, anchors(AS2), ()),
+        ("any purpose", pki.leaf(ROOT, eku=(pki.ANY_USE,)), anchors(ROOT), ()),
+        ("both purposes", pki.leaf(ROOT, eku=(pki.SERVER, pki.CLIENT)), anchors(ROOT), ()),
+        ("without a purpose, as AS2 has it", pki.leaf(ROOT, eku=()), anchors(ROOT), ()),
+        ("key usage", pki.leaf(ROOT, uses=("digital_signature",)), anchors(ROOT), ()),
+        ("without identifiers", pki.leaf(ROOT, identifiers=False, ca=None), anchors(ROOT), ()),
+        ("P-256", pki.leaf(ROOT, key=pki.ec_key("a")), anchors(ROOT), ()),
+        ("Ed25519", pki.leaf(ROOT, key=pki.ed25519_key("a")), anchors(ROOT), ()),
+    ],
+)
+def test_a_good_chain_verifies(
+    case: str, issued: pki.Issued, given_anchors: Anchors, chain: tuple[Certificate, ...]
+) -> None:
+    if case == "self-signed, pinned":
+        given_anchors = anchors(pin=issued)
+    assert reason(issued, given_anchors, chain) is None
+
+
+def test_a_root_signed_with_sha1_is_a_root_all_the_same() -> None:
+    old = pki.root("Old root", sha1=True)
+    assert reason(pki.leaf(old), anchors(old)) is None
+
+
+def test_a_pinned_self_signed_certificate_may_be_signed_with_sha1() -> None:
+    old = pki.self_signed("old", sha1=True)
+    assert reason(old, anchors(pin=old)) is None
+
+
+# --- Anchors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("issued", [LEAF, pki.leaf(ROOT), AS2, ROOT])
+def test_without_anchors_everybody_is_refused(issued: pki.Issued) -> None:
+    assert reason(issued, Anchors()) is not None
+    assert reason(issued, anchors()) is not None
+
+
+def test_an_intermediate_is_no_anchor() -> None:
+    assert reason(LEAF, anchors(via=(CA,))) is CertUntrustedIssuer
+
+
+def test_another_root_does_not_vouch() -> None:
+    assert reason(LEAF, anchors(OTHER_ROOT), (CA.certificate, ROOT.certificate)) is CertUntrustedIssuer
+
+
+def test_a_pin_does_not_verify_beside_a_root_that_has_nothing_to_do_with_it() -> None:
+    assert reason(LEAF, anchors(OTHER_ROOT, pin=LEAF)) is CertChainIncomplete
+    own = pki.self_signed("own")
+    assert reason(own, anchors(OTHER_ROOT, pin=own)) is CertSelfSignedUnknown
+
+
+def test_a_pin_is_a_comparison_of_bytes() -> None:
+    twin = pki.leaf(CA, serial=LEAF.certificate.serial, end=NOW + DAY)  # the same name, key and serial
+    assert reason(twin, anchors(pin=LEAF)) is not None
+
+
+def test_a_root_of_the_same_name_with_another_key_does_not_vouch() -> None:
+    for identifiers in (True, False):
+        forged = pki.root("Root", key=pki.rsa_key("forged"), identifiers=identifiers)
+        victim = pki.leaf(forged, identifiers=identifiers)
+        assert reason(victim, anchors(ROOT)) in {CertUntrustedIssuer, CertBadSignature}
+        assert reason(victim, anchors(ROOT), (forged.certificate,)) in {CertUntrustedIssuer, CertBadSignature}
+
+
+# --- The client's own certificate ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"end": NOW - SECOND}, CertExpired),
+        ({"start": NOW + SECOND}, CertNotYetValid),
+        ({"key": pki.rsa_key("weak", 1024)}, CertKeyTooWeak),
+        ({"key": pki.ec_key("weak", "secp224r1")}, CertKeyTooWeak),
+        ({"key": pki.ec_key("weak", "secp192r1")}, CertKeyTooWeak),
+        ({"eku": (pki.SERVER,)}, CertEKUNoClientAuth),
+        ({"eku": (ObjectIdentifier("1.2.3.4"),)}, CertEKUNoClientAuth),
+        ({"uses": ("key_encipherment",)}, CertKeyUsage),
+        ({"sha1": True}, CertSigAlgWeak),
+    ],
+)
+def test_the_policy_holds_with_a_root_and_with_a_pin(
+    options: dict[str, object], expected: type[CertificateRefused], pinned: bool
+) -> None:
+    issued = pki.leaf(ROOT, "edi.acme.example", **options)
+    assert reason(issued, anchors(pin=issued) if pinned else anchors(ROOT)) is expected
+
+
+def test_the_dates_are_included() -> None:
+    leaf = pki.leaf(ROOT).certificate
+    for pin in (None, pki.leaf(ROOT)):
+        issued = pin or pki.leaf(ROOT)
+        given_anchors = anchors(pin=pin) if pin else anchors(ROOT)
+        for moment in (leaf.not_before, leaf.not_after):
+            assert reason(issued, given_anchors, now=moment) is None
+        assert reason(issued, given_anchors, now=leaf.not_after + SECOND) is CertExpired
+        assert reason(issued, given_anchors, now=leaf.not_before - SECOND) is CertNotYetValid
+
+
+def test_a_clock_that_is_wrong_shows_by_how_much() -> None:
+    early = pki.leaf(ROOT, start=NOW + 3 * DAY)
+    verdict = judge(Presented(early.certificate), anchors(ROOT), NOW)
+    assert isinstance(verdict, PeerUnverified)
+    assert "3 days" in verdict.error.detail
+
+
+def test_a_partner_may_be_excused_for_a_server_certificate_and_for_nothing_else() -> None:
+    excuse = frozenset({"server-auth-only"})
+    assert reason(pki.leaf(ROOT, eku=(pki.SERVER,)), anchors(ROOT), relax=excuse) is None
+    other = pki.leaf(ROOT, eku=(ObjectIdentifier("1.2.3.4"),))
+    assert reason(other, anchors(ROOT), relax=excuse) is CertEKUNoClientAuth
+    assert reason(pki.leaf(ROOT, sha1=True), anchors(ROOT), relax=excuse | {"sha1"}) is CertSigAlgWeak
+
+
+def test_an_unknown_critical_extension_is_refused() -> None:
+    unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+    assert reason(pki.leaf(ROOT, extensions=((unknown, True),)), anchors(ROOT)) is CertUnhandledCriticalExt
+    assert reason(pki.leaf(ROOT, extensions=((unknown, False),)), anchors(ROOT)) is None
+
+
+def test_a_pin_without_a_root_refuses_an_unknown_critical_extension_too() -> None:
+    unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+    issued = pki.leaf(ROOT, extensions=((unknown, True),))
+    assert reason(issued, anchors(pin=issued)) is CertUnhandledCriticalExt
+
+
+def test_a_damaged_signature_is_refused() -> None:
+    der = bytearray(pki.leaf(ROOT).certificate.der)
+    der[-1] ^= 1
+    issued = pki.Issued(Certificate.from_der(bytes(der)), ROOT.key)
+    assert reason(issued, anchors(ROOT)) is CertBadSignature
+
+
+# --- The chain ----------------------------------------------------------------------------------------------
+
+
+def constrained(permitted: str | None = None, excluded: str | None = None) -> pki.Issued:
+    """A leaf for edi.acme.example under a CA with name constraints."""
+    constraints = pki.name_constraints(permitted, excluded)
+    ca = pki.intermediate(ROOT, "Constrained", extensions=((constraints, True),))
+    return pki.leaf(ca, san=("dns:edi.acme.example",))
+
+
+CHAINS = [
+    ("expired intermediate", pki.leaf(pki.intermediate(ROOT, end=NOW - DAY)), CAExpired),
+    ("future intermediate", pki.leaf(pki.intermediate(ROOT, start=NOW + DAY)), CAExpired),
+    ("a leaf that is not a CA", pki.leaf(pki.leaf(ROOT, "not a CA")), CertUntrustedIssuer),
+    (
+        "a leaf that may sign and is not a CA",
+        pki.leaf(pki.leaf(ROOT, "signs", uses=("digital_signature", "key_cert_sign"))),
+        CertUntrustedIssuer,
+    ),
+    (
+        "key usage alone, without basic constraints, makes no CA",
+        pki.leaf(pki.leaf(ROOT, "signs 2", ca=None, uses=("digital_signature", "key_cert_sign"))),
+        CertUntrustedIssuer,
+    ),
+    (
+        "a CA that may not sign certificates",
+        pki.leaf(pki.intermediate(ROOT, "silent", uses=("crl_sign",))),
+        CertUntrustedIssuer,
+    ),
+    (
+        "a CA below a CA that may have none",
+        pki.leaf(pki.intermediate(pki.intermediate(ROOT, "A", path_length=0), "B")),
+        CertChainTooLong,
+    ),
+    ("names that the CA may not use", constrained(permitted="other.example"), CertNameConstraint),
+    ("names that the CA must not use", constrained(excluded="acme.example"), CertNameConstraint),
+    ("names that the CA may use", constrained(permitted="acme.example"), None),
+    ("weak CA key", pki.leaf(pki.intermediate(ROOT, "W", key=pki.rsa_key("W", 1024))), CertKeyTooWeak),
+    ("SHA-1 on the intermediate", pki.leaf(pki.intermediate(ROOT, "S", sha1=True)), CertSigAlgWeak),
+    ("a CA for servers", pki.leaf(pki.intermediate(ROOT, "E", eku=(pki.SERVER,))), CertEKUNoClientAuth),
+]
+
+
+@pytest.mark.parametrize(("case", "issued", "expected"), CHAINS)
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_chain_is_as_good_as_its_weakest_certificate(
+    case: str, issued: pki.Issued, expected: type[CertificateRefused] | None, pinned: bool
+) -> None:
+    assert reason(issued, anchors(ROOT, pin=issued if pinned else None)) is expected, case
+
+
+def test_an_expired_root_is_refused() -> None:
+    old = pki.root("Old", end=NOW - DAY)
+    assert reason(pki.leaf(old), anchors(old)) is CAExpired
+
+
+def test_a_weak_root_is_refused() -> None:
+    weak = pki.root("Weak", key=pki.rsa_key("Weak", 1024))
+    assert reason(pki.leaf(weak), anchors(weak)) is CertKeyTooWeak
+
+
+def test_a_missing_intermediate_is_named() -> None:
+    verdict = judge(Presented(LEAF.certificate), anchors(ROOT), NOW)
+    assert isinstance(verdict, PeerUnverified)
+    assert isinstance(verdict.error, CertChainIncomplete)
+    assert verdict.error.facts["wanted_issuer"] == "CN=Intermediate"
+
+
+def test_the_missing_intermediate_is_the_one_above_those_that_were_sent() -> None:
+    middle = pki.intermediate(CA, "Middle")
+    leaf = pki.leaf(middle)
+    verdict = judge(Presented(leaf.certificate, (middle.certificate,)), anchors(ROOT), NOW)
+    assert isinstance(verdict, PeerUnverified)
+    assert isinstance(verdict.error, CertChainIncomplete)
+    assert verdict.error.facts["wanted_issuer"] == "CN=Intermediate"
+
+
+def test_a_stranger_is_not_told_that_the_chain_is_incomplete() -> None:
+    stranger = Anchors(roots=(ROOT.certificate,))
+    assert reason(LEAF, stranger, ()) is CertUntrustedIssuer
+
+
+def test_a_self_signed_stranger_is_called_so() -> None:
+    assert reason(AS2, anchors(ROOT)) is CertSelfSignedUnknown
+
+
+def test_a_chain_that_is_too_long_is_refused_before_it_is_followed() -> None:
+    issuer = ROOT
+    for number in range(MAX_CHAIN + 1):
+        issuer = pki.intermediate(issuer, f"CA {number}", key=pki.ec_key("CA"))
+        expected = None if number < MAX_CHAIN - 1 else CertChainTooLong
+        assert reason(pki.leaf(issuer), anchors(ROOT)) is expected, number
+    assert reason(LEAF, anchors(ROOT), (CA.certificate,) * (MAX_CHAIN + 1)) is CertChainTooLong
+
+
+def test_a_loop_of_issuers_ends() -> None:
+    first = pki.root("First", key=pki.rsa_key("1"))
+    second = pki.intermediate(first, "Second", key=pki.rsa_key("2"))
+    crossed = pki.intermediate(second, "First", key=pki.rsa_key("1"))
+    leaf = pki.leaf(crossed)
+    chain = (crossed.certificate, second.certificate)
+    assert reason(leaf, anchors(ROOT), chain) in {CertUntrustedIssuer, CertChainIncomplete}
+
+
+@given(st.data())
+def test_a_damaged_chain_is_never_an_exception(data: st.DataObject) -> None:
+    damaged = []
+    for each in (LEAF.certificate, CA.certificate):
+        der = bytearray(each.der)
+        for _ in range(data.draw(st.integers(0, 3))):
+            der[data.draw(st.integers(0, len(der) - 1))] ^= data.draw(st.integers(1, 255))
+        damaged.append(bytes(der))
+    try:
+        leaf, ca = map(Certificate.from_der, damaged)
+    except CertificateUnreadable:
+        return
+    verdict = judge(Presented(leaf, (ca,)), anchors(ROOT), NOW)
+    assert isinstance(verdict, PeerUnverified) or damaged == [LEAF.certificate.der, CA.certificate.der]

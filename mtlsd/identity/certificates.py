@@ -13,7 +13,6 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.utils import CryptographyDeprecationWarning
 
 from mtlsd.errors import MtlsdError, PeerError
 
@@ -57,8 +56,8 @@ class Certificate:
     def from_der(cls, der: bytes) -> "Certificate":
         """Parse exactly one certificate; raises CertificateUnreadable, whatever the bytes."""
         try:
-            with warnings.catch_warnings():  # serials of zero exist in the field; stderr is for the log
-                warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            with warnings.catch_warnings():  # a serial of zero, C=USA: they exist, and stderr is for the log
+                warnings.simplefilter("ignore")
                 return _parse(der)
         except UNREADABLE as error:
             raise CertificateUnreadable(f"not a readable certificate: {error}") from error

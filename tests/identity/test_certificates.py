@@ -60,6 +60,16 @@ def test_certificates_are_equal_when_their_bytes_are() -> None:
     assert LEAF.certificate != CA.certificate
 
 
+@pytest.mark.parametrize(
+    ("good", "odd"),
+    [(b"\x02\x01\x05", b"\x02\x01\x00"), (b"\x02\x01\x05", b"\x02\x01\xff"), (b"\x13\x02DE", b"\x0c\x02\xc3\xa4")],
+)
+def test_odd_certificates_of_the_field_are_read_without_a_word_on_stderr(good: bytes, odd: bytes) -> None:
+    der = pki.issue("a", subject="CN=a,C=DE", serial=5).certificate.der
+    assert good in der
+    Certificate.from_der(der.replace(good, odd))
+
+
 @given(st.binary(max_size=300))
 def test_bytes_that_are_no_certificate_are_refused(data: bytes) -> None:
     with pytest.raises(CertificateUnreadable):

@@ -35,7 +35,7 @@ EVERYWHERE = {"cryptography"}
 AWAITING = {"net", "app"}  # the only places with `async def`; cli runs them
 CLOCKS = {"time", "datetime"}  # attributes that read the clock are forbidden below, not the modules
 CLOCK_CALLS = {"time.time", "time.time_ns", "time.monotonic", "datetime.now", "datetime.utcnow", "date.today"}
-SOCKETS = {"socket", "ssl", "asyncio", "selectors", "http", "urllib.request"}
+SOCKETS = {"socket", "ssl", "asyncio", "selectors", "http.client", "http.server", "urllib.request"}
 
 
 def modules() -> list[Path]:

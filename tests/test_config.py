@@ -76,9 +76,7 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
         limits=Limits(),
         delivery=Delivery(),
         virtualhosts=(
-            VirtualHost(
-                "as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)
-            ),
+            VirtualHost("as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)),
             VirtualHost("drop.example.com", Address.parse("0.0.0.0:9443"), ClientCertificate.NONE, (route,)),
         ),
     )
@@ -194,9 +192,7 @@ def test_anything_else_is_no_address(text: str) -> None:
         ("http://[::1]:8080?a", ("http", "::1", 8080, "/?a")),
     ],
 )
-def test_a_backend_is_a_url_in_its_parts(
-    url: str, parts: tuple[Literal["http", "https"], str, int, str]
-) -> None:
+def test_a_backend_is_a_url_in_its_parts(url: str, parts: tuple[Literal["http", "https"], str, int, str]) -> None:
     assert Backend.parse(url) == Backend(*parts, url)
 
 
@@ -229,9 +225,7 @@ def test_a_backend_that_is_no_such_url_is_refused(url: str, said: str) -> None:
 
 
 def test_all_mistakes_are_shown_at_once_in_the_order_of_the_lines(write: Write) -> None:
-    file = write(
-        '[server]\nworkrs = 2\n[limits]\nidle_seconds = 0\n[[virtualhost]]\nname = "a b"\n' + HOST + HOST
-    )
+    file = write('[server]\nworkrs = 2\n[limits]\nidle_seconds = 0\n[[virtualhost]]\nname = "a b"\n' + HOST + HOST)
     assert [(each.line, each.key) for each in problems(file)] == [
         (2, "server.workrs"),
         (4, "limits.idle_seconds"),
@@ -305,21 +299,15 @@ def test_a_handler_to_come_is_not_served_by_this_version(write: Write, name: str
 
 
 @pytest.mark.parametrize(("key", "value"), [("deliver", "message"), ("mdn", "delivered"), ("mdn", "backend")])
-def test_a_delivery_or_receipt_to_come_is_not_served_by_this_version(
-    write: Write, key: str, value: str
-) -> None:
+def test_a_delivery_or_receipt_to_come_is_not_served_by_this_version(write: Write, key: str, value: str) -> None:
     problem = only_problem(write(f'{HOST}{ROUTE}{key} = "{value}"'))
     assert (problem.line, problem.key) == (9, f"virtualhost.route.{key}")
     assert "not served by this version" in problem.message
 
 
-@pytest.mark.parametrize(
-    "value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"]
-)
+@pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"])
 @pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("delivery", Delivery)])
-def test_a_limit_is_a_whole_number_above_zero(
-    write: Write, table: str, kind: type[Limits], value: str
-) -> None:
+def test_a_limit_is_a_whole_number_above_zero(write: Write, table: str, kind: type[Limits], value: str) -> None:
     keys = list(kind.__dataclass_fields__)
     file = write(f"[{table}]\n" + "".join(f"{key} = {value}\n" for key in keys) + HOST)
     found = problems(file)
@@ -389,9 +377,7 @@ def test_a_path_that_could_be_read_in_two_ways_is_refused(write: Write, path: st
     assert 'expected a path such as "/as2"' in problem.message
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "../x", "a/b", ".hidden", " a", "a ", "ä", "a\\n", "a" * 129]
-)
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", " a", "a ", "ä", "a\\n", "a" * 129])
 def test_an_organization_is_the_name_of_a_directory(write: Write, name: str) -> None:
     problem = only_problem(write(HOST + ROUTE.replace("EXAMPLE", name)))
     assert (problem.line, problem.key) == (7, "virtualhost.route.organization")

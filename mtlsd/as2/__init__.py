@@ -8,27 +8,46 @@ partner and reads MDNs, and never sees a message that came from outside.
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.disposition import Disposition
-from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, choose_mic
+from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.mdn import MDN, Receipt
 from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import MIC
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.pyas2 import (
+    ENCRYPT_ALGORITHMS,
+    SIGN_ALGORITHMS,
+    BuiltMessage,
+    MDNRequest,
+    ReceivedMDN,
+    Sender,
+    read_mdn,
+)
 from mtlsd.as2.receiver import PayloadReceived, Receiver, VerifiedMessage
 from mtlsd.as2.signature import DigestNotComputed
 
 __all__ = [
+    "ENCRYPT_ALGORITHMS",
     "MDN",
     "MIC",
+    "SIGN_ALGORITHMS",
     "AS2Headers",
     "AS2Name",
     "Agreement",
+    "BuiltMessage",
+    "ContentType",
     "DigestNotComputed",
     "Disposition",
     "Limits",
+    "MDNRequest",
     "PayloadReceived",
     "Receipt",
     "ReceiptRequest",
+    "ReceivedMDN",
     "Receiver",
+    "Sender",
     "VerifiedMessage",
+    "algorithm_of",
     "build_mdn",
     "choose_mic",
+    "read_mdn",
 ]

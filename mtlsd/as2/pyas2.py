@@ -100,9 +100,7 @@ class Sender:
         organization.sign_key = (self.private_key, own)
         return organization
 
-    def _partner(
-        self, sign: str | None, encrypt: str | None, compress: bool, mdn: MDNRequest, micalg: str
-    ) -> Any:
+    def _partner(self, sign: str | None, encrypt: str | None, compress: bool, mdn: MDNRequest, micalg: str) -> Any:
         return _pyas2lib().Partner(
             as2_name=self.receiver_as2_id,
             encrypt_cert=self.receiver_certificate.public_bytes(Encoding.DER),

@@ -16,9 +16,7 @@ from mtlsd.errors import ConfigurationError, Problem
 MAX_BYTES = 1 << 20
 _MAX_SHOWN = 80  # characters of a value in a message
 _SECRETS = re.compile(r"(?<=:)(/*).*(?=@)|(?<=password=)[^&\s]+", re.IGNORECASE | re.DOTALL)
-_SYNTAX_ERROR = re.compile(
-    r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", re.DOTALL
-)
+_SYNTAX_ERROR = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +89,7 @@ def _read(file: Path) -> bytes:
     except FileNotFoundError:
         raise _unreadable(file, "does not exist: create it, or name another file") from None
     except PermissionError:
-        raise _unreadable(
-            file, "may not be read: give this user permission, on its directories too"
-        ) from None
+        raise _unreadable(file, "may not be read: give this user permission, on its directories too") from None
     except OSError as error:
         raise _unreadable(file, f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:

@@ -67,9 +67,7 @@ def load(path: Path) -> Configuration:
     problems += _conflicts(document)
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
-    server = replace(
-        tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs
-    )
+    server = replace(tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs)
     return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost)
 
 
@@ -114,9 +112,7 @@ def _conflicts(document: Document) -> list[Problem]:
         problems.append(document.problem(("virtualhost",), "is empty: expected at least one [[virtualhost]]"))
     for at, host in _elements((), document.tables, "virtualhost"):
         names.append(((*at, "name"), str(host.get("name", "")).lower()))
-        paths = [
-            ((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")
-        ]
+        paths = [((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")]
         problems += _repeated(document, paths, "a path has one route in a host")
     return problems + _repeated(document, names, "a virtual host has one name and one listener")
 

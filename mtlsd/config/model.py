@@ -20,9 +20,7 @@ _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 _table = with_config(ConfigDict(extra="forbid"))
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE
-)
+_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
 _BACKEND_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
@@ -61,8 +59,7 @@ class Address:
         except ValueError:
             pass
         raise ValueError(
-            'expected an IP address and a port: "0.0.0.0:8443" is every IPv4 address, '
-            '"[::]:8443" is every IPv6 address'
+            'expected an IP address and a port: "0.0.0.0:8443" is every IPv4 address, "[::]:8443" is every IPv6 address'
         )
 
     @classmethod
@@ -70,9 +67,7 @@ class Address:
         """Read an address that only this machine can reach."""
         address = cls.parse(value)
         if not ip_address(address.host).is_loopback:
-            raise ValueError(
-                'expected a loopback address, such as "127.0.0.1:9180": nothing protects another one'
-            )
+            raise ValueError('expected a loopback address, such as "127.0.0.1:9180": nothing protects another one')
         return address
 
 
@@ -91,13 +86,9 @@ class Backend:
         """Read an absolute http or https URL; ValueError says what was expected."""
         found = _URL.fullmatch(url)
         if not found or not _URL_TEXT.fullmatch(url):
-            raise ValueError(
-                'expected a URL such as "http://127.0.0.1:9000/inbound", odd characters percent-encoded'
-            )
+            raise ValueError('expected a URL such as "http://127.0.0.1:9000/inbound", odd characters percent-encoded')
         if "@" in found["authority"]:
-            raise ValueError(
-                "the URL has credentials in it: take them out, secrets do not belong in this file"
-            )
+            raise ValueError("the URL has credentials in it: take them out, secrets do not belong in this file")
         if found["fragment"]:
             raise ValueError('the URL has a fragment: take out "#" and what follows')
         scheme: Literal["http", "https"] = "https" if found["scheme"].lower() == "https" else "http"
@@ -194,7 +185,5 @@ def _backend_address(authority: str, default_port: int) -> tuple[str, int]:
     except ValueError:
         host, port = "", None
     if not _BACKEND_HOST.fullmatch(host) or port == 0:
-        raise ValueError(
-            f"expected a host name or IP address and a port from 1 to {values.MAX_PORT} in the URL"
-        )
+        raise ValueError(f"expected a host name or IP address and a port from 1 to {values.MAX_PORT} in the URL")
     return host, port or default_port

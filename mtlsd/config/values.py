@@ -101,9 +101,7 @@ def journal(value: str) -> str:
     """Where the journal is kept: "sqlite" is all there is in this version."""
     if re.match(r"postgres(ql)?://", value, re.IGNORECASE):
         if re.search(r"//[^/]*:.*@|password=", value, re.IGNORECASE):
-            raise ValueError(
-                'the URL has a password in it: use a password file; expected "sqlite" in this version'
-            )
+            raise ValueError('the URL has a password in it: use a password file; expected "sqlite" in this version')
         raise ValueError('PostgreSQL is not in this version; expected "sqlite"')
     if value != "sqlite":
         raise ValueError('expected "sqlite"')

@@ -59,6 +59,14 @@ class SpoolFile:
         gathered, self._gathered = self._gathered, bytearray()
         self._write_out(gathered)
 
+    def read_back(self, chunk: int) -> Iterator[bytes]:
+        """Yield what was written so far, `chunk` octets at a time."""
+        self.flush()
+        at = 0
+        while data := os.pread(self._fd, chunk, at):
+            yield data
+            at += len(data)
+
     def fileno(self) -> int:
         """Return the descriptor, for a caller who wants write-back to begin early."""
         return self._fd
@@ -153,6 +161,11 @@ class Spool:
             for name in unknown:
                 (self._root / name).unlink()
         return unknown
+
+    def holds_messages(self) -> bool:
+        """Whether anything was ever kept here and is still here."""
+        with disk_errors():
+            return any(name.startswith("messages/") for name in self._names())
 
     def _names(self) -> Iterator[str]:
         for directory in (self._tmp, self._messages):

@@ -1,1 +1,19 @@
-"""Wire bytes to plaintext and back, and a presented chain to a verdict. No sockets."""
+"""Wire bytes to plaintext and back, and a presented chain to a verdict. No sockets.
+
+TLS proves possession of a key; what a certificate is worth is judged apart, again on every request.
+"""
+
+from mtlsd.tls.contexts import HostContext, ListenerContexts, build_context
+from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
+from mtlsd.tls.judge import judge
+
+__all__ = [
+    "Closed",
+    "Engine",
+    "HandshakeCompleted",
+    "HostContext",
+    "ListenerContexts",
+    "PlaintextReceived",
+    "build_context",
+    "judge",
+]

@@ -101,9 +101,7 @@ class Received:
 def pyas2_parse(headers: Headers, body: bytes, org: Any, from_partner: Any) -> Received:
     """Have pyas2lib receive a message and answer it. No MDN was asked for: its headers are empty."""
     message = as2.Message()
-    status, (error, _), mdn = message.parse(
-        _raw(headers, body), find_org_partner_cb=lambda *_: (org, from_partner)
-    )
+    status, (error, _), mdn = message.parse(_raw(headers, body), find_org_partner_cb=lambda *_: (org, from_partner))
     return Received(
         status=status,
         payload=b"" if error else message.content,

@@ -28,9 +28,7 @@ print([name for name in sys.modules if name.split(".")[0] == "oscrypto"])
 
 
 def test_importing_pyas2lib_leaves_no_oscrypto_behind() -> None:
-    listed = subprocess.run(
-        [sys.executable, "-c", IMPORT_AND_LIST], check=True, capture_output=True, text=True
-    )
+    listed = subprocess.run([sys.executable, "-c", IMPORT_AND_LIST], check=True, capture_output=True, text=True)
     assert listed.stdout.strip() == "[]"
 
 

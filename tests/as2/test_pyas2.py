@@ -82,9 +82,7 @@ def never(headers: Headers, body: bytes) -> bytes:
     raise AssertionError("nothing is signed here")
 
 
-def read(
-    headers: Headers, body: bytes, *, message_id: str | None = MESSAGE_ID, mic: str | None = None
-) -> ReceivedMDN:
+def read(headers: Headers, body: bytes, *, message_id: str | None = MESSAGE_ID, mic: str | None = None) -> ReceivedMDN:
     return read_mdn(headers, body, verify=verified_by_openssl, message_id=message_id, mic=mic)
 
 
@@ -137,9 +135,7 @@ def test_the_headers_are_as2s_own_and_unfolded() -> None:
     assert not any("\n" in value or "\r" in value for value in headers.values())
 
 
-@pytest.mark.parametrize(
-    "message_id", ["<a@b>", "no-brackets", "<spaces and (parens)@b>", f"<{'x' * 300}@b>"]
-)
+@pytest.mark.parametrize("message_id", ["<a@b>", "no-brackets", "<spaces and (parens)@b>", f"<{'x' * 300}@b>"])
 def test_the_message_id_goes_out_as_given(message_id: str) -> None:
     assert dict(build(message_id=message_id).headers)["Message-ID"] == message_id
 
@@ -282,9 +278,7 @@ def test_only_the_bytes_that_verified_are_read() -> None:
     assert (said.disposition_type, said.signed) == ("failed", True)
 
 
-@pytest.mark.parametrize(
-    "inner", ["multipart/signed; boundary=b", "multipart/mixed; boundary=b", "text/plain"]
-)
+@pytest.mark.parametrize("inner", ["multipart/signed; boundary=b", "multipart/mixed; boundary=b", "text/plain"])
 def test_a_verified_entity_that_is_no_report_is_refused(inner: str) -> None:
     outer = [("Content-Type", "multipart/signed; boundary=b")]
     entity = f"Content-Type: {inner}\r\n\r\n".encode() + report(ID, PROCESSED)
@@ -312,9 +306,7 @@ def test_an_unsigned_mdn_never_passes_for_a_signed_one() -> None:
         ("a; processed/error", ("a", "processed", "error")),
     ],
 )
-def test_a_disposition_is_read_in_every_known_spelling(
-    disposition: str, expected: tuple[str, str, str | None]
-) -> None:
+def test_a_disposition_is_read_in_every_known_spelling(disposition: str, expected: tuple[str, str, str | None]) -> None:
     said = read(REPORT_HEADERS, report(ID, f"Disposition: {disposition}"))
     assert (said.disposition_mode, said.disposition_type, said.modifier) == expected
     assert said.confirmed == (expected[1] == "processed" and "rror" not in disposition)
@@ -367,9 +359,7 @@ def test_a_mic_is_read_in_every_known_spelling(field: str, mic: str | None, algo
     ],
 )
 def test_the_final_recipient_is_an_as2_id(field: str, recipient: str) -> None:
-    assert (
-        read(REPORT_HEADERS, report(ID, PROCESSED, f"Final-Recipient: {field}")).final_recipient == recipient
-    )
+    assert read(REPORT_HEADERS, report(ID, PROCESSED, f"Final-Recipient: {field}")).final_recipient == recipient
 
 
 def test_the_original_message_id_may_lack_its_brackets() -> None:

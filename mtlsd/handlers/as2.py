@@ -1,0 +1,272 @@
+"""An AS2 route: a message comes in, is verified, kept, and answered with its receipt. Synchronous, no sockets.
+
+`begin` looks at the header and refuses what it can before the body is read. `Exchange` takes the body, and `finish`
+makes the promise: everything is on disk, in one commit, before the answer exists.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mtlsd import as2, http
+from mtlsd.access import FailureLimit
+from mtlsd.as2 import Agreement, AS2Headers, DigestNotComputed, Limits, Receiver, VerifiedMessage
+from mtlsd.config import Route
+from mtlsd.errors import (
+    AS2DuplicateOtherContent,
+    AS2FromMismatchCert,
+    AS2FromUnknown,
+    AS2Refused,
+    AS2SenderEqualsReceiver,
+    AS2ToUnknown,
+    LengthRequired,
+    MDNTargetDenied,
+    RangeNotSupported,
+)
+from mtlsd.handlers import receipts
+from mtlsd.handlers.filenames import filename_of
+from mtlsd.http import Request, Response
+from mtlsd.identity import Organization, Partner, Peer, Require, TrustStore
+from mtlsd.journal import Delivery, Journal, Message, Spool, SpoolFile, StoredMDN
+
+READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What outlives an exchange: the journal, the spool, the limits."""
+
+    journal: Journal
+    spool: Spool
+    limits: Limits
+    failures: FailureLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an AS2 route, and who makes it. `peer` is None where TLS proved nobody."""
+
+    request: Request
+    request_id: str
+    host: str
+    route: Route
+    organization: Organization
+    truststore: TrustStore
+    peer: Peer | None
+    address: str  # of the client
+    now: float
+
+
+def begin(call: Call, services: Services) -> "Exchange | Response":
+    """Decide by the header alone: an exchange that takes the body, or an answer that needs none.
+
+    Raises PeerError where there is no MDN to say it with.
+    """
+    if call.request.method == "HEAD":
+        return Response(200)
+    if call.request.get("content-range") is not None:
+        raise RangeNotSupported()
+    if not call.request.has_body:
+        raise LengthRequired()
+    headers = AS2Headers.parse(call.request.fields)
+    partner = _partner(call, headers)
+    if headers.receipt and headers.receipt.target:
+        raise MDNTargetDenied(f"an asynchronous MDN to {headers.receipt.target!r}")
+    exchange = Exchange(call, services, headers, partner)
+    try:
+        exchange.check()
+    except AS2Refused as refusal:
+        return exchange.refuse(refusal)
+    return exchange
+
+
+def _partner(call: Call, headers: AS2Headers) -> Partner | None:
+    """Whose message this is; None where AS2-From is nobody's. Raises AS2FromMismatchCert."""
+    as2_from = headers.as2_from.value
+    if call.peer is None:
+        return call.truststore.partner_by_as2_id(as2_from, call.host)
+    if as2_from not in call.peer.partner.as2_ids:
+        raise AS2FromMismatchCert(f"AS2-From {as2_from!r} over a certificate of {call.peer.partner.name}")
+    return call.peer.partner
+
+
+class Exchange:
+    """One AS2 message being received. It ends with `finish` or `abort`, and owns its files until then."""
+
+    def __init__(self, call: Call, services: Services, headers: AS2Headers, partner: Partner | None) -> None:
+        self._call = call
+        self._services = services
+        self._headers = headers
+        self._partner = partner
+        self._refusal: AS2Refused | None = None
+        self._receiver: Receiver | None = None
+        self._files: dict[str, SpoolFile] = {}
+
+    def check(self) -> None:
+        """Raises AS2Refused for what the header alone shows."""
+        headers = self._headers
+        if headers.as2_from.value == headers.as2_to.value:
+            raise AS2SenderEqualsReceiver()
+        if self._partner is None:
+            raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}")
+        if headers.as2_to.value != self._call.organization.as2_id:
+            raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {self._call.organization.as2_id!r}")
+        headers.check()
+        self._services.failures.check(self._failure_key(), self._call.now)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
+        if self._refusal is not None:
+            return
+        try:
+            if self._receiver is None:
+                self._open()
+            self._files["as2"].write(data)
+            self._read(data)
+        except AS2Refused as refusal:
+            self._refusal = refusal
+            self.abort()
+
+    def finish(self) -> Response:
+        """The whole body is here: verify, keep, answer. Raises SpoolFull or JournalUnavailable."""
+        try:
+            if self._receiver is None and self._refusal is None:
+                self._open()
+            if self._refusal is not None:
+                return self.refuse(self._refusal)
+            return self._accept(self._verify())
+        except AS2Refused as refusal:
+            return self.refuse(refusal)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Remove what is not kept."""
+        for file in self._files.values():
+            file.discard()
+
+    def refuse(self, refusal: AS2Refused) -> Response:
+        """The answer to a refusal: an MDN where one was asked for, else the HTTP status."""
+        if self._partner is not None:
+            self._services.failures.record(self._failure_key(), self._call.now)
+        if self._headers.receipt is None:
+            request = self._call.request
+            return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
+        mdn = receipts.refused(self._headers, refusal, self._sender())
+        return Response(200, (*mdn.headers, ("Mtlsd-Reason", refusal.reason)), mdn.body, error=refusal)
+
+    # --- Reading ------------------------------------------------------------------------------------------------
+
+    def _open(self, extra_digests: frozenset[str] = frozenset()) -> None:
+        assert self._partner is not None
+        for suffix in ("as2", "payload"):
+            if suffix not in self._files:
+                self._files[suffix] = self._services.spool.create()
+        require = self._partner.require | ({Require.SIGN} if self._call.peer is None else frozenset())
+        agreement = Agreement(self._call.organization, self._partner, frozenset(require))
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        self._receiver = Receiver(self._headers, agreement, self._services.limits, now, extra_digests)
+
+    def _read(self, data: bytes) -> None:
+        assert self._receiver is not None
+        self._receiver.receive_data(data)
+        self._write_payload()
+
+    def _write_payload(self) -> None:
+        assert self._receiver is not None
+        for event in self._receiver.events():
+            self._files["payload"].write(event.data)
+
+    def _verify(self, extra_digests: frozenset[str] = frozenset()) -> VerifiedMessage:
+        """The verdict; the body is read once more for each digest that nothing announced."""
+        assert self._receiver is not None
+        try:
+            verified = self._receiver.finish()
+        except DigestNotComputed as missing:
+            extra_digests |= {missing.algorithm}
+            self._read_again(extra_digests)
+            return self._verify(extra_digests)
+        self._write_payload()
+        return verified
+
+    def _read_again(self, extra_digests: frozenset[str]) -> None:
+        self._files.pop("payload").discard()
+        self._open(extra_digests)
+        for data in self._files["as2"].read_back(READ_AGAIN):
+            self._read(data)
+
+    # --- Promising ----------------------------------------------------------------------------------------------
+
+    def _accept(self, verified: VerifiedMessage) -> Response:
+        headers, journal = self._headers, self._services.journal
+        earlier = journal.find(headers.as2_from.value, headers.as2_to.value, headers.message_id)
+        if earlier is not None:
+            return self._duplicate(earlier, verified)
+        mdn = receipts.accepted(headers, verified, self._sender()) if headers.receipt else None
+        names = self._services.spool.keep(self._call.request_id, self._files)
+        message = self._message(verified, mdn, names)
+        holder = journal.accept(message, [self._delivery(message)])
+        if holder.id != message.id:  # a copy of it, sent at the same time, was faster
+            for name in names.values():
+                self._services.spool.remove(name)
+            return self._duplicate(holder, verified)
+        return self._answer(message.mdn, verified)
+
+    def _duplicate(self, earlier: Message, verified: VerifiedMessage) -> Response:
+        """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
+        if (earlier.mic, as2.algorithm_of(earlier.mic_algorithm or "")) != (verified.mic.value, verified.mic.algorithm):
+            raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
+        response = self._answer(earlier.mdn, verified)
+        response.facts["duplicate_of"] = earlier.id
+        return response
+
+    def _answer(self, mdn: StoredMDN | None, verified: VerifiedMessage) -> Response:
+        facts = {
+            "payload_bytes": verified.size,
+            "mic": str(verified.mic),
+            "signer": verified.signer.sha256 if verified.signer else None,
+            "cipher": verified.cipher,
+            "form": verified.form,
+        }
+        return Response(200, mdn.headers if mdn else (), mdn.body if mdn else b"", facts=facts)
+
+    def _message(self, verified: VerifiedMessage, mdn: as2.MDN | None, names: dict[str, str]) -> Message:
+        assert self._partner is not None
+        headers, call = self._headers, self._call
+        return Message(
+            id=call.request_id,
+            as2_from=headers.as2_from.value,
+            as2_to=headers.as2_to.value,
+            message_id=headers.message_id,
+            partner=self._partner.name,
+            host=call.host,
+            route=call.route.path,
+            received_at=call.now,
+            content_type=verified.content_type,
+            size=verified.size,
+            payload=names["payload"],
+            original=names["as2"],
+            headers=call.request.fields,
+            request_id=call.request_id,
+            compressed=verified.compressed,
+            subject=headers.subject or None,
+            filename=filename_of(verified.disposition, verified.content_type),
+            mic=verified.mic.value,
+            mic_algorithm=verified.mic.label,
+            signer_sha256=verified.signer.sha256 if verified.signer else None,
+            encrypted_with=verified.cipher,
+            mdn=StoredMDN(headers=mdn.headers, body=mdn.body) if mdn else None,
+        )
+
+    def _delivery(self, message: Message) -> Delivery:
+        now = self._call.now
+        target = self._call.route.backend.url
+        return Delivery(id=f"{message.id}-1", message_id=message.id, target=target, not_before=now, created_at=now)
+
+    def _sender(self) -> receipts.Sender:
+        call = self._call
+        return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now)
+
+    def _failure_key(self) -> str:
+        """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
+        assert self._partner is not None
+        return self._partner.name if self._call.peer else f"{self._partner.name} from {self._call.address}"

@@ -1,0 +1,57 @@
+"""What we say in a receipt: the disposition, the MIC and the words, for acceptance and for refusal."""
+
+from dataclasses import dataclass
+
+from mtlsd import __version__
+from mtlsd.as2 import MDN, AS2Headers, Disposition, Receipt, VerifiedMessage, build_mdn, choose_mic
+from mtlsd.errors import AS2FromUnknown, AS2ReceiptFormatUnsupported, AS2Refused, AS2ToUnknown
+from mtlsd.identity import KeyPair
+
+PRODUCT = f"mtlsd/{__version__}"
+UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends the receipt, from which host, for which exchange, and when."""
+
+    signing: KeyPair
+    host: str
+    reference: str
+    now: float
+
+
+def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> MDN:
+    """The receipt for a message that is kept."""
+    receipt = Receipt(
+        as2_from=headers.as2_from,
+        as2_to=headers.as2_to,
+        original_message_id=headers.message_id,
+        disposition=Disposition.of(None),
+        mic=verified.mic,
+        explanation="The message was received, verified and stored.",
+        reference=sender.reference,
+    )
+    assert headers.receipt is not None
+    return _build(receipt, sender, verified.mic.algorithm if headers.receipt.signed else None)
+
+
+def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> MDN:
+    """The receipt that says why a message was refused; signed, where a signed one was asked for."""
+    receipt = Receipt(
+        as2_from=headers.as2_from,
+        as2_to=headers.as2_to,
+        original_message_id=headers.message_id,
+        disposition=Disposition.of(refusal.disposition),
+        mic=None,
+        explanation=f"The message was refused ({refusal.reason}). {refusal.advice}",
+        reference=sender.reference,
+    )
+    assert headers.receipt is not None
+    signed = headers.receipt.signed and not isinstance(refusal, UNSIGNED)
+    return _build(receipt, sender, choose_mic(headers.receipt, None)[0] if signed else None)
+
+
+def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> MDN:
+    signing = (sender.signing, algorithm) if algorithm else None
+    return build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT)

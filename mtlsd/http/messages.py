@@ -1,0 +1,95 @@
+"""Requests and responses, checked and decoded once. h11 reads the wire; what it lets through too kindly ends here."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+from mtlsd.errors import BadRequest, PeerError
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed in a value (RFC 9110, section 5.5)
+_AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*)", re.IGNORECASE)
+_PORT = re.compile(r":[0-9]*\Z")
+
+Fields = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's header. Field names are lower case, values Latin-1; the host has no port and no final dot."""
+
+    method: str
+    target: str
+    fields: Fields
+    http_version: str
+    host: str | None  # None only for HTTP/1.0 without Host
+
+    @property
+    def path(self) -> str:
+        path = self.target
+        if not path.startswith("/"):
+            path = re.sub(r"\A[a-z]+://[^/?#]*", "", path, flags=re.IGNORECASE) or "/"
+        return path.partition("?")[0]
+
+    def get(self, name: str) -> str | None:
+        """The value of the first field with this name."""
+        return next((value for each, value in self.fields if each == name), None)
+
+    @property
+    def has_two_framings(self) -> bool:
+        """Content-Length beside Transfer-Encoding, which smugglers send, and some AS2 products."""
+        return self.get("content-length") is not None and self.get("transfer-encoding") is not None
+
+    @property
+    def has_body(self) -> bool:
+        return self.get("content-length") is not None or self.get("transfer-encoding") is not None
+
+    @property
+    def content_length(self) -> int | None:
+        length = self.get("content-length")
+        return int(length) if length else None
+
+    @property
+    def wants_json(self) -> bool:
+        return "json" in (self.get("accept") or "").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; `error` is why, where it is a refusal, and `facts` are for the log."""
+
+    status: int
+    fields: Fields = ()
+    body: bytes = b""
+    close: bool = False
+    error: PeerError | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def read_request(event: h11.Request) -> Request:
+    """Check and decode; raises BadRequest."""
+    if any(_CONTROL.search(value) for _, value in event.headers):
+        raise BadRequest("a control character in a header field")
+    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
+    target = event.target.decode("latin-1")
+    version = event.http_version.decode("ascii")
+    return Request(event.method.decode("ascii"), target, fields, version, _host(target, fields, version))
+
+
+def _host(target: str, fields: Fields, version: str) -> str | None:
+    """The host that is meant: an absolute target names it, else Host does (RFC 9112, section 3.2)."""
+    hosts = [value for name, value in fields if name == "host"]
+    if len(hosts) > 1 or (not hosts and version != "1.0"):
+        raise BadRequest("Host must be there, and once")
+    if not target.startswith("/"):
+        return _normal(target)
+    return _normal(hosts[0]) if hosts else None
+
+
+def _normal(authority: str) -> str:
+    found = _AUTHORITY.match(authority)
+    name = _PORT.sub("", found[1] if found else "").lower().removesuffix(".")
+    if not name:
+        raise BadRequest("Host is empty")
+    return name

@@ -1,0 +1,75 @@
+"""The bodies of refusals: nginx's page, which partners and their tools know, or problem+json (RFC 9457).
+
+Both carry the reason code, the correlation id and an advice that is safe to tell a stranger, and nothing else.
+"""
+
+import json
+from http import HTTPStatus
+
+from mtlsd.errors import (
+    CertificateRefused,
+    ClientCertMissing,
+    MethodNotAllowed,
+    PeerError,
+    PlainHTTPOnTLSPort,
+)
+from mtlsd.http.messages import Fields, Response
+
+PRODUCT = "mtlsd"
+
+_SENTENCES: dict[type[PeerError], str] = {  # nginx's own words; the first that fits
+    ClientCertMissing: "No required SSL certificate was sent",
+    CertificateRefused: "The SSL certificate error",
+    PlainHTTPOnTLSPort: "The plain HTTP request was sent to HTTPS port",
+}
+
+
+def respond(error: PeerError, *, request_id: str, as_json: bool, close: bool = True) -> Response:
+    """The answer to a refusal over HTTP."""
+    assert error.http_status is not None
+    fields: Fields = (("Mtlsd-Request-Id", request_id), ("Mtlsd-Reason", error.reason))
+    if error.retry_after is not None:
+        fields += (("Retry-After", str(error.retry_after)),)
+    if isinstance(error, MethodNotAllowed):
+        fields += (("Allow", "POST, HEAD"),)
+    content_type = "application/problem+json" if as_json else "text/html"
+    body = _json(error, request_id) if as_json else _page(error, request_id)
+    return Response(error.http_status, (("Content-Type", content_type), *fields), body, close, error)
+
+
+def phrase(status: int) -> str:
+    """The reason phrase of a status."""
+    return HTTPStatus(status).phrase
+
+
+def _page(error: PeerError, request_id: str) -> bytes:
+    assert error.http_status is not None
+    heading = f"{error.http_status} {phrase(error.http_status)}"
+    sentence = next((text for kind, text in _SENTENCES.items() if isinstance(error, kind)), "")
+    title = f"{error.http_status} {sentence}" if sentence else heading
+    lines = [
+        "<html>",
+        f"<head><title>{title}</title></head>",
+        "<body>",
+        f"<center><h1>{heading}</h1></center>",
+        *([f"<center>{sentence}</center>"] if sentence else []),
+        f"<hr><center>{PRODUCT}</center>",
+        "</body>",
+        "</html>",
+        f"<!-- {error.reason}: {error.advice} Request {request_id} -->",
+        "",
+    ]
+    return "\r\n".join(lines).encode("ascii")
+
+
+def _json(error: PeerError, request_id: str) -> bytes:
+    assert error.http_status is not None
+    problem = {
+        "type": "about:blank",
+        "title": phrase(error.http_status),
+        "status": error.http_status,
+        "detail": error.advice,
+        "reason": error.reason,
+        "request_id": request_id,
+    }
+    return json.dumps(problem).encode("ascii")

@@ -1,0 +1,27 @@
+"""From a request to a route."""
+
+from mtlsd.config import Route, VirtualHost
+from mtlsd.errors import MethodNotAllowed, NoRoute, SNIHostMismatch
+from mtlsd.http.messages import Request
+
+METHODS = ("POST", "HEAD")  # HEAD: products probe with it
+
+
+def match(host: VirtualHost, request: Request) -> Route:
+    """The route for this request; raises SNIHostMismatch, NoRoute or MethodNotAllowed.
+
+    `host` is the one that the TLS handshake reached, and Host must name that very one.
+    """
+    check_host(host, request)
+    for route in host.routes:
+        if route.path == request.path:
+            if request.method not in METHODS:
+                raise MethodNotAllowed(f"{request.method} on an AS2 route")
+            return route
+    raise NoRoute(f"no route for {request.path!r} on {host.name}")
+
+
+def check_host(host: VirtualHost, request: Request) -> None:
+    """Refuse a request whose Host is not the host of the handshake; raises SNIHostMismatch."""
+    if request.host is not None and request.host != host.name:
+        raise SNIHostMismatch(f"Host {request.host!r} over a connection to {host.name}")

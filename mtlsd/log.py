@@ -1,0 +1,49 @@
+"""The log: one JSON object a line on stderr, or coloured lines where a person looks at a terminal.
+
+Events are names, not sentences. No payload, key, token or passphrase is ever given to it, at any level.
+"""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+
+EXCHANGE_FINISHED = "exchange_finished"
+HANDSHAKE_FAILED = "handshake_failed"
+CONNECTION_REFUSED = "connection_refused"
+DELIVERY_FINISHED = "delivery_finished"
+RELOADED = "reloaded"
+RELOAD_FAILED = "reload_failed"
+CONFIGURATION_PROBLEM = "configuration_problem"
+CONFIGURATION_WARNING = "configuration_warning"
+STARTED = "started"
+STOPPING = "stopping"
+STOPPED = "stopped"
+SWEPT = "spool_swept"
+NOT_SWEPT = "spool_not_swept"
+INTERNAL_ERROR = "internal_error"
+WORKER_TROUBLE = "worker_trouble"
+
+Logger = structlog.typing.FilteringBoundLogger
+
+
+def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Logger:
+    """Set the log up, once, and return it."""
+    console = stream.isatty() if console is None else console
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    if console:
+        ending: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+    else:
+        ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]
+    structlog.configure(
+        processors=shared + ending,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    logger: Logger = structlog.get_logger()
+    return logger

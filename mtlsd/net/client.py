@@ -1,0 +1,127 @@
+"""The client that delivers to backends: one request, its body from a file, one answer. No redirects, no credentials."""
+
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import h11
+import trio
+
+from mtlsd.config import Backend
+from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
+
+CHUNK = 256 * 1024  # octets of a body at a time
+MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for
+RECEIVE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, the header fields (names in lower case), and the body up to MAX_ANSWER."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def get(self, name: str) -> str | None:
+        return next((value for each, value in self.fields if each == name), None)
+
+
+async def send(
+    backend: Backend,
+    method: str,
+    fields: Iterable[tuple[str, str]],
+    body: Iterable[bytes],
+    *,
+    timeout: float,
+    context: ssl.SSLContext | None = None,
+    connect_to: tuple[str, int] | None = None,
+) -> Answer:
+    """Send a request; raises UpstreamUnreachable or UpstreamTimeout.
+
+    `timeout`, in seconds, is for each wait, not for the whole: a large document may take its time. `fields` have the
+    framing. `connect_to` is another address than the URL's.
+    """
+    try:
+        stream = await _connect(backend, timeout, context, connect_to)
+        try:
+            return await _Request(stream, timeout).run(backend, method, fields, body)
+        finally:
+            with trio.move_on_after(1):
+                await stream.aclose()
+    except trio.TooSlowError as error:
+        raise UpstreamTimeout(f"no answer within {timeout:g} s") from error
+    except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, ssl.SSLError) as error:
+        raise UpstreamUnreachable(_why(error)) from error
+
+
+async def _connect(
+    backend: Backend, timeout: float, context: ssl.SSLContext | None, connect_to: tuple[str, int] | None
+) -> "trio.SocketStream | trio.SSLStream[trio.SocketStream]":
+    with trio.fail_after(timeout):
+        stream = await trio.open_tcp_stream(*(connect_to or (backend.host, backend.port)))
+        if backend.scheme == "http":
+            return stream
+        context = context or ssl.create_default_context()
+        secure = trio.SSLStream(stream, context, server_hostname=backend.host, https_compatible=True)
+        try:
+            await secure.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(stream)
+            raise
+        return secure
+
+
+class _Request:
+    def __init__(self, stream: "trio.SocketStream | trio.SSLStream[trio.SocketStream]", timeout: float) -> None:
+        self._stream = stream
+        self._timeout = timeout
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def run(
+        self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
+    ) -> Answer:
+        with suppress(trio.BrokenResourceError):  # a backend may answer early and close: then its answer counts
+            await self._send(backend, method, fields, body)
+        return await self._receive()
+
+    async def _send(
+        self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
+    ) -> None:
+        default_port = 443 if backend.scheme == "https" else 80
+        name = f"[{backend.host}]" if ":" in backend.host else backend.host
+        authority = name if backend.port == default_port else f"{name}:{backend.port}"
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        headers = [(b"Host", authority.encode("ascii")), *headers, (b"Connection", b"close")]
+        await self._write(h11.Request(method=method, target=backend.target, headers=headers))
+        for data in body:
+            await self._write(h11.Data(data=data))
+        await self._write(h11.EndOfMessage())
+
+    async def _write(self, event: h11.Event) -> None:
+        with trio.fail_after(self._timeout):
+            await self._stream.send_all(self._http.send(event) or b"")
+
+    async def _receive(self) -> Answer:
+        response: h11.Response | None = None
+        body = bytearray()
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                with trio.fail_after(self._timeout):
+                    self._http.receive_data(bytes(await self._stream.receive_some(RECEIVE)))
+            elif isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            if response and (isinstance(event, h11.EndOfMessage) or len(body) > MAX_ANSWER):
+                fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
+                return Answer(response.status_code, fields, bytes(body))
+            if isinstance(event, h11.ConnectionClosed):
+                raise trio.BrokenResourceError("the backend closed the connection without an answer")
+
+
+def _why(error: Exception) -> str:
+    causes = error.exceptions if isinstance(error, BaseExceptionGroup) else [error.__cause__ or error]
+    return "; ".join(dict.fromkeys(str(cause) or type(cause).__name__ for cause in causes))

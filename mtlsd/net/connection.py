@@ -1,0 +1,287 @@
+"""One connection: a handshake, then exchanges, one after another, each judged by the snapshot in force.
+
+Every wait has a deadline, and every exchange ends in one line of the log.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import h11
+import trio
+
+from mtlsd import handlers, http, log
+from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.errors import (
+    BadRequest,
+    BodyTooLarge,
+    CertificateRefused,
+    CertKnownOtherHost,
+    CertUntrustedIssuer,
+    ClientCertMissing,
+    HeadersTooLarge,
+    InternalError,
+    PeerError,
+    PlainHTTPOnTLSPort,
+    RequestTimeout,
+    ShuttingDown,
+    SNIHostMismatch,
+    TLSHandshakeTimeout,
+    TLSRefused,
+)
+from mtlsd.http import Request, Response
+from mtlsd.identity import Peer
+from mtlsd.net.daemon import Daemon
+from mtlsd.net.ids import new_id
+from mtlsd.net.judgement import Judgement
+from mtlsd.net.wire import Wire
+from mtlsd.tls import HandshakeCompleted, ListenerContexts
+
+TE_AND_CL = "te-and-cl"
+
+
+@dataclass(slots=True)
+class Record:
+    """What the log will say of one exchange."""
+
+    request_id: str
+    started: float
+    request: Request | None = None
+    peer: Peer | None = None
+    bytes_in: int = 0
+
+
+class Connection:
+    """Serves one client until it leaves, misbehaves, or waits too long."""
+
+    def __init__(self, daemon: Daemon, listener: ListenerContexts, stream: trio.SocketStream, client: str) -> None:
+        self._daemon = daemon
+        self._client = client
+        self._limits = daemon.snapshot.configuration.limits
+        self._wire = Wire(stream, listener, self._limits.max_header_bytes)
+        self._judgement = Judgement()
+        self._handshake: HandshakeCompleted | None = None
+
+    async def serve(self) -> None:
+        """Everything, from the first octet to the last; raises nothing."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            if await self._shake_hands():
+                while await self._wait_for_request() and await self._exchange():
+                    self._wire.next_cycle()
+            with trio.fail_after(self._limits.write_seconds):
+                await self._wire.close()
+
+    async def _shake_hands(self) -> bool:
+        started = trio.current_time()
+        try:
+            with _deadline(self._limits.handshake_seconds, TLSHandshakeTimeout):
+                self._handshake = await self._wire.handshake()
+        except (TLSRefused, PlainHTTPOnTLSPort) as refusal:
+            self._log_refusal(log.HANDSHAKE_FAILED, refusal, duration_ms=_milliseconds(trio.current_time() - started))
+            if isinstance(refusal, PlainHTTPOnTLSPort):
+                await self._answer_in_the_clear(refusal)
+            return False
+        return True
+
+    async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort) -> None:
+        now = self._daemon.clock()
+        response = http.respond(refusal, request_id=new_id(now), as_json=False)
+        with trio.fail_after(self._limits.write_seconds):
+            await self._wire.send_in_the_clear(response, now=now)
+
+    async def _wait_for_request(self) -> bool:
+        """Whether a request begins before the connection has idled too long, or the daemon stops."""
+        if not self._wire.waits_for_request:
+            return True
+        if self._daemon.stopping:
+            return False
+        with trio.move_on_after(self._limits.idle_seconds) as scope:
+            self._daemon.idle.add(scope)
+            try:
+                await self._wire.pull()
+            finally:
+                self._daemon.idle.discard(scope)
+        return not scope.cancelled_caught
+
+    async def _exchange(self) -> bool:
+        """Serve one request; whether the connection can serve another."""
+        now = self._daemon.clock()
+        record = Record(new_id(now), trio.current_time())
+        before = self._wire.bytes_in
+        try:
+            event = await self._receive_head()
+            if isinstance(event, h11.ConnectionClosed):
+                return False
+            response = await self._respond(event, record)
+        except PeerError as refusal:
+            response = self._refuse(refusal, record)
+        except trio.BrokenResourceError:
+            response = self._refuse(BadRequest("the client broke the connection"), record)
+        except Exception:
+            self._daemon.log.exception(log.INTERNAL_ERROR, request_id=record.request_id)
+            response = self._refuse(InternalError(), record)
+        record.bytes_in = self._wire.bytes_in - before
+        return await self._send(response, record)
+
+    async def _receive_head(self) -> h11.Request | h11.ConnectionClosed:
+        with _deadline(self._limits.header_seconds, RequestTimeout):
+            event = await self._wire.next_event()
+        assert isinstance(event, h11.Request | h11.ConnectionClosed)
+        return event
+
+    # --- One request ----------------------------------------------------------------------------------------------
+
+    async def _respond(self, event: h11.Request, record: Record) -> Response:
+        """From the header to the answer; raises PeerError."""
+        if len(event.headers) > self._limits.max_header_fields:
+            raise HeadersTooLarge(f"{len(event.headers)} header fields")
+        request = record.request = http.read_request(event)
+        host = self._host(request)
+        peer = record.peer = self._identify(host)
+        _check_framing(request, peer)
+        route = http.match(host, request)
+        if self._daemon.stopping:
+            raise ShuttingDown()
+        snapshot = self._daemon.snapshot
+        call = handlers.Call(
+            request=request,
+            request_id=record.request_id,
+            host=host.name,
+            route=route,
+            organization=snapshot.organizations[route.organization],
+            truststore=snapshot.truststore,
+            peer=peer,
+            address=self._client,
+            now=self._daemon.clock(),
+        )
+        if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
+            raise BodyTooLarge(f"Content-Length {request.content_length}")
+        exchange = handlers.begin(call, self._daemon.services)
+        return exchange if isinstance(exchange, Response) else await self._receive_body(exchange)
+
+    def _host(self, request: Request) -> VirtualHost:
+        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""
+        assert self._handshake is not None
+        host = self._daemon.snapshot.hosts.get(self._handshake.host)
+        if host is None:
+            raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
+        http.check_host(host, request)
+        return host
+
+    def _identify(self, host: VirtualHost) -> Peer | None:
+        """Who the client is, judged now; None where TLS proves nobody and the host allows that."""
+        assert self._handshake is not None
+        if host.client_certificate is ClientCertificate.NONE:
+            return None
+        if self._handshake.unreadable:
+            raise CertUntrustedIssuer(f"the certificate cannot be read: {self._handshake.unreadable}")
+        if self._handshake.presented is None:
+            if host.client_certificate is ClientCertificate.REQUIRED:
+                raise ClientCertMissing()
+            return None
+        now = datetime.fromtimestamp(self._daemon.clock(), UTC)
+        return self._judgement.peer(self._handshake.presented, self._daemon.snapshot, host.name, now)
+
+    async def _receive_body(self, exchange: handlers.Exchange) -> Response:
+        try:
+            if self._wire.waits_for_continue:
+                await self._wire.send_continue()
+            await self._feed(exchange)
+            response = await trio.to_thread.run_sync(exchange.finish)
+        except BaseException:
+            exchange.abort()
+            raise
+        self._daemon.due.set()
+        return response
+
+    async def _feed(self, exchange: handlers.Exchange) -> None:
+        """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
+        limits, size, started = self._limits, 0, trio.current_time()
+        with _deadline(limits.body_grace_seconds, RequestTimeout) as scope:
+            while isinstance(event := await self._wire.next_event(), h11.Data):
+                size += len(event.data)
+                if size > limits.max_body_bytes:
+                    raise BodyTooLarge(f"more than {limits.max_body_bytes} octets")
+                exchange.receive_data(bytes(event.data))
+                scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
+
+    # --- The answer -------------------------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: PeerError, record: Record) -> Response:
+        as_json = record.request is not None and record.request.wants_json
+        return http.respond(refusal, request_id=record.request_id, as_json=as_json)
+
+    async def _send(self, response: Response, record: Record) -> bool:
+        """Answer, log, and say whether the connection goes on."""
+        request = record.request
+        close = response.close or self._daemon.stopping or not self._wire.body_is_read or _must_close(request)
+        if not any(name == "Mtlsd-Request-Id" for name, _ in response.fields):
+            response = replace(response, fields=(*response.fields, ("Mtlsd-Request-Id", record.request_id)))
+        head = request is not None and request.method == "HEAD"
+        before = self._wire.bytes_out
+        try:
+            with trio.fail_after(self._limits.write_seconds):
+                await self._wire.send(response, now=self._daemon.clock(), close=close, head=head)
+        finally:
+            self._log_exchange(response, record, self._wire.bytes_out - before)
+        return not close and self._wire.can_go_on
+
+    # --- The log ----------------------------------------------------------------------------------------------------
+
+    def _log_exchange(self, response: Response, record: Record, bytes_out: int) -> None:
+        assert self._handshake is not None
+        request, peer = record.request, record.peer
+        facts = {
+            "request_id": record.request_id,
+            "client": self._client,
+            "host": self._handshake.host,
+            "sni": self._handshake.server_name,
+            "tls": self._handshake.version,
+            "partner": peer.partner.name if peer else None,
+            "method": request.method if request else None,
+            "path": request.path if request else None,
+            "message_id": request.get("message-id") if request else None,
+            "status": response.status,
+            "bytes_in": record.bytes_in,
+            "bytes_out": bytes_out,
+            "duration_ms": _milliseconds(trio.current_time() - record.started),
+            **response.facts,
+        }
+        if response.error is None:
+            self._daemon.log.info(log.EXCHANGE_FINISHED, reason=None, **facts)
+        else:
+            self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
+
+    def _log_refusal(self, event: str, refusal: PeerError, **facts: Any) -> None:
+        facts = {"client": self._client, **facts, "reason": refusal.reason, "detail": refusal.detail}
+        presented = self._handshake.presented if self._handshake else None
+        if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
+            facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
+        facts |= {name: value for name, value in refusal.facts.items() if name not in facts}
+        write = getattr(self._daemon.log, refusal.log_level)
+        write(event, **{name: value for name, value in facts.items() if value not in (None, "")})
+
+
+@contextmanager
+def _deadline(seconds: float, late: type[PeerError]) -> Iterator[trio.CancelScope]:
+    """Raises `late` where the body takes longer; the scope's deadline may be moved."""
+    with trio.move_on_after(seconds) as scope:
+        yield scope
+    if scope.cancelled_caught:
+        raise late(f"after {seconds} s")
+
+
+def _check_framing(request: Request, peer: Peer | None) -> None:
+    """Two framings are how requests are smuggled; some AS2 products send them all the same (`relax`)."""
+    if request.has_two_framings and not (peer and TE_AND_CL in peer.partner.relax):
+        raise BadRequest("Content-Length and Transfer-Encoding in one request")
+
+
+def _must_close(request: Request | None) -> bool:
+    return request is None or request.http_version == "1.0" or request.has_two_framings
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

@@ -1,0 +1,69 @@
+"""What the tasks of the daemon share: the snapshot in force, the services, the clock, and who is connected."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from mtlsd import as2
+from mtlsd.access import FailureLimit
+from mtlsd.errors import TooManyConnections
+from mtlsd.handlers import Services
+from mtlsd.journal import Journal, Spool
+from mtlsd.log import Logger
+from mtlsd.net.snapshot import Snapshot
+
+
+@dataclass(slots=True, eq=False)
+class Daemon:
+    """One running daemon. Only `swap` replaces the snapshot; only the supervisor says that it is stopping."""
+
+    snapshot: Snapshot
+    journal: Journal
+    spool: Spool
+    log: Logger
+    clock: Callable[[], float] = time.time  # seconds of the epoch
+    stopping: bool = False
+    connections: Counter[str] = field(default_factory=Counter)  # by address of the client
+    idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
+    due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
+    services: Services = field(init=False)
+
+    def __post_init__(self) -> None:
+        failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
+        self.services = self._services(failures)
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """From here on, every request is judged by the new snapshot, on open connections too."""
+        self.snapshot = snapshot
+        self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
+        self.services = self._services(self.services.failures)
+
+    def _services(self, failures: FailureLimit) -> Services:
+        limits = self.snapshot.configuration.limits
+        return Services(
+            self.journal, self.spool, as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio), failures
+        )
+
+    def admit(self, address: str) -> None:
+        """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""
+        limits = self.snapshot.configuration.limits
+        if self.connections.total() >= limits.max_connections:
+            raise TooManyConnections(f"{limits.max_connections} connections in all")
+        if self.connections[address] >= limits.max_connections_per_address:
+            raise TooManyConnections(f"{limits.max_connections_per_address} connections from {address}")
+        self.connections[address] += 1
+
+    def release(self, address: str) -> None:
+        """The connection is gone."""
+        self.connections[address] -= 1
+        if not self.connections[address]:
+            del self.connections[address]
+
+    def stop(self) -> None:
+        """Close the idle connections, and the busy ones once they have answered."""
+        self.stopping = True
+        for scope in self.idle:
+            scope.cancel()

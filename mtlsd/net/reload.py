@@ -1,0 +1,91 @@
+"""Reloading: build a whole new snapshot, then swap one reference. Half a reload does not exist.
+
+A mistake outside of partners/ keeps the snapshot in force. Under partners/, what can be read goes live without the
+rest, and the log says which file and why.
+"""
+
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+from mtlsd import log
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.log import Logger
+from mtlsd.net import systemd
+from mtlsd.net.daemon import Daemon
+from mtlsd.net.listeners import Listeners
+from mtlsd.net.snapshot import Snapshot, load
+from mtlsd.net.watch import TreeWatch
+
+
+class Reload:
+    """Reloads one daemon, one reload at a time."""
+
+    def __init__(self, daemon: Daemon, listeners: Listeners, credentials: Path | None) -> None:
+        self._daemon = daemon
+        self._listeners = listeners
+        self._credentials = credentials
+        self._lock = trio.Lock()
+
+    async def on_signals(self, signals: AsyncIterator[int]) -> None:
+        """Reload on SIGHUP; return on any other signal."""
+        async for number in signals:
+            if number != signal.SIGHUP:
+                return
+            await self.reload()
+
+    async def on_change(self) -> None:
+        """Reload when the configuration or anything below certs/ changes; for ever."""
+        configuration = self._daemon.snapshot.configuration
+        with TreeWatch([configuration.file, configuration.server.certs]) as watch:
+            while True:
+                await watch.changed()
+                await self.reload()
+
+    async def reload(self) -> None:
+        """Read all files anew; on a mistake, say it and go on with what was."""
+        async with self._lock:
+            systemd.reloading()
+            try:
+                await self._swap()
+            except ConfigurationError as error:
+                for problem in error.problems:
+                    self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
+            systemd.ready(self.status())
+
+    def status(self) -> str:
+        """One line for `systemctl status`."""
+        snapshot = self._daemon.snapshot
+        return f"{len(snapshot.hosts)} hosts, {len(snapshot.truststore.partners)} partners"
+
+    async def _swap(self) -> None:
+        previous = self._daemon.snapshot
+        snapshot = await trio.to_thread.run_sync(load, previous.configuration.file, self._credentials, previous)
+        _check_fixed(previous, snapshot)
+        opened = self._listeners.bind(snapshot.listeners)
+        self._daemon.swap(snapshot)
+        self._listeners.serve(opened, keep=snapshot.listeners)
+        report(self._daemon.log, snapshot)
+        self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners))
+
+
+def report(logger: Logger, snapshot: Snapshot) -> None:
+    """Say what is out of use, and what the operators should look at."""
+    for problem in snapshot.problems:
+        logger.error(log.CONFIGURATION_PROBLEM, **_facts(problem))
+    for warning in snapshot.warnings:
+        logger.warning(log.CONFIGURATION_WARNING, **_facts(warning))
+
+
+def _facts(problem: Problem) -> dict[str, object]:
+    facts = {"file": str(problem.file), "line": problem.line, "key": problem.key, "detail": problem.message}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _check_fixed(previous: Snapshot, snapshot: Snapshot) -> None:
+    """What a running daemon cannot change."""
+    old, new = previous.configuration, snapshot.configuration
+    if (old.server.state, old.server.certs) != (new.server.state, new.server.certs):
+        raise ConfigurationError((Problem(new.file, "`state` and `certs` change with a restart only", key="server"),))

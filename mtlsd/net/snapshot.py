@@ -1,0 +1,100 @@
+"""Everything that the files say, as one immutable value. A reload builds a whole new one and swaps a reference."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mtlsd import config
+from mtlsd.config import Address, Configuration, VirtualHost
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.identity import KeyPair, Organization, TrustStore, load_host, load_organization, load_partners
+from mtlsd.tls import HostContext, ListenerContexts, build_context
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The configuration, who is whom, and the TLS contexts, as they stood when the files were read."""
+
+    configuration: Configuration
+    hosts: Mapping[str, VirtualHost]
+    listeners: Mapping[Address, ListenerContexts]
+    organizations: Mapping[str, Organization]
+    truststore: TrustStore
+    problems: tuple[Problem, ...]  # under partners/: what is out of use until it is mended
+    warnings: tuple[Problem, ...]
+
+
+def load(file: Path, credentials: Path | None, previous: Snapshot | None = None) -> Snapshot:
+    """Read all files; raises ConfigurationError with every mistake outside of partners/.
+
+    A TLS context of `previous` is used again where its key pair and its policy are the same.
+    """
+    configuration = config.load(file)
+    loader = _Loader(configuration.server.certs, credentials)
+    pairs = loader.hosts(configuration)
+    organizations = loader.organizations(configuration)
+    if loader.problems:
+        raise ConfigurationError(tuple(loader.problems))
+    truststore, problems, warnings = load_partners(configuration.server.certs / "partners")
+    return Snapshot(
+        configuration=configuration,
+        hosts={host.name: host for host in configuration.virtualhosts},
+        listeners=_listeners(configuration, pairs, previous),
+        organizations=organizations,
+        truststore=truststore,
+        problems=problems,
+        warnings=(*loader.warnings, *warnings),
+    )
+
+
+@dataclass(slots=True)
+class _Loader:
+    certs: Path
+    credentials: Path | None
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def hosts(self, configuration: Configuration) -> dict[str, KeyPair]:
+        pairs = {}
+        for host in configuration.virtualhosts:
+            with self._collecting():
+                loaded = load_host(self.certs / "hosts" / host.name, self.credentials)
+                pairs[host.name] = loaded.key_pair
+                self.warnings += loaded.warnings
+        return pairs
+
+    def organizations(self, configuration: Configuration) -> dict[str, Organization]:
+        names = {route.organization for host in configuration.virtualhosts for route in host.routes}
+        organizations = {}
+        for name in sorted(names):
+            with self._collecting():
+                loaded = load_organization(self.certs / "organizations" / name, self.credentials)
+                organizations[name] = loaded.organization
+                self.warnings += loaded.warnings
+        return organizations
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except ConfigurationError as error:
+            self.problems += error.problems
+
+
+def _listeners(
+    configuration: Configuration, pairs: Mapping[str, KeyPair], previous: Snapshot | None
+) -> dict[Address, ListenerContexts]:
+    by_address: dict[Address, dict[str, HostContext]] = defaultdict(dict)
+    for host in configuration.virtualhosts:
+        by_address[host.listen][host.name] = _context(host, pairs[host.name], previous)
+    return {address: ListenerContexts(hosts) for address, hosts in by_address.items()}
+
+
+def _context(host: VirtualHost, pair: KeyPair, previous: Snapshot | None) -> HostContext:
+    listeners = previous.listeners.values() if previous else ()
+    for context in (each.hosts[host.name] for each in listeners if host.name in each.hosts):
+        if (context.client_certificate, context.key_pair) == (host.client_certificate, pair):
+            return context
+    return build_context(host.name, host.client_certificate, pair)

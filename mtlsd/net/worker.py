@@ -1,0 +1,168 @@
+"""The worker: claims deliveries, makes them, and records what came of it. What an outcome means is `relay`'s to say."""
+
+import random
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import BinaryIO
+
+import trio
+
+from mtlsd import config, log, relay
+from mtlsd.errors import JournalUnavailable, SpoolFull, UpstreamFailed
+from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
+from mtlsd.net import client
+from mtlsd.net.daemon import Daemon
+from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
+
+TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
+MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
+
+
+class Worker:
+    """Makes deliveries until it is cancelled. One that is cut off is made again when its lease is over."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._owner = socket.gethostname()
+        self._running = 0
+
+    @property
+    def _settings(self) -> config.Delivery:
+        return self._daemon.snapshot.configuration.delivery
+
+    async def run(self) -> None:
+        """Take back the leases of an earlier life, then deliver what is due, as it becomes due."""
+        await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, self._daemon.clock())
+        async with trio.open_nursery() as nursery:
+            while True:
+                due = self._daemon.due = trio.Event()
+                wait = await self._start_what_is_due(nursery)
+                with trio.move_on_after(wait):
+                    await due.wait()
+
+    async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
+        """Start deliveries as far as there is room; how long to wait for more, in seconds."""
+        journal, now = self._daemon.journal, self._daemon.clock()
+        room = self._settings.concurrency - self._running
+        if room <= 0:
+            return MAX_WAIT_SECONDS  # whichever ends first says that there is room
+        claim = partial(journal.claim, self._owner, now, self._settings.lease_seconds, room)
+        try:
+            for claimed in await trio.to_thread.run_sync(claim):
+                self._running += 1
+                nursery.start_soon(self._deliver, claimed)
+            next_due = await trio.to_thread.run_sync(journal.next_due, now)
+        except (JournalUnavailable, SpoolFull) as error:
+            self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
+            return TROUBLE_SECONDS
+        return MAX_WAIT_SECONDS if next_due is None else min(max(next_due - now, 0), MAX_WAIT_SECONDS)
+
+    async def _deliver(self, claimed: Claimed) -> None:
+        """One attempt, from the request to the record."""
+        started, began = self._daemon.clock(), trio.current_time()
+        try:
+            outcome = await self._attempt(claimed)
+            duration = trio.current_time() - began
+            decision = self._decide(claimed, outcome, started + duration)
+            await self._record(claimed, outcome, decision, started, duration)
+        except LeaseLost:
+            self._log(claimed, "warning", reason="lease_lost")
+        except (JournalUnavailable, SpoolFull) as error:
+            self._log(claimed, "error", reason=error.reason, detail=error.detail)
+        except Exception:
+            self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
+        finally:
+            self._running -= 1
+            self._daemon.due.set()
+
+    async def _attempt(self, claimed: Claimed) -> Outcome:
+        """Make the request while the lease is renewed."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_lease, claimed, nursery.cancel_scope)
+            try:
+                outcome = await self._request(claimed)
+            except UpstreamFailed as failure:
+                outcome = failure
+            nursery.cancel_scope.cancel()
+            return outcome
+        raise LeaseLost(claimed.delivery.id)
+
+    async def _request(self, claimed: Claimed) -> Outcome:
+        message, delivery = claimed.message, claimed.delivery
+        request = relay.build(message, delivery, message.size)
+        with self._daemon.spool.open(message.payload) as file:
+            answer = await client.send(
+                config.Backend.parse(request.url),
+                request.method,
+                request.headers,
+                _pieces(file),
+                timeout=self._settings.timeout_seconds,
+            )
+        return Answered(answer.status, answer.get("retry-after"))
+
+    async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
+        """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
+        lease = self._settings.lease_seconds
+        while True:
+            await trio.sleep(lease / 3)
+            renew = self._daemon.journal.renew
+            try:
+                until = self._daemon.clock() + lease
+                await trio.to_thread.run_sync(renew, claimed.delivery.id, self._owner, until)
+            except (LeaseLost, JournalUnavailable, SpoolFull):
+                attempt.cancel()
+
+    def _decide(self, claimed: Claimed, outcome: Outcome, now: float) -> Decision:
+        settings = self._settings
+        policy = RetryPolicy(settings.first_retry_seconds, settings.max_retry_seconds, settings.give_up_after_seconds)
+        age = now - claimed.delivery.created_at
+        jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+        return relay.decide(outcome, claimed.delivery.attempts, age, now, policy, jitter)
+
+    async def _record(
+        self, claimed: Claimed, outcome: Outcome, decision: Decision, started: float, duration: float
+    ) -> None:
+        status = outcome.status if isinstance(outcome, Answered) else None
+        detail = "" if isinstance(outcome, Answered) else str(outcome)
+        attempt = Attempt(
+            delivery_id=claimed.delivery.id,
+            number=claimed.delivery.attempts,
+            started_at=started,
+            finished_at=started + duration,
+            status=status,
+            reason=decision.reason,
+            detail=detail,
+        )
+        record: Callable[[], None] = partial(
+            self._daemon.journal.record,
+            attempt,
+            self._owner,
+            state=decision.state,
+            not_before=decision.not_before,
+            now=started + duration,
+        )
+        await trio.to_thread.run_sync(record)
+        facts = {"status": status, "detail": detail, "reason": decision.reason, "state": decision.state.value}
+        self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
+
+    def _log(self, claimed: Claimed, level: str, **facts: object) -> None:
+        message, delivery = claimed.message, claimed.delivery
+        facts = {
+            "request_id": message.request_id,
+            "partner": message.partner,
+            "message_id": message.message_id,
+            "delivery": delivery.id,
+            "attempt": delivery.attempts,
+            "target": delivery.target,
+            **facts,
+        }
+        write = getattr(self._daemon.log, level)
+        write(log.DELIVERY_FINISHED, **{name: value for name, value in facts.items() if value not in (None, "")})
+
+
+_LEVELS = {DeliveryState.DELIVERED: "info", DeliveryState.PENDING: "warning", DeliveryState.FAILED: "error"}
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(file.read, client.CHUNK), b"")

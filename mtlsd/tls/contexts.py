@@ -1,0 +1,80 @@
+"""TLS contexts: one for each virtual host, for as long as its key lives, whoever its partners are.
+
+A context asks for a client certificate and takes any: the handshake proves that the client has the key, `judge` says
+what the certificate is worth. No session is ever resumed (a resumed one carries no proof for *this* host), no CA names
+are sent, and only HTTP/1.1 is spoken.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from OpenSSL import SSL, crypto
+
+from mtlsd.config import ClientCertificate
+from mtlsd.identity import KeyPair
+
+# TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 lets weak client
+# keys into the handshake, so that `judge` can refuse them with a reason; what we negotiate stays as strong as listed.
+CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=1"
+HTTP_1_1 = b"http/1.1"
+_OPTIONS = SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+_ORDER = (ClientCertificate.REQUIRED, ClientCertificate.OPTIONAL, ClientCertificate.NONE)  # the strictest first
+
+
+@dataclass(frozen=True, slots=True)
+class HostContext:
+    """What a virtual host needs for a handshake."""
+
+    name: str
+    client_certificate: ClientCertificate
+    key_pair: KeyPair
+    context: SSL.Context
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerContexts:
+    """The hosts that share an address, by the name that SNI gives."""
+
+    hosts: Mapping[str, HostContext]
+
+    @property
+    def default(self) -> HostContext:
+        """The host for a client that names none of them: the strictest one, so that silence gains nothing."""
+        return min(self.hosts.values(), key=lambda host: _ORDER.index(host.client_certificate))
+
+
+def build_context(name: str, client_certificate: ClientCertificate, key_pair: KeyPair) -> HostContext:
+    """A context for this host; it is immutable once it is in use."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(_OPTIONS)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_cipher_list(CIPHERS)
+    context.use_certificate(crypto.X509.from_cryptography(key_pair.certificate.x509))
+    for certificate in key_pair.chain:
+        context.add_extra_chain_cert(crypto.X509.from_cryptography(certificate.x509))
+    context.use_privatekey(crypto.PKey.from_cryptography_key(key_pair.private_key))  # type: ignore[arg-type]
+    context.set_verify(verify_mode(client_certificate), take_any)
+    context.set_tlsext_servername_callback(_choose_host)
+    context.set_alpn_select_callback(_choose_protocol)
+    return HostContext(name, client_certificate, key_pair, context)
+
+
+def verify_mode(client_certificate: ClientCertificate) -> int:
+    """Ask for a certificate unless the host wants none; never fail without one: that is answered in HTTP."""
+    return SSL.VERIFY_NONE if client_certificate is ClientCertificate.NONE else SSL.VERIFY_PEER
+
+
+def take_any(*_: Any) -> bool:
+    """Let the handshake complete with any chain; OpenSSL has checked the client's proof of possession."""
+    return True
+
+
+def _choose_host(connection: SSL.Connection) -> None:
+    """Called by OpenSSL with the client's server name; the engine of the connection knows the hosts."""
+    connection.get_app_data().choose_host(connection.get_servername())
+
+
+def _choose_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:
+    return HTTP_1_1 if HTTP_1_1 in offered else SSL.NO_OVERLAPPING_PROTOCOLS

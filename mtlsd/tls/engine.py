@@ -1,0 +1,173 @@
+"""The server's side of TLS without a socket: wire bytes in, events out, in the shape of h11.
+
+    engine.receive_data(data); engine.next_event(); engine.send(plaintext); engine.data_to_send()
+
+`data_to_send` must be written after every call, and after an error too, or the alert never leaves.
+"""
+
+from dataclasses import dataclass
+
+from OpenSSL import SSL, crypto
+
+from mtlsd.errors import (
+    PlainHTTPOnTLSPort,
+    TLSHandshakeFailed,
+    TLSNoCommonCipher,
+    TLSNoCommonVersion,
+    TLSRefused,
+)
+from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented
+from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any, verify_mode
+
+MAX_RECORD = 16 * 1024  # octets; Connection.recv allocates what it is asked for, and returns one record at most
+_HANDSHAKE_RECORD = 0x16
+
+_REASONS: dict[str, type[TLSRefused]] = {  # OpenSSL's reason strings
+    "unsupported protocol": TLSNoCommonVersion,
+    "version too low": TLSNoCommonVersion,
+    "wrong version number": TLSNoCommonVersion,
+    "no shared cipher": TLSNoCommonCipher,
+    "no suitable signature algorithm": TLSNoCommonCipher,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeCompleted:
+    """Keys are agreed, and the client has proved that it has the key of what it presented, if anything."""
+
+    host: str  # the virtual host whose policy the connection has
+    server_name: str | None  # as the client sent it
+    presented: Presented | None
+    unreadable: str  # why the certificate that was presented cannot be read, if so
+    version: str
+    cipher: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaintextReceived:
+    """Some octets of the application's data."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The client will send no more."""
+
+
+Event = HandshakeCompleted | PlaintextReceived | Closed
+
+
+class Engine:
+    """One connection to one listener."""
+
+    def __init__(self, listener: ListenerContexts) -> None:
+        self._listener = listener
+        self._host: HostContext = listener.default
+        self._connection = SSL.Connection(self._host.context, None)
+        self._connection.set_accept_state()
+        self._connection.set_app_data(self)
+        self._server_name: str | None = None
+        self._begun = False
+        self._completed = False
+
+    def choose_host(self, server_name: bytes | None) -> None:
+        """Take the host that the client names; where it names none of ours, the strictest one stays."""
+        if server_name is None:
+            return
+        self._server_name = server_name.decode("ascii", "backslashreplace").lower()
+        host = self._listener.hosts.get(self._server_name)
+        if host is not None and host is not self._host:
+            self._host = host
+            self._connection.set_context(host.context)
+            # set_context leaves the verify mode as it was: without this, no certificate would be asked for.
+            self._connection.set_verify(verify_mode(host.client_certificate), take_any)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the wire; raises PlainHTTPOnTLSPort where they are no TLS but look like HTTP."""
+        if not self._begun and data:
+            self._begun = True
+            if data[0] != _HANDSHAKE_RECORD and data[:1].isalpha():
+                raise PlainHTTPOnTLSPort()
+        if data:
+            self._connection.bio_write(data)
+        else:
+            self._connection.bio_shutdown()
+
+    def next_event(self) -> Event | None:
+        """The next event, or None while more octets are needed; raises TLSRefused."""
+        try:
+            if not self._completed:
+                self._connection.do_handshake()
+                self._completed = True
+                return self._handshake_completed()
+            return PlaintextReceived(self._connection.recv(MAX_RECORD))
+        except SSL.WantReadError:
+            return None
+        except (SSL.ZeroReturnError, SSL.SysCallError):
+            return self._closed("the client closed the connection")
+        except SSL.Error as error:
+            return self._closed(_words(error))
+
+    def _closed(self, words: str) -> Closed:
+        if self._completed:
+            return Closed()
+        raise _REASONS.get(words, TLSHandshakeFailed)(words)
+
+    def send(self, plaintext: bytes) -> None:
+        """Encrypt; `data_to_send` has the result. After the connection broke, nothing happens."""
+        view = memoryview(plaintext)
+        try:
+            while view:
+                view = view[self._connection.send(view[:MAX_RECORD]) :]
+        except SSL.Error:
+            return
+
+    def close(self) -> None:
+        """Say close_notify: no more will be sent."""
+        try:
+            self._connection.shutdown()
+        except SSL.Error:
+            return
+
+    def data_to_send(self) -> bytes:
+        """What must go to the wire now."""
+        pieces = []
+        try:
+            while True:
+                pieces.append(self._connection.bio_read(1 << 16))
+        except SSL.Error:
+            return b"".join(pieces)
+
+    def _handshake_completed(self) -> HandshakeCompleted:
+        presented, unreadable = self._presented()
+        return HandshakeCompleted(
+            host=self._host.name,
+            server_name=self._server_name,
+            presented=presented,
+            unreadable=unreadable,
+            version=self._connection.get_protocol_version_name(),
+            cipher=self._connection.get_cipher_name() or "",
+        )
+
+    def _presented(self) -> tuple[Presented | None, str]:
+        certificate = self._connection.get_peer_certificate()
+        if certificate is None:
+            return None, ""
+        try:
+            leaf = _read(certificate)
+            chain = map(_read, (self._connection.get_peer_cert_chain() or [])[: MAX_CHAIN + 1])
+            return Presented(leaf, tuple(each for each in chain if each != leaf)), ""
+        except CertificateUnreadable as error:
+            return None, str(error)
+
+
+def _read(certificate: crypto.X509) -> Certificate:
+    return Certificate.from_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+
+
+def _words(error: SSL.Error) -> str:
+    try:
+        return str(error.args[0][0][2]) or "TLS failed"
+    except (IndexError, TypeError):
+        return "TLS failed"

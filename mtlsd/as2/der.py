@@ -6,7 +6,8 @@ small and in memory. Both know indefinite lengths and constructed octet strings,
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from mtlsd.errors import AS2MIMEMalformed
 
@@ -27,8 +28,7 @@ END_OF_CONTENTS = b"\0\0"
 Steps = Generator[None, None, None]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Tag and length; the length is None where it is indefinite."""
 
     tag: int
@@ -42,6 +42,7 @@ class Reader:
         self._buffer = bytearray()
         self._position = 0  # octets consumed since the beginning
         self._ends: list[int | None] = []  # where each value that was entered ends
+        self._limits: list[int | None] = [None]  # and the end of it, or of the nearest definite one around it
 
     def receive_data(self, data: bytes) -> None:
         self._buffer += data
@@ -69,6 +70,7 @@ class Reader:
         elif self._position < end:
             return True
         self._ends.pop()
+        self._limits.pop()
         return False
 
     def leave(self) -> Steps:
@@ -125,25 +127,34 @@ class Reader:
             captured += yield from self._take(header.length)
 
     def _header(self, copy: bytearray | None = None) -> Generator[None, None, Header]:
-        tag, first = yield from self._peek(2)
-        size = 2 + (first & 0x7F if first > 0x80 else 0)
-        raw = yield from self._peek(size)
-        header = _decode_header(tag, raw)
-        self._skip(size)
+        buffer = self._buffer
+        while len(buffer) < 2:
+            yield
+        tag, length, size = buffer[0], buffer[1], 2
+        _check_tag(tag)
+        header = Header(tag, length)
+        if length >= 0x80:
+            size += length & 0x7F
+            while len(buffer) < size:
+                yield
+            header = Header(tag, _long_length(tag, length, buffer[2:size]))
         if copy is not None:
-            copy += raw
+            copy += buffer[:size]
+        self._skip(size)
         self._check_fits(header)
         return header
 
     def _check_fits(self, header: Header) -> None:
-        end = next((end for end in reversed(self._ends) if end is not None), None)
-        if end is not None and self._position + (header.length or 0) > end:
+        limit = self._limits[-1]
+        if limit is not None and self._position + (header.length or 0) > limit:
             raise AS2MIMEMalformed("an element is longer than the one around it")
 
     def _push(self, header: Header) -> None:
         if len(self._ends) >= MAX_DEPTH:
             raise AS2MIMEMalformed("nested too deeply")
-        self._ends.append(None if header.length is None else self._position + header.length)
+        end = None if header.length is None else self._position + header.length
+        self._ends.append(end)
+        self._limits.append(self._limits[-1] if end is None else end)
 
     def _peek(self, count: int) -> Generator[None, None, bytes]:
         while len(self._buffer) < count:
@@ -160,23 +171,23 @@ class Reader:
         self._position += count
 
 
-def _decode_header(tag: int, raw: bytes) -> Header:
+def _check_tag(tag: int) -> None:
     if tag & 0x1F == 0x1F:
         raise AS2MIMEMalformed("a tag number above 30")
-    first = raw[1]
-    if first < 0x80:
-        return Header(tag, first)
+
+
+def _long_length(tag: int, first: int, octets: bytes | bytearray) -> int | None:
+    """A length above 127, from its first octet and the octets behind it; None where it is indefinite."""
     if first == 0x80:
         if not tag & CONSTRUCTED:
             raise AS2MIMEMalformed("an indefinite length on a primitive value")
-        return Header(tag, None)
+        return None
     if first & 0x7F > MAX_LENGTH_OCTETS:
         raise AS2MIMEMalformed("a length of more octets than any length needs")
-    return Header(tag, int.from_bytes(raw[2:], "big"))
+    return int.from_bytes(octets, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One complete value: its tag, its contents, and its encoding to the octet."""
 
     tag: int
@@ -213,38 +224,42 @@ class Element:
 
 
 def _parse(data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]:
-    if depth > MAX_DEPTH:
+    if end - start < 2:
+        raise AS2MIMEMalformed("the value ends inside a header")
+    tag, first, body = data[start], data[start + 1], start + 2
+    _check_tag(tag)
+    length: int | None = first
+    if first >= 0x80:
+        body += first & 0x7F
+        if body > end:
+            raise AS2MIMEMalformed("the value ends inside a header")
+        length = _long_length(tag, first, data[start + 2 : body])
+    if length is None:
+        return _parse_indefinite(tag, data, start, end, depth)
+    stop = body + length
+    if stop > end:
+        raise AS2MIMEMalformed("an element is longer than the one around it")
+    return Element(tag, data[body:stop], data[start:stop]), stop
+
+
+def _parse_indefinite(tag: int, data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]:
+    if depth >= MAX_DEPTH:
         raise AS2MIMEMalformed("nested too deeply")
-    header, body = _header_at(data, start, end)
-    if header.length is not None:
-        stop = body + header.length
-        if stop > end:
-            raise AS2MIMEMalformed("an element is longer than the one around it")
-        return Element(header.tag, data[body:stop], data[start:stop]), stop
-    stop = body
+    body = stop = start + 2
     while data[stop : min(stop + 2, end)] != END_OF_CONTENTS:
         _, stop = _parse(data, stop, end, depth + 1)
-    return Element(header.tag, data[body:stop], data[start : stop + 2]), stop + 2
+    return Element(tag, data[body:stop], data[start : stop + 2]), stop + 2
 
 
 def _parse_all(data: bytes) -> list[Element]:
-    elements, at = [], 0
-    while at < len(data):
-        element, at = _parse(data, at, len(data), 0)
+    elements, at, end = [], 0, len(data)
+    while at < end:
+        element, at = _parse(data, at, end, 0)
         elements.append(element)
     return elements
 
 
-def _header_at(data: bytes, start: int, end: int) -> tuple[Header, int]:
-    if end - start < 2:
-        raise AS2MIMEMalformed("the value ends inside a header")
-    first = data[start + 1]
-    body = start + 2 + (first & 0x7F if first > 0x80 else 0)
-    if body > end:
-        raise AS2MIMEMalformed("the value ends inside a header")
-    return _decode_header(data[start], data[start:body]), body
-
-
+@lru_cache(maxsize=256)
 def decode_oid(contents: bytes) -> str:
     """Dotted form of an OBJECT IDENTIFIER's contents (X.690, section 8.19)."""
     if not contents or contents[-1] & 0x80 or len(contents) > 64:
@@ -269,6 +284,7 @@ def encode(tag: int, *parts: bytes) -> bytes:
     return bytes((tag, 0x80 | len(length))) + length + contents
 
 
+@lru_cache(maxsize=64)
 def encode_oid(dotted: str) -> bytes:
     """A DER OBJECT IDENTIFIER from its dotted form."""
     first, second, *rest = map(int, dotted.split("."))

@@ -18,7 +18,6 @@ from mtlsd.as2.cms import SignerInfo
 from mtlsd.as2.der import (
     NULL,
     OCTET_STRING,
-    OID,
     SEQUENCE,
     SET,
     Element,
@@ -146,9 +145,10 @@ def _verify_attributes(
     attributes = info.signed_attributes
     digest = hashlib.new(algorithm, encode(SET, attributes.contents), usedforsecurity=False).digest()
     signer = _find_signer(info, certificates, algorithm, [digest])[0]
-    if _attribute(attributes, CONTENT_TYPE).oid() != cms.DATA:
+    values = _values(attributes)
+    if _the_value(values, CONTENT_TYPE).oid() != cms.DATA:
         raise AS2SignatureBad("the signed content type is not data")
-    signed = _attribute(attributes, MESSAGE_DIGEST).expect(OCTET_STRING).contents
+    signed = _the_value(values, MESSAGE_DIGEST).expect(OCTET_STRING).contents
     for form, by_algorithm in content.digests.items():
         if by_algorithm[algorithm] == signed:
             return signer, form
@@ -207,19 +207,24 @@ def _check_dates(signer: Certificate, now: datetime) -> None:
         raise AS2SignerUnknown(f"the signer's certificate is valid from {signer.not_before:%Y-%m-%d}", **signer.facts())
 
 
-def _attribute(attributes: Element, oid: str) -> Element:
-    """The one value of the one attribute of this type (RFC 5652, section 11)."""
-    values = []
+def _values(attributes: Element) -> dict[str, list[Element]]:
+    """The values of each attribute, by its type."""
+    values: dict[str, list[Element]] = {}
     for attribute in attributes.children():
         match attribute.expect(SEQUENCE).children():
-            case [name, value_set] if name.tag == OID and value_set.tag == SET:
-                if name.oid() == oid:
-                    values += value_set.children()
+            case [name, value_set] if value_set.tag == SET:
+                values.setdefault(name.oid(), []).extend(value_set.children())
             case _:
                 raise AS2MIMEMalformed("not an attribute")
-    if len(values) != 1:
-        raise AS2SignatureBad(f"{len(values)} values of the signed attribute {oid}")
-    return values[0]
+    return values
+
+
+def _the_value(values: Mapping[str, list[Element]], oid: str) -> Element:
+    """The one value of an attribute that has exactly one (RFC 5652, section 11)."""
+    found = values.get(oid, [])
+    if len(found) != 1:
+        raise AS2SignatureBad(f"{len(found)} values of the signed attribute {oid}")
+    return found[0]
 
 
 def _is_a_set_of_attributes(content: SignedContent) -> bool:

@@ -396,7 +396,7 @@ def test_no_mutation_of_a_message_yields_other_content(whole: Sent, data: st.Dat
             case "flip":
                 body[at] ^= data.draw(st.integers(1, 255))
             case "cut":
-                del body[at : at + data.draw(st.integers(1, 64))]
+                del body[at + 1 : at + data.draw(st.integers(2, 64))]
             case "insert":
                 body[at:at] = data.draw(st.binary(min_size=1, max_size=32))
             case "truncate":

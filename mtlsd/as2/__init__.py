@@ -7,6 +7,7 @@ partner and reads MDNs, and never sees a message that came from outside.
 """
 
 from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.mdn import MDN, Receipt
@@ -45,9 +46,12 @@ __all__ = [
     "ReceivedMDN",
     "Receiver",
     "Sender",
+    "SignedEntity",
     "VerifiedMessage",
     "algorithm_of",
     "build_mdn",
     "choose_mic",
+    "open_detached",
     "read_mdn",
+    "verify_detached",
 ]

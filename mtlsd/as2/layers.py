@@ -14,26 +14,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from mtlsd.as2 import cms, signature
+from mtlsd.as2 import cms
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.compression import ZLIB, Inflater
+from mtlsd.as2.detached import Deferred, SignedMultipart, Unarmoured, announced_digests, encoding_of_multipart
 from mtlsd.as2.envelope import open_envelope
-from mtlsd.as2.headers import ReceiptRequest, algorithm_of, choose_mic
+from mtlsd.as2.headers import ReceiptRequest, choose_mic
 from mtlsd.as2.mic import FormDigests
-from mtlsd.as2.mime import (
-    Base64Decoder,
-    ContentType,
-    HeaderBlock,
-    HeaderBlockReader,
-    MultipartReader,
-    Sink,
-    transfer_decoder,
-)
-from mtlsd.as2.signature import SignedContent, VerifiedSignature
+from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
+from mtlsd.as2.signature import VerifiedSignature
 from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2Refused
 
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
-MAX_SIGNATURE = 1024 * 1024  # octets
 
 
 class Layer(StrEnum):
@@ -114,13 +106,8 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
         return Unarmoured(CMSLayer(context))
     if content_type.value == "multipart/signed":
         layer = SignedLayer(content_type, context)
-        return transfer_decoder(_encoding_of_multipart(block), layer)
+        return transfer_decoder(encoding_of_multipart(block), layer)
     return Payload(block, context, outermost=outermost)
-
-
-def _encoding_of_multipart(block: HeaderBlock) -> str:
-    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
-    return "base64" if block.transfer_encoding() == "base64" else "binary"
 
 
 class Payload:
@@ -155,26 +142,6 @@ class _Delivery:
 
     def close(self) -> None:
         pass
-
-
-class Unarmoured:
-    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._decided: Sink | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._decided is None:
-            data = data.lstrip(b"\r\n")
-            if not data:
-                return
-            binary = data[0] == 0x30  # a SEQUENCE; in base64 it would begin with M
-            self._decided = self._sink if binary else Base64Decoder(self._sink)
-        self._decided.write(data)
-
-    def close(self) -> None:
-        (self._decided or self._sink).close()
 
 
 class CMSLayer:
@@ -217,28 +184,6 @@ def _compressed(algorithm: cms.AlgorithmIdentifier, context: Context) -> Sink:
     return Inflater(Entity(context), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio)
 
 
-class Deferred:
-    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self.refusal: AS2Refused | None = None
-
-    def write(self, data: bytes) -> None:
-        if self.refusal is None:
-            try:
-                self._sink.write(data)
-            except AS2Refused as refusal:
-                self.refusal = refusal
-
-    def close(self) -> None:
-        if self.refusal is None:
-            try:
-                self._sink.close()
-            except AS2Refused as refusal:
-                self.refusal = refusal
-
-
 class EnvelopeLayer:
     """Encrypted content. What goes wrong inside waits for the end, and then looks like a failed decryption."""
 
@@ -269,15 +214,12 @@ class EnvelopeLayer:
 
 
 class SignedLayer:
-    """multipart/signed (RFC 1847): the signed part, then its signature."""
+    """multipart/signed: what is signed is read on at once, and trusted once the signature is verified."""
 
     def __init__(self, content_type: ContentType, context: Context) -> None:
         context.open(Layer.SIGNED)
         self._context = context
-        self._signed: SignedPart | None = None
-        self._signature: SignaturePart | None = None
-        self._algorithms = _digests_to_compute(content_type, context)
-        self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
+        self._parts = SignedMultipart(content_type, _digests_to_compute(content_type, context), Entity(context))
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
@@ -285,120 +227,15 @@ class SignedLayer:
     def close(self) -> None:
         """The end of the multipart: verify, and only then say what was wrong inside the signed part."""
         self._parts.close()
-        if self._signed is None or self._signature is None:
-            raise AS2MIMEMalformed("multipart/signed without its two parts")
-        self._context.findings.signed_part_is_complete = True
-        partner = self._context.agreement.partner
-        self._context.findings.signature = signature.verify(
-            self._signature.signers,
-            self._signed.content(),
-            partner.message_certificates,
-            partner.relax,
-            self._context.now,
-        )
-        if self._signed.refusal is not None:
-            raise self._signed.refusal
-
-    def _part(self, number: int) -> Sink:
-        if number == 0:
-            self._signed = SignedPart(self._algorithms, self._context)
-            return self._signed
-        if number == 1:
-            self._signature = SignaturePart()
-            return self._signature
-        raise AS2MIMEMalformed("multipart/signed with more than two parts")
+        findings, partner = self._context.findings, self._context.agreement.partner
+        findings.signed_part_is_complete = True
+        findings.signature = self._parts.verify(partner.message_certificates, partner.relax, self._context.now)
+        if self._parts.refusal is not None:
+            raise self._parts.refusal
 
 
 def _digests_to_compute(content_type: ContentType, context: Context) -> frozenset[str]:
     """What `micalg` announces, what the receipt wants, and what an earlier pass found missing."""
-    labels = content_type.parameters.get("micalg", "").split(",")
-    announced = [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
+    announced = announced_digests(content_type)
     wanted, _ = choose_mic(context.receipt, announced[0])
     return frozenset(announced) | {wanted} | context.extra_digests
-
-
-class SignedPart:
-    """The part that was signed, its header included: hashed as it comes, and read on."""
-
-    def __init__(self, algorithms: frozenset[str], context: Context) -> None:
-        self._digests = FormDigests(algorithms)
-        self._header: HeaderBlockReader | None = HeaderBlockReader()
-        self._inside = Deferred(Entity(context))
-        self._beginning = b""
-        self._size = 0
-
-    @property
-    def refusal(self) -> AS2Refused | None:
-        return self._inside.refusal
-
-    def content(self) -> SignedContent:
-        return SignedContent(self._digests.results(), self._beginning, self._size)
-
-    def write(self, data: bytes) -> None:
-        self._size += len(data)
-        if len(self._beginning) < 16:
-            self._beginning += data[: 16 - len(self._beginning)]
-        self._hash(data)
-        self._inside.write(data)
-
-    def close(self) -> None:
-        if self._header is not None:
-            self._hash_first(*self._header.close())
-        self._inside.close()
-
-    def _hash(self, data: bytes) -> None:
-        if self._header is None:
-            self._digests.body(data)
-        elif found := self._header.receive_data(data):
-            self._hash_first(*found)
-
-    def _hash_first(self, block: HeaderBlock, rest: bytes) -> None:
-        self._header = None
-        self._digests.header(block)
-        self._digests.body(rest)
-
-
-class SignaturePart:
-    """The second part: a header, then SignedData without content, in binary or base64."""
-
-    def __init__(self) -> None:
-        self._header: HeaderBlockReader | None = HeaderBlockReader()
-        self._reader = cms.ContentInfoReader()
-        self._body = Unarmoured(_Push(self._reader))
-        self._size = 0
-
-    @property
-    def signers(self) -> tuple[cms.SignerInfo, ...]:
-        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
-        self._reader.close()
-        events = list(iter(self._reader.next_event, None))
-        match events:
-            case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
-                return signers
-        raise AS2MIMEMalformed("the signature part is not a detached SignedData")
-
-    def write(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > MAX_SIGNATURE:
-            raise AS2MIMEMalformed("the signature part is too large")
-        if self._header is None:
-            self._body.write(data)
-        elif found := self._header.receive_data(data):
-            self._header = None
-            self._body.write(found[1])
-
-    def close(self) -> None:
-        if self._header is not None:
-            self._body.write(self._header.close()[1])
-        self._body.close()
-
-
-class _Push:
-    def __init__(self, reader: cms.ContentInfoReader) -> None:
-        self._reader = reader
-
-    def write(self, data: bytes) -> None:
-        self._reader.receive_data(data)
-
-    def close(self) -> None:
-        self._reader.close()

@@ -1,0 +1,261 @@
+"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3).
+
+`SignedMultipart` reads one as it arrives: a layer of a message does so, and `verify_detached`, for an MDN that we
+got, which is small and comes whole.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mtlsd.as2 import cms, signature
+from mtlsd.as2.headers import algorithm_of
+from mtlsd.as2.mic import FormDigests
+from mtlsd.as2.mime import (
+    Base64Decoder,
+    ContentType,
+    HeaderBlock,
+    HeaderBlockReader,
+    MultipartReader,
+    Sink,
+    transfer_decoder,
+)
+from mtlsd.as2.signature import DigestNotComputed, SignedContent, VerifiedSignature
+from mtlsd.errors import AS2MIMEMalformed, AS2Refused
+from mtlsd.identity import Certificate
+
+MAX_SIGNATURE = 1024 * 1024  # octets
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEntity:
+    """The octets that were signed, header included, as they came; and whose certificate verified them."""
+
+    octets: bytes
+    signer: Certificate
+
+
+def verify_detached(
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    certificates: Sequence[Certificate],
+    now: datetime,
+    relax: Collection[str] = frozenset(),
+) -> bytes:
+    """Verify a whole multipart/signed and return exactly the octets that were signed.
+
+    Raises AS2MIMEMalformed, AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow.
+    """
+    return open_detached(headers, body, certificates, now, relax).octets
+
+
+def open_detached(
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    certificates: Sequence[Certificate],
+    now: datetime,
+    relax: Collection[str] = frozenset(),
+) -> SignedEntity:
+    """Verify as `verify_detached` does, and say who signed."""
+    fields = {name.lower(): value for name, value in headers}
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    if content_type.value != "multipart/signed":
+        raise AS2MIMEMalformed("not a multipart/signed")
+    algorithms = frozenset(announced_digests(content_type))
+    while True:  # each turn adds a digest of the few that there are
+        octets = _Octets()
+        multipart = SignedMultipart(content_type, algorithms, octets)
+        decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+        decoder.write(body)
+        decoder.close()
+        try:
+            signer = multipart.verify(certificates, relax, now).signer
+        except DigestNotComputed as missing:
+            algorithms |= {missing.algorithm}
+        else:
+            return SignedEntity(bytes(octets.data), signer)
+
+
+def announced_digests(content_type: ContentType) -> list[str]:
+    """The digests that `micalg` announces, as far as we have them; SHA-256 where it announces none."""
+    labels = content_type.parameters.get("micalg", "").split(",")
+    return [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
+
+
+def encoding_of_multipart(block: HeaderBlock) -> str:
+    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
+    return "base64" if block.transfer_encoding() == "base64" else "binary"
+
+
+class SignedMultipart:
+    """The signed part, which is hashed and goes on into `inside`, then its signature."""
+
+    def __init__(self, content_type: ContentType, algorithms: Iterable[str], inside: Sink) -> None:
+        self._signed = SignedPart(algorithms, inside)
+        self._signature = SignaturePart()
+        self._count = 0
+        self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
+
+    @property
+    def refusal(self) -> AS2Refused | None:
+        """What was wrong inside the signed part: to be told once the signature is verified."""
+        return self._signed.refusal
+
+    def write(self, data: bytes) -> None:
+        self._parts.write(data)
+
+    def close(self) -> None:
+        """The end of the multipart; raises AS2MIMEMalformed where it has not its two parts."""
+        self._parts.close()
+        if self._count != 2:
+            raise AS2MIMEMalformed("multipart/signed without its two parts")
+
+    def verify(self, certificates: Sequence[Certificate], relax: Collection[str], now: datetime) -> VerifiedSignature:
+        """The verdict, after `close`; raises as `signature.verify` does."""
+        return signature.verify(self._signature.signers, self._signed.content(), certificates, relax, now)
+
+    def _part(self, number: int) -> Sink:
+        if number > 1:
+            raise AS2MIMEMalformed("multipart/signed with more than two parts")
+        self._count += 1
+        return self._signature if number else self._signed
+
+
+class SignedPart:
+    """The part that was signed, its header included: hashed as it comes, and read on."""
+
+    def __init__(self, algorithms: Iterable[str], inside: Sink) -> None:
+        self._digests = FormDigests(algorithms)
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._inside = Deferred(inside)
+        self._beginning = b""
+        self._size = 0
+
+    @property
+    def refusal(self) -> AS2Refused | None:
+        return self._inside.refusal
+
+    def content(self) -> SignedContent:
+        return SignedContent(self._digests.results(), self._beginning, self._size)
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if len(self._beginning) < 16:
+            self._beginning += data[: 16 - len(self._beginning)]
+        self._hash(data)
+        self._inside.write(data)
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._hash_first(*self._header.close())
+        self._inside.close()
+
+    def _hash(self, data: bytes) -> None:
+        if self._header is None:
+            self._digests.body(data)
+        elif found := self._header.receive_data(data):
+            self._hash_first(*found)
+
+    def _hash_first(self, block: HeaderBlock, rest: bytes) -> None:
+        self._header = None
+        self._digests.header(block)
+        self._digests.body(rest)
+
+
+class SignaturePart:
+    """The second part: a header, then SignedData without content, in binary or base64."""
+
+    def __init__(self) -> None:
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._reader = cms.ContentInfoReader()
+        self._body = Unarmoured(_Push(self._reader))
+        self._size = 0
+
+    @property
+    def signers(self) -> tuple[cms.SignerInfo, ...]:
+        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
+        self._reader.close()
+        events = list(iter(self._reader.next_event, None))
+        match events:
+            case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
+                return signers
+        raise AS2MIMEMalformed("the signature part is not a detached SignedData")
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_SIGNATURE:
+            raise AS2MIMEMalformed("the signature part is too large")
+        if self._header is None:
+            self._body.write(data)
+        elif found := self._header.receive_data(data):
+            self._header = None
+            self._body.write(found[1])
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._body.write(self._header.close()[1])
+        self._body.close()
+
+
+class _Push:
+    def __init__(self, reader: cms.ContentInfoReader) -> None:
+        self._reader = reader
+
+    def write(self, data: bytes) -> None:
+        self._reader.receive_data(data)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class Deferred:
+    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.refusal: AS2Refused | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.write(data)
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+    def close(self) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.close()
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+
+class Unarmoured:
+    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._decided: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._decided is None:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+            binary = data[0] == 0x30  # a SEQUENCE; in base64 it would begin with M
+            self._decided = self._sink if binary else Base64Decoder(self._sink)
+        self._decided.write(data)
+
+    def close(self) -> None:
+        (self._decided or self._sink).close()
+
+
+class _Octets:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        pass

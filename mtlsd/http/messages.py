@@ -46,6 +46,11 @@ class Request:
         return self.get("content-length") is not None or self.get("transfer-encoding") is not None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing follows the header."""
+        return self.get("transfer-encoding") is None and not self.content_length
+
+    @property
     def content_length(self) -> int | None:
         length = self.get("content-length")
         return int(length) if length else None

@@ -159,7 +159,11 @@ class Connection:
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         exchange = handlers.begin(call, self._daemon.services)
-        return exchange if isinstance(exchange, Response) else await self._receive_body(exchange)
+        if not isinstance(exchange, Response):
+            return await self._receive_body(exchange)
+        if request.is_empty:
+            await self._wire.next_event()  # the end of the request: the connection can go on
+        return exchange
 
     def _host(self, request: Request) -> VirtualHost:
         """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""

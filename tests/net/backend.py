@@ -1,0 +1,114 @@
+"""A backend that records what it gets, and misbehaves when it is told to. One thread, standard library only."""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+TIMEOUT = 15  # seconds; only a failing test waits so long
+CLOSE, STALL = 0, -1  # instead of a status: close without an answer; never answer
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One request as the backend saw it; field names as they were spelled."""
+
+    line: str
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def all(self, name: str) -> list[str]:
+        return [value for each, value in self.fields if each.lower() == name.lower()]
+
+    def get(self, name: str) -> str | None:
+        return next(iter(self.all(name)), None)
+
+
+class Backend:
+    """Listens on an address of its own; can be stopped and started there again."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.requests: queue.Queue[Delivered] = queue.Queue()
+        self.count = 0
+        self.statuses: list[int] = []  # for the next requests; then 200
+        self._listening = _listen((address, 0))
+        self.address: tuple[str, int] = self._listening.getsockname()[:2]
+        self._stalled: list[socket.socket] = []
+        self._serve()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address[0]}:{self.address[1]}/inbound?from=mtlsd"
+
+    def wait(self) -> Delivered:
+        """The next request, as soon as it is here."""
+        return self.requests.get(timeout=TIMEOUT)
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join(TIMEOUT)
+        for connection in self._stalled:
+            connection.close()
+        self._stalled.clear()
+
+    def start(self) -> None:
+        """Listen on the same address again."""
+        self._listening = _listen(self.address)
+        self._serve()
+
+    def _serve(self) -> None:
+        self._thread = threading.Thread(target=self._accept, args=(self._listening,), daemon=True)
+        self._thread.start()
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with suppress(OSError, EOFError):
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(TIMEOUT)
+        with connection.makefile("rb") as stream:
+            request = _read(stream)
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status > 0:
+            answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            connection.sendall(answer.encode())
+        self._stalled.append(connection) if status == STALL else connection.close()
+        self.count += 1
+        self.requests.put(request)
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(64)
+    return listening
+
+
+def _read(stream: BinaryIO) -> Delivered:
+    lines = list(iter(lambda: stream.readline().decode("latin-1").rstrip("\r\n"), ""))
+    if not lines:
+        raise EOFError
+    fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines[1:]))
+    length = next(int(value) for name, value in fields if name.lower() == "content-length")
+    return Delivered(lines[0], fields, stream.read(length))
+
+
+@contextmanager
+def running(address: str = "127.0.0.1") -> Iterator[Backend]:
+    backend = Backend(address)
+    try:
+        yield backend
+    finally:
+        backend.stop()

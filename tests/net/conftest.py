@@ -1,0 +1,24 @@
+"""The daemon that most of these tests share. Nothing of theirs may reach the backend."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon import Daemon, Tree, running
+from tests.net import backend
+from tests.net.backend import Backend
+
+
+@pytest.fixture(scope="session")
+def untouched() -> Iterator[Backend]:
+    """A backend that must never be called."""
+    with backend.running() as listening:
+        yield listening
+        assert listening.count == 0
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory, untouched: Backend) -> Iterator[Daemon]:
+    """Three hosts on one address; ACME and GLOBEX are known."""
+    with running(Tree(tmp_path_factory.mktemp("daemon"), untouched.url)) as running_daemon:
+        yield running_daemon

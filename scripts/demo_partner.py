@@ -1,0 +1,140 @@
+"""A trading partner of the demo: it connects over TLS, sends AS2 messages, and checks the receipts it gets."""
+
+import socket
+import ssl
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from http.client import HTTPConnection
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mtlsd.as2 import BuiltMessage, ReceivedMDN, Sender, read_mdn
+from mtlsd.errors import AS2SignatureBad
+
+Headers = Sequence[tuple[str, str]]
+
+TIMEOUT_SECONDS = 10
+LOOPBACK = "127.0.0.1"
+ORDER = """UNA:+.? '
+UNB+UNOC:3+{sender}+{receiver}+261121:0930+{number}'
+UNH+1+ORDERS:D:96A:UN'
+BGM+220+{number}+9'
+DTM+137:20261121:102'
+LIN+1++PUMP-80:SA'
+QTY+21:12'
+UNS+S'
+UNT+7+1'
+UNZ+1+{number}'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a request."""
+
+    status: int
+    reason_phrase: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def status_line(self) -> str:
+        return f"HTTP/1.1 {self.status} {self.reason_phrase}"
+
+    def get(self, name: str) -> str:
+        """The value of a field, or nothing."""
+        return next((value for each, value in self.headers if each.lower() == name.lower()), "")
+
+
+class Connection(HTTPConnection):
+    """HTTPS to a host by its own name, at the loopback address; it never connects anew by itself."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=TIMEOUT_SECONDS)
+        self._context = context
+        self.connect()
+        self.auto_open = 0
+
+    def connect(self) -> None:
+        plain = socket.create_connection((LOOPBACK, self.port), TIMEOUT_SECONDS)
+        self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+
+    @property
+    def local_port(self) -> int:
+        """Which connection this is."""
+        port: int = self.sock.getsockname()[1]
+        return port
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: Headers = ()) -> Answer:
+        """One request and its answer."""
+        self.request(method, path, body, dict(headers))
+        response = self.getresponse()
+        return Answer(response.status, response.reason, tuple(response.getheaders()), response.read())
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A company with the keys in its folder (see scripts/dev-certs), and what it knows of us."""
+
+    as2_id: str
+    folder: Path
+    server_ca: Path
+    receiver_as2_id: str
+    receiver_certificate: Path
+
+    def connect(self, host: str, port: int, *, with_certificate: bool = True) -> Connection:
+        context = ssl.create_default_context(cafile=str(self.server_ca))
+        if with_certificate:
+            context.load_cert_chain(self.folder / "tls-cert.pem", self.folder / "tls-key.pem")
+        return Connection(host, port, context)
+
+    def order(self, number: int) -> bytes:
+        """An EDIFACT document."""
+        text = ORDER.format(sender=self.as2_id, receiver=self.receiver_as2_id, number=number)
+        return text.replace("\n", "\r\n").encode("ascii")
+
+    def message(self, number: int, *, sign: bool = True) -> BuiltMessage:
+        """That order as an AS2 message: compressed, signed, encrypted; it asks for a signed receipt."""
+        return self._sender.build(
+            self.order(number),
+            content_type="application/edifact",
+            filename=f"order-{number}.edi",
+            subject=f"Order {number}",
+            message_id=f"<order-{number}@{self.as2_id.lower()}.example>",
+            sign="sha256" if sign else None,
+            encrypt="aes256-cbc",
+            compress=True,
+            mdn="signed",
+        )
+
+    def read_receipt(self, answer: Answer, message: BuiltMessage) -> ReceivedMDN:
+        """Check the receipt's signature with openssl, then read it. Raises AS2SignatureBad or MDNUnreadable."""
+        message_id = dict(message.headers)["Message-ID"]
+        return read_mdn(answer.headers, answer.body, verify=self._verify, message_id=message_id, mic=message.mic)
+
+    @cached_property
+    def _sender(self) -> Sender:
+        key = load_pem_private_key((self.folder / "as2-key.pem").read_bytes(), None)
+        assert isinstance(key, RSAPrivateKey)
+        own = _certificate(self.folder / "as2-cert.pem")
+        return Sender(self.as2_id, key, own, self.receiver_as2_id, _certificate(self.receiver_certificate))
+
+    def _verify(self, headers: Headers, body: bytes) -> bytes:
+        """`openssl cms -verify`, with the one certificate that the receipt must be signed with."""
+        content_type = next(value for name, value in headers if name.lower() == "content-type")
+        entity = b"MIME-Version: 1.0\r\nContent-Type: %b\r\n\r\n%b" % (content_type.encode("ascii"), body)
+        pinned = ["-noverify", "-nointern", "-certfile", str(self.receiver_certificate)]
+        command = ["openssl", "cms", "-verify", "-inform", "SMIME", *pinned]
+        done = subprocess.run(command, input=entity, capture_output=True, check=False)
+        if done.returncode:
+            raise AS2SignatureBad(done.stderr.decode(errors="replace"))
+        return done.stdout
+
+
+def _certificate(file: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(file.read_bytes())

@@ -1,0 +1,266 @@
+"""The story: what partners see, what the backend gets, and what the log says, step by step."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from http.client import HTTPException
+from ssl import PEM_cert_to_DER_cert
+
+from mtlsd.as2 import BuiltMessage
+from mtlsd.config import VirtualHost
+from mtlsd.errors import MtlsdError
+from scripts.demo_backend import Backend, Received
+from scripts.demo_daemon import Daemon, Event
+from scripts.demo_partner import Answer, Connection, Partner
+from scripts.demo_show import Failed, Show
+from scripts.demo_site import Site
+
+PATIENCE_SECONDS = 10  # for what comes at once if all is well
+RELOAD_SECONDS = 2.0
+BACKEND_HEADERS = ("content-type", "mtlsd-partner", "mtlsd-message-id", "mtlsd-as2-from", "mtlsd-as2-to", "mtlsd-mic",
+                   "mtlsd-filename", "mtlsd-request-id", "forwarded", "idempotency-key")  # fmt: skip
+
+
+@dataclass
+class Story:
+    """What is told, and what a later step needs of an earlier one."""
+
+    site: Site
+    daemon: Daemon
+    backend: Backend
+    show: Show
+    first: tuple[BuiltMessage, Answer] | None = field(default=None, init=False)
+
+    def tell(self) -> None:
+        """All steps, and the table in the end; raises Failed at the first thing that does not hold."""
+        self._introduce()
+        for at, (title, step) in enumerate(STEPS):
+            self.show.heading(f"{_letter(at)}) {title}")
+            try:
+                step(self)
+            except (Failed, MtlsdError, OSError, HTTPException) as error:
+                self._summary(held=at, failed=True)
+                self._log_tail()
+                raise Failed(f"step {_letter(at)}: {error}") from error
+        self._summary(held=len(STEPS), failed=False)
+
+    @cached_property
+    def acme(self) -> Partner:
+        return self.site.partner("ACME")
+
+    @cached_property
+    def kept(self) -> Connection:
+        """ACME's connection; it stays open from its first message to the end."""
+        return self.acme.connect(*self.address)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return _address(self.site.mutual_tls)
+
+    @property
+    def path(self) -> str:
+        return self.site.mutual_tls.routes[0].path
+
+    # --- What the steps share -------------------------------------------------------------------------------------
+
+    def post(self, connection: Connection, message: BuiltMessage) -> Answer:
+        return connection.ask("POST", self.path, message.body, message.headers)
+
+    def refused(self, partner: Partner, *, with_certificate: bool, sentence: str) -> Event:
+        """Connect, get a 400 with nginx's sentence in it, and return what the log says of it."""
+        since = self.daemon.mark()
+        answer = partner.connect(*self.address, with_certificate=with_certificate).ask("POST", self.path, b"", ())
+        reason = answer.get("Mtlsd-Reason")
+        self.show.line("got", f"{answer.status_line}   Mtlsd-Reason: {reason}", _title(answer))
+        told = answer.status == 400 and sentence in _title(answer) and bool(reason)
+        self.show.expect(told, "400, in nginx's words, with the reason code")
+        return self.logged("exchange_finished", since, reason=reason)
+
+    def logged(self, name: str, since: int, **facts: object) -> Event:
+        """Wait for a line of the log; raises Failed."""
+        event = self.daemon.wait_for(name, PATIENCE_SECONDS, since, **facts)
+        if event is None:
+            raise Failed(f"the log has no {name} with {facts}")
+        return event
+
+    def receipt(self, partner: Partner, message: BuiltMessage, answer: Answer) -> None:
+        """Check the receipt as the partner does."""
+        if answer.status != 200:
+            raise Failed(f"{answer.status_line}: {_title(answer)}")
+        mdn = partner.read_receipt(answer, message)
+        said = f"{mdn.disposition_mode}; {mdn.disposition_type}" + (f"/{mdn.modifier}" if mdn.modifier else "")
+        self.show.line("got", f"{answer.status_line}   Disposition: {said}", f"MIC {mdn.mic}, {mdn.mic_algorithm}")
+        self.show.expect(
+            mdn.signed and mdn.confirmed, "the receipt is signed (openssl verified it) and has the sender's own MIC"
+        )
+
+    def delivered(self, since: int, message: BuiltMessage) -> Received:
+        """Wait until the backend has the message; what it got."""
+        facts = {"state": "delivered", "message_id": _message_id(message)}
+        self.logged("delivery_finished", since, **facts)
+        return next(each for each in self.backend.received if each.headers["mtlsd-message-id"] == _message_id(message))
+
+    # --- Before and after -----------------------------------------------------------------------------------------
+
+    def _introduce(self) -> None:
+        self.show.heading("mtlsd between its partners and a backend, all on this machine")
+        self.show.line("folder", f"{self.site.folder}: virtualhosts.toml, certificates, journal, mtlsd.log")
+        for host in self.site.configuration.virtualhosts:
+            self.show.line("host", f"{_url(host)}   client certificate: {host.client_certificate}")
+        self.show.line("backend", self.backend.url)
+
+    def _summary(self, *, held: int, failed: bool) -> None:
+        self.show.heading("What held")
+        for at, (title, _) in enumerate(STEPS):
+            outcome = True if at < held else (False if failed and at == held else None)
+            print(f" {self.show.tick(outcome)} {_letter(at)}) {title}")
+
+    def _log_tail(self) -> None:
+        self.show.heading("The end of the daemon's log")
+        for line in self.daemon.last_lines():
+            print(f"   {line}")
+
+
+def _no_certificate(story: Story) -> None:
+    story.show.line("sent", f"POST {story.path}, without a client certificate")
+    story.refused(story.acme, with_certificate=False, sentence="No required SSL certificate was sent")
+
+
+def _stranger(story: Story) -> None:
+    stranger = story.site.partner("stranger")
+    story.show.line("sent", f"POST {story.path}, with a certificate that nobody registered")
+    event = story.refused(stranger, with_certificate=True, sentence="The SSL certificate error")
+    names = [f"{name}={event.get(name)}" for name in ("subject", "issuer", "sha256")]
+    story.show.line("log", ", ".join(names[:2]), names[2])
+    der = PEM_cert_to_DER_cert((stranger.folder / "tls-cert.pem").read_text(encoding="ascii"))
+    named = event.get("sha256") == sha256(der).hexdigest() and event.get("subject") and event.get("issuer")
+    story.show.expect(bool(named), "the log says who it was: subject, issuer, fingerprint")
+
+
+def _message(story: Story) -> None:
+    since, message = story.daemon.mark(), story.acme.message(4711)
+    document = story.acme.order(4711)
+    how = "compressed, signed (SHA-256), encrypted (AES-256)"
+    story.show.line("sent", f"an order of {len(document)} bytes, {how}; {len(message.body)} bytes on the wire")
+    story.show.line("asked", "for a signed receipt (MDN) in the answer")
+    answer = story.post(story.kept, message)
+    story.first = message, answer
+    story.receipt(story.acme, message, answer)
+    received = story.delivered(since, message)
+    story.show.line("backend", *(f"{name}: {received.headers.get(name, '-')}" for name in BACKEND_HEADERS))
+    story.show.expect(received.body == document, f"the backend has the very {len(document)} bytes of the order")
+    public = all(name in received.headers for name in BACKEND_HEADERS)
+    story.show.expect(public, "and the headers that say from whom, and how to know it again")
+
+
+def _again(story: Story) -> None:
+    assert story.first is not None
+    (message, answer), since = story.first, story.daemon.mark()
+    story.show.line("sent", f"{_message_id(message)} once more, as a partner does whose network broke")
+    again = story.post(story.kept, message)
+    event = story.logged("exchange_finished", since, message_id=_message_id(message))
+    story.show.line("log", f"duplicate_of={event.get('duplicate_of')}")
+    same = (again.status, again.body, again.get("content-type")) == (200, answer.body, answer.get("content-type"))
+    story.show.expect(same, f"the same receipt, all {len(answer.body)} bytes of it")
+    once = len(story.backend.received) == 1 and story.daemon.deliveries() == ["delivered"]
+    story.show.expect(once, "no second delivery: the journal has one, and the backend got one")
+
+
+def _new_partner(story: Story) -> None:
+    newcomer, port = story.site.make_partner("NEWCO"), story.kept.local_port
+    message = newcomer.message(1)
+    before = story.post(newcomer.connect(*story.address), message)
+    story.show.line("before", f"NEWCO gets {before.status_line}   Mtlsd-Reason: {before.get('Mtlsd-Reason')}")
+    since, started = story.daemon.mark(), time.monotonic()
+    target = story.site.trust(newcomer)
+    answer = _answer_after_reload(story, newcomer, message, since)
+    seconds = time.monotonic() - started
+    story.show.line("done", f"its files copied to {target.relative_to(story.site.folder)}/, nothing restarted")
+    story.receipt(newcomer, message, answer)
+    within = f"within {RELOAD_SECONDS:g} s: {seconds:.2f} s from the first file to the receipt"
+    story.show.expect(before.status == 400 and seconds < RELOAD_SECONDS, within)
+    story.delivered(since, message)
+    order = story.acme.message(4712)
+    confirmed = story.acme.read_receipt(story.post(story.kept, order), order).confirmed
+    unbroken = confirmed and story.kept.local_port == port
+    story.show.expect(unbroken, f"ACME's connection, open since c), took its next order (port {port} on its side)")
+    story.delivered(since, order)
+
+
+def _answer_after_reload(story: Story, partner: Partner, message: BuiltMessage, since: int) -> Answer:
+    """Try after each reload: where copying is slow, the first may come in the middle of it."""
+    while True:
+        story.logged("reloaded", since)
+        since = story.daemon.mark()
+        answer = story.post(partner.connect(*story.address), message)
+        if answer.status == 200:
+            return answer
+
+
+def _backend_down(story: Story) -> None:
+    story.backend.stop()
+    since, message = story.daemon.mark(), story.acme.message(4713)
+    story.show.line("sent", f"{_message_id(message)}, while the backend is stopped")
+    story.receipt(story.acme, message, story.post(story.kept, message))
+    attempt = story.logged("delivery_finished", since, message_id=_message_id(message), state="pending")
+    story.show.line(
+        "log", f"delivery_finished attempt={attempt['attempt']} reason={attempt.get('reason')} state=pending"
+    )
+    story.backend.start()
+    received = story.delivered(since, message)
+    key = received.headers["idempotency-key"]
+    story.show.line("backend", f"started again; got {len(received.body)} bytes, Idempotency-Key: {key}")
+    story.show.expect(received.body == story.acme.order(4713), "nothing was lost: the very bytes of the order")
+    once = story.backend.with_key(key) == 1 and set(story.daemon.deliveries()) == {"delivered"}
+    story.show.expect(once, "delivered once, and nothing is left to deliver")
+
+
+def _signed_only(story: Story) -> None:
+    host = story.site.signed_only
+    since, connection = story.daemon.mark(), story.acme.connect(*_address(host), with_certificate=False)
+    unsigned = connection.ask("POST", host.routes[0].path, *_parts(story.acme.message(4714, sign=False)))
+    story.show.line("sent", f"to {host.name}, without a client certificate: first unsigned, then signed")
+    reason = unsigned.get("Mtlsd-Reason")
+    story.show.expect(bool(reason), f"the unsigned message is refused: {reason}")
+    message = story.acme.message(4715)
+    story.receipt(story.acme, message, connection.ask("POST", host.routes[0].path, *_parts(message)))
+    received = story.delivered(since, message)
+    story.show.expect(received.body == story.acme.order(4715), "the signed one is at the backend")
+
+
+STEPS: tuple[tuple[str, Callable[[Story], None]], ...] = (
+    ("No client certificate: refused, in words that the partner can read", _no_certificate),
+    ("A stranger's certificate: refused, with the reason", _stranger),
+    ("The partner's certificate and an AS2 message: receipt and delivery", _message),
+    ("The same message again: the same receipt, no second delivery", _again),
+    ("A new partner's certificates, dropped in while it runs", _new_partner),
+    ("The backend is down: accepted all the same, delivered when it is back", _backend_down),
+    ("The other host: a partner whose product has no client certificates", _signed_only),
+)
+
+
+def _letter(at: int) -> str:
+    return "abcdefghij"[at]
+
+
+def _parts(message: BuiltMessage) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    return message.body, message.headers
+
+
+def _message_id(message: BuiltMessage) -> str:
+    return dict(message.headers)["Message-ID"]
+
+
+def _address(host: VirtualHost) -> tuple[str, int]:
+    return host.name, host.listen.port
+
+
+def _url(host: VirtualHost) -> str:
+    return f"https://{host.name}:{host.listen.port}{host.routes[0].path}"
+
+
+def _title(answer: Answer) -> str:
+    """The sentence in nginx's page."""
+    return answer.body.decode("latin-1").partition("<title>")[2].partition("</title>")[0]

@@ -1,10 +1,9 @@
-"""The command line."""
+"""The command line. `main` is the entry point; each module is a command.
 
-import sys
-from pathlib import Path
+At the top of a module stand `click`, the standard library and its neighbours. All else is imported inside the
+functions, so that `mtlsd --help` answers at once.
+"""
 
-from mtlsd import app
+from mtlsd.cli.root import main
 
-
-def main() -> None:
-    sys.exit(app.run(Path(sys.argv[2])))
+__all__ = ["main"]

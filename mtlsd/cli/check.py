@@ -1,0 +1,105 @@
+"""`mtlsd check`."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.options import EXIT_CONFIGURATION, Mistakes, credentials, with_config, with_json
+from mtlsd.cli.output import moment, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from mtlsd.cli.survey import DatedCertificate, PartnerEntry, Survey
+    from mtlsd.config import VirtualHost
+    from mtlsd.errors import Problem
+
+
+@click.command()
+@with_config
+@with_json
+def check(file: Path, as_json: bool) -> None:
+    """Say what would be served, and what is wrong.
+
+    Reads the configuration and every certificate. Nothing is started: no socket is opened, and the journal and the
+    spool are not touched. Warnings go to stdout with the rest;
+    mistakes go to stderr, one a line: file:line: key: what is wrong.
+
+    \b
+    Example:
+      mtlsd check --config /etc/mtlsd/virtualhosts.toml
+
+    Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
+    elsewhere, and `mtlsd run` does not start.
+    """
+    from mtlsd.cli.survey import survey
+
+    found = survey(file, credentials(), datetime.now(UTC))
+    code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))
+    if as_json:
+        say_json(found.as_json() | {"exit_code": code})
+    else:
+        _say(found)
+        Mistakes((*found.mistakes, *found.partners.mistakes)).show()
+    sys.exit(code)
+
+
+def _say(found: "Survey") -> None:
+    say(str(found.file))
+    for host in found.configuration.virtualhosts if found.configuration else ():
+        _say_host(host)
+    _say_certificates(found.certificates)
+    _say_partners(found.partners.partners)
+    _say_warnings(found.warnings)
+    mistakes = len(found.mistakes) + len(found.partners.mistakes)
+    say()
+    say(f"{_count(mistakes, 'mistake')}, {_count(len(found.warnings), 'warning')}")
+
+
+def _say_host(host: "VirtualHost") -> None:
+    say()
+    say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
+    for route in host.routes:
+        say(f"  {route.path} -> {route.organization} -> {route.backend.url}")
+    if not host.routes:
+        say("  no route: every request is answered with 404")
+
+
+def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
+    say()
+    rows = [
+        (
+            each.owner,
+            each.use,
+            each.certificate.subject,
+            each.certificate.sha256[:16],
+            moment(each.certificate.not_after),
+            each.days_left if each.state == "valid" else f"{each.days_left}  {each.state.upper()}",
+        )
+        for each in certificates
+    ]
+    say_table(("CERTIFICATE OF", "USE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
+
+
+def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
+    say()
+    rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
+    say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
+
+
+def _policy(entry: "PartnerEntry") -> tuple[str, str]:
+    if entry.partner is None:
+        return "-", "-"
+    return ", ".join(sorted(entry.partner.require)) or "nothing", ", ".join(sorted(entry.partner.relax)) or "nothing"
+
+
+def _say_warnings(warnings: "tuple[Problem, ...]") -> None:
+    if warnings:
+        say()
+    for each in warnings:
+        say(f"warning: {each}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

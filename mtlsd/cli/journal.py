@@ -1,0 +1,216 @@
+"""`mtlsd journal`."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
+
+if TYPE_CHECKING:
+    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, StoredMDN
+
+STATES = ("pending", "claimed", "delivered", "failed")
+
+
+@click.group()
+def journal() -> None:
+    """Look at what was received, and what became of it.
+
+    The daemon may run meanwhile. Times are UTC.
+
+    \b
+    Examples:
+      mtlsd journal list --state failed
+      mtlsd journal show '<42@acme.example>'
+    """
+
+
+@journal.command("list")
+@with_config
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
+@click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
+@click.option("--state", type=click.Choice(STATES), help="Only those whose delivery to the backend stands so.")
+@click.option("--before", metavar="ID", help="Only those older than this one: the last ID of the page before.")
+@with_json
+def list_messages(
+    file: Path, limit: int, partner: str | None, state: str | None, before: str | None, as_json: bool
+) -> None:
+    """List the accepted messages, the newest first.
+
+    \b
+    Example:
+      mtlsd journal list --partner acme --state pending --limit 10
+
+    Exit codes: 0 fine, also where nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
+    file has mistakes.
+    """
+    from mtlsd.journal import DeliveryState
+
+    with _journal(file) as opened:
+        wanted = DeliveryState(state) if state else None
+        listed = opened.messages(limit=limit, partner=partner, state=wanted, before=before)
+    if as_json:
+        say_json([_summary(each) for each in listed])
+        return
+    headings = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
+    say_table(headings, map(_row, listed), fold="MESSAGE-ID")
+    if not listed:
+        say("no messages")
+    elif len(listed) == limit:
+        say(f"older ones: --before {listed[-1].message.id}")
+
+
+@journal.command()
+@with_config
+@click.argument("id_or_message_id", metavar="ID")
+@with_json
+def show(file: Path, id_or_message_id: str, as_json: bool) -> None:
+    """Show everything about one message: ID is ours, or the Message-ID that the partner gave it.
+
+    \b
+    Example:
+      mtlsd journal show '<42@acme.example>' --json
+
+    Exit codes: 0 fine; 1 no such message or no journal; 78 the configuration file has mistakes.
+    """
+    with _journal(file) as opened:
+        message = opened.message(id_or_message_id)
+        deliveries = opened.deliveries(message.id) if message else []
+        attempted = [(each, opened.attempts(each.id)) for each in deliveries]
+    if message is None:
+        click.echo("no such message in the journal", err=True)
+        sys.exit(1)
+    if as_json:
+        say_json(_whole(message, attempted))
+    else:
+        _say_message(message)
+        _say_deliveries(attempted)
+        _say_mdn(message.mdn)
+
+
+@contextmanager
+def _journal(file: Path) -> "Iterator[Journal]":
+    """The journal of this configuration, opened; it is never made here."""
+    from mtlsd.errors import JournalUnavailable, SpoolFull
+    from mtlsd.journal import SQLiteJournal
+
+    path = load_configuration(file).server.state / "journal.sqlite"
+    if not path.exists():
+        raise click.ClickException(f"there is no journal at {path}: the daemon makes it when it first runs")
+    try:
+        with closing(SQLiteJournal(path)) as opened:
+            yield opened
+    except (JournalUnavailable, SpoolFull) as error:
+        raise click.ClickException(f"the journal at {path} cannot be read: {error.detail}") from error
+
+
+# --- Text -----------------------------------------------------------------------------------------------------
+
+
+def _row(listed: "Listed") -> tuple[object, ...]:
+    message = listed.message
+    return (
+        message.id,
+        iso(message.received_at),
+        message.partner,
+        message.as2_from,
+        message.as2_to,
+        message.message_id,
+        message.size,
+        listed.state,
+    )
+
+
+def _say_message(message: "Message") -> None:
+    mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
+    say_fields(
+        [
+            ("id", message.id),
+            ("Message-ID", message.message_id),
+            ("AS2-From", message.as2_from),
+            ("AS2-To", message.as2_to),
+            ("partner", message.partner),
+            ("received", iso(message.received_at)),
+            ("at", f"{message.host}{message.route}"),
+            ("request id", message.request_id),
+            ("subject", message.subject),
+            ("file name", message.filename),
+            ("content type", message.content_type),
+            ("bytes", message.size),
+            ("compressed", "yes" if message.compressed else "no"),
+            ("signed by", message.signer_sha256 or "nobody"),
+            ("encrypted with", message.encrypted_with or "nothing"),
+            ("MIC", mic),
+            ("payload", message.payload),
+            ("original", message.original),
+        ]
+    )
+    say()
+    say("request")
+    say_fields(message.headers, indent="  ")
+
+
+def _say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:
+    for delivery, attempts in deliveries:
+        say()
+        say(f"delivery {delivery.id} to {delivery.target}: {delivery.state}")
+        pending = delivery.state == "pending"
+        times = [("next attempt", iso(delivery.not_before) if pending else None), ("ended", iso(delivery.finished_at))]
+        say_fields([*times, ("lease until", iso(delivery.lease_until))], indent="  ")
+        for each in attempts:
+            outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
+            say(f"  attempt {each.number}  {iso(each.started_at)}  {outcome}")
+
+
+def _say_mdn(mdn: "StoredMDN | None") -> None:
+    say()
+    if mdn is None:
+        say("no MDN: none was asked for")
+        return
+    say("MDN")
+    say_fields(mdn.headers, indent="  ")
+    say()
+    say_text(mdn.body.decode("latin-1"), indent="  ")
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------
+
+
+def _summary(listed: "Listed") -> dict[str, object]:
+    message = listed.message
+    return {
+        "id": message.id,
+        "received_at": iso(message.received_at),
+        "partner": message.partner,
+        "as2_from": message.as2_from,
+        "as2_to": message.as2_to,
+        "message_id": message.message_id,
+        "size": message.size,
+        "state": listed.state,
+    }
+
+
+def _whole(message: "Message", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:
+    mdn = message.mdn and {"headers": message.mdn.headers, "body": message.mdn.body.decode("latin-1")}
+    times = {"received_at": iso(message.received_at)}
+    return {**asdict(message), **times, "mdn": mdn, "deliveries": [_delivery(*each) for each in deliveries]}
+
+
+def _delivery(delivery: "Delivery", attempts: "list[Attempt]") -> dict[str, object]:
+    values = _with_times(asdict(delivery), "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_with_times(asdict(each), "started_at", "finished_at") for each in attempts]
+    return {**values, "attempts_made": delivery.attempts, "attempts": tried}
+
+
+def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:
+    for name in names:
+        seconds = values[name]
+        assert seconds is None or isinstance(seconds, float | int)
+        values[name] = iso(seconds)
+    return values

@@ -1,0 +1,47 @@
+"""`mtlsd partner`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.output import say, say_json, say_table
+
+
+@click.group()
+def partner() -> None:
+    """Look at the trading partners.
+
+    \b
+    Example:
+      mtlsd partner list
+    """
+
+
+@partner.command("list")
+@with_config
+@with_json
+def list_partners(file: Path, as_json: bool) -> None:
+    """List the partners: their AS2 ids, hosts, certificates, and whether they are in use.
+
+    A partner is disabled where its partner.toml has a mistake or it has no certificate; `mtlsd check` says more.
+
+    \b
+    Example:
+      mtlsd partner list --json
+
+    Exit codes: 0 fine, also where a partner is disabled; 78 the configuration file has mistakes.
+    """
+    from mtlsd.cli import survey
+
+    certs = load_configuration(file).server.certs
+    found = survey.partners_in(certs, datetime.now(UTC))
+    if as_json:
+        say_json([each.as_json() for each in found.partners])
+        return
+    headings = ("NAME", "AS2 ID", "HOSTS", "CERTIFICATES", "STATE")
+    rows = [(each.name, each.ids, each.where, each.days, each.state) for each in found.partners]
+    say_table(headings, rows, fold="STATE")
+    if not rows:
+        say(f"no partners in {certs / 'partners'}")

@@ -1,0 +1,332 @@
+"""What the files say as a whole, for `mtlsd check` and `mtlsd partner list`. Opens no socket, writes nothing.
+
+`load_snapshot` says what is wrong with our own files, as the daemon would; the rest is read file by file, so that one
+mistake hides nothing else.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from mtlsd import config, identity, net
+from mtlsd.cli.output import moment
+from mtlsd.config import Configuration
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.identity import Certificate, KeyPair, Partner, TrustStore
+
+SOON = timedelta(days=30)
+SHORT = 16  # digits of a fingerprint, where people compare it
+
+EXPIRED, NOT_YET_VALID, EXPIRES_SOON, VALID = "expired", "not yet valid", "expires soon", "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class DatedCertificate:
+    """A certificate, whose it is and what for, and how long it is good for."""
+
+    owner: str
+    use: str
+    certificate: Certificate
+    place: Path
+    now: datetime
+
+    @property
+    def days_left(self) -> int:
+        """Whole days; below zero once it has expired."""
+        return (self.certificate.not_after - self.now).days
+
+    @property
+    def state(self) -> str:
+        if self.now > self.certificate.not_after:
+            return EXPIRED
+        if self.now < self.certificate.not_before:
+            return NOT_YET_VALID
+        return EXPIRES_SOON if self.certificate.not_after - self.now < SOON else VALID
+
+    def warning(self) -> Problem | None:
+        """What to say where it is not simply valid."""
+        words = {
+            EXPIRED: f"expired on {self.certificate.not_after:%Y-%m-%d}",
+            NOT_YET_VALID: f"is valid from {self.certificate.not_before:%Y-%m-%d} on",
+            EXPIRES_SOON: f"expires on {self.certificate.not_after:%Y-%m-%d}: {self.days_left} days left",
+        }.get(self.state)
+        text = f"the certificate {self.certificate.subject} ({self.certificate.sha256[:SHORT]}) {words}"
+        return Problem(self.place, text) if words else None
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "owner": self.owner,
+            "use": self.use,
+            "subject": self.certificate.subject,
+            "sha256": self.certificate.sha256,
+            "not_before": moment(self.certificate.not_before),
+            "not_after": moment(self.certificate.not_after),
+            "days_left": self.days_left,
+            "state": self.state,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerEntry:
+    """A directory below partners/: the partner, or None where it is disabled, and what is wrong with it."""
+
+    name: str
+    partner: Partner | None
+    certificates: tuple[DatedCertificate, ...]
+    mistakes: tuple[str, ...]
+
+    @property
+    def ids(self) -> str:
+        return ", ".join(self.partner.as2_ids) if self.partner else "-"
+
+    @property
+    def where(self) -> str:
+        if self.partner is None:
+            return "-"
+        return "all" if self.partner.hosts is None else ", ".join(sorted(self.partner.hosts)) or "none"
+
+    @property
+    def days(self) -> str:
+        """How many certificates, and how soon the first of them expires."""
+        if not self.certificates:
+            return "none"
+        first = min(self.certificates, key=lambda each: each.certificate.not_after)
+        return f"{len(self.certificates)}, {'expired' if first.state == EXPIRED else f'{first.days_left} days left'}"
+
+    @property
+    def state(self) -> str:
+        why = "; ".join(self.mistakes)
+        if self.partner is None:
+            return f"disabled: {why}"
+        return f"in use, but {why}" if why else "in use"
+
+    def as_json(self) -> dict[str, object]:
+        partner = self.partner
+        match = partner.match if partner else None
+        return {
+            "name": self.name,
+            "state": "disabled" if partner is None else "in use",
+            "mistakes": list(self.mistakes),
+            "as2_ids": list(partner.as2_ids) if partner else [],
+            "hosts": sorted(partner.hosts) if partner and partner.hosts is not None else None,
+            "require": sorted(partner.require) if partner else [],
+            "relax": sorted(partner.relax) if partner else [],
+            "mdn_urls": list(partner.mdn_urls) if partner else [],
+            "match": {"subject": match.subject, "san": list(match.san)} if match else None,
+            "certificates": [each.as_json() for each in self.certificates],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """All of partners/, with every mistake and warning in it."""
+
+    partners: tuple[PartnerEntry, ...]
+    mistakes: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that `mtlsd check` says. `configuration` is None where the file itself has mistakes."""
+
+    file: Path
+    configuration: Configuration | None
+    own: tuple[DatedCertificate, ...]
+    partners: Partners
+    mistakes: tuple[Problem, ...]  # outside of partners/: the daemon does not start
+    own_warnings: tuple[Problem, ...] = field(default=())
+
+    @property
+    def certificates(self) -> tuple[DatedCertificate, ...]:
+        return (*self.own, *(dated for each in self.partners.partners for dated in each.certificates))
+
+    @cached_property
+    def warnings(self) -> tuple[Problem, ...]:
+        dates = tuple(warning for each in self.certificates if (warning := each.warning()))
+        return (*self.own_warnings, *self.partners.warnings, *dates)
+
+    def as_json(self) -> dict[str, object]:
+        hosts = self.configuration.virtualhosts if self.configuration else ()
+        return {
+            "file": str(self.file),
+            "hosts": [_host(each) for each in hosts],
+            "certificates": [each.as_json() for each in self.certificates],
+            "partners": [each.as_json() for each in self.partners.partners],
+            "warnings": [_problem(each) for each in self.warnings],
+            "mistakes": [_problem(each) for each in (*self.mistakes, *self.partners.mistakes)],
+        }
+
+
+def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
+    """Read everything that `file` leads to; raises nothing for what it finds."""
+    mistakes: tuple[Problem, ...] = ()
+    try:
+        net.load_snapshot(file, credentials)
+    except ConfigurationError as error:
+        mistakes = error.problems
+    configuration = _configuration(file)
+    own = _Own(now)
+    if configuration:
+        own.read(configuration, credentials)
+    certs = configuration.server.certs if configuration else _certs(file)
+    partners = partners_in(certs, now, configuration)
+    return Survey(file.absolute(), configuration, tuple(own.certificates), partners, mistakes, tuple(own.warnings))
+
+
+def partners_in(certs: Path, now: datetime, configuration: Configuration | None = None) -> Partners:
+    """Read partners/; with a configuration, hosts that it does not have are warned of."""
+    directory = certs / "partners"
+    store, mistakes, warnings = identity.load_partners(directory)
+    names = sorted({*store.partners, *store.disabled})
+    entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
+    hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
+    more = [
+        each for entry in entries if entry.partner for each in _doubts(directory / entry.name, entry.partner, hosts)
+    ]
+    return Partners(entries, mistakes, (*warnings, *more))
+
+
+# --- Ours -----------------------------------------------------------------------------------------------------
+
+
+class _Own:
+    """Gathers our own certificates; what cannot be loaded is among the mistakes already."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self.certificates: list[DatedCertificate] = []
+        self.warnings: list[Problem] = []
+
+    def read(self, configuration: Configuration, credentials: Path | None) -> None:
+        certs = configuration.server.certs
+        for host in configuration.virtualhosts:
+            with suppress(ConfigurationError):
+                pair = identity.load_host(certs / "hosts" / host.name, credentials)
+                self._add("host", certs / "hosts" / host.name, "server", pair.key_pair)
+                self.warnings += pair.warnings
+        for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
+            with suppress(ConfigurationError):
+                loaded = identity.load_organization(certs / "organizations" / name, credentials)
+                self._organization(certs / "organizations" / name, loaded.organization)
+                self.warnings += loaded.warnings
+
+    def _organization(self, directory: Path, organization: identity.Organization) -> None:
+        signing, decryption = organization.signing, organization.decryption
+        if (signing,) == decryption:
+            self._add("organization", directory, "signing, decryption", signing)
+            return
+        self._add("organization", directory, "signing", signing)
+        for pair in decryption:
+            self._add("organization", directory, "decryption", pair)
+
+    def _add(self, kind: str, directory: Path, use: str, pair: KeyPair) -> None:
+        owner = f"{kind} {directory.name}"
+        self.certificates.append(DatedCertificate(owner, use, pair.certificate, directory, self._now))
+        for each in pair.chain:
+            self.certificates.append(DatedCertificate(owner, f"{use}, chain", each, directory, self._now))
+
+
+def _configuration(file: Path) -> Configuration | None:
+    try:
+        return config.load(file)
+    except ConfigurationError:
+        return None
+
+
+def _certs(file: Path) -> Path:
+    """Where the certificates are said to be in a file that has mistakes; `certs` beside it where it does not say."""
+    try:
+        server = config.read_document(file).tables.get("server")
+    except ConfigurationError:
+        server = None
+    named = server.get("certs") if isinstance(server, dict) else None
+    return file.absolute().parent / (named if isinstance(named, str) and "\0" not in named else "certs")
+
+
+# --- Partners -------------------------------------------------------------------------------------------------
+
+
+def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now: datetime) -> PartnerEntry:
+    name = directory.name
+    partner = store.partners.get(name)
+    public = partner.public_certificates if partner else identity.load_partner(directory).public_certificates
+    certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
+    own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
+    dated = (DatedCertificate(f"partner {name}", use, each, directory, now) for each, use in certificates)
+    return PartnerEntry(name, partner, tuple(dated), (*own, *_claimed_twice(name, public, store)))
+
+
+def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
+    uses: dict[Certificate, list[str]] = {}
+    for use, certificates in (
+        ("connections", partner.public_certificates),
+        ("root", partner.trusted_roots),
+        ("intermediate", partner.intermediates),
+        ("messages", partner.message_certificates),
+    ):
+        for each in certificates:
+            uses.setdefault(each, []).append(use)
+    return [(each, ", ".join(names)) for each, names in uses.items()]
+
+
+def _shortened(problem: Problem, directory: Path) -> str:
+    """A mistake as one reads it beside the partner's name."""
+    place = problem.file.relative_to(directory)
+    line = f":{problem.line}" if problem.line else ""
+    key = f"{problem.key}: " if problem.key else ""
+    return f"{place}{line}: {key}{problem.message}" if place != Path() else f"{key}{problem.message}"
+
+
+def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) -> Iterator[str]:
+    for certificate in public:
+        others = [each for each in store.owners.get(certificate.sha256, ()) if each != name]
+        if others:
+            yield f"{certificate.subject} identifies nobody: {', '.join(others)} claims it too"
+
+
+def _doubts(directory: Path, partner: Partner, hosts: set[str] | None) -> Iterator[Problem]:
+    """What the daemon does not warn of: an operator sees to it before partners do."""
+    file = directory / "partner.toml"
+    if partner.mdn_urls:
+        text = "asynchronous MDNs are not served by this version: a message that asks for one is refused"
+        yield Problem(file, f"{text} (mdn_target_denied)", _line(file, "mdn_urls"), "mdn_urls")
+    for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
+        yield Problem(file, f"{name} is not a virtual host", _line(file, "hosts"), "hosts")
+
+
+def _line(file: Path, key: str) -> int | None:
+    try:
+        return config.read_document(file).line((key,))
+    except ConfigurationError:
+        return None
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------
+
+
+def _host(host: config.VirtualHost) -> dict[str, object]:
+    return {
+        "name": host.name,
+        "listen": str(host.listen),
+        "client_certificate": host.client_certificate.value,
+        "routes": [_route(each) for each in host.routes],
+    }
+
+
+def _route(route: config.Route) -> dict[str, object]:
+    return {
+        "path": route.path,
+        "handler": route.handler.value,
+        "organization": route.organization,
+        "backend": route.backend.url,
+        "deliver": route.deliver,
+        "mdn": route.mdn,
+    }
+
+
+def _problem(problem: Problem) -> dict[str, object]:
+    return {"file": str(problem.file), "line": problem.line, "key": problem.key, "message": problem.message}

@@ -1,0 +1,24 @@
+"""One daemon, with its backend, for the tests that send to it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.site import Site, issued
+from tests.daemon import Tree, acme, keys, running
+from tests.net import backend
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A daemon with its backend, for as long as the tests of this folder run."""
+    folder = tmp_path_factory.mktemp("partner")
+    issued(keys("ACME")).write(folder, "as2.pem", "as2.key")
+    issued(keys("OTHER")).write(folder, "other.pem", "other.key")
+    issued(keys("EXAMPLE")).write(folder, "example.pem", "example.key")
+    acme().write(folder, "tls.pem", "tls.key")
+    (folder / "order.edi").write_bytes(b"UNB+UNOA:1+ACME+EXAMPLE'\r\n")
+    with backend.running() as receiver:
+        tree = Tree(tmp_path_factory.mktemp("site"), backend=receiver.url)
+        with running(tree) as daemon:
+            yield Site(tree, daemon, receiver, folder)

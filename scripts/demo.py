@@ -24,7 +24,8 @@ from scripts.demo_story import Story
 def main() -> int:
     """Tell the story, or serve; the exit code."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with _folder(keep=arguments.keep) as folder, demo_backend.running() as backend:
             site = demo_site.prepare(folder, backend.url)
@@ -38,7 +39,7 @@ def main() -> int:
     except (Failed, demo_daemon.DaemonGone, MtlsdError, subprocess.CalledProcessError) as error:
         print(f"\nThe demo failed. {error}", file=sys.stderr)
         return 1
-    print("\nAll of it held.")
+    print("\nAll of it held. To try it yourself: scripts/demo --serve")
     return 0
 
 

@@ -49,7 +49,7 @@ def _commands(site: Site, acme: Partner, document: Path) -> list[tuple[str, str]
 def _curl(site: Site, host: VirtualHost, *options: str) -> str:
     resolve = f"{host.name}:{host.listen.port}:{LOOPBACK}"
     known = ["--cacert", str(site.server_ca), "--resolve", resolve]
-    return _joined("curl", "--include", *known, *options, _url(host))
+    return _joined("curl", _url(host), "--include", *known, *options)
 
 
 def _send(site: Site, acme: Partner, host: VirtualHost, document: Path, *options: str) -> str:

@@ -63,7 +63,9 @@ def test_serve_prints_commands_that_work_and_stops_on_ctrl_c(tmp_path: Path) -> 
     with _serving(tmp_path) as demo:
         assert demo.stdout is not None
         commands = _commands(demo.stdout)
-        bare, known, *_ = commands
+        bare, known, mutual, signed, _ = commands
+        for send in (mutual, signed):
+            assert b"MIC          equal" in _output(send)
         if shutil.which("curl"):  # the demo itself does without it
             assert b"400 No required SSL certificate was sent" in _output(bare)
             assert b"HTTP/1.1 200 OK" in _output(known)

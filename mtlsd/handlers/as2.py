@@ -7,7 +7,7 @@ makes the promise: everything is on disk, in one commit, before the answer exist
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mtlsd import as2, http
+from mtlsd import as2, http, journal
 from mtlsd.access import FailureLimit
 from mtlsd.as2 import Agreement, AS2Headers, DigestNotComputed, Limits, Receiver, VerifiedMessage
 from mtlsd.config import Route
@@ -26,7 +26,7 @@ from mtlsd.handlers import receipts
 from mtlsd.handlers.filenames import filename_of
 from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, Require, TrustStore
-from mtlsd.journal import Delivery, Journal, Message, Spool, SpoolFile, StoredMDN
+from mtlsd.journal import Delivery, Document, Journal, Kept, Message, Spool, StoredMDN
 
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
 
@@ -99,7 +99,7 @@ class Exchange:
         self._partner = partner
         self._refusal: AS2Refused | None = None
         self._receiver: Receiver | None = None
-        self._files: dict[str, SpoolFile] = {}
+        self._documents: dict[str, Document] = {}
 
     def check(self) -> None:
         """Raises AS2Refused for what the header alone shows."""
@@ -120,7 +120,7 @@ class Exchange:
         try:
             if self._receiver is None:
                 self._open()
-            self._files["as2"].write(data)
+            self._documents["as2"].write(data)
             self._read(data)
         except AS2Refused as refusal:
             self._refusal = refusal
@@ -141,8 +141,8 @@ class Exchange:
 
     def abort(self) -> None:
         """Remove what is not kept."""
-        for file in self._files.values():
-            file.discard()
+        for document in self._documents.values():
+            document.discard()
 
     def refuse(self, refusal: AS2Refused) -> Response:
         """The answer to a refusal: an MDN where one was asked for, else the HTTP status."""
@@ -159,8 +159,8 @@ class Exchange:
     def _open(self, extra_digests: frozenset[str] = frozenset()) -> None:
         assert self._partner is not None
         for suffix in ("as2", "payload"):
-            if suffix not in self._files:
-                self._files[suffix] = self._services.spool.create()
+            if suffix not in self._documents:
+                self._documents[suffix] = Document(self._services.spool)
         require = self._partner.require | ({Require.SIGN} if self._call.peer is None else frozenset())
         agreement = Agreement(self._call.organization, self._partner, frozenset(require))
         now = datetime.fromtimestamp(self._call.now, UTC)
@@ -174,7 +174,7 @@ class Exchange:
     def _write_payload(self) -> None:
         assert self._receiver is not None
         for event in self._receiver.events():
-            self._files["payload"].write(event.data)
+            self._documents["payload"].write(event.data)
 
     def _verify(self, extra_digests: frozenset[str] = frozenset()) -> VerifiedMessage:
         """The verdict; the body is read once more for each digest that nothing announced."""
@@ -189,25 +189,24 @@ class Exchange:
         return verified
 
     def _read_again(self, extra_digests: frozenset[str]) -> None:
-        self._files.pop("payload").discard()
+        self._documents.pop("payload").discard()
         self._open(extra_digests)
-        for data in self._files["as2"].read_back(READ_AGAIN):
+        for data in self._documents["as2"].read_back(READ_AGAIN):
             self._read(data)
 
     # --- Promising ----------------------------------------------------------------------------------------------
 
     def _accept(self, verified: VerifiedMessage) -> Response:
-        headers, journal = self._headers, self._services.journal
-        earlier = journal.find(headers.as2_from.value, headers.as2_to.value, headers.message_id)
+        headers, services = self._headers, self._services
+        earlier = services.journal.find(headers.as2_from.value, headers.as2_to.value, headers.message_id)
         if earlier is not None:
             return self._duplicate(earlier, verified)
         mdn = receipts.accepted(headers, verified, self._sender()) if headers.receipt else None
-        names = self._services.spool.keep(self._call.request_id, self._files)
-        message = self._message(verified, mdn, names)
-        holder = journal.accept(message, [self._delivery(message)])
+        kept = journal.keep(services.spool, self._call.request_id, self._documents)
+        message = self._message(verified, mdn, kept)
+        holder = services.journal.accept(message, [self._delivery(message)], kept.inline)
         if holder.id != message.id:  # a copy of it, sent at the same time, was faster
-            for name in names.values():
-                self._services.spool.remove(name)
+            journal.remove(services.spool, kept)
             return self._duplicate(holder, verified)
         return self._answer(message.mdn, verified)
 
@@ -229,7 +228,7 @@ class Exchange:
         }
         return Response(200, mdn.headers if mdn else (), mdn.body if mdn else b"", facts=facts)
 
-    def _message(self, verified: VerifiedMessage, mdn: as2.MDN | None, names: dict[str, str]) -> Message:
+    def _message(self, verified: VerifiedMessage, mdn: as2.MDN | None, kept: Kept) -> Message:
         assert self._partner is not None
         headers, call = self._headers, self._call
         return Message(
@@ -243,8 +242,8 @@ class Exchange:
             received_at=call.now,
             content_type=verified.content_type,
             size=verified.size,
-            payload=names["payload"],
-            original=names["as2"],
+            payload=kept.names["payload"],
+            original=kept.names["as2"],
             headers=call.request.fields,
             request_id=call.request_id,
             compressed=verified.compressed,

@@ -1,9 +1,10 @@
 """What we promised, on disk before we promised it.
 
 `Message`, `Delivery` and `Attempt` are the records; `Journal` is what can be done with them, and
-`SQLiteJournal` does it in one file. `Spool` holds the documents themselves.
+`SQLiteJournal` does it in one file. A `Document` is kept inside the journal while it is small, else in the `Spool`.
 """
 
+from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, remove
 from mtlsd.journal.model import (
     TRANSITIONS,
     Attempt,
@@ -24,14 +25,17 @@ from mtlsd.journal.spool import Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 
 __all__ = [
+    "MAX_INLINE",
     "TRANSITIONS",
     "Attempt",
     "Claimed",
     "Delivery",
     "DeliveryKind",
     "DeliveryState",
+    "Document",
     "HeaderPairs",
     "Journal",
+    "Kept",
     "LeaseLost",
     "Listed",
     "Message",
@@ -40,5 +44,8 @@ __all__ = [
     "SpoolFile",
     "StoredMDN",
     "TransitionRefused",
+    "keep",
+    "open_document",
+    "remove",
     "transition",
 ]

@@ -161,13 +161,16 @@ class Journal(Protocol):
     Every method may raise `JournalUnavailable`; those that write may raise `SpoolFull`.
     """
 
-    def accept(self, message: Message, deliveries: Iterable[Delivery]) -> Message:
-        """Write a message with its deliveries, and return the message that holds its key.
+    def accept(self, message: Message, deliveries: Iterable[Delivery], documents: Mapping[str, bytes] = ...) -> Message:
+        """Write a message with its deliveries and its small documents, and return the message that holds its key.
 
         The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
         and nothing is written: compare ids. After the return it is durable. After an error it may be durable
         or not, as with any failed commit: leave the spool files to the next sweep.
         """
+
+    def document(self, name: str) -> bytes | None:
+        """Return a document that `accept` wrote."""
 
     def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
         """Return the message that holds this key."""

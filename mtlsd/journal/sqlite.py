@@ -92,14 +92,25 @@ class SQLiteJournal:
                 self._writer.close()
                 raise
 
-    def accept(self, message: Message, deliveries: Iterable[Delivery]) -> Message:
+    def accept(
+        self,
+        message: Message,
+        deliveries: Iterable[Delivery],
+        documents: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> Message:
         with self._write() as db:
             if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
+                db.executemany(QUERIES["accept_document"], documents.items())
                 db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, deliveries))
                 return message
             earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
         assert earlier is not None
         return earlier
+
+    def document(self, name: str) -> bytes | None:
+        with self._read() as db:
+            row = db.execute(QUERIES["document"], {"name": name}).fetchone()
+        return row and bytes(row[0])
 
     def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
         with self._read() as db:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import trio
 
-from mtlsd import config, log, relay
+from mtlsd import config, journal, log, relay
 from mtlsd.errors import JournalUnavailable, SpoolFull, UpstreamFailed
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net import client
@@ -43,16 +43,16 @@ class Worker:
 
     async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
         """Start deliveries as far as there is room; how long to wait for more, in seconds."""
-        journal, now = self._daemon.journal, self._daemon.clock()
+        now = self._daemon.clock()
         room = self._settings.concurrency - self._running
         if room <= 0:
             return MAX_WAIT_SECONDS  # whichever ends first says that there is room
-        claim = partial(journal.claim, self._owner, now, self._settings.lease_seconds, room)
+        claim = partial(self._daemon.journal.claim, self._owner, now, self._settings.lease_seconds, room)
         try:
             for claimed in await trio.to_thread.run_sync(claim):
                 self._running += 1
                 nursery.start_soon(self._deliver, claimed)
-            next_due = await trio.to_thread.run_sync(journal.next_due, now)
+            next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now)
         except (JournalUnavailable, SpoolFull) as error:
             self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
             return TROUBLE_SECONDS
@@ -91,7 +91,7 @@ class Worker:
     async def _request(self, claimed: Claimed) -> Outcome:
         message, delivery = claimed.message, claimed.delivery
         request = relay.build(message, delivery, message.size)
-        with self._daemon.spool.open(message.payload) as file:
+        with journal.open_document(self._daemon.journal, self._daemon.spool, message.payload) as file:
             answer = await client.send(
                 config.Backend.parse(request.url),
                 request.method,

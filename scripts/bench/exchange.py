@@ -1,6 +1,7 @@
 """CPU time in the daemon for one exchange, beside RSA's own cost and pyas2lib in memory, in the same run."""
 
 import argparse
+import http.client
 import sys
 import time
 from pathlib import Path
@@ -30,7 +31,9 @@ def main() -> None:
         peer = time_rsa(rig)
     print(f"exchanges                           {count}")
     print(f"CPU in the daemon, one exchange     {cpu / count * 1000:7.3f} ms   (to reach: 2.0 ms)")
-    print(f"RSA-2048 alone in it                {peer * 1000:7.3f} ms   (one decryption, one signature, one verification)")
+    print(
+        f"RSA-2048 alone in it                {peer * 1000:7.3f} ms   (one decryption, one signature, one verification)"
+    )
     print(f"time of one exchange, one after another {elapsed / count * 1000:7.3f} ms")
 
 
@@ -51,7 +54,7 @@ def build(rig: Rig) -> BuiltMessage:
     )
 
 
-def exchange(connection, message: BuiltMessage, numbers: range) -> None:
+def exchange(connection: http.client.HTTPSConnection, message: BuiltMessage, numbers: range) -> None:
     """Send copies of the message, one after another, and read each MDN."""
     for number in numbers:
         fields = dict(message.headers) | {"Message-ID": f"<{number}@bench.example>"}

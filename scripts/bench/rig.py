@@ -1,4 +1,4 @@
-"""What the benchmarks share: a daemon in a folder of its own, certificates, messages, and the daemon's CPU and memory."""
+"""What the benchmarks share: a daemon in a folder of its own, certificates, messages, and what the daemon uses."""
 
 import http.client
 import os

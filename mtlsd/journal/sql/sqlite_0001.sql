@@ -30,6 +30,11 @@ CREATE TABLE messages (
 
 CREATE INDEX messages_by_partner ON messages (partner, id);
 
+CREATE TABLE documents (          -- small ones; large ones are in the spool
+    name TEXT NOT NULL UNIQUE,
+    data BLOB NOT NULL
+) STRICT;
+
 CREATE TABLE deliveries (
     id          TEXT NOT NULL PRIMARY KEY,
     message_id  TEXT NOT NULL REFERENCES messages (id),

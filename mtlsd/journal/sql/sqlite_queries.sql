@@ -6,6 +6,12 @@ INSERT INTO messages (
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
 
+-- name: accept_document
+INSERT INTO documents (name, data) VALUES (?, ?);
+
+-- name: document
+SELECT data FROM documents WHERE name = :name;
+
 -- name: accept_delivery
 INSERT INTO deliveries (
     id, message_id, kind, target, state, not_before, attempts, created_at,

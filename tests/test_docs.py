@@ -1,0 +1,195 @@
+"""The documents say what the code does: what they name exists, and what must be documented is."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtlsd import log
+from mtlsd.config import Delivery, Limits, Route, Server, VirtualHost
+from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
+from mtlsd.identity import RELAXATIONS
+from mtlsd.identity.partners import KEYS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "certs" / "README.md"])
+TOP = {"certs", "docs", "mtlsd", "scripts", "tests"}
+THEIRS = ("certs/hosts", "certs/organizations", "certs/partners")  # what a user puts there
+CODE_BLOCK = re.compile(r"^( *)```\w*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+
+
+def name_of(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+
+
+def prose(document: Path) -> str:
+    return CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))
+
+
+def test_the_reasons_are_rendered_from_the_code() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "errors_doc.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- Files and links --------------------------------------------------------------------------------------------------
+
+
+@each_document
+def test_a_file_that_is_named_exists(document: Path) -> None:
+    named = re.findall(r"`([\w.-]+/[\w./-]*)(?: --?\w[^`]*)?`", prose(document))
+    ours = [path for path in named if path.split("/")[0] in TOP and not path.startswith(THEIRS)]
+    missing = [path for path in ours if not (ROOT / path).exists()]
+    assert missing == []
+
+
+@each_document
+def test_a_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def anchors(file: Path) -> set[str]:
+    """The anchors of the headings, as the usual renderers make them."""
+    headings = re.findall(r"^#+ (.*)$", prose(file), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# --- Commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every `mtlsd …` line in the documents, as words."""
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+        for line in re.findall(r"^\s*(?:\S*/)?mtlsd ([a-z].*)$", "\n".join(code(text)), re.MULTILINE):
+            yield tuple(shlex.split(line, comments=True))
+
+
+def code(text: str) -> Iterator[str]:
+    yield from (block for _, block in CODE_BLOCK.findall(text))
+    yield from re.findall(r"`([^`\n]+)`", CODE_BLOCK.sub("", text))
+
+
+def of_the_command_line(words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The commands that these words mean: `journal list|show ID` is two."""
+    name = next((at for at, word in enumerate(words) if not re.fullmatch(r"[a-z|]+", word)), len(words))
+    *group, last = words[:name]
+    return [(*group, each) for each in last.split("|")] if group or last else []
+
+
+COMMANDS = {
+    (command, tuple(word for word in words if word.startswith("--")))
+    for words in commands()
+    for command in of_the_command_line(words)
+}
+
+
+@pytest.mark.parametrize(("command", "options"), sorted(COMMANDS), ids=lambda words: " ".join(words) or "plain")
+def test_a_command_line_that_is_shown_works(command: tuple[str, ...], options: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mtlsd", *command, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [option for option in options if option not in done.stdout] == []
+
+
+def test_every_command_is_shown() -> None:
+    shown = {command for command, _ in COMMANDS}
+    assert {("run",), ("check",), ("send",), ("journal", "list"), ("journal", "show"), ("partner", "list")} <= shown
+
+
+# --- Configuration ----------------------------------------------------------------------------------------------------
+
+TABLES: dict[str, type[Any]] = {
+    "[server]": Server,
+    "[[virtualhost]]": VirtualHost,
+    "[[virtualhost.route]]": Route,
+    "[limits]": Limits,
+    "[delivery]": Delivery,
+}
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The first table under a heading of configuration.md: the other cells by the key."""
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = re.split(r"^#+ ", text.split(f"{heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    table = re.search(r"^\| key .*\n\|[-|]+\n((?:\|.*\n?)+)", section, re.MULTILINE)
+    assert table, heading
+    lines = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table[1].splitlines()]
+    return {first.strip("`"): rest for first, *rest in lines}
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_the_keys_of_the_configuration_are_those_that_are_documented(heading: str) -> None:
+    keys = {each.name for each in fields(TABLES[heading])} - {"routes"}
+    assert set(rows(f"## `{heading}`")) == keys
+
+
+@pytest.mark.parametrize("heading", ["[limits]", "[delivery]"])
+def test_the_documented_defaults_are_those_of_the_code(heading: str) -> None:
+    documented = {key: int(cells[0].split()[0]) for key, cells in rows(f"## `{heading}`").items()}
+    assert documented == {each.name: each.default for each in fields(TABLES[heading])}
+
+
+@pytest.mark.parametrize("heading", ["[server]", "[[virtualhost]]", "[[virtualhost.route]]"])
+def test_what_is_documented_as_required_has_no_default(heading: str) -> None:
+    required = {key for key, cells in rows(f"## `{heading}`").items() if cells[1] == "required"}
+    assert required == {each.name for each in fields(TABLES[heading]) if each.default is MISSING}
+
+
+def test_the_keys_of_a_partner_are_those_that_are_documented() -> None:
+    plain = {key for key, check in KEYS.items() if callable(check)}
+    nested = {f"{table}.{key}" for table, keys in KEYS.items() if not callable(keys) for key in keys}
+    assert set(rows("### `partners/<partner>/`")) == plain | nested
+
+
+# --- What the operators search for ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["docs/as2.md", "docs/configuration.md"])
+def test_every_relaxation_is_documented(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8").replace('"', "")
+    assert [each for each in RELAXATIONS if f"`{each}`" not in text] == []
+
+
+def test_every_event_of_the_log_is_documented() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    events = [value for name, value in vars(log).items() if name.isupper() and isinstance(value, str)]
+    assert events
+    assert [event for event in events if f"`{event}`" not in text] == []
+
+
+def test_every_refusal_of_a_certificate_has_its_remedy() -> None:
+    text = (ROOT / "docs" / "partners.md").read_text(encoding="utf-8")
+    refusals = [each for each in peer_errors() if issubclass(each, CertificateRefused | CertKnownOtherHost)]
+    assert [each.reason for each in refusals if f"| `{each.reason}` |" not in text] == []
+
+
+def test_every_disposition_has_its_reasons() -> None:
+    text = (ROOT / "docs" / "as2.md").read_text(encoding="utf-8")
+    table = {row[0]: row[1] for row in re.findall(r"^\| `([^`]+)` \| (.*) \|$", text, re.MULTILINE)}
+    for each in peer_errors():
+        if each.disposition and each.reason != "as2_header_missing":  # without the header there is no MDN
+            assert f"`{each.reason}`" in table[each.disposition]
+
+
+@each_document
+def test_a_reason_that_is_named_exists(document: Path) -> None:
+    named = re.findall(r"`((?:as2|cert|client_cert|tls|mdn)_[a-z0-9_]+)`", prose(document))
+    known = {each.reason for each in peer_errors()} | set(KEYS) | {"client_certificate"}
+    assert sorted(set(named) - known) == []

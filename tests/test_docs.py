@@ -1,7 +1,9 @@
 """The documents say what the code does: what they name exists, and what must be documented is."""
 
+import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,6 +113,44 @@ def test_a_command_line_that_is_shown_works(command: tuple[str, ...], options: t
 def test_every_command_is_shown() -> None:
     shown = {command for command, _ in COMMANDS}
     assert {("run",), ("check",), ("send",), ("journal", "list"), ("journal", "show"), ("partner", "list")} <= shown
+
+
+# --- The README's first partner ---------------------------------------------------------------------------------------
+
+
+def test_the_first_partner_of_the_readme_connects(tmp_path: Path) -> None:
+    """The lines of the README, as they stand, but for the installation, the port, and when the daemon ends."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Five minutes")[1].split("\n## ")[0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        blocks = [text.replace("8443", str(probe.getsockname()[1])) for _, text in CODE_BLOCK.findall(section)]
+    install, *setup, serve, partner = blocks
+    check, run = serve.splitlines()
+    enter = "".join(install.splitlines(keepends=True)[2:])  # what follows scripts/install and PATH
+    assert enter.startswith("mkdir -p ~/first/")
+    shell(tmp_path, enter, *setup, f"{check}\n")
+    command = shlex.split(run.removesuffix("&"))
+    with subprocess.Popen(command, cwd=tmp_path / "first", env=at_home(tmp_path), stderr=subprocess.PIPE) as daemon:
+        try:
+            assert daemon.stderr
+            assert any(b'"started"' in line for line in daemon.stderr)
+            said = shell(tmp_path, "cd ~/first\n", partner)
+        finally:
+            daemon.kill()
+    assert "MIC          equal" in said
+    assert re.search(r"<.*@.*> +39 +pending", said)
+
+
+def shell(home: Path, *lines: str) -> str:
+    command = ["bash", "-euc", "".join(lines)]
+    done = subprocess.run(command, env=at_home(home), cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def at_home(home: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"HOME": str(home), "PATH": path, "COLUMNS": "200"}
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------

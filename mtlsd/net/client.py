@@ -123,5 +123,6 @@ class _Request:
 
 
 def _why(error: Exception) -> str:
-    causes = error.exceptions if isinstance(error, BaseExceptionGroup) else [error.__cause__ or error]
+    cause = error.__cause__ or error
+    causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
     return "; ".join(dict.fromkeys(str(cause) or type(cause).__name__ for cause in causes))

@@ -17,6 +17,7 @@ RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
 DRAIN_SECONDS = 30
 DRAIN_IDLE_SECONDS = 5
+LINE_ENDS = b"\r\n"
 
 HTTPEvent = h11.Request | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 
@@ -27,7 +28,8 @@ class Wire:
     def __init__(self, stream: trio.SocketStream, listener: ListenerContexts, max_header_bytes: int) -> None:
         self._stream = stream
         self._engine = Engine(listener)
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=max_header_bytes)
+        self._max_header_bytes = max_header_bytes
+        self._http = self._new_cycle()
         self.bytes_in = 0  # of plaintext
         self.bytes_out = 0
 
@@ -65,7 +67,11 @@ class Wire:
             match self._engine.next_event():
                 case PlaintextReceived(data):
                     self.bytes_in += len(data)
-                    return self._http.receive_data(data)
+                    if self.waits_for_request:
+                        data = data.lstrip(LINE_ENDS)
+                    if data:
+                        return self._http.receive_data(data)
+                    continue
                 case Closed():
                     return self._http.receive_data(b"")
             await self._flush()
@@ -74,7 +80,7 @@ class Wire:
     @property
     def waits_for_request(self) -> bool:
         """Whether nothing of the next request is here yet."""
-        return not self._http.trailing_data[0]
+        return self._http.their_state is h11.IDLE and not self._http.trailing_data[0]
 
     @property
     def can_go_on(self) -> bool:
@@ -87,7 +93,16 @@ class Wire:
         return self._http.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED)
 
     def next_cycle(self) -> None:
-        self._http.start_next_cycle()
+        """Go on to the next request. Some products end a body with line ends too many (RFC 9112, section 2.2)."""
+        rest, ended = self._http.trailing_data
+        self._http = self._new_cycle()
+        if rest := rest.lstrip(LINE_ENDS):
+            self._http.receive_data(rest)
+        if ended:
+            self._http.receive_data(b"")
+
+    def _new_cycle(self) -> h11.Connection:
+        return h11.Connection(h11.SERVER, max_incomplete_event_size=self._max_header_bytes)
 
     @property
     def waits_for_continue(self) -> bool:

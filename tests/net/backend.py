@@ -37,6 +37,7 @@ class Backend:
         self._listening = _listen((address, 0))
         self.address: tuple[str, int] = self._listening.getsockname()[:2]
         self._stalled: list[socket.socket] = []
+        self._unread: list[Delivered] = []
         self._serve()
 
     @property
@@ -46,6 +47,16 @@ class Backend:
     def wait(self) -> Delivered:
         """The next request, as soon as it is here."""
         return self.requests.get(timeout=TIMEOUT)
+
+    def wait_for(self, message_id: str) -> Delivered:
+        """The next request with this Message-ID; others are kept for later calls."""
+        for request in self._unread:
+            if request.get("Mtlsd-Message-Id") == message_id:
+                self._unread.remove(request)
+                return request
+        while (request := self.wait()).get("Mtlsd-Message-Id") != message_id:
+            self._unread.append(request)
+        return request
 
     def stop(self) -> None:
         """Refuse connections from now on."""

@@ -1,0 +1,22 @@
+"""A daemon and a backend that these tests share: each message has an id of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon import Daemon, Tree, running
+from tests.net import backend as backends
+from tests.net.backend import Backend
+
+
+@pytest.fixture(scope="session")
+def backend() -> Iterator[Backend]:
+    with backends.running() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterator[Daemon]:
+    tree = Tree(tmp_path_factory.mktemp("daemon"), backend.url, limits="max_failures_per_hour = 100_000")
+    with running(tree) as running_daemon:
+        yield running_daemon

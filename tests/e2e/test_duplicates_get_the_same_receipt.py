@@ -1,0 +1,110 @@
+"""The same message again gets the same receipt, byte for byte, and is delivered once; R-01 to R-05."""
+
+import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.as2 import messages
+from tests.as2.messages import EDI
+from tests.daemon import Daemon, Tree, acme, keys, running
+from tests.e2e.partner import disposition, kept, layered, message, send
+from tests.net.backend import Backend
+from tests.net.client import opened, request
+
+
+def test_r01_the_same_message_again(daemon: Daemon, backend: Backend) -> None:
+    sent = message("<r01@acme.example>")
+    first, second = send(daemon, sent), send(daemon, sent)
+    assert disposition(first, sent) == "processed"
+    assert second.body == first.body
+    assert unstamped(second.fields) == unstamped(first.fields)
+    once(daemon, backend, "<r01@acme.example>")
+    first_id = holder(daemon, "<r01@acme.example>")
+    assert daemon.wait_for("exchange_finished", duplicate_of=first_id)["message_id"] == "<r01@acme.example>"
+
+
+def test_r01_the_same_document_encrypted_anew(daemon: Daemon, backend: Backend) -> None:
+    inner = layered("cs")
+    first, second = (
+        send(daemon, message("<r01-anew@acme.example>", messages.encrypt(inner, keys("EXAMPLE")))) for _ in range(2)
+    )
+    assert second.body == first.body
+    once(daemon, backend, "<r01-anew@acme.example>")
+
+
+def test_r02_the_same_message_after_the_answer_was_lost(daemon: Daemon, backend: Backend) -> None:
+    sent = message("<r02@acme.example>")
+    with opened(daemon.address, acme()) as client:
+        client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.send(request(fields=sent.fields, body=sent.body))
+        backend.wait_for("<r02@acme.example>")  # so it was accepted; now comes a reset, and nobody reads the receipt
+    answer = send(daemon, sent)
+    found = kept(daemon.tree, "<r02@acme.example>")
+    assert found
+    assert found.message.mdn
+    assert answer.body == found.message.mdn.body
+    assert found.deliveries == 1
+
+
+def test_r03_other_content_under_a_known_id(daemon: Daemon, backend: Backend) -> None:
+    sent = message("<r03@acme.example>")
+    first = send(daemon, sent)
+    other = message("<r03@acme.example>", layered(payload=EDI + b"more"))
+    answer = send(daemon, other)
+    assert disposition(answer, other) == "processed/error: duplicate-document"
+    assert answer.reason == "as2_duplicate_other_content"
+    assert send(daemon, sent).body == first.body
+    assert once(daemon, backend, "<r03@acme.example>") == EDI
+
+
+def test_r04_a_refused_message_does_not_block_its_correction(daemon: Daemon, backend: Backend) -> None:
+    bad = message("<r04@acme.example>", layered(recipient=keys("ANOTHER")))
+    forged = message("<r04@acme.example>", layered(sender=keys("STRANGER")))
+    good = message("<r04@acme.example>")
+    assert disposition(send(daemon, bad), bad) == "processed/error: decryption-failed"
+    assert disposition(send(daemon, forged), forged) == "processed/error: authentication-failed"
+    assert disposition(send(daemon, good), good) == "processed"
+    once(daemon, backend, "<r04@acme.example>")
+
+
+def test_r05_copies_at_the_same_time(daemon: Daemon, backend: Backend) -> None:
+    for round_ in range(5):
+        sent = message(message_id := f"<r05-{round_}@acme.example>")
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda _, sent=sent: send(daemon, sent), range(8)))
+        assert disposition(answers[0], sent) == "processed"
+        assert {answer.body for answer in answers} == {answers[0].body}
+        once(daemon, backend, message_id)
+
+
+def test_r15_across_a_restart(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> None:
+    tree = Tree(tmp_path_factory.mktemp("restart"), backend.url)
+    sent = message("<r15@acme.example>")
+    with running(tree) as daemon:
+        first = send(daemon, sent)
+        backend.wait_for("<r15@acme.example>")
+    with running(tree) as daemon:
+        assert send(daemon, sent).body == first.body
+        once(daemon, None, "<r15@acme.example>")
+
+
+def once(daemon: Daemon, backend: Backend | None, message_id: str) -> bytes:
+    """Delivered once, by the backend's count and by the journal's; what was delivered."""
+    body = backend.wait_for(message_id).body if backend else b""
+    found = kept(daemon.tree, message_id)
+    assert found
+    assert found.deliveries == 1
+    assert backend is None or found.message.size == len(body)
+    return body
+
+
+def holder(daemon: Daemon, message_id: str) -> str:
+    found = kept(daemon.tree, message_id)
+    assert found
+    return found.message.id
+
+
+def unstamped(fields: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    return [field for field in fields if field[0] not in ("Date", "Mtlsd-Request-Id")]

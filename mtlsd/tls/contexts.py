@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from mtlsd.config import ClientCertificate
 from mtlsd.identity import KeyPair
@@ -51,10 +51,10 @@ def build_context(name: str, client_certificate: ClientCertificate, key_pair: Ke
     context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_cipher_list(CIPHERS)
-    context.use_certificate(crypto.X509.from_cryptography(key_pair.certificate.x509))
+    context.use_certificate(key_pair.certificate.x509)
     for certificate in key_pair.chain:
-        context.add_extra_chain_cert(crypto.X509.from_cryptography(certificate.x509))
-    context.use_privatekey(crypto.PKey.from_cryptography_key(key_pair.private_key))  # type: ignore[arg-type]
+        context.add_extra_chain_cert(certificate.x509)
+    context.use_privatekey(key_pair.private_key)  # type: ignore[arg-type]
     context.set_verify(verify_mode(client_certificate), take_any)
     context.set_tlsext_servername_callback(_choose_host)
     context.set_alpn_select_callback(_choose_protocol)

@@ -49,8 +49,10 @@ def _say(found: "Survey") -> None:
     say(str(found.file))
     for host in found.configuration.virtualhosts if found.configuration else ():
         _say_host(host)
-    _say_certificates(found.certificates)
-    _say_partners(found.partners.partners)
+    if found.certificates:
+        _say_certificates(found.certificates)
+    if found.partners.partners:
+        _say_partners(found.partners.partners)
     _say_warnings(found.warnings)
     mistakes = len(found.mistakes) + len(found.partners.mistakes)
     say()

@@ -1,12 +1,15 @@
 """What goes to a terminal. Text of peers is never trusted with it: control characters become escapes."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import click
 
-WIDE = 1000  # columns, where nobody reads along and lines must not be broken
+WIDE = 1000  # columns, where no terminal is and lines must not be broken
+NARROW = 24  # columns at least for what may be broken
+GAP = 2  # columns between two cells
 
 
 def printable(text: str) -> str:
@@ -38,22 +41,29 @@ def say_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str = "") -> None:
-    """Write a table; on a narrow terminal, only the column with the heading `fold` is broken into lines."""
-    import sys
-
+def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str) -> None:
+    """Write a table. On a terminal the column with the heading `fold` is broken into lines; nothing is ever cut."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading != fold, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("-" if each is None else printable(str(each))) for each in row))
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    for line in _lines(console, table):
-        click.echo(line)
+    cells = [["-" if each is None else printable(str(each)) for each in row] for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    needed = 0
+    for heading, *column in zip(headings, *cells, strict=True):
+        widest = max(map(cell_len, (heading, *column)))
+        width = min(widest, NARROW) if heading == fold else widest
+        table.add_column(heading, no_wrap=heading != fold, overflow="fold", min_width=width)
+        needed += width + GAP
+    for row in cells:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False, color_system=None, width=None if sys.stdout.isatty() else WIDE)
+    console.width = max(console.width, needed)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def iso(seconds: float | None) -> str | None:
@@ -64,12 +74,3 @@ def iso(seconds: float | None) -> str | None:
 def moment(when: datetime) -> str:
     """A time in ISO 8601, UTC, to the second."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _lines(console: object, table: object) -> Iterator[str]:
-    from rich.console import Console
-
-    assert isinstance(console, Console)
-    with console.capture() as captured:
-        console.print(table)
-    return (line.rstrip() for line in captured.get().splitlines())

@@ -285,7 +285,7 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
     for certificate in public:
         others = [each for each in store.owners.get(certificate.sha256, ()) if each != name]
         if others:
-            yield f"{certificate.subject} identifies nobody: {', '.join(others)} claims it too"
+            yield f"{certificate.subject} identifies nobody: it is claimed by {', '.join(others)}, too"
 
 
 def _doubts(directory: Path, partner: Partner, hosts: set[str] | None) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ def say_verdict(verdict: Verdict) -> None:
     say_fields(
         [
             ("message id", verdict.message_id),
-            ("HTTP status", f"{verdict.status} {_phrase(verdict.status)}"),
+            ("HTTP status", f"{verdict.status} {_phrase(verdict.status)}".rstrip()),
             ("reason", verdict.reason),
             ("advice", verdict.advice),
             ("request id", verdict.request_id),

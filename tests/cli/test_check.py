@@ -1,0 +1,194 @@
+"""`mtlsd check` and `mtlsd partner list`: everything at once, and nothing is touched."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mtlsd.cli.survey import DatedCertificate, survey
+from tests import pki
+from tests.cli.site import mtlsd, mtlsd_json
+from tests.daemon import Tree, acme
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def check_json(tree: Tree) -> Any:
+    return mtlsd_json("check", "--config", tree.configuration)
+
+
+def add_partner(tree: Tree, name: str, settings: str, **files: bytes) -> Path:
+    folder = tree.certs / "partners" / name
+    folder.mkdir(parents=True)
+    (folder / "partner.toml").write_text(settings)
+    for file, data in files.items():
+        (folder / f"{file}.pem").write_bytes(data)
+    return folder
+
+
+def lasting(days: float, name: str = "soon.example") -> bytes:
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    return pki.self_signed(name, start=start, end=NOW + timedelta(days=days), ca=True).pem
+
+
+def test_a_good_site_is_shown_whole(tree: Tree) -> None:
+    result = mtlsd("check", "--config", tree.configuration)
+    assert (result.exit_code, result.stderr) == (0, "")
+    for words in (
+        "host as2.example.com at 127.",
+        "client certificate: required",
+        "  /as2 -> EXAMPLE -> http://127.0.0.1:9/nobody",
+        "organization EXAMPLE    signing, decryption",
+        "CN=edi.acme.example",
+        "0 mistakes, 0 warnings",
+    ):
+        assert words in result.stdout
+
+
+def test_nothing_is_touched(tree: Tree) -> None:
+    before = sorted(tree.root.rglob("*"))
+    mtlsd("check", "--config", tree.configuration)
+    mtlsd("partner", "list", "--config", tree.configuration)
+    assert sorted(tree.root.rglob("*")) == before
+
+
+def test_the_json_has_it_all_in_one_object(tree: Tree) -> None:
+    found = check_json(tree)
+    assert set(found) == {"file", "hosts", "certificates", "partners", "warnings", "mistakes", "exit_code"}
+    assert [host["client_certificate"] for host in found["hosts"]] == ["required", "optional", "none"]
+    assert found["hosts"][0]["routes"][0]["organization"] == "EXAMPLE"
+    assert {each["state"] for each in found["certificates"]} == {"valid"}
+    acme_entry = next(each for each in found["partners"] if each["name"] == "acme")
+    assert (acme_entry["as2_ids"], acme_entry["hosts"], acme_entry["require"]) == (["ACME"], None, ["encrypt", "sign"])
+    uses = {each["subject"]: each["use"] for each in acme_entry["certificates"]}
+    assert uses == {"CN=edi.acme.example": "connections", "CN=ACME Root": "root", "CN=ACME": "messages"}
+
+
+def test_mistakes_in_the_file_and_under_partners_are_said_together(tree: Tree) -> None:
+    text = tree.configuration.read_text().replace('handler = "as2"', 'handler = "as3"', 1)
+    tree.configuration.write_text(f'{text}nonsense = 1\n[server]\ncerts = "certs"\n')
+    add_partner(tree, "broken", 'as2_id = "B"\n\ncolour = 1\n', own=lasting(100))
+    result = mtlsd("check", "--config", tree.configuration)
+    assert result.exit_code == 78
+    lines = result.stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["virtualhost.route.handler", "delivery.nonsense", "colour"]
+    assert f"{tree.certs / 'partners' / 'broken' / 'partner.toml'}:3: colour: " in result.stderr
+    assert "3 mistakes" in result.stdout
+
+
+def test_a_file_that_is_no_toml_does_not_hide_the_partners(tree: Tree) -> None:
+    tree.configuration.write_text("= = =\n")
+    result = mtlsd("check", "--config", tree.configuration)
+    assert result.exit_code == 78
+    assert len(result.stderr.splitlines()) == 1
+    assert "CN=edi.acme.example" in result.stdout
+
+
+def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
+    result = mtlsd("check", env={"MTLSD_CONFIG": str(tmp_path / "none.toml")})
+    assert (result.exit_code, f"{tmp_path / 'none.toml'}: does not exist" in result.stderr) == (78, True)
+
+
+def test_every_bad_key_pair_is_said_and_the_good_ones_are_shown(tree: Tree) -> None:
+    (tree.certs / "hosts" / "as2.example.com" / "key.pem").write_bytes(b"no key")
+    (tree.certs / "organizations" / "EXAMPLE" / "cert.pem").unlink()
+    result = mtlsd("check", "--config", tree.configuration)
+    assert result.exit_code == 78
+    assert len(result.stderr.splitlines()) == 2
+    assert "host as2.example.com  " not in result.stdout.partition("CERTIFICATE OF")[2]
+    assert "host drop.example.com" in result.stdout
+
+
+def test_mistakes_of_partners_alone_exit_with_1(tree: Tree) -> None:
+    add_partner(tree, "empty", 'as2_id = "E"\n')
+    result = mtlsd("check", "--config", tree.configuration)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert check_json(tree)["exit_code"] == 1
+
+
+def test_a_control_character_in_a_name_never_reaches_the_terminal(tree: Tree) -> None:
+    add_partner(tree, "evil\x1b[2J", 'as2_id = "E"\n', own=lasting(100))
+    result = mtlsd("check", "--config", tree.configuration)
+    assert "\x1b" not in result.output
+    assert "evil\\x1b[2J" in result.output
+
+
+WARNINGS = {
+    "expired": (lasting(-1.5), "", "expired on "),
+    "soon": (lasting(12.5), "", "expires on "),
+    "asynchronous": (lasting(100), 'mdn_urls = ["https://acme.example/mdn"]\n', ":2: mdn_urls: asynchronous MDNs are"),
+    "unknown host": (lasting(100), 'hosts = ["typo.example.com"]\n', ":2: hosts: typo.example.com is not a virtual"),
+    "no root": (pki.leaf(pki.root("Elsewhere"), end=NOW + timedelta(days=99)).pem, "", "pinned without a root"),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_a_warning_is_said_and_is_no_mistake(tree: Tree, name: str) -> None:
+    certificate, settings, words = WARNINGS[name]
+    add_partner(tree, "watched", f'as2_id = "W"\n{settings}', own=certificate)
+    result = mtlsd("check", "--config", tree.configuration)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"warning: {tree.certs / 'partners' / 'watched'}" in result.stdout
+    assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("before_end", "state", "days"),
+    [
+        (timedelta(days=30), "valid", 30),
+        (timedelta(days=30, seconds=-1), "expires soon", 29),
+        (timedelta(0), "expires soon", 0),
+        (timedelta(seconds=-1), "expired", -1),
+        (timedelta(days=9999), "not yet valid", 9999),
+    ],
+)
+def test_the_days_left_count_to_the_last_moment(before_end: timedelta, state: str, days: int) -> None:
+    certificate = acme().certificate
+    dated = DatedCertificate("partner acme", "messages", certificate, Path(), certificate.not_after - before_end)
+    if state == "not yet valid":
+        dated = DatedCertificate(
+            "partner acme", "messages", certificate, Path(), certificate.not_before - timedelta(seconds=1)
+        )
+        assert dated.state == state
+        return
+    assert (dated.state, dated.days_left) == (state, days)
+
+
+def test_the_clock_is_an_argument(tree: Tree) -> None:
+    found = survey(tree.configuration, None, datetime(2098, 12, 20, tzinfo=UTC))
+    assert {each.state for each in found.certificates if each.owner.startswith("host")} == {"expires soon"}
+
+
+def test_partners_are_listed_with_their_state(tree: Tree) -> None:
+    add_partner(tree, "broken", 'as2_id = "B"\ncolour = 1\n', own=lasting(100))
+    add_partner(tree, "copy", 'as2_id = "C"\n', own=acme().pem)
+    result = mtlsd("partner", "list", "--config", tree.configuration)
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert set(lines) == {"NAME", "acme", "broken", "copy", "globex"}
+    assert "disabled: partner.toml:2: colour: unknown key" in lines["broken"]
+    assert "in use, but CN=edi.acme.example identifies nobody: it is claimed by acme, too" in lines["copy"]
+    assert lines["globex"].endswith("days left  in use")
+
+
+def test_partners_are_listed_in_json(tree: Tree) -> None:
+    add_partner(tree, "matched", 'as2_id = ["M", "N"]\nhosts = []\n[match]\nsubject = "CN=m"\n', own=lasting(100))
+    listed = {each["name"]: each for each in mtlsd_json("partner", "list", "--config", tree.configuration)}
+    matched = listed["matched"]
+    assert (matched["as2_ids"], matched["hosts"], matched["state"]) == (["M", "N"], [], "in use")
+    assert matched["match"] == {"subject": "CN=m", "san": []}
+    assert matched["certificates"][0]["days_left"] == 99
+
+
+def test_no_partners_at_all_is_said(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    for name in ("acme", "globex"):
+        (tree.certs / "partners" / name).rename(tmp_path / name)
+    result = mtlsd("partner", "list", "--config", tree.configuration)
+    assert (result.exit_code, "no partners in " in result.stdout) == (0, True)

@@ -1,0 +1,113 @@
+"""What an answer is worth: only a receipt as it was asked for is OK."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtlsd.as2 import MIC, AS2Name, Disposition, Receipt, build_mdn
+from mtlsd.cli.verdict import Asked, judge, say_verdict
+from mtlsd.net import Answer
+from tests.as2.messages import NOW, key_pair
+
+SIGNER = key_pair("EXAMPLE")
+OURS = MIC(b"\x01" * 32, "sha256", "sha-256")
+ASKED = Asked("<1@acme.example>", "signed", OURS.value, signed=True, signers=(SIGNER.certificate,))
+
+
+def mdn(
+    *, signed: bool = True, mic: MIC | None = OURS, modifier: str | None = None, message_id: str = ASKED.message_id
+) -> Answer:
+    receipt = Receipt(
+        as2_from=AS2Name.parse("ACME"),
+        as2_to=AS2Name.parse("EXAMPLE"),
+        original_message_id=message_id,
+        disposition=Disposition.of(modifier),
+        mic=mic,
+        explanation="Look at\x1b this.",
+        reference="ref-1",
+    )
+    signing = (SIGNER, "sha256") if signed else None
+    made = build_mdn(receipt, now=NOW.timestamp(), host="as2.example.com", signing=signing, product="mtlsd")
+    return Answer(200, tuple((name.lower(), value) for name, value in made.headers), made.body)
+
+
+def page(status: int, content_type: str, body: bytes, *more: tuple[str, str]) -> Answer:
+    return Answer(status, (("content-type", content_type), *more), body)
+
+
+def test_a_receipt_as_it_was_asked_for_is_ok() -> None:
+    verdict = judge(ASKED, mdn(), NOW)
+    assert (verdict.ok, verdict.failures, verdict.signer) == (True, (), SIGNER.certificate)
+
+
+OTHER = MIC(b"\x02" * 32, "sha256", "sha-256")
+NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
+    "another MIC": (ASKED, mdn(mic=OTHER), "the MIC is not that of the message"),
+    "no MIC": (ASKED, mdn(mic=None), "the MIC is not that of the message"),
+    "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, though that was asked for"),
+    "an error": (ASKED, mdn(modifier="processed/error: decryption-failed"), "the receiver did not process"),
+    "a failure": (ASKED, mdn(modifier="failed/failure: unsupported format"), "the receiver did not process"),
+    "another message": (ASKED, mdn(message_id="<2@acme.example>"), "it answers another message (mdn_unreadable)"),
+    "another signer": (replace(ASKED, signers=(key_pair("OTHER").certificate,)), mdn(), "(as2_signer_unknown)"),
+    "nobody to sign": (replace(ASKED, signers=()), mdn(), "(as2_signer_unknown)"),
+    "changed": (ASKED, replace(mdn(), body=mdn().body.replace(b"processed", b"Processed")), "(as2_signature_bad)"),
+    "no MDN": (ASKED, Answer(200, (), b""), "no MDN came"),
+    "a page": (ASKED, page(200, "text/html", b"<html>"), "no MDN came"),
+    "a status": (ASKED, replace(mdn(), status=500), "HTTP 500 Internal Server Error"),
+    "a redirect": (replace(ASKED, mdn="none"), Answer(302, (), b""), "HTTP 302 Found"),
+    "an odd status": (replace(ASKED, mdn="none"), Answer(599, (), b""), "HTTP 599"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_OK)
+def test_anything_less_is_not(name: str) -> None:
+    asked, answer, words = NOT_OK[name]
+    verdict = judge(asked, answer, NOW)
+    assert not verdict.ok
+    assert any(words in failure for failure in verdict.failures), verdict.failures
+
+
+def test_a_mic_that_cannot_be_compared_says_why() -> None:
+    unsigned = judge(replace(ASKED, mic=None, signed=False), mdn(mic=OTHER), NOW)
+    assert (unsigned.ok, unsigned.mic) == (True, "not compared: the message is not signed")
+    other = judge(replace(ASKED, mic=None), mdn(mic=OTHER), NOW)
+    assert other.mic == "not compared: --micalg is another digest than --sign"
+
+
+def test_a_signed_receipt_is_fine_where_an_unsigned_one_was_asked_for() -> None:
+    assert judge(replace(ASKED, mdn="unsigned"), mdn(), NOW).ok
+
+
+def test_a_problem_gives_its_reason_and_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"status": 403, "detail": "Ask\x1b us.", "reason": "cert_known_other_host", "request_id": "r-1"}
+    verdict = judge(ASKED, page(403, "application/problem+json", json.dumps(body).encode()), NOW)
+    assert (verdict.reason, verdict.request_id) == ("cert_known_other_host", "r-1")
+    say_verdict(verdict)
+    written = capsys.readouterr().out
+    assert "advice       Ask\\x1b us.\n" in written
+    assert written.endswith("FAILED: HTTP 403 Forbidden\n")
+
+
+def test_the_page_of_another_product_is_shown_without_its_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_verdict(judge(ASKED, page(502, "text/plain", b"Bad\x1b[2J\r\ngateway\xff"), NOW))
+    assert "  Bad\\x1b[2J\n  gateway\ufffd\n" in capsys.readouterr().out
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    status=st.integers(200, 599),
+    content_type=st.sampled_from(
+        ["application/problem+json", "multipart/report; boundary=x", "multipart/signed; boundary=x", "", ";;"]
+    )
+    | st.text(st.characters(max_codepoint=255)),
+    body=st.binary(max_size=300) | st.sampled_from([b"[]", b"{}", b'{"detail": 1}', b"9" * 5000, b"[" * 100_000]),
+)
+def test_no_answer_of_a_stranger_breaks_it_or_is_ok(status: int, content_type: str, body: bytes) -> None:
+    verdict = judge(ASKED, page(status, content_type, body), NOW)
+    assert not verdict.ok
+    assert json.dumps(verdict.as_json())

@@ -18,8 +18,9 @@ from scripts.demo_show import Failed, Show
 from scripts.demo_site import Site
 
 ABOUT = (
-    "(RFC 4130) carries business documents between companies, signed and encrypted, over HTTPS. The receiver's",
-    "signed receipt, the MDN, has a hash of what arrived, the MIC: so the sender can prove what was received.",
+    "(RFC 4130) carries business documents between companies, signed and encrypted, over HTTPS. The receiver answers "
+    "with a signed receipt, the MDN. A hash of what arrived, the MIC, is in it: with that the sender can prove what "
+    "was received."
 )
 PATIENCE_SECONDS = 10  # for what comes at once if all is well
 RELOAD_SECONDS = 2.0
@@ -110,7 +111,7 @@ class Story:
 
     def _introduce(self) -> None:
         self.show.heading("mtlsd between its partners and a backend, all on this machine")
-        self.show.line("AS2", *ABOUT)
+        self.show.line("AS2", ABOUT)
         self.show.line("folder", f"{self.site.folder}: virtualhosts.toml, certificates, journal, mtlsd.log")
         for host in self.site.configuration.virtualhosts:
             self.show.line("host", f"{_url(host)}   client certificate: {host.client_certificate}")

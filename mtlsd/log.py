@@ -45,5 +45,5 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logger: Logger = structlog.get_logger()
+    logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would be made anew for each line
     return logger

@@ -138,7 +138,6 @@ class MultipartReader:
         if not 0 < len(boundary) <= MAX_BOUNDARY:
             raise AS2MIMEMalformed("a multipart without a usable boundary")
         self._delimiter = b"--" + boundary.encode("latin-1", "replace")
-        self._line = re.compile(re.escape(self._delimiter) + rb"(--)?[ \t]*\r?\n")
         self._part = part
         self._number = 0
         self._sink: Sink | None = None
@@ -151,10 +150,11 @@ class MultipartReader:
         if self._closed:
             return
         self._buffer += data
-        while delimiter := self._find_delimiter():
-            self._emit(_line_end_before(self._buffer, delimiter.start()))
-            self._buffer = self._buffer[delimiter.end() :]
-            self._next_part(closing=delimiter[1] is not None)
+        while found := self._find_delimiter():
+            start, end, closing = found
+            self._emit(_line_end_before(self._buffer, start))
+            self._buffer = self._buffer[end:]
+            self._next_part(closing=closing)
             if self._closed:
                 return
         keep = self._undecided()
@@ -167,13 +167,17 @@ class MultipartReader:
         if not self._closed:
             raise AS2MIMEMalformed("the multipart has no closing boundary")
 
-    def _find_delimiter(self) -> re.Match[bytes] | None:
+    def _find_delimiter(self) -> tuple[int, int, bool] | None:
+        """Where the next delimiter line begins and ends, and whether it is the closing one."""
         at = self._buffer.find(self._delimiter)
         while at >= 0:
+            after = at + len(self._delimiter)
+            newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
             line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
-            if line_start and (match := self._line.match(self._buffer, at)):
-                return match
-            at = self._buffer.find(self._delimiter, at + 1)
+            rest = self._buffer[after:newline].rstrip(b" \t\r")
+            if line_start and newline >= 0 and rest in (b"", b"--"):
+                return at, newline + 1, rest == b"--"
+            at = self._buffer.find(self._delimiter, after)
         return None
 
     def _undecided(self) -> int:

@@ -4,11 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.identity.settings import as2_id, read_settings
 
 SETTINGS = "organization.toml"
+MIN_RSA_BITS = 2048
 SIGN = "sign"
 DECRYPT = "decrypt"
 
@@ -38,12 +41,21 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     for place, credential in _places(directory, credentials):
         try:
             pairs.append(load_key_pair(place / "cert.pem", place / "key.pem", credential))
+            problems += _not_for_as2(place, pairs[-1].key_pair)
         except ConfigurationError as error:
             problems += error.problems
     if problems:
         raise ConfigurationError(problems)
     organization = Organization(directory.name, name, pairs[0].key_pair, (pairs[-1].key_pair,))
     return LoadedOrganization(organization, tuple(each for pair in pairs for each in pair.warnings))
+
+
+def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
+    """What we sign receipts with and have messages encrypted to is RSA, which every AS2 product has."""
+    key = pair.private_key
+    if isinstance(key, RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
+        return ()
+    return (Problem(place / "key.pem", f"AS2 needs an RSA key of {MIN_RSA_BITS} bits or more here"),)
 
 
 def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:

@@ -5,6 +5,7 @@
 """
 
 from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, remove
+from mtlsd.journal.lock import DirectoryInUse, lock_directory
 from mtlsd.journal.model import (
     TRANSITIONS,
     Attempt,
@@ -32,6 +33,7 @@ __all__ = [
     "Delivery",
     "DeliveryKind",
     "DeliveryState",
+    "DirectoryInUse",
     "Document",
     "HeaderPairs",
     "Journal",
@@ -45,6 +47,7 @@ __all__ = [
     "StoredMDN",
     "TransitionRefused",
     "keep",
+    "lock_directory",
     "open_document",
     "remove",
     "transition",

@@ -50,7 +50,6 @@ class Record:
     started: float
     request: Request | None = None
     peer: Peer | None = None
-    bytes_in: int = 0
 
 
 class Connection:
@@ -109,7 +108,6 @@ class Connection:
         """Serve one request; whether the connection can serve another."""
         now = self._daemon.clock()
         record = Record(new_id(now), trio.current_time())
-        before = self._wire.bytes_in
         try:
             event = await self._receive_head()
             if isinstance(event, h11.ConnectionClosed):
@@ -122,7 +120,6 @@ class Connection:
         except Exception:
             self._daemon.log.exception(log.INTERNAL_ERROR, request_id=record.request_id)
             response = self._refuse(InternalError(), record)
-        record.bytes_in = self._wire.bytes_in - before
         return await self._send(response, record)
 
     async def _receive_head(self) -> h11.Request | h11.ConnectionClosed:
@@ -224,19 +221,19 @@ class Connection:
         if not any(name == "Mtlsd-Request-Id" for name, _ in response.fields):
             response = replace(response, fields=(*response.fields, ("Mtlsd-Request-Id", record.request_id)))
         head = request is not None and request.method == "HEAD"
-        before = self._wire.bytes_out
         try:
             with trio.fail_after(self._limits.write_seconds):
                 await self._wire.send(response, now=self._daemon.clock(), close=close, head=head)
         finally:
-            self._log_exchange(response, record, self._wire.bytes_out - before)
+            self._log_exchange(response, record)
         return not close and self._wire.can_go_on
 
     # --- The log ----------------------------------------------------------------------------------------------------
 
-    def _log_exchange(self, response: Response, record: Record, bytes_out: int) -> None:
+    def _log_exchange(self, response: Response, record: Record) -> None:
         assert self._handshake is not None
         request, peer = record.request, record.peer
+        bytes_in, bytes_out = self._wire.take_counts()
         facts = {
             "request_id": record.request_id,
             "client": self._client,
@@ -248,13 +245,13 @@ class Connection:
             "path": request.path if request else None,
             "message_id": request.get("message-id") if request else None,
             "status": response.status,
-            "bytes_in": record.bytes_in,
+            "bytes_in": bytes_in,
             "bytes_out": bytes_out,
             "duration_ms": _milliseconds(trio.current_time() - record.started),
             **response.facts,
         }
         if response.error is None:
-            self._daemon.log.info(log.EXCHANGE_FINISHED, reason=None, **facts)
+            self._daemon.log.info(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
 
@@ -265,7 +262,11 @@ class Connection:
             facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
         facts |= {name: value for name, value in refusal.facts.items() if name not in facts}
         write = getattr(self._daemon.log, refusal.log_level)
-        write(event, **{name: value for name, value in facts.items() if value not in (None, "")})
+        write(event, **_known(facts))
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value not in (None, "", [])}
 
 
 @contextmanager

@@ -7,13 +7,14 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.journal import DirectoryInUse, Spool, SQLiteJournal, lock_directory
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload, report
-from mtlsd.net.snapshot import load
+from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
 
 
@@ -29,9 +30,15 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; raises ConfigurationError, JournalUnavailable or SpoolFull at the start."""
         snapshot = load(self._file, self._credentials)
-        server = snapshot.configuration.server
-        spool = Spool(server.state / "spool")
-        journal = SQLiteJournal(server.state / "journal.sqlite")
+        state = snapshot.configuration.server.state
+        try:
+            with lock_directory(state):
+                await self._run_with(snapshot, Spool(state / "spool"), SQLiteJournal(state / "journal.sqlite"))
+        except DirectoryInUse as error:
+            raise ConfigurationError((Problem(self._file, str(error), key="server.state"),)) from error
+        self._log.info(log.STOPPED)
+
+    async def _run_with(self, snapshot: Snapshot, spool: Spool, journal: SQLiteJournal) -> None:
         daemon = Daemon(snapshot, journal, spool, self._log)
         try:
             report(self._log, snapshot)
@@ -39,7 +46,6 @@ class Supervisor:
             await self._serve(daemon)
         finally:
             journal.close()
-        self._log.info(log.STOPPED)
 
     async def _serve(self, daemon: Daemon) -> None:
         async with trio.open_nursery() as background:

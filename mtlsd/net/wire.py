@@ -30,8 +30,8 @@ class Wire:
         self._engine = Engine(listener)
         self._max_header_bytes = max_header_bytes
         self._http = self._new_cycle()
-        self.bytes_in = 0  # of plaintext
-        self.bytes_out = 0
+        self._bytes_in = 0  # of plaintext, since they were last taken
+        self._bytes_out = 0
 
     async def handshake(self) -> HandshakeCompleted:
         """Complete the TLS handshake; raises TLSRefused or PlainHTTPOnTLSPort."""
@@ -66,7 +66,7 @@ class Wire:
         while True:
             match self._engine.next_event():
                 case PlaintextReceived(data):
-                    self.bytes_in += len(data)
+                    self._bytes_in += len(data)
                     if self.waits_for_request:
                         data = data.lstrip(LINE_ENDS)
                     if data:
@@ -76,6 +76,12 @@ class Wire:
                     return self._http.receive_data(b"")
             await self._flush()
             self._engine.receive_data(await self._stream.receive_some(RECEIVE))
+
+    def take_counts(self) -> tuple[int, int]:
+        """Octets of plaintext received and sent since the last call."""
+        counts = self._bytes_in, self._bytes_out
+        self._bytes_in = self._bytes_out = 0
+        return counts
 
     @property
     def waits_for_request(self) -> bool:
@@ -146,7 +152,7 @@ class Wire:
                     return
 
     async def _write(self, plaintext: bytes | None) -> None:
-        self.bytes_out += len(plaintext or b"")
+        self._bytes_out += len(plaintext or b"")
         self._engine.send(plaintext or b"")
         await self._flush()
 

@@ -1,10 +1,14 @@
 """CPU time in the daemon for one exchange, beside RSA's own cost and pyas2lib in memory, in the same run."""
 
 import argparse
-import http.client
+import os
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -12,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from mtlsd.as2 import BuiltMessage, Sender
 from scripts.bench.rig import Rig, running
+from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse
 
 SIZE = 10_000
 WARM_UP = 50
@@ -19,22 +24,59 @@ WARM_UP = 50
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000, help="exchanges to measure")
-    count: int = parser.parse_args().count
+    parser.add_argument("--count", type=int, default=1000, help="exchanges of each client")
+    parser.add_argument("--clients", type=int, default=4, help="clients at the same time, which keep the daemon busy")
+    options = parser.parse_args()
     with running() as rig:
+        apart(rig)
         message = build(rig)
-        connection = rig.connect()
-        exchange(connection, message, range(WARM_UP))
-        before, began = rig.cpu_seconds(), time.perf_counter()
-        exchange(connection, message, range(WARM_UP, WARM_UP + count))
-        elapsed, cpu = time.perf_counter() - began, rig.cpu_seconds() - before
-        peer = time_rsa(rig)
-    print(f"exchanges                           {count}")
-    print(f"CPU in the daemon, one exchange     {cpu / count * 1000:7.3f} ms   (to reach: 2.0 ms)")
+        exchange(rig, message, range(WARM_UP))
+        alone = measure(rig, message, 1, options.count)
+        busy = measure(rig, message, options.clients, options.count)
+        rsa, library = time_rsa(rig), time_pyas2lib(rig, message)
     print(
-        f"RSA-2048 alone in it                {peer * 1000:7.3f} ms   (one decryption, one signature, one verification)"
+        f"CPU in the daemon, one exchange, busy   {busy.cpu:7.3f} ms  (to reach: 2.0 ms)   {1000 / busy.wall:5.0f} a second"
     )
-    print(f"time of one exchange, one after another {elapsed / count * 1000:7.3f} ms")
+    print(
+        f"the same, one client, mostly idle       {alone.cpu:7.3f} ms  (cold caches)       {1000 / alone.wall:5.0f} a second"
+    )
+    print(f"RSA-2048 alone in it                    {rsa:7.3f} ms  (a decryption, a signature, a verification)")
+    print(f"pyas2lib in memory, no TLS, no disk     {library:7.3f} ms  (the same message, its MDN signed)")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Milliseconds of one exchange."""
+
+    cpu: float
+    wall: float
+
+
+def apart(rig: Rig) -> None:
+    """Keep the daemon and its clients on processors of their own, where there are two."""
+    processors = sorted(os.sched_getaffinity(0))
+    if len(processors) > 1:
+        for task in Path(f"/proc/{rig.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), processors[:1])
+        os.sched_setaffinity(0, processors[1:])
+
+
+def measure(rig: Rig, message: BuiltMessage, clients: int, count: int) -> Cost:
+    """Send `count` messages from each client, all clients at once, each over a kept connection."""
+    cpu, began = rig.cpu_seconds(), time.perf_counter()
+    children = [fork(rig, message, range(first * count, (first + 1) * count)) for first in range(clients)]
+    if any(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children):
+        sys.exit("a client failed")
+    elapsed, cpu = time.perf_counter() - began, rig.cpu_seconds() - cpu
+    return Cost(cpu / clients / count * 1000, elapsed / clients / count * 1000)
+
+
+def fork(rig: Rig, message: BuiltMessage, numbers: range) -> int:
+    child = os.fork()
+    if not child:
+        exchange(rig, message, numbers)
+        os._exit(0)
+    return child
 
 
 def build(rig: Rig) -> BuiltMessage:
@@ -54,10 +96,11 @@ def build(rig: Rig) -> BuiltMessage:
     )
 
 
-def exchange(connection: http.client.HTTPSConnection, message: BuiltMessage, numbers: range) -> None:
-    """Send copies of the message, one after another, and read each MDN."""
+def exchange(rig: Rig, message: BuiltMessage, numbers: range) -> None:
+    """Send copies of the message over one connection, one after another, and read each MDN."""
+    connection = rig.connect()
     for number in numbers:
-        fields = dict(message.headers) | {"Message-ID": f"<{number}@bench.example>"}
+        fields = dict(message.headers) | {"Message-ID": f"<{uuid4()}.{number}@bench.example>"}
         connection.request("POST", "/as2", body=message.body, headers=fields)
         response = connection.getresponse()
         body = response.read()
@@ -65,16 +108,32 @@ def exchange(connection: http.client.HTTPSConnection, message: BuiltMessage, num
             sys.exit(f"not processed: {response.status}\n{body.decode(errors='replace')}")
 
 
-def time_rsa(rig: Rig, rounds: int = 200) -> float:
-    """CPU seconds of the RSA operations that one exchange needs."""
+def time_rsa(rig: Rig, rounds: int = 300) -> float:
+    """CPU milliseconds of the RSA operations that one exchange needs."""
     key = rig.organization.key
     wrapped = key.public_key().encrypt(bytes(32), padding.PKCS1v15())
-    began = time.process_time()
-    for _ in range(rounds):
+
+    def once() -> None:
         key.decrypt(wrapped, padding.PKCS1v15())
         signature = key.sign(b"mdn", padding.PKCS1v15(), hashes.SHA256())
         key.public_key().verify(signature, b"mdn", padding.PKCS1v15(), hashes.SHA256())
-    return (time.process_time() - began) / rounds
+
+    return cpu_milliseconds(once, rounds)
+
+
+def time_pyas2lib(rig: Rig, message: BuiltMessage, rounds: int = 30) -> float:
+    """CPU milliseconds that pyas2lib takes to read the message and to make its MDN."""
+    us = Identity("EXAMPLE", rig.organization.key, rig.organization.certificate)
+    them = Identity("ACME", rig.partner.key, rig.partner.certificate)
+    received = partial(pyas2_parse, message.headers, message.body, organization(us), partner(them))
+    return cpu_milliseconds(received, rounds)
+
+
+def cpu_milliseconds(once: Callable[[], object], rounds: int) -> float:
+    began = time.process_time()
+    for _ in range(rounds):
+        once()
+    return (time.process_time() - began) / rounds * 1000
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from mtlsd.errors import AS2MIMEMalformed
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 SEQUENCE, SET = 0x30, 0x31
 CONSTRUCTED = 0x20
+LONG_TAG = 0x1F  # a tag number in octets of its own follows: nothing in CMS has one
 
 
 def context(number: int, *, constructed: bool = True) -> int:
@@ -131,7 +132,8 @@ class Reader:
         while len(buffer) < 2:
             yield
         tag, length, size = buffer[0], buffer[1], 2
-        _check_tag(tag)
+        if tag & LONG_TAG == LONG_TAG:
+            raise AS2MIMEMalformed("a tag number above 30")
         header = Header(tag, length)
         if length >= 0x80:
             size += length & 0x7F
@@ -169,11 +171,6 @@ class Reader:
     def _skip(self, count: int) -> None:
         del self._buffer[:count]
         self._position += count
-
-
-def _check_tag(tag: int) -> None:
-    if tag & 0x1F == 0x1F:
-        raise AS2MIMEMalformed("a tag number above 30")
 
 
 def _long_length(tag: int, first: int, octets: bytes | bytearray) -> int | None:
@@ -227,7 +224,8 @@ def _parse(data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]
     if end - start < 2:
         raise AS2MIMEMalformed("the value ends inside a header")
     tag, first, body = data[start], data[start + 1], start + 2
-    _check_tag(tag)
+    if tag & LONG_TAG == LONG_TAG:
+        raise AS2MIMEMalformed("a tag number above 30")
     length: int | None = first
     if first >= 0x80:
         body += first & 0x7F

@@ -74,9 +74,10 @@ class Response:
 
 def read_request(event: h11.Request) -> Request:
     """Check and decode; raises BadRequest."""
-    if any(_CONTROL.search(value) for _, value in event.headers):
+    headers = list(event.headers)
+    if _CONTROL.search(b"".join([value for _, value in headers])):
         raise BadRequest("a control character in a header field")
-    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in event.headers)
+    fields = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in headers])
     target = event.target.decode("latin-1")
     version = event.http_version.decode("ascii")
     return Request(event.method.decode("ascii"), target, fields, version, _host(target, fields, version))

@@ -220,10 +220,9 @@ class Connection:
         close = response.close or self._daemon.stopping or not self._wire.body_is_read or _must_close(request)
         if not any(name == "Mtlsd-Request-Id" for name, _ in response.fields):
             response = replace(response, fields=(*response.fields, ("Mtlsd-Request-Id", record.request_id)))
-        head = request is not None and request.method == "HEAD"
         try:
             with trio.fail_after(self._limits.write_seconds):
-                await self._wire.send(response, now=self._daemon.clock(), close=close, head=head)
+                await self._wire.send(response, now=self._daemon.clock(), close=close)
         finally:
             self._log_exchange(response, record)
         return not close and self._wire.can_go_on

@@ -30,6 +30,7 @@ class Wire:
         self._engine = Engine(listener)
         self._max_header_bytes = max_header_bytes
         self._http = self._new_cycle()
+        self._wants_no_body = False
         self._bytes_in = 0  # of plaintext, since they were last taken
         self._bytes_out = 0
 
@@ -59,6 +60,8 @@ class Wire:
         if event is h11.NEED_DATA:
             return None
         assert isinstance(event, HTTPEvent)
+        if isinstance(event, h11.Request):
+            self._wants_no_body = event.method == b"HEAD"  # whatever else is wrong with the request
         return event
 
     async def pull(self) -> None:
@@ -102,6 +105,7 @@ class Wire:
         """Go on to the next request. Some products end a body with line ends too many (RFC 9112, section 2.2)."""
         rest, ended = self._http.trailing_data
         self._http = self._new_cycle()
+        self._wants_no_body = False
         if rest := rest.lstrip(LINE_ENDS):
             self._http.receive_data(rest)
         if ended:
@@ -118,15 +122,15 @@ class Wire:
         """Answer `Expect: 100-continue` (RFC 9110, section 10.1.1)."""
         await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")))
 
-    async def send(self, response: Response, *, now: float, close: bool, head: bool) -> None:
-        """Write a whole response; `head` leaves its body out."""
+    async def send(self, response: Response, *, now: float, close: bool) -> None:
+        """Write a whole response, without its body where the request was a HEAD."""
         start = h11.Response(
             status_code=response.status,
             headers=_fields(response, now, close=close),
             reason=http.phrase(response.status).encode("ascii"),
         )
         pieces = [self._http.send(start)]
-        if response.body and not head:
+        if response.body and not self._wants_no_body:
             pieces.append(self._http.send(h11.Data(data=response.body)))
         pieces.append(self._http.send(h11.EndOfMessage()))
         await self._write(b"".join(filter(None, pieces)))

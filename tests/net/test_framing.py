@@ -93,7 +93,7 @@ def test_head_is_answered_empty_and_the_connection_stays(client: Client) -> None
         assert (answer.status, answer.get("Content-Length"), answer.closes) == (200, "0", False)
 
 
-@pytest.mark.parametrize("line", [b"X: a\x01b", b"Host: twice.example", b"\r\n".join(b"X: x" for _ in range(101))])
+@pytest.mark.parametrize("line", [b"X: a\x01b", b"\r\n".join(b"X: x" for _ in range(101))])
 def test_a_head_that_is_refused_is_answered_without_a_body(client: Client, line: bytes) -> None:
     answer = client.request(b"HEAD /as2 HTTP/1.1\r\nHost: as2.example.com\r\n" + line + b"\r\n\r\n", head=True)
     assert answer.status in (400, 431)

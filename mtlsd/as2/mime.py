@@ -79,8 +79,10 @@ class HeaderBlockReader:
         if not _may_begin_a_header(self._buffer):
             return self._without_header()
         end = _end_of_block(self._buffer, searched)
+        if (end or len(self._buffer)) > MAX_HEADER_BLOCK:
+            return self._without_header()
         if end is None:
-            return self._without_header() if len(self._buffer) > MAX_HEADER_BLOCK else None
+            return None
         raw, rest = bytes(self._buffer[:end]), bytes(self._buffer[end:])
         fields = _fields(raw)
         if fields is None:

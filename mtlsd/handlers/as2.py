@@ -28,6 +28,7 @@ from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, Require, TrustStore
 from mtlsd.journal import Delivery, Document, Journal, Kept, Message, Spool, StoredMDN
 
+SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
 
 
@@ -198,14 +199,11 @@ class Exchange:
 
     def _accept(self, verified: VerifiedMessage) -> Response:
         headers, services = self._headers, self._services
-        earlier = services.journal.find(headers.as2_from.value, headers.as2_to.value, headers.message_id)
-        if earlier is not None:
-            return self._duplicate(earlier, verified)
         mdn = receipts.accepted(headers, verified, self._sender()) if headers.receipt else None
         kept = journal.keep(services.spool, self._call.request_id, self._documents)
         message = self._message(verified, mdn, kept)
         holder = services.journal.accept(message, [self._delivery(message)], kept.inline)
-        if holder.id != message.id:  # a copy of it, sent at the same time, was faster
+        if holder.id != message.id:  # it was here before, or a copy sent at the same time was faster
             journal.remove(services.spool, kept)
             return self._duplicate(holder, verified)
         return self._answer(message.mdn, verified)
@@ -244,7 +242,7 @@ class Exchange:
             size=verified.size,
             payload=kept.names["payload"],
             original=kept.names["as2"],
-            headers=call.request.fields,
+            headers=tuple(field for field in call.request.fields if field[0] not in SECRET_FIELDS),
             request_id=call.request_id,
             compressed=verified.compressed,
             subject=headers.subject or None,

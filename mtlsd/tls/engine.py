@@ -20,6 +20,7 @@ from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presen
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any, verify_mode
 
 MAX_RECORD = 16 * 1024  # octets; Connection.recv allocates what it is asked for, and returns one record at most
+WRITE_OUT = 64 * 1024  # octets to the wire at a time
 _HANDSHAKE_RECORD = 0x16
 
 _REASONS: dict[str, type[TLSRefused]] = {  # OpenSSL's reason strings
@@ -132,12 +133,13 @@ class Engine:
 
     def data_to_send(self) -> bytes:
         """What must go to the wire now."""
-        pieces = []
+        pieces: list[bytes] = []
         try:
-            while True:
-                pieces.append(self._connection.bio_read(1 << 16))
-        except SSL.Error:
-            return b"".join(pieces)
+            while not pieces or len(pieces[-1]) == WRITE_OUT:
+                pieces.append(self._connection.bio_read(WRITE_OUT))
+        except SSL.WantReadError:
+            pass  # there is nothing (more)
+        return b"".join(pieces)
 
     def _handshake_completed(self) -> HandshakeCompleted:
         presented, unreadable = self._presented()

@@ -145,10 +145,10 @@ def _verify_attributes(
     attributes = info.signed_attributes
     digest = hashlib.new(algorithm, encode(SET, attributes.contents), usedforsecurity=False).digest()
     signer = _find_signer(info, certificates, algorithm, [digest])[0]
-    values = _values(attributes)
-    if _the_value(values, CONTENT_TYPE).oid() != cms.DATA:
+    sets = _by_type(attributes)
+    if _the_value(sets, CONTENT_TYPE).oid() != cms.DATA:
         raise AS2SignatureBad("the signed content type is not data")
-    signed = _the_value(values, MESSAGE_DIGEST).expect(OCTET_STRING).contents
+    signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).contents
     for form, by_algorithm in content.digests.items():
         if by_algorithm[algorithm] == signed:
             return signer, form
@@ -207,24 +207,24 @@ def _check_dates(signer: Certificate, now: datetime) -> None:
         raise AS2SignerUnknown(f"the signer's certificate is valid from {signer.not_before:%Y-%m-%d}", **signer.facts())
 
 
-def _values(attributes: Element) -> dict[str, list[Element]]:
-    """The values of each attribute, by its type."""
-    values: dict[str, list[Element]] = {}
+def _by_type(attributes: Element) -> dict[str, Element]:
+    """The set of values of each attribute, by its type; no type may stand twice (RFC 5652, section 5.3)."""
+    sets: dict[str, Element] = {}
     for attribute in attributes.children():
         match attribute.expect(SEQUENCE).children():
-            case [name, value_set] if value_set.tag == SET:
-                values.setdefault(name.oid(), []).extend(value_set.children())
+            case [name, values] if values.tag == SET and name.oid() not in sets:
+                sets[name.oid()] = values
             case _:
-                raise AS2MIMEMalformed("not an attribute")
-    return values
+                raise AS2MIMEMalformed("not an attribute, or one that stands twice")
+    return sets
 
 
-def _the_value(values: Mapping[str, list[Element]], oid: str) -> Element:
+def _the_value(sets: Mapping[str, Element], oid: str) -> Element:
     """The one value of an attribute that has exactly one (RFC 5652, section 11)."""
-    found = values.get(oid, [])
-    if len(found) != 1:
-        raise AS2SignatureBad(f"{len(found)} values of the signed attribute {oid}")
-    return found[0]
+    values = sets[oid].children() if oid in sets else []
+    if len(values) != 1:
+        raise AS2SignatureBad(f"{len(values)} values of the signed attribute {oid}")
+    return values[0]
 
 
 def _is_a_set_of_attributes(content: SignedContent) -> bool:

@@ -105,6 +105,7 @@ def replace(path: Path, data: bytes) -> None:
     """Write a file by renaming over it, as careful programs do."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
+    temporary.touch(mode=0o600)
     temporary.write_bytes(data)
     temporary.rename(path)
 
@@ -177,7 +178,14 @@ class Daemon:
             self._unread.append(found)
         raise AssertionError(f"the daemon ended without {event} {facts}: {self.log[-5:]}")
 
+    def forget(self) -> None:
+        """Let `wait_for` look at nothing that was said so far."""
+        self._unread.clear()
+        while not self._events.empty():
+            self._events.get()
+
     def reload(self) -> None:
+        self.forget()
         self.process.send_signal(signal.SIGHUP)
         self.wait_for("reloaded")
 

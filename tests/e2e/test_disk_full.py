@@ -1,0 +1,88 @@
+"""A disk that is full, or read-only: a clear answer, nothing is acknowledged, and nothing that was is lost."""
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.as2.messages import EDI
+from tests.daemon import Daemon, Tree, acme, running
+from tests.e2e.partner import disposition, kept, layered, message, send
+from tests.net import backend as backends
+from tests.net.client import opened, request
+
+LARGE = os.urandom(3 << 20)
+
+
+def small_files() -> None:
+    """No file of the daemon's may grow beyond 2 MiB; what a full disk says, this says too."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+
+
+def test_k18_a_document_that_does_not_fit_is_refused_and_can_be_sent_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with backends.running() as backend:
+        tree = Tree(tmp_path_factory.mktemp("full"), backend.url)
+        large = message("<k18@acme.example>", layered("sE", LARGE, content_type="application/octet-stream"))
+        small = message("<k18-small@acme.example>")
+        with running(tree, preexec=small_files) as daemon:
+            answer = send(daemon, large)
+            assert (answer.status, answer.get("Retry-After")) == (503, "60")
+            assert answer.reason in ("spool_full", "journal_unavailable")
+            assert answer.get("AS2-From") is None
+            assert kept(tree, "<k18@acme.example>") is None
+            assert not list((tree.state / "spool" / "tmp").iterdir())
+            assert disposition(send(daemon, small), small) == "processed"
+            line = daemon.wait_for("exchange_finished", message_id="<k18@acme.example>")
+            assert line["level"] == "error"
+        with running(tree) as daemon:
+            assert disposition(send(daemon, large), large) == "processed"
+            assert backend.wait_for("<k18@acme.example>").body == LARGE
+
+
+@contextmanager
+def unwritable(path: Path) -> Iterator[None]:
+    """Put a file in a directory's place, which stops even root from writing into it."""
+    away = path.rename(path.with_suffix(".away"))
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink()
+        away.rename(path)
+
+
+def test_a_spool_that_cannot_be_written_answers_503_until_it_can(tmp_path_factory: pytest.TempPathFactory) -> None:
+    tree = Tree(tmp_path_factory.mktemp("lost"))
+    sent = message("<lost@acme.example>", layered(payload=EDI * 2000))
+    with running(tree) as daemon:
+        with unwritable(tree.state / "spool"):
+            answer = send(daemon, sent)
+            assert (answer.status, answer.reason) == (503, "journal_unavailable")
+            assert str(tree.root).encode() not in answer.raw
+        assert kept(tree, "<lost@acme.example>") is None
+        assert disposition(send(daemon, sent), sent) == "processed"
+
+
+def test_the_answer_is_read_although_the_document_was_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
+    sent = message("<read@acme.example>", layered("sE", LARGE * 3, content_type="application/octet-stream"))
+    with running(Tree(tmp_path_factory.mktemp("full")), preexec=small_files) as daemon:
+        for _ in range(5):
+            with opened(daemon.address, acme()) as client:
+                answer = client.request(request(fields=sent.fields, body=sent.body))
+                assert answer.status == 503
+
+
+def test_a_state_directory_that_cannot_be_written_is_said_at_the_start(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tree = Tree(tmp_path_factory.mktemp("read-only"))
+    tree.state.write_text("not a directory")
+    daemon = Daemon(tree)
+    assert daemon.wait() in (1, 78)
+    assert any("state" in str(line) for line in daemon.log), daemon.log
+    assert not [line for line in daemon.log if "Traceback" in str(line)], daemon.log

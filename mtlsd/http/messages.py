@@ -29,8 +29,8 @@ class Request:
     def path(self) -> str:
         path = self.target
         if not path.startswith("/"):
-            path = re.sub(r"\A[a-z]+://[^/?#]*", "", path, flags=re.IGNORECASE) or "/"
-        return path.partition("?")[0]
+            path = re.sub(r"\A[a-z]+://[^/?#]*", "", path, flags=re.IGNORECASE)
+        return path.partition("?")[0] or "/"
 
     def get(self, name: str) -> str | None:
         """The value of the first field with this name."""

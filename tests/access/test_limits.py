@@ -1,0 +1,77 @@
+"""The limit on failures: so many at once, then as many as the hour gives back, each key for itself."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtlsd.access import FailureLimit
+from mtlsd.access.limits import MAX_KEYS
+from mtlsd.errors import TooManyFailures
+
+NOW = 1_800_000_000.0
+
+
+def fails(limit: FailureLimit, key: str, now: float) -> bool:
+    """Try to fail once; whether that was let through."""
+    try:
+        limit.check(key, now)
+    except TooManyFailures:
+        return False
+    limit.record(key, now)
+    return True
+
+
+def test_so_many_failures_at_once_and_no_more() -> None:
+    limit = FailureLimit(3)
+    assert [fails(limit, "acme", NOW) for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_the_hour_gives_them_back_one_by_one() -> None:
+    limit = FailureLimit(3)
+    for _ in range(3):
+        assert fails(limit, "acme", NOW)
+    assert not fails(limit, "acme", NOW + 1199)
+    assert fails(limit, "acme", NOW + 1201)
+    assert not fails(limit, "acme", NOW + 1202)
+    assert [fails(limit, "acme", NOW + 9000) for _ in range(4)] == [True, True, True, False]
+
+
+def test_one_key_is_not_charged_for_another() -> None:
+    limit = FailureLimit(1)
+    assert fails(limit, "acme", NOW)
+    assert not fails(limit, "acme", NOW)
+    assert fails(limit, "acme from 192.0.2.1", NOW)
+
+
+def test_checking_charges_nothing() -> None:
+    limit = FailureLimit(1)
+    for _ in range(10):
+        limit.check("acme", NOW)
+
+
+def test_a_reload_may_change_the_limit() -> None:
+    limit = FailureLimit(1)
+    assert fails(limit, "acme", NOW)
+    limit.per_hour = 10
+    assert not fails(limit, "acme", NOW)
+    assert fails(limit, "acme", NOW + 361)
+
+
+def test_the_number_of_keys_is_bounded() -> None:
+    limit = FailureLimit(1)
+    for number in range(MAX_KEYS + 10):
+        limit.record(str(number), NOW)
+    limit.check("0", NOW)  # forgotten: the longest unused go first
+    with pytest.raises(TooManyFailures):
+        limit.check(str(MAX_KEYS + 9), NOW)
+
+
+@given(st.integers(1, 50), st.lists(st.floats(0, 600), max_size=200))
+def test_no_hour_has_more_than_twice_the_limit(per_hour: int, waits: list[float]) -> None:
+    limit, now, passed = FailureLimit(per_hour), NOW, []
+    for wait in waits:
+        now += wait
+        if fails(limit, "acme", now):
+            passed.append(now)
+    for start in passed:
+        assert sum(start <= each < start + 3600 for each in passed) <= 2 * per_hour

@@ -1,0 +1,73 @@
+"""No payload, no key and no passphrase is ever in the log, whatever happens; and no client can forge a line of it."""
+
+import base64
+
+import pytest
+
+from tests.as2 import messages
+from tests.daemon import Tree, acme, keys, running
+from tests.e2e.partner import layered, message, send, with_fields
+from tests.net import backend as backends
+from tests.net.client import opened, request
+
+SECRET = b"UNH+1+ORDERS:D:96A:UN+the-secret-price-of-everything'"
+
+
+def test_whatever_happens(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with backends.running() as backend:
+        backend.statuses = [200, 400, 500, backends.CLOSE]
+        tree = Tree(tmp_path_factory.mktemp("secret"), backend.url)
+        stray = tree.certs / "partners" / "acme" / "tls" / "stray.pem"
+        stray.write_bytes(acme().key_pem)
+        with running(tree) as daemon:
+            for number, entity in enumerate(_entities()):
+                send(daemon, message(f"<secret-{number}@acme.example>", entity))
+            send(daemon, with_fields(message("<secret-a@acme.example>"), Authorization="Bearer very-secret-token"))
+            with opened(daemon.address, acme()) as client:
+                client.send(b"POST /as2 HTTP/1.1\r\n" + SECRET + b"\r\n\r\n")
+                assert client.answer().status == 400
+            with opened(daemon.address, acme()) as client:
+                client.request(request("POST", body=SECRET))
+        log = "\n".join(map(str, daemon.log))
+    for word in _secrets(tree):
+        assert word not in log
+    assert "secret-0@acme.example" in log
+
+
+def _entities() -> "list[bytes]":
+    good = layered("sE", SECRET)
+    return [
+        good,
+        layered("csE", SECRET),
+        layered("scE", SECRET),
+        layered("s", SECRET),
+        layered("", SECRET),
+        layered("sE", SECRET, sender=keys("STRANGER")),
+        layered("sE", SECRET, recipient=keys("ANOTHER")),
+        messages.encrypt(layered("s", SECRET).replace(b"price", b"prize"), keys("EXAMPLE")),
+        messages.encrypt(SECRET, keys("EXAMPLE")),
+        good[:-50],
+    ]
+
+
+def _secrets(tree: Tree) -> "list[str]":
+    pems = [path.read_text() for path in tree.certs.rglob("key.pem")]
+    lines = [line for pem in pems for line in pem.splitlines() if line and "-----" not in line]
+    words = ["secret-price", "secret-prize", "very-secret-token", "PRIVATE KEY-----"]
+    return words + lines + [base64.b64encode(SECRET)[:40].decode()]
+
+
+@pytest.mark.parametrize("name", ["Message-ID", "Subject", "User-Agent", "AS2-From"])
+def test_no_client_forges_a_line(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    forged = '"}\\n{"event": "forged", "level": "info"}  \x85 \u2028'.encode().decode("latin-1")
+    with running(Tree(tmp_path_factory.mktemp("forged"))) as daemon:
+        sent = with_fields(message("<forged@acme.example>"), **{name: f"<{forged}>"})
+        with opened(daemon.address, acme()) as client:
+            client.request(request("POST", f"/as2?{'%0a' * 3}", sent.fields, sent.body))
+    assert {line["event"] for line in daemon.log} <= {
+        "started",
+        "exchange_finished",
+        "delivery_finished",
+        "stopping",
+        "stopped",
+    }

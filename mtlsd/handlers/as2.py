@@ -26,7 +26,7 @@ from mtlsd.handlers import receipts
 from mtlsd.handlers.filenames import filename_of
 from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, Require, TrustStore
-from mtlsd.journal import Delivery, Document, Journal, Kept, Message, Spool, StoredMDN
+from mtlsd.journal import Acceptance, Delivery, Document, Journal, Kept, Message, Spool, StoredMDN
 
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
@@ -91,7 +91,7 @@ def _partner(call: Call, headers: AS2Headers) -> Partner | None:
 
 
 class Exchange:
-    """One AS2 message being received. It ends with `finish` or `abort`, and owns its files until then."""
+    """One AS2 message being received: its data, `finish`, `conclude`; or `abort`. Until then it owns its files."""
 
     def __init__(self, call: Call, services: Services, headers: AS2Headers, partner: Partner | None) -> None:
         self._call = call
@@ -101,6 +101,8 @@ class Exchange:
         self._refusal: AS2Refused | None = None
         self._receiver: Receiver | None = None
         self._documents: dict[str, Document] = {}
+        self._verified: VerifiedMessage | None = None
+        self._kept: Kept | None = None
 
     def check(self) -> None:
         """Raises AS2Refused for what the header alone shows."""
@@ -127,8 +129,16 @@ class Exchange:
             self._refusal = refusal
             self.abort()
 
-    def finish(self) -> Response:
-        """The whole body is here: verify, keep, answer. Raises SpoolFull or JournalUnavailable."""
+    @property
+    def is_small(self) -> bool:
+        """Whether `finish` touches no file, and takes no longer than a few milliseconds."""
+        return all(document.file is None for document in self._documents.values())
+
+    def finish(self) -> Acceptance | Response:
+        """The whole body is here: verify it. What is accepted goes to the journal, and what that says to `conclude`.
+
+        Raises SpoolFull or JournalUnavailable.
+        """
         try:
             if self._receiver is None and self._refusal is None:
                 self._open()
@@ -139,6 +149,18 @@ class Exchange:
             return self.refuse(refusal)
         finally:
             self.abort()
+
+    def conclude(self, holder: Message) -> Response:
+        """The answer, once the message that holds the key is on disk: this one, or an earlier one."""
+        assert self._verified is not None
+        assert self._kept is not None
+        if holder.id == self._call.request_id:
+            return self._answer(holder.mdn, self._verified)
+        journal.remove(self._services.spool, self._kept)
+        try:
+            return self._duplicate(holder, self._verified)
+        except AS2Refused as refusal:
+            return self.refuse(refusal)
 
     def abort(self) -> None:
         """Remove what is not kept."""
@@ -197,16 +219,12 @@ class Exchange:
 
     # --- Promising ----------------------------------------------------------------------------------------------
 
-    def _accept(self, verified: VerifiedMessage) -> Response:
-        headers, services = self._headers, self._services
-        mdn = receipts.accepted(headers, verified, self._sender()) if headers.receipt else None
-        kept = journal.keep(services.spool, self._call.request_id, self._documents)
+    def _accept(self, verified: VerifiedMessage) -> Acceptance:
+        self._verified = verified
+        mdn = receipts.accepted(self._headers, verified, self._sender()) if self._headers.receipt else None
+        kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = self._message(verified, mdn, kept)
-        holder = services.journal.accept(message, [self._delivery(message)], kept.inline)
-        if holder.id != message.id:  # it was here before, or a copy sent at the same time was faster
-            journal.remove(services.spool, kept)
-            return self._duplicate(holder, verified)
-        return self._answer(message.mdn, verified)
+        return Acceptance(message, (self._delivery(message),), kept.inline)
 
     def _duplicate(self, earlier: Message, verified: VerifiedMessage) -> Response:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""

@@ -8,6 +8,7 @@ from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_docum
 from mtlsd.journal.lock import DirectoryInUse, lock_directory
 from mtlsd.journal.model import (
     TRANSITIONS,
+    Acceptance,
     Attempt,
     Claimed,
     Delivery,
@@ -28,6 +29,7 @@ from mtlsd.journal.sqlite import SQLiteJournal
 __all__ = [
     "MAX_INLINE",
     "TRANSITIONS",
+    "Acceptance",
     "Attempt",
     "Claimed",
     "Delivery",

@@ -34,6 +34,4 @@ def _lock(fd: int, directory: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DirectoryInUse(
-            f"another mtlsd uses {directory}: stop it, or name another `state`"
-        ) from None
+        raise DirectoryInUse(f"another mtlsd uses {directory}: stop it, or name another `state`") from None

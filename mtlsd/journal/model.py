@@ -7,7 +7,7 @@ becomes due again when its lease is over.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
@@ -140,6 +140,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What is accepted together: a message, its deliveries, and its small documents by name."""
+
+    message: Message
+    deliveries: tuple[Delivery, ...]
+    documents: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that is ours until its lease is over, and what it carries."""
 
@@ -161,12 +170,12 @@ class Journal(Protocol):
     Every method may raise `JournalUnavailable`; those that write may raise `SpoolFull`.
     """
 
-    def accept(self, message: Message, deliveries: Iterable[Delivery], documents: Mapping[str, bytes] = ...) -> Message:
-        """Write a message with its deliveries and its small documents, and return the message that holds its key.
+    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+        """Write messages with all that belongs to them, and return for each the message that holds its key.
 
         The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
-        and nothing is written: compare ids. After the return it is durable. After an error it may be durable
-        or not, as with any failed commit: leave the spool files to the next sweep.
+        and nothing of the later one is written: compare ids. It is one commit; after the return it is durable.
+        After an error it may be durable or not, as with any failed commit: leave the spool files to the next sweep.
         """
 
     def document(self, name: str) -> bytes | None:

@@ -21,6 +21,7 @@ from typing import Any
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.model import (
+    Acceptance,
     Attempt,
     Claimed,
     Delivery,
@@ -92,20 +93,9 @@ class SQLiteJournal:
                 self._writer.close()
                 raise
 
-    def accept(
-        self,
-        message: Message,
-        deliveries: Iterable[Delivery],
-        documents: Mapping[str, bytes] = MappingProxyType({}),
-    ) -> Message:
+    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
         with self._write() as db:
-            if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
-                db.executemany(QUERIES["accept_document"], documents.items())
-                db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, deliveries))
-                return message
-            earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
-        assert earlier is not None
-        return earlier
+            return [_accept(db, acceptance) for acceptance in acceptances]
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -286,6 +276,17 @@ def _statements(script: str) -> Iterator[str]:
 
 
 # --- Rows ---------------------------------------------------------------------------------------------------
+
+
+def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
+    message = acceptance.message
+    if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
+        db.executemany(QUERIES["accept_document"], acceptance.documents.items())
+        db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, acceptance.deliveries))
+        return message
+    earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
+    assert earlier is not None
+    return earlier
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

@@ -190,12 +190,15 @@ class Connection:
             if self._wire.waits_for_continue:
                 await self._wire.send_continue()
             await self._feed(exchange)
-            response = await trio.to_thread.run_sync(exchange.finish)
+            accepted = exchange.finish() if exchange.is_small else await trio.to_thread.run_sync(exchange.finish)
         except BaseException:
             exchange.abort()
             raise
+        if isinstance(accepted, Response):
+            return accepted
+        holder = await self._daemon.committer.accept(accepted)
         self._daemon.due.set()
-        return response
+        return exchange.conclude(holder)
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""

@@ -13,6 +13,7 @@ from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
 from mtlsd.journal import Journal, Spool
 from mtlsd.log import Logger
+from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
 
 
@@ -30,10 +31,12 @@ class Daemon:
     idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
     due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
     services: Services = field(init=False)
+    committer: Committer = field(init=False)
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
+        self.committer = Committer(self.journal)
 
     def swap(self, snapshot: Snapshot) -> None:
         """From here on, every request is judged by the new snapshot, on open connections too."""

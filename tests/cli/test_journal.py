@@ -8,7 +8,7 @@ from mtlsd.cli.journal import STATES
 from mtlsd.journal import DeliveryState, SQLiteJournal, StoredMDN
 from tests.cli.site import mtlsd, mtlsd_json
 from tests.daemon import Tree
-from tests.journal.examples import attempt, delivery, message
+from tests.journal.examples import accept, attempt, delivery, message
 
 EVIL = "\x1b[2J\x07evil\u202e"
 
@@ -21,8 +21,8 @@ def tree(tmp_path: Path) -> Tree:
     journal = SQLiteJournal(tree.state / "journal.sqlite")
     for number in (1, 2):
         of = message(number)
-        journal.accept(of, [delivery(of)])
-    journal.accept(message(3, partner="globex", as2_from="GLOBEX", mdn=None), [])
+        accept(journal, of, [delivery(of)])
+    accept(journal, message(3, partner="globex", as2_from="GLOBEX", mdn=None), [])
     first, second = journal.claim("node", 2000.0, 60.0, 2)
     done = attempt(first, status=200)
     journal.record(done, "node", state=DeliveryState.DELIVERED, not_before=None, now=2001.0)
@@ -34,7 +34,7 @@ def tree(tmp_path: Path) -> Tree:
 
 def add(tree: Tree, **changes: object) -> None:
     journal = SQLiteJournal(tree.state / "journal.sqlite")
-    journal.accept(message(9, **changes), [])
+    accept(journal, message(9, **changes), [])
     journal.close()
 
 

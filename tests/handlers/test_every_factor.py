@@ -19,7 +19,7 @@ from mtlsd.errors import PeerError
 from mtlsd.handlers import Call, Services, begin
 from mtlsd.http import Request, Response
 from mtlsd.identity import Peer, Presented, TrustStore, load_partners
-from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.journal import Acceptance, Spool, SQLiteJournal
 from tests.as2 import messages
 from tests.daemon import Tree, acme, authority, certificate, globex, keys
 from tests.e2e.partner import layered, message
@@ -85,7 +85,9 @@ class World:
             exchange = begin(call, self.services)
             if not isinstance(exchange, Response):
                 exchange.receive_data(sent.body)
-                exchange.finish()
+                accepted = exchange.finish()
+                if isinstance(accepted, Acceptance):
+                    exchange.conclude(self.journal.accept([accepted])[0])
         except PeerError:
             pass
         found = self.journal.message(message_id)

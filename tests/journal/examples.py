@@ -1,9 +1,10 @@
 """Messages and deliveries to put into a journal."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mtlsd.journal import Attempt, Claimed, Delivery, Message, StoredMDN
+from mtlsd.journal import Acceptance, Attempt, Claimed, Delivery, Journal, Message, StoredMDN
 
 MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
 FULL = Message(
@@ -62,6 +63,13 @@ def delivery(of: Message, not_before: float = 0.0, **changes: Any) -> Delivery:
         created_at=of.received_at,
     )
     return replace(wanted, **changes)
+
+
+def accept(
+    journal: Journal, of: Message, deliveries: Iterable[Delivery], documents: Mapping[str, bytes] | None = None
+) -> Message:
+    """Have the journal accept one message, and return the one that holds its key."""
+    return journal.accept([Acceptance(of, tuple(deliveries), documents or {})])[0]
 
 
 def attempt(claimed: Claimed, **changes: Any) -> Attempt:

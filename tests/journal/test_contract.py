@@ -15,15 +15,15 @@ from mtlsd.journal import (
     Message,
     TransitionRefused,
 )
-from tests.journal.examples import BARE, FULL, attempt, delivery, message
+from tests.journal.examples import BARE, FULL, accept, attempt, delivery, message
 
 PENDING, CLAIMED, DELIVERED, FAILED = DeliveryState
 
 
-def accept(journal: Journal, *numbers: int, not_before: float = 0.0) -> None:
+def accept_numbered(journal: Journal, *numbers: int, not_before: float = 0.0) -> None:
     for number in numbers:
         new = message(number)
-        journal.accept(new, [delivery(new, not_before)])
+        accept(journal, new, [delivery(new, not_before)])
 
 
 def only(journal: Journal, number: int = 1) -> Delivery:
@@ -42,42 +42,42 @@ def finish(journal: Journal, state: DeliveryState, now: float = 10.0) -> None:
 
 @pytest.mark.parametrize("stored", [FULL, BARE], ids=["every field", "no optional field"])
 def test_a_message_comes_back_as_it_was_accepted(journal: Journal, stored: Message) -> None:
-    assert journal.accept(stored, []) == stored
+    assert accept(journal, stored, []) == stored
     assert journal.find(stored.as2_from, stored.as2_to, stored.message_id) == stored
     assert journal.message(stored.id) == stored
     assert journal.message(stored.message_id) == stored
 
 
 def test_an_accepted_delivery_is_pending(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     assert only(journal) == delivery(message(1))
 
 
 def test_what_is_accepted_survives_a_crash(open_journal: Callable[[], Journal]) -> None:
-    accept(open_journal(), 1)  # and nobody closes it
+    accept_numbered(open_journal(), 1)  # and nobody closes it
     assert open_journal().message("0001") == message(1)
 
 
 def test_the_holder_of_the_key_stays(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     again = message(2, message_id=message(1).message_id)
-    assert journal.accept(again, [delivery(again)]) == message(1)
+    assert accept(journal, again, [delivery(again)]) == message(1)
     assert journal.message("0002") is None
     assert journal.deliveries("0002") == []
 
 
 @pytest.mark.parametrize("part", ["as2_from", "as2_to", "message_id"])
 def test_another_key_is_another_message(journal: Journal, part: str) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     key: dict[str, Any] = {"message_id": message(1).message_id, part: "other"}
     other = message(2, **key)
-    assert journal.accept(other, []) == other
+    assert accept(journal, other, []) == other
 
 
 def test_a_message_id_of_two_partners_means_the_newest(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     other = message(2, message_id=message(1).message_id, as2_from="OTHER")
-    journal.accept(other, [])
+    accept(journal, other, [])
     assert journal.message(other.message_id) == other
 
 
@@ -94,7 +94,7 @@ def test_one_of_eight_threads_wins_a_key(journal: Journal) -> None:
     def race(number: int) -> Message:
         new = message(number, message_id="<same@acme.example>")
         start.wait()
-        return journal.accept(new, [delivery(new)])
+        return accept(journal, new, [delivery(new)])
 
     with ThreadPoolExecutor(8) as threads:
         winners = set(threads.map(race, range(8)))
@@ -104,9 +104,9 @@ def test_one_of_eight_threads_wins_a_key(journal: Journal) -> None:
 
 
 def test_two_openings_of_one_journal_share_its_keys(open_journal: Callable[[], Journal]) -> None:
-    accept(open_journal(), 1)
+    accept_numbered(open_journal(), 1)
     again = message(2, message_id=message(1).message_id)
-    assert open_journal().accept(again, []) == message(1)
+    assert accept(open_journal(), again, []) == message(1)
 
 
 # --- Claims and leases --------------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ def test_two_openings_of_one_journal_share_its_keys(open_journal: Callable[[], J
 
 def test_a_claim_takes_what_is_due_oldest_first(journal: Journal) -> None:
     for number, not_before in enumerate([30.0, 10.0, 20.0, 99.0]):
-        accept(journal, number, not_before=not_before)
+        accept_numbered(journal, number, not_before=not_before)
     claimed = journal.claim("a", 50.0, 15.0, 2)
     assert [each.delivery.not_before for each in claimed] == [10.0, 20.0]
     assert [each.message for each in claimed] == [message(1), message(2)]
@@ -122,7 +122,7 @@ def test_a_claim_takes_what_is_due_oldest_first(journal: Journal) -> None:
 
 
 def test_a_claim_is_what_the_journal_then_says(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     assert claimed.delivery == only(journal)
     assert (claimed.delivery.state, claimed.delivery.attempts) == (CLAIMED, 1)
@@ -130,7 +130,7 @@ def test_a_claim_is_what_the_journal_then_says(journal: Journal) -> None:
 
 
 def test_no_two_threads_claim_the_same(journal: Journal) -> None:
-    accept(journal, *range(24))
+    accept_numbered(journal, *range(24))
     start = Barrier(8)
 
     def claim(owner: int) -> list[str]:
@@ -144,7 +144,7 @@ def test_no_two_threads_claim_the_same(journal: Journal) -> None:
 
 
 def test_a_lease_that_is_over_can_be_claimed_by_another(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (first,) = journal.claim("a", 10.0, 15.0, 1)
     assert journal.claim("b", 24.9, 15.0, 1) == []
     (second,) = journal.claim("b", 25.0, 15.0, 1)
@@ -157,7 +157,7 @@ def test_a_lease_that_is_over_can_be_claimed_by_another(journal: Journal) -> Non
 
 
 def test_an_older_claim_of_the_same_owner_is_lost_too(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (first,) = journal.claim("a", 10.0, 15.0, 1)
     (second,) = journal.claim("a", 30.0, 15.0, 1)
     with pytest.raises(LeaseLost):
@@ -166,14 +166,14 @@ def test_an_older_claim_of_the_same_owner_is_lost_too(journal: Journal) -> None:
 
 
 def test_a_renewed_lease_holds_longer(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     journal.claim("a", 10.0, 15.0, 1)
     journal.renew("d0001", "a", 100.0)
     assert journal.claim("b", 99.0, 15.0, 1) == []
 
 
 def test_a_late_record_counts_where_nobody_took_the_delivery(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     journal.record(attempt(claimed), "a", state=DELIVERED, not_before=None, now=9000.0)
     assert only(journal).state is DELIVERED
@@ -181,13 +181,13 @@ def test_a_late_record_counts_where_nobody_took_the_delivery(journal: Journal) -
 
 @pytest.mark.parametrize("now", [-1e9, 0.0, 24.9], ids=["far back", "back", "just before"])
 def test_a_clock_that_jumps_back_gives_no_lease_away(journal: Journal, now: float) -> None:
-    accept(journal, 1, not_before=-2e9)
+    accept_numbered(journal, 1, not_before=-2e9)
     journal.claim("a", 10.0, 15.0, 1)
     assert journal.claim("b", now, 15.0, 1) == []
 
 
 def test_an_owner_that_starts_again_takes_its_own_leases_back(journal: Journal) -> None:
-    accept(journal, 1, 2)
+    accept_numbered(journal, 1, 2)
     journal.claim("a", 10.0, 1e9, 1)
     journal.claim("b", 10.0, 1e9, 1)
     assert journal.take_back("a", -5.0) == 1  # a clock that jumped back delays nothing
@@ -198,7 +198,7 @@ def test_an_owner_that_starts_again_takes_its_own_leases_back(journal: Journal) 
 
 @pytest.mark.parametrize("delivery_id", ["d0001", "unknown"])
 def test_what_was_never_claimed_has_no_lease(journal: Journal, delivery_id: str) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     with pytest.raises(LeaseLost):
         journal.renew(delivery_id, "a", 99.0)
 
@@ -208,7 +208,7 @@ def test_what_was_never_claimed_has_no_lease(journal: Journal, delivery_id: str)
 
 @pytest.mark.parametrize("state", [DELIVERED, FAILED])
 def test_an_end_is_recorded_once(journal: Journal, state: DeliveryState) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     made = attempt(claimed, status=204, reason="why", detail="words")
     journal.record(made, "a", state=state, not_before=None, now=12.0)
@@ -222,7 +222,7 @@ def test_an_end_is_recorded_once(journal: Journal, state: DeliveryState) -> None
 
 
 def test_a_retry_waits_for_its_time(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     finish(journal, PENDING, now=10.0)
     assert (only(journal).state, only(journal).not_before) == (PENDING, 70.0)
     assert journal.claim("a", 69.0, 15.0, 1) == []
@@ -231,7 +231,7 @@ def test_a_retry_waits_for_its_time(journal: Journal) -> None:
 
 
 def test_a_step_that_the_table_lacks_is_refused_and_writes_nothing(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     with pytest.raises(TransitionRefused):
         journal.record(attempt(claimed), "a", state=CLAIMED, not_before=None, now=11.0)
@@ -240,7 +240,7 @@ def test_a_step_that_the_table_lacks_is_refused_and_writes_nothing(journal: Jour
 
 
 def test_an_operator_revives_a_failed_delivery(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     finish(journal, FAILED)
     journal.requeue("d0001", 50.0)
     revived = only(journal)
@@ -253,7 +253,7 @@ def test_an_operator_revives_a_failed_delivery(journal: Journal) -> None:
 @pytest.mark.parametrize("state", [PENDING, CLAIMED, DELIVERED, None])
 def test_an_operator_revives_nothing_else(journal: Journal, state: DeliveryState | None) -> None:
     if state:
-        accept(journal, 1)
+        accept_numbered(journal, 1)
     if state is CLAIMED:
         journal.claim("a", 10.0, 15.0, 1)
     if state is DELIVERED:
@@ -267,12 +267,12 @@ def test_an_operator_revives_nothing_else(journal: Journal, state: DeliveryState
 
 def test_the_next_due_is_the_earliest_of_waits_and_leases(journal: Journal) -> None:
     assert journal.next_due(0.0) is None
-    accept(journal, 1, not_before=30.0)
+    accept_numbered(journal, 1, not_before=30.0)
     assert journal.next_due(0.0) == 30.0
     assert journal.next_due(40.0) == 40.0
     journal.claim("a", 40.0, 15.0, 1)
     assert journal.next_due(40.0) == 55.0
-    accept(journal, 2, not_before=50.0)
+    accept_numbered(journal, 2, not_before=50.0)
     assert journal.next_due(40.0) == 50.0
     finish(journal, DELIVERED, now=50.0)
     finish(journal, DELIVERED, now=55.0)
@@ -281,14 +281,14 @@ def test_the_next_due_is_the_earliest_of_waits_and_leases(journal: Journal) -> N
 
 def test_counts_has_every_state(journal: Journal) -> None:
     assert journal.counts() == {PENDING: 0, CLAIMED: 0, DELIVERED: 0, FAILED: 0}
-    accept(journal, 1, 2, 3)
+    accept_numbered(journal, 1, 2, 3)
     finish(journal, DELIVERED)
     journal.claim("a", 10.0, 15.0, 1)
     assert journal.counts() == {PENDING: 1, CLAIMED: 1, DELIVERED: 1, FAILED: 0}
 
 
 def test_messages_are_listed_newest_first_and_page_by_page(journal: Journal) -> None:
-    accept(journal, 1, 2, 3)
+    accept_numbered(journal, 1, 2, 3)
     first = journal.messages(limit=2)
     assert [each.message for each in first] == [message(3), message(2)]
     rest = journal.messages(limit=2, before=first[-1].message.id)
@@ -296,13 +296,13 @@ def test_messages_are_listed_newest_first_and_page_by_page(journal: Journal) -> 
 
 
 def test_messages_are_listed_by_partner_and_by_state(journal: Journal) -> None:
-    accept(journal, 1)
+    accept_numbered(journal, 1)
     finish(journal, FAILED)
-    accept(journal, 2)
+    accept_numbered(journal, 2)
     other = message(3, partner="other")
-    journal.accept(other, [delivery(other)])
+    accept(journal, other, [delivery(other)])
     bare = message(4, partner="other")
-    journal.accept(bare, [])
+    accept(journal, bare, [])
 
     def listed(partner: str | None = None, state: DeliveryState | None = None) -> list[str]:
         return [each.message.id for each in journal.messages(limit=9, partner=partner, state=state)]
@@ -319,5 +319,5 @@ def test_messages_are_listed_by_partner_and_by_state(journal: Journal) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
     for number in range(count):
-        journal.accept(message(number, payload=f"p{number}", original=f"o{number}"), [])
+        accept(journal, message(number, payload=f"p{number}", original=f"o{number}"), [])
     assert sorted(journal.spool_names()) == sorted(f"{k}{n}" for k in "op" for n in range(count))

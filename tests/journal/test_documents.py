@@ -6,7 +6,7 @@ import pytest
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal import MAX_INLINE, Document, Spool, SQLiteJournal, keep, open_document, remove
-from tests.journal.examples import delivery, message
+from tests.journal.examples import accept, delivery, message
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_document_of_any_size_comes_back_as_it_was(
         document.write(content[at : at + chunk])
     assert b"".join(document.read_back(1000)) == content
     kept = keep(spool, "0001", {"payload": document})
-    journal.accept(message(), [delivery(message())], kept.inline)
+    accept(journal, message(), [delivery(message())], kept.inline)
     with open_document(journal, spool, kept.names["payload"]) as file:
         assert file.read() == content
     assert bool(kept.inline) == (size <= MAX_INLINE)

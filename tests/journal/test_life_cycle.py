@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mtlsd.journal import Claimed, DeliveryState, LeaseLost, SQLiteJournal, TransitionRefused
-from tests.journal.examples import attempt, delivery, message
+from tests.journal.examples import accept, attempt, delivery, message
 
 OWNERS = st.sampled_from(["a", "b"])
 OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])
@@ -34,14 +34,14 @@ class LifeCycle(RuleBasedStateMachine):
     @rule(number=st.integers(1, 4))
     def accept(self, number: int) -> None:
         new = message(number)
-        assert self.journal.accept(new, [delivery(new, self.now)]) == new
+        assert accept(self.journal, new, [delivery(new, self.now)]) == new
         self.accepted.add(f"d{new.id}")
 
     @rule(number=st.integers(1, 4))
     def accept_again(self, number: int) -> None:
         if f"d{number:04}" in self.accepted:
             again = message(number, id=f"9{number:03}")
-            assert self.journal.accept(again, [delivery(again)]).id == f"{number:04}"
+            assert accept(self.journal, again, [delivery(again)]).id == f"{number:04}"
 
     @rule(seconds=st.sampled_from([0.0, 1.0, LEASE, 3600.0, -1.0, -3600.0]))
     def move_the_clock(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ import pytest
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import SQLiteJournal
 from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, sqlite_errors
-from tests.journal.examples import delivery, message
+from tests.journal.examples import accept, delivery, message
 
 SORTED = {"message_by_message_id"}  # a handful of rows
 
@@ -42,7 +42,7 @@ def run(tmp_path: Path, script: str) -> str:
 
 def test_the_files_are_for_the_owner_only(path: Path) -> None:
     with closing(SQLiteJournal(path)) as journal:
-        journal.accept(message(), [])
+        accept(journal, message(), [])
         beside = sorted(path.parent.iterdir())
         assert [each.suffix for each in beside] == [".db", ".db-shm", ".db-wal"]
         assert {stat.S_IMODE(each.stat().st_mode) for each in beside} == {0o600}
@@ -95,14 +95,14 @@ def test_a_file_that_cannot_grow_loses_no_promise_and_recovers(tmp_path: Path) -
 import pathlib, resource
 from mtlsd.errors import Unavailable
 from mtlsd.journal import SQLiteJournal
-from tests.journal.examples import delivery, message
+from tests.journal.examples import accept, delivery, message
 journal = SQLiteJournal(pathlib.Path("journal.db"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
 promised = []
 try:
     for number in range(1000):
         new = message(number)
-        journal.accept(new, [delivery(new)])
+        accept(journal, new, [delivery(new)])
         promised.append(new)
 except Unavailable:
     pass
@@ -110,7 +110,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 assert 0 < len(promised) < 1000
 listed = [each.message for each in journal.messages(limit=2000)]
 assert listed[::-1] == promised
-journal.accept(new, [delivery(new)])
+accept(journal, new, [delivery(new)])
 journal.close()
 again = SQLiteJournal(pathlib.Path("journal.db"))
 assert len(again.messages(limit=2000)) == len(promised) + 1
@@ -140,7 +140,7 @@ def test_a_lock_that_does_not_end_is_unavailable(db: sqlite3.Connection, path: P
 def test_a_bug_of_ours_is_loud(path: Path) -> None:
     with closing(SQLiteJournal(path)) as journal:
         with pytest.raises(sqlite3.IntegrityError):
-            journal.accept(message(1), [delivery(message(2))])
+            accept(journal, message(1), [delivery(message(2))])
         assert journal.message("0001") is None
 
 

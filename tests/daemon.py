@@ -31,14 +31,14 @@ HOSTS = {"as2.example.com": "required", "maybe.example.com": "optional", "drop.e
 SETTINGS = "[limits]\n{limits}\n[delivery]\nfirst_retry_seconds = 1\nmax_retry_seconds = 1\n{delivery}\n"
 
 
-def authority(name: str) -> Issued:
-    """A root whose dates suit the real clock."""
-    return pki.root(name, **LONG)
+def authority(name: str, **options: Any) -> Issued:
+    """A root whose dates suit the real clock; its key is on a curve, which is made in no time."""
+    return pki.root(name, **{"key": pki.ec_key(name), **LONG, **options})
 
 
 def certificate(issuer: Issued | None, name: str, **options: Any) -> Issued:
     """A client certificate whose dates suit the real clock."""
-    return pki.issue(name, **{"issuer": issuer, "eku": (CLIENT,), **LONG, **options})
+    return pki.issue(name, **{"issuer": issuer, "key": pki.ec_key(name), "eku": (CLIENT,), **LONG, **options})
 
 
 def keys(name: str) -> KeyPair:
@@ -125,8 +125,9 @@ backend = "{backend}"
 
 @cache
 def acme() -> Issued:
-    """ACME's client certificate, under a root of its own."""
-    return certificate(authority("ACME Root"), "edi.acme.example")
+    """ACME's client certificate, under a root of its own, with RSA as most have it."""
+    root = authority("ACME Root", key=pki.rsa_key("ACME Root"))
+    return certificate(root, "edi.acme.example", key=pki.rsa_key("edi.acme.example"))
 
 
 @cache

@@ -38,8 +38,9 @@ class Reload:
 
     async def on_change(self) -> None:
         """Reload when the configuration or anything below certs/ changes; for ever."""
-        configuration = self._daemon.snapshot.configuration
-        with TreeWatch([configuration.file, configuration.server.certs]) as watch:
+        snapshot = self._daemon.snapshot
+        roots = [snapshot.configuration.file, snapshot.configuration.server.certs]
+        with TreeWatch(roots, seen_before=snapshot.read_at) as watch:
             while True:
                 await watch.changed()
                 await self.reload()

@@ -1,5 +1,6 @@
 """Everything that the files say, as one immutable value. A reload builds a whole new one and swaps a reference."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class Snapshot:
     truststore: TrustStore
     problems: tuple[Problem, ...]  # under partners/: what is out of use until it is mended
     warnings: tuple[Problem, ...]
+    read_at: float  # seconds of the epoch: what changed later is not in it
 
 
 def load(file: Path, credentials: Path | None, previous: Snapshot | None = None) -> Snapshot:
@@ -31,6 +33,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
 
     A TLS context of `previous` is used again where its key pair and its policy are the same.
     """
+    read_at = time.time()
     configuration = config.load(file)
     loader = _Loader(configuration.server.certs, credentials)
     pairs = loader.hosts(configuration)
@@ -46,6 +49,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
         truststore=truststore,
         problems=problems,
         warnings=(*loader.warnings, *warnings),
+        read_at=read_at,
     )
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -23,15 +24,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class TreeWatch:
-    """Wakes up when one of these files, or anything below these directories, changes. A context manager."""
+    """Wakes up when one of these files, or anything below these directories, changes. A context manager.
 
-    def __init__(self, roots: Iterable[Path]) -> None:
+    `seen_before` is when they were last read, in seconds of the epoch: what changed since then is a change, too.
+    """
+
+    def __init__(self, roots: Iterable[Path], seen_before: float) -> None:
         self._roots = tuple(roots)
         self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._refresh()
-        self._seen = self._fingerprint()
+        self._seen = self._look()
+        self._missed = any(stamp.changed > seen_before for stamp in self._seen)
 
     def __enter__(self) -> "TreeWatch":
         return self
@@ -41,14 +45,17 @@ class TreeWatch:
 
     async def changed(self) -> None:
         """Return once something changed and writing has settled."""
-        while not await self._event_within(RESCAN_SECONDS):
-            if self._fingerprint() != self._seen:
-                break
+        while not self._missed:
+            if await self._event_within(RESCAN_SECONDS):
+                await self._settled()
+            seen = await trio.to_thread.run_sync(self._look)
+            self._missed, self._seen = seen != self._seen, seen
+        self._missed = False
+
+    async def _settled(self) -> None:
         with trio.move_on_after(MAX_SETTLE_SECONDS):
             while await self._event_within(SETTLE_SECONDS):
                 pass
-        self._refresh()
-        self._seen = self._fingerprint()
 
     async def _event_within(self, seconds: float) -> bool:
         with trio.move_on_after(seconds):
@@ -57,26 +64,42 @@ class TreeWatch:
             return True
         return False
 
-    def _refresh(self) -> None:
-        """Watch what is new; what is watched stays so, and what is gone drops out by itself."""
-        for path in self._paths():
-            _libc.inotify_add_watch(self._fd, os.fsencode(path), ctypes.c_uint32(_IN_ALL))
-
-    def _paths(self) -> Iterator[str]:
-        for root in self._roots:
-            yield str(root)
-            for directory, _, _ in os.walk(root):
-                yield directory
-
-    def _fingerprint(self) -> int:
-        """Changes when any file does: its name, its inode, its size or its times."""
-        return hash(tuple(_stamps(self._roots)))
+    def _look(self) -> frozenset["_Stamp"]:
+        """Watch what is new (what is watched stays so, what is gone drops out), and then see what there is."""
+        for directory in _directories(self._roots):
+            _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(_IN_ALL))
+        return frozenset(_stamps(self._roots))
 
 
-def _stamps(roots: Iterable[Path]) -> Iterator[tuple[object, ...]]:
+class _Stamp(NamedTuple):
+    """Differs when a file does: in its name, its inode, its size or its times."""
+
+    path: str
+    inode: int
+    size: int
+    modified: int  # nanoseconds
+    changed: float  # seconds of the epoch
+
+
+def _directories(roots: Iterable[Path]) -> Iterator[str]:
+    """Every directory below the roots, and the parent of each: a file that is replaced is a new inode."""
     for root in roots:
-        files = [root, *(Path(directory, name) for directory, _, names in os.walk(root) for name in names)]
-        for file in files:
-            with suppress(OSError):
-                stat = file.stat()
-                yield str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        yield str(root.parent)
+        for directory, _, _ in os.walk(root):
+            yield directory
+
+
+def _stamps(roots: Iterable[Path]) -> Iterator[_Stamp]:
+    for root in roots:
+        yield from _stamp(root)
+        for directory, directories, files in os.walk(root):
+            for name in (*directories, *files):
+                yield from _stamp(Path(directory, name))
+
+
+def _stamp(path: Path) -> Iterator[_Stamp]:
+    """What is there, and what it points to where it is a link."""
+    for look in (os.lstat, os.stat):
+        with suppress(OSError):
+            stat = look(path)
+            yield _Stamp(str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime)

@@ -3,6 +3,7 @@
 Events are names, not sentences. No payload, key, token or passphrase is ever given to it, at any level.
 """
 
+import json
 import logging
 import sys
 from typing import TextIO
@@ -25,6 +26,8 @@ NOT_SWEPT = "spool_not_swept"
 INTERNAL_ERROR = "internal_error"
 WORKER_TROUBLE = "worker_trouble"
 
+_ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
+
 Logger = structlog.typing.FilteringBoundLogger
 
 
@@ -38,7 +41,7 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     if console:
         ending: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
     else:
-        ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=True)]
+        ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -47,3 +50,8 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     )
     logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would be made anew for each line
     return logger
+
+
+def _json(event: structlog.typing.EventDict, **_: object) -> str:
+    """One line: the encoder escapes everything that is not ASCII, line ends and terminal controls with it."""
+    return _ENCODER.encode(event)

@@ -207,6 +207,12 @@ class Element(NamedTuple):
             raise AS2MIMEMalformed(f"tag {self.tag:#04x} where {tag:#04x} was expected")
         return self
 
+    def only_child(self) -> "Element":
+        children = self.children()
+        if len(children) != 1:
+            raise AS2MIMEMalformed("not one value, where one was expected")
+        return children[0]
+
     def octets(self) -> bytes:
         """The contents of an octet string, whichever form it has."""
         if not self.tag & CONSTRUCTED:

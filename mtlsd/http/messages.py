@@ -74,10 +74,10 @@ class Response:
 
 def read_request(event: h11.Request) -> Request:
     """Check and decode; raises BadRequest."""
-    headers = list(event.headers)
+    headers = event.headers.raw_items()  # as a list at once: `event.headers` makes each pair anew
     if _CONTROL.search(b"".join([value for _, value in headers])):
         raise BadRequest("a control character in a header field")
-    fields = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in headers])
+    fields = tuple([(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in headers])
     target = event.target.decode("latin-1")
     version = event.http_version.decode("ascii")
     return Request(event.method.decode("ascii"), target, fields, version, _host(target, fields, version))

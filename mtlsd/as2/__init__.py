@@ -10,6 +10,7 @@ from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
+from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.mdn import MDN, Receipt
 from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import MIC
@@ -24,7 +25,6 @@ from mtlsd.as2.pyas2 import (
     read_mdn,
 )
 from mtlsd.as2.receiver import PayloadReceived, Receiver, VerifiedMessage
-from mtlsd.as2.signature import DigestNotComputed
 
 __all__ = [
     "ENCRYPT_ALGORITHMS",
@@ -36,11 +36,12 @@ __all__ = [
     "Agreement",
     "BuiltMessage",
     "ContentType",
-    "DigestNotComputed",
     "Disposition",
+    "Hints",
     "Limits",
     "MDNRequest",
     "PayloadReceived",
+    "ReadAgain",
     "Receipt",
     "ReceiptRequest",
     "ReceivedMDN",

@@ -30,6 +30,7 @@ ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 
 MAX_SMALL = 256  # octets: an object identifier, an integer, an algorithm with its parameters
+MAX_SIGNERS = 16
 MAX_INFOS = 256 * 1024  # octets: all recipients, all certificates, all CRLs or all signers
 
 
@@ -66,8 +67,8 @@ class KeyIdentifier:
 
     def __str__(self) -> str:
         if self.subject_key_identifier is not None:
-            return f"key identifier {self.subject_key_identifier.hex()}"
-        return f"serial number {self.serial:x}"
+            return f"key identifier {self.subject_key_identifier[:32].hex()}"
+        return f"serial number {self.serial:x}"[:80]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,10 @@ class ContentInfoReader:
         while (yield from read.next_tag()) in (context(0), context(1)):
             yield from read.element(MAX_INFOS)  # certificates and CRLs: only the partner's own are ever used
         infos = yield from read.element(MAX_INFOS)
-        self._ended = ContentInfoEnded(tuple(map(SignerInfo.parse, infos.expect(SET).children())))
+        signers = infos.expect(SET).children()
+        if len(signers) > MAX_SIGNERS:
+            raise AS2MIMEMalformed(f"{len(signers)} signers")
+        self._ended = ContentInfoEnded(tuple(map(SignerInfo.parse, signers)))
         yield from read.leave()
 
     def _encapsulated(self, *, required: bool) -> Steps:

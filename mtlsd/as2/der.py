@@ -117,6 +117,8 @@ class Reader:
     def _capture(self, captured: bytearray, limit: int) -> Steps:
         start = self._position
         header = yield from self._header(captured)
+        if self._position - start > limit:
+            raise AS2MIMEMalformed(f"elements over the limit of {limit} octets")
         if header.length is None:
             self._push(header)
             while (yield from self.more()):
@@ -213,11 +215,13 @@ class Element(NamedTuple):
             raise AS2MIMEMalformed("not one value, where one was expected")
         return children[0]
 
-    def octets(self) -> bytes:
+    def octets(self, depth: int = 0) -> bytes:
         """The contents of an octet string, whichever form it has."""
         if not self.tag & CONSTRUCTED:
             return self.contents
-        return b"".join(child.octets() for child in self.children())
+        if depth >= MAX_DEPTH:
+            raise AS2MIMEMalformed("nested too deeply")
+        return b"".join(child.octets(depth + 1) for child in self.children())
 
     def integer(self) -> int:
         return int.from_bytes(self.expect(INTEGER).contents, "big", signed=True)

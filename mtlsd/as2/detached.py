@@ -101,6 +101,10 @@ class SignedMultipart:
         """What was wrong inside the signed part: to be told once the signature is verified."""
         return self._signed.refusal
 
+    @property
+    def has_epilogue(self) -> bool:
+        return self._parts.has_epilogue
+
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 

@@ -20,9 +20,10 @@ from mtlsd.as2.compression import ZLIB, Inflater
 from mtlsd.as2.detached import Deferred, SignedMultipart, Unarmoured, announced_digests, encoding_of_multipart
 from mtlsd.as2.envelope import open_envelope
 from mtlsd.as2.headers import ReceiptRequest, choose_mic
+from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.mic import FormDigests
 from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
-from mtlsd.as2.signature import VerifiedSignature
+from mtlsd.as2.signature import DigestNotComputed, VerifiedSignature
 from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2Refused
 
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -61,7 +62,7 @@ class Context:
     limits: Limits
     now: datetime
     receipt: ReceiptRequest | None
-    extra_digests: frozenset[str]  # what an earlier pass found missing
+    hints: Hints
     payload: Callable[[bytes], None]
     findings: Findings = field(default_factory=Findings)
 
@@ -228,8 +229,13 @@ class SignedLayer:
         """The end of the multipart: verify, and only then say what was wrong inside the signed part."""
         self._parts.close()
         findings, partner = self._context.findings, self._context.agreement.partner
+        if findings.cipher and self._parts.has_epilogue:
+            raise AS2MIMEMalformed("octets behind the multipart: whoever holds no key could have put them there")
         findings.signed_part_is_complete = True
-        findings.signature = self._parts.verify(partner.message_certificates, partner.relax, self._context.now)
+        try:
+            findings.signature = self._parts.verify(partner.message_certificates, partner.relax, self._context.now)
+        except DigestNotComputed as missing:
+            raise ReadAgain(Hints(self._context.hints.digests | {missing.algorithm})) from missing
         if self._parts.refusal is not None:
             raise self._parts.refusal
 
@@ -238,4 +244,4 @@ def _digests_to_compute(content_type: ContentType, context: Context) -> frozense
     """What `micalg` announces, what the receipt wants, and what an earlier pass found missing."""
     announced = announced_digests(content_type)
     wanted, _ = choose_mic(context.receipt, announced[0])
-    return frozenset(announced) | {wanted} | context.extra_digests
+    return frozenset(announced) | {wanted} | context.hints.digests

@@ -6,7 +6,6 @@ forms, each forked only where it first differs. The form whose digest the signat
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # the names of hashlib, and ours
 
-_LONE_LF = re.compile(rb"(?<!\r)\n")
 _LINE_ENCODINGS = ("7bit", "8bit")
 
 
@@ -58,7 +56,7 @@ class FormDigests:
     def header(self, block: HeaderBlock) -> None:
         """Take the header block; it says whether the body is made of lines."""
         self._by_line = block.transfer_encoding() in _LINE_ENCODINGS
-        canonical = _LONE_LF.sub(b"\r\n", block.raw)
+        canonical = _with_crlf(block.raw)
         if canonical != block.raw:
             self._fork(Form.HEADER_CRLF, Form.RAW)
             self._update(Form.HEADER_CRLF, canonical)
@@ -104,7 +102,11 @@ def _canonical(data: bytes, *, after_cr: bool) -> bytes:
     first_is_paired = after_cr and data.startswith(b"\n")
     if data.count(b"\n") == data.count(b"\r\n") + first_is_paired:
         return data
-    return b"\n" + _LONE_LF.sub(b"\r\n", data[1:]) if first_is_paired else _LONE_LF.sub(b"\r\n", data)
+    return b"\n" + _with_crlf(data[1:]) if first_is_paired else _with_crlf(data)
+
+
+def _with_crlf(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
 def _new(algorithm: str) -> "HASH":

@@ -146,22 +146,23 @@ class MultipartReader:
         self._buffer = b""
         self._at_line_start = True  # whether a delimiter may stand where the buffer begins
         self._closed = False
+        self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
 
     def write(self, data: bytes) -> None:
         """Take some octets of the multipart's body."""
-        if self._closed:
-            return
         self._buffer += data
-        while found := self._find_delimiter():
+        while not self._closed and (found := self._find_delimiter()):
             start, end, closing = found
             self._emit(_line_end_before(self._buffer, start))
             self._buffer = self._buffer[end:]
             self._next_part(closing=closing)
-            if self._closed:
-                return
-        keep = self._undecided()
-        self._emit(len(self._buffer) - keep)
-        self._buffer = self._buffer[len(self._buffer) - keep :]
+        if self._closed:
+            self.has_epilogue = self.has_epilogue or bool(self._buffer.strip())
+            self._buffer = b""
+        else:
+            decided = len(self._buffer) - self._undecided()
+            self._emit(decided)
+            self._buffer = self._buffer[decided:]
 
     def close(self) -> None:
         """The end of the body: a closing delimiter without a line end is still one."""
@@ -176,9 +177,10 @@ class MultipartReader:
             after = at + len(self._delimiter)
             newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
             line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
-            rest = self._buffer[after:newline].rstrip(b" \t\r")
-            if line_start and newline >= 0 and rest in (b"", b"--"):
-                return at, newline + 1, rest == b"--"
+            if line_start and newline >= 0:
+                rest = self._buffer[after:newline].rstrip(b" \t\r")
+                if rest in (b"", b"--"):
+                    return at, newline + 1, rest == b"--"
             at = self._buffer.find(self._delimiter, after)
         return None
 

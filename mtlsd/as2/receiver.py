@@ -9,17 +9,17 @@
 No sockets, no files, no clock, and no more of the message in memory than one chunk and its headers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers, choose_mic
+from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.layers import Context, Layer, body_of
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime import HeaderBlock
-from mtlsd.as2.signature import DigestNotComputed
-from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow
+from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.identity import Certificate, Require
 
 
@@ -53,7 +53,7 @@ class Receiver:
         agreement: Agreement,
         limits: Limits,
         now: datetime,
-        extra_digests: frozenset[str] = frozenset(),
+        hints: Hints = Hints(),  # noqa: B008 - it is immutable
     ) -> None:
         self._agreement = agreement
         self._payload: list[bytes] = []
@@ -62,15 +62,31 @@ class Receiver:
             limits=limits,
             now=now,
             receipt=headers.receipt,
-            extra_digests=extra_digests,
+            hints=hints,
             payload=self._payload.append,
         )
         outermost = HeaderBlock(b"", headers.entity)
         self._body = body_of(outermost, self._context, outermost=True)
+        self._again: ReadAgain | None = None
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises an AS2 error as soon as one may be told."""
-        self._body.write(data)
+        if self._again is None:
+            self._step(lambda: self._body.write(data))
+
+    def _step(self, step: Callable[[], None]) -> None:
+        """Go on; what another pass needs is told at the end, and what an envelope holds is told apart from nothing."""
+        try:
+            step()
+        except ReadAgain as again:
+            self._again = again
+        except AS2MIMEMalformed as refusal:
+            findings = self._context.findings
+            if findings.cipher is None or findings.signature is not None:
+                raise
+            raise AS2DecryptFailed(
+                f"the envelope, or what is behind it, cannot be read ({refusal.detail})"
+            ) from refusal
 
     def events(self) -> Iterator[PayloadReceived]:
         """What has come out since the last call."""
@@ -81,10 +97,12 @@ class Receiver:
     def finish(self) -> VerifiedMessage:
         """The verdict, once the body is complete.
 
-        Raises an AS2 error; or DigestNotComputed, where the whole body must be read once more with that digest among
-        `extra_digests`.
+        Raises an AS2 error; or ReadAgain, where another pass needs hints that this one did not have.
         """
-        self._body.close()
+        if self._again is None:
+            self._step(self._body.close)
+        if self._again is not None:
+            raise self._again
         findings = self._context.findings
         if findings.payload_header is None:
             raise AS2MIMEMalformed("the message has no payload")
@@ -105,6 +123,8 @@ class Receiver:
         """What was achieved, not what was announced, must be what the agreement asks for."""
         findings, require = self._context.findings, self._agreement.require
         if Require.SIGN in require and findings.signature is None:
+            if findings.cipher and not (findings.payload_header and findings.payload_header.fields):
+                raise AS2DecryptFailed("the envelope holds nothing that looks like a MIME entity")
             raise AS2SecurityTooLow("the message is not signed")
         if Require.ENCRYPT in require and findings.cipher is None:
             raise AS2SecurityTooLow("the message is not encrypted")
@@ -118,5 +138,5 @@ class Receiver:
             return MIC(findings.payload_digests.canonical(algorithm), algorithm, label)
         algorithm, label = choose_mic(receipt, findings.signature.algorithm)
         if algorithm not in findings.signature.digests:
-            raise DigestNotComputed(algorithm)
+            raise ReadAgain(Hints(self._context.hints.digests | {algorithm}))
         return MIC(findings.signature.digests[algorithm], algorithm, label)

@@ -8,10 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from mtlsd.as2 import cms
 from mtlsd.as2.cms import SignerInfo
@@ -27,33 +25,12 @@ from mtlsd.as2.der import (
     encode_oid,
 )
 from mtlsd.as2.mic import Form
+from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, Scheme, scheme_of
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
 from mtlsd.identity import Certificate, KeyPair
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
-RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
-
-# Digest algorithms by object identifier. The signature algorithm may name the digest, too, or just RSA.
-DIGEST_OIDS = {
-    "1.3.14.3.2.26": "sha1",
-    "2.16.840.1.101.3.4.2.1": "sha256",
-    "2.16.840.1.101.3.4.2.2": "sha384",
-    "2.16.840.1.101.3.4.2.3": "sha512",
-}
-_RSA_WITH_DIGEST = {
-    "1.2.840.113549.1.1.5": "sha1",
-    "1.2.840.113549.1.1.11": "sha256",
-    "1.2.840.113549.1.1.12": "sha384",
-    "1.2.840.113549.1.1.13": "sha512",
-}
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "sha1": hashes.SHA1(),  # noqa: S303 - refused by `verify` unless the partner's `relax` has it
-    "sha256": hashes.SHA256(),
-    "sha384": hashes.SHA384(),
-    "sha512": hashes.SHA512(),
-}
-MIN_RSA_BITS = 2048
 
 Digests = Mapping[Form, Mapping[str, bytes]]
 
@@ -114,67 +91,55 @@ def _verify_signer(
     relax: Collection[str],
     now: datetime,
 ) -> VerifiedSignature:
-    algorithm = _digest_of(info)
-    if algorithm == "sha1" and "sha1" not in relax:
+    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm)
+    if scheme.digest == "sha1" and "sha1" not in relax:
         raise AS2SecurityTooLow("signed with SHA-1: the partner's `relax` does not list sha1")
-    if algorithm not in content.digests[Form.RAW]:
-        raise DigestNotComputed(algorithm)
-    if info.signed_attributes is None:
-        signer, form = _verify_content(info, content, certificates, algorithm)
-    else:
-        signer, form = _verify_attributes(info, content, certificates, algorithm)
+    if scheme.digest not in content.digests[Form.RAW]:
+        raise DigestNotComputed(scheme.digest)
+    verify_signer = _verify_content if info.signed_attributes is None else _verify_attributes
+    signer, form = verify_signer(info, content, _current_first(certificates, now), scheme)
     _check_dates(signer, now)
-    return VerifiedSignature(signer, algorithm, form, content.digests[form])
-
-
-def _digest_of(info: SignerInfo) -> str:
-    algorithm = DIGEST_OIDS.get(info.digest_algorithm.oid)
-    if algorithm is None:
-        raise AS2SecurityTooLow(f"digest algorithm {info.digest_algorithm.oid} is not supported")
-    named = info.signature_algorithm.oid
-    if named != RSA_ENCRYPTION and _RSA_WITH_DIGEST.get(named) != algorithm:
-        raise AS2SecurityTooLow(f"signature algorithm {named} is not supported with {algorithm}")
-    return algorithm
+    return VerifiedSignature(signer, scheme.digest, form, content.digests[form])
 
 
 def _verify_attributes(
-    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], algorithm: str
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
 ) -> tuple[Certificate, Form]:
     """The signature is over the attributes, and the attributes hold the content's digest."""
     assert info.signed_attributes is not None
     attributes = info.signed_attributes
-    digest = hashlib.new(algorithm, encode(SET, attributes.contents), usedforsecurity=False).digest()
-    signer = _find_signer(info, certificates, algorithm, [digest])[0]
+    digest = hashlib.new(scheme.digest, encode(SET, attributes.contents), usedforsecurity=False).digest()
+    signer = _find_signer(info, certificates, scheme, [digest])[0]
     sets = _by_type(attributes)
     if _the_value(sets, CONTENT_TYPE).oid() != cms.DATA:
         raise AS2SignatureBad("the signed content type is not data")
     signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).contents
     for form, by_algorithm in content.digests.items():
-        if by_algorithm[algorithm] == signed:
+        if by_algorithm[scheme.digest] == signed:
             return signer, form
     raise AS2SignatureBad("the content's digest is not the one that was signed", signed_digest=signed.hex())
 
 
 def _verify_content(
-    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], algorithm: str
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
 ) -> tuple[Certificate, Form]:
     """The signature is over the content itself (RFC 5652, section 5.4; some products send it so)."""
     if _is_a_set_of_attributes(content):
         raise AS2SignatureBad("the content is a DER SET of attributes, and the signer has none")
     forms = list(content.digests)
-    signer, at = _find_signer(info, certificates, algorithm, [content.digests[form][algorithm] for form in forms])
+    signer, at = _find_signer(info, certificates, scheme, [content.digests[form][scheme.digest] for form in forms])
     return signer, forms[at]
 
 
 def _find_signer(
-    info: SignerInfo, certificates: Sequence[Certificate], algorithm: str, digests: Sequence[bytes]
+    info: SignerInfo, certificates: Sequence[Certificate], scheme: Scheme, digests: Sequence[bytes]
 ) -> tuple[Certificate, int]:
     """The certificate whose key verifies this signature, and over which of the digests."""
     meant = [each for each in certificates if _is_meant(info, each)]
     others = [each for each in certificates if each not in meant]
     for certificate in meant + others:
         for at, digest in enumerate(digests):
-            if _signature_fits(certificate, info.signature, digest, algorithm):
+            if _fits(scheme, certificate, info.signature, digest):
                 return certificate, at
     if meant and info.signed_attributes is None:
         raise AS2SignatureBad("the content is not what was signed")
@@ -188,16 +153,20 @@ def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:
     return (identifier.issuer, identifier.serial) == (certificate.issuer_der, certificate.serial)
 
 
-def _signature_fits(certificate: Certificate, signature: bytes, digest: bytes, algorithm: str) -> bool:
+def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: bytes) -> bool:
     """Whether this key made this signature. Only `_find_signer` asks, and it raises where none did."""
-    key = certificate.x509.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MIN_RSA_BITS:
-        return False
     try:
-        key.verify(signature, digest, padding.PKCS1v15(), Prehashed(_HASHES[algorithm]))
-    except InvalidSignature:
+        scheme.check(certificate.x509.public_key(), signature, digest)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _current_first(certificates: Sequence[Certificate], now: datetime) -> list[Certificate]:
+    """Those that are valid now; each expired one behind them, in case its key is in none of these: for the reason."""
+    current = [each for each in certificates if each.not_before <= now <= each.not_after]
+    keys = {each.public_key_der for each in current}
+    return current + [each for each in certificates if each.public_key_der not in keys]
 
 
 def _check_dates(signer: Certificate, now: datetime) -> None:
@@ -242,7 +211,7 @@ def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
     assert isinstance(pair.private_key, rsa.RSAPrivateKey)
     digest_algorithm = _algorithm({name: oid for oid, name in DIGEST_OIDS.items()}[algorithm])
     attributes = _signed_attributes(digest)
-    signature = pair.private_key.sign(encode(SET, attributes), padding.PKCS1v15(), _HASHES[algorithm])
+    signature = pair.private_key.sign(encode(SET, attributes), padding.PKCS1v15(), HASHES[algorithm])
     certificate = pair.certificate
     signer_info = encode(
         SEQUENCE,

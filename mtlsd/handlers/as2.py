@@ -6,10 +6,11 @@ makes the promise: everything is on disk, in one commit, before the answer exist
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 
 from mtlsd import as2, http, journal
 from mtlsd.access import FailureLimit
-from mtlsd.as2 import Agreement, AS2Headers, DigestNotComputed, Limits, Receiver, VerifiedMessage
+from mtlsd.as2 import Agreement, AS2Headers, Hints, Limits, ReadAgain, Receiver, VerifiedMessage
 from mtlsd.config import Route
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
@@ -113,8 +114,8 @@ class Exchange:
             raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}")
         if headers.as2_to.value != self._call.organization.as2_id:
             raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {self._call.organization.as2_id!r}")
-        headers.check()
         self._services.failures.check(self._failure_key(), self._call.now)
+        headers.check()
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
@@ -122,7 +123,7 @@ class Exchange:
             return
         try:
             if self._receiver is None:
-                self._open()
+                self._open(Hints())
             self._documents["as2"].write(data)
             self._read(data)
         except AS2Refused as refusal:
@@ -141,7 +142,7 @@ class Exchange:
         """
         try:
             if self._receiver is None and self._refusal is None:
-                self._open()
+                self._open(Hints())
             if self._refusal is not None:
                 return self.refuse(self._refusal)
             return self._accept(self._verify())
@@ -168,9 +169,9 @@ class Exchange:
             document.discard()
 
     def refuse(self, refusal: AS2Refused) -> Response:
-        """The answer to a refusal: an MDN where one was asked for, else the HTTP status."""
+        """The answer to a refusal: an MDN where one was asked for, else the HTTP status; or raises TooManyFailures."""
         if self._partner is not None:
-            self._services.failures.record(self._failure_key(), self._call.now)
+            self._services.failures.charge(self._failure_key(), self._call.now)
         if self._headers.receipt is None:
             request = self._call.request
             return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
@@ -179,7 +180,7 @@ class Exchange:
 
     # --- Reading ------------------------------------------------------------------------------------------------
 
-    def _open(self, extra_digests: frozenset[str] = frozenset()) -> None:
+    def _open(self, hints: Hints) -> None:
         assert self._partner is not None
         for suffix in ("as2", "payload"):
             if suffix not in self._documents:
@@ -187,7 +188,7 @@ class Exchange:
         require = self._partner.require | ({Require.SIGN} if self._call.peer is None else frozenset())
         agreement = Agreement(self._call.organization, self._partner, frozenset(require))
         now = datetime.fromtimestamp(self._call.now, UTC)
-        self._receiver = Receiver(self._headers, agreement, self._services.limits, now, extra_digests)
+        self._receiver = Receiver(self._headers, agreement, self._services.limits, now, hints)
 
     def _read(self, data: bytes) -> None:
         assert self._receiver is not None
@@ -199,21 +200,20 @@ class Exchange:
         for event in self._receiver.events():
             self._documents["payload"].write(event.data)
 
-    def _verify(self, extra_digests: frozenset[str] = frozenset()) -> VerifiedMessage:
-        """The verdict; the body is read once more for each digest that nothing announced."""
+    def _verify(self) -> VerifiedMessage:
+        """The verdict; the body is read once more for whatever a pass found missing."""
         assert self._receiver is not None
         try:
             verified = self._receiver.finish()
-        except DigestNotComputed as missing:
-            extra_digests |= {missing.algorithm}
-            self._read_again(extra_digests)
-            return self._verify(extra_digests)
+        except ReadAgain as again:
+            self._read_again(again.hints)
+            return self._verify()
         self._write_payload()
         return verified
 
-    def _read_again(self, extra_digests: frozenset[str]) -> None:
+    def _read_again(self, hints: Hints) -> None:
         self._documents.pop("payload").discard()
-        self._open(extra_digests)
+        self._open(hints)
         for data in self._documents["as2"].read_back(READ_AGAIN):
             self._read(data)
 
@@ -284,4 +284,10 @@ class Exchange:
     def _failure_key(self) -> str:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         assert self._partner is not None
-        return self._partner.name if self._call.peer else f"{self._partner.name} from {self._call.address}"
+        return self._partner.name if self._call.peer else f"{self._partner.name} from {_network(self._call.address)}"
+
+
+def _network(address: str) -> str:
+    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
+    parsed = ip_address(address)
+    return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))

@@ -14,10 +14,9 @@ NOW = 1_800_000_000.0
 def fails(limit: FailureLimit, key: str, now: float) -> bool:
     """Try to fail once; whether that was let through."""
     try:
-        limit.check(key, now)
+        limit.charge(key, now)
     except TooManyFailures:
         return False
-    limit.record(key, now)
     return True
 
 
@@ -47,6 +46,21 @@ def test_checking_charges_nothing() -> None:
     limit = FailureLimit(1)
     for _ in range(10):
         limit.check("acme", NOW)
+    assert fails(limit, "acme", NOW)
+    with pytest.raises(TooManyFailures):
+        limit.check("acme", NOW)
+
+
+def test_no_more_guesses_are_answered_at_once_than_the_limit() -> None:
+    limit = FailureLimit(3)
+    assert [fails(limit, "acme", NOW) for _ in range(20)].count(True) == 3
+
+
+def test_a_clock_that_jumps_back_locks_nobody_out_for_longer_than_an_hour() -> None:
+    limit = FailureLimit(1)
+    assert fails(limit, "acme", NOW + 86400)
+    assert not fails(limit, "acme", NOW)
+    assert fails(limit, "acme", NOW + 90001)
 
 
 def test_a_reload_may_change_the_limit() -> None:
@@ -60,7 +74,7 @@ def test_a_reload_may_change_the_limit() -> None:
 def test_the_number_of_keys_is_bounded() -> None:
     limit = FailureLimit(1)
     for number in range(MAX_KEYS + 10):
-        limit.record(str(number), NOW)
+        limit.charge(str(number), NOW)
     limit.check("0", NOW)  # forgotten: the longest unused go first
     with pytest.raises(TooManyFailures):
         limit.check(str(MAX_KEYS + 9), NOW)

@@ -51,6 +51,16 @@ def key_pair(name: str, *, days: int = 365, bits: int = 2048) -> KeyPair:
     return KeyPair(Certificate.from_der(certificate.public_bytes(Encoding.DER)), (), key)
 
 
+def renewed(pair: KeyPair) -> Certificate:
+    """Another certificate for the same key and name, valid now."""
+    assert isinstance(pair.private_key, rsa.RSAPrivateKey)
+    old = pair.certificate.x509
+    builder = x509.CertificateBuilder().subject_name(old.subject).issuer_name(old.subject)
+    builder = builder.public_key(old.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=365))
+    return Certificate.from_der(builder.sign(pair.private_key, hashes.SHA256()).public_bytes(Encoding.DER))
+
+
 def organization(name: str = "EXAMPLE") -> Organization:
     pair = key_pair(name)
     return Organization(name=name, as2_id=name, signing=pair, decryption=(pair,))

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from mtlsd.as2 import (
     Agreement,
     AS2Headers,
-    DigestNotComputed,
+    Hints,
     Limits,
+    ReadAgain,
     Receiver,
     VerifiedMessage,
 )
+from mtlsd.as2.der import Element, encode
 from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,
@@ -41,21 +43,24 @@ def agreement(require: frozenset[Require] = frozenset(Require), relax: frozenset
 
 def receive(sent: Sent, agreed: Agreement | None = None, chunk: int = 1 << 20) -> tuple[VerifiedMessage, bytes]:
     """Feed a message in chunks; once more with another digest where the receiver asks for it."""
-    extra: frozenset[str] = frozenset()
+    hints = Hints()
     for _ in range(3):
-        receiver = Receiver(AS2Headers.parse(sent.fields), agreed or agreement(), LIMITS, NOW, extra)
+        receiver = Receiver(AS2Headers.parse(sent.fields), agreed or agreement(), LIMITS, NOW, hints)
         try:
             return _feed(receiver, sent.body, chunk)
-        except DigestNotComputed as missing:
-            extra |= {missing.algorithm}
+        except ReadAgain as again:
+            hints = again.hints
     pytest.fail("the receiver asks for ever")
 
 
 def _feed(receiver: Receiver, body: bytes, chunk: int) -> tuple[VerifiedMessage, bytes]:
     payload = bytearray()
-    for piece in _pieces(body, chunk):
-        receiver.receive_data(piece)
-        payload += b"".join(event.data for event in receiver.events())
+    try:
+        for piece in _pieces(body, chunk):
+            receiver.receive_data(piece)
+            payload += b"".join(event.data for event in receiver.events())
+    except ReadAgain:
+        pytest.fail("only `finish` asks for another pass")
     verified = receiver.finish()
     return verified, bytes(payload) + b"".join(event.data for event in receiver.events())
 
@@ -148,10 +153,11 @@ class TestMIC:
         assert verified.mic.digest == hashlib.new(algorithm, signed).digest()
 
     @pytest.mark.parametrize("micalg", ["sha1", "md5", "rsa-sha512", ""])
-    def test_a_wrong_micalg_is_corrected_by_the_signer_info(self, micalg: str) -> None:
+    @pytest.mark.parametrize("encrypted", [False, True], ids=["signed", "signed and encrypted"])
+    def test_a_wrong_micalg_is_corrected_by_the_signer_info(self, micalg: str, encrypted: bool) -> None:
         signed = messages.entity()
         body = messages.multipart_signed(signed, messages.signed_data(signed, key_pair("ACME")), micalg=micalg)
-        verified, _ = receive(message(body), agreement(NOTHING))
+        verified, _ = receive(message(messages.encrypt(body, EXAMPLE) if encrypted else body), agreement(NOTHING))
         assert verified.mic.digest == hashlib.sha256(signed).digest()
 
 
@@ -324,6 +330,49 @@ class TestRefusals:
             self.refused(body, AS2MIMEMalformed, agreement(NOTHING))
 
 
+class TestOracles:
+    """What a holder of a captured message may not learn by sending parts of it (RFC 3218)."""
+
+    def envelope(self, ciphertext: bytes, like: bytes) -> bytes:
+        """The envelope `like`, with another ciphertext in it."""
+        parsed = cms.ContentInfo.load(like)
+        parsed["content"]["encrypted_content_info"]["encrypted_content"] = ciphertext
+        return messages.smime("enveloped-data", parsed.dump(force=True))
+
+    def captured(self) -> tuple[bytes, bytes]:
+        der = messages.enveloped_data(build("s"), EXAMPLE)
+        content = cms.ContentInfo.load(der)["content"]["encrypted_content_info"]["encrypted_content"].native
+        return der, content
+
+    def answers(self, tails: Iterator[bytes], prefix: bytes, der: bytes, behind: bytes = b"") -> set[type[PeerError]]:
+        seen: set[type[PeerError]] = set()
+        for tail in tails:
+            sent = message(self.envelope(prefix + tail, der) + behind)
+            try:
+                receive(sent, chunk=len(sent.body) - len(behind))
+            except PeerError as refusal:
+                seen.add(type(refusal))
+            else:
+                pytest.fail("accepted")
+        return seen
+
+    def guesses(self, block: bytes, iv: bytes = b"") -> Iterator[bytes]:
+        """All last octets of the block before: one of them makes the padding good."""
+        return (iv + bytes(15) + bytes([last]) + block for last in range(256))
+
+    def test_good_and_bad_padding_of_two_blocks_look_alike(self) -> None:
+        der, content = self.captured()
+        assert self.answers(self.guesses(content[32:48]), b"", der) == {AS2DecryptFailed}
+
+    def test_good_and_bad_padding_look_alike_with_octets_behind_the_value(self) -> None:
+        der, content = self.captured()
+        assert self.answers(self.guesses(content[32:48]), b"", der, behind=b"x" * 61) == {AS2DecryptFailed}
+
+    def test_good_and_bad_padding_look_alike_behind_a_whole_message(self) -> None:
+        der, content = self.captured()
+        assert self.answers(self.guesses(content[32:48], iv=bytes(16)), content, der) == {AS2DecryptFailed}
+
+
 class TestQuirks:
     """What real senders do, by the rows of the project's table of quirks."""
 
@@ -431,6 +480,32 @@ def test_any_bytes_raise_only_errors_of_the_taxonomy(content_type: str, body: by
     fields = tuple(field for field in fields if field != ("Content-Type", "application/EDIFACT"))
     with suppress(PeerError):
         receive(Sent(fields, body), agreement(NOTHING), chunk)
+
+
+def test_a_renewed_certificate_with_the_same_key_verifies_though_the_old_one_is_named() -> None:
+    old, new = messages.key_pair("ACME", days=-1), messages.renewed(messages.key_pair("ACME", days=-1))
+    signed = messages.sign(messages.entity(), old)
+    partner = messages.partner(certificates=(old.certificate, new))
+    verified, _ = receive(message(signed), Agreement(messages.organization(), partner, NOTHING))
+    assert verified.signer == new
+
+
+def test_what_lies_around_the_content_is_bounded() -> None:
+    endless = bytes.fromhex("3080 06092a864886f70d010703 a080 3080 020100 3180") + bytes.fromhex("30800000") * 100_000
+    signer = cms.ContentInfo.load(messages.signed_data(messages.entity(), key_pair("ACME")))
+    signer["content"]["signer_infos"] = [signer["content"]["signer_infos"][0].copy() for _ in range(20)]
+    many = messages.multipart_signed(messages.entity(), signer.dump(force=True))
+    for entity in (messages.smime("enveloped-data", endless), many):
+        with pytest.raises(AS2MIMEMalformed, match=r"over the limit|signers"):
+            receive(message(entity), agreement(NOTHING), 60_000)
+
+
+def test_nested_octet_strings_are_bounded() -> None:
+    nested = b"\x04\x00"
+    for _ in range(2000):
+        nested = encode(0x24, nested)
+    with pytest.raises(AS2MIMEMalformed, match="too deeply"):
+        Element.parse(nested).octets()
 
 
 def test_nesting_is_bounded() -> None:

@@ -564,6 +564,12 @@ class UpstreamFailed(MtlsdError):
     retryable: ClassVar[bool] = True
 
 
+class DeliveryImpossible(UpstreamFailed):
+    """We could not make the attempt: the document cannot be read, or a bug of ours; the log says which."""
+
+    reason = "internal_error"
+
+
 class UpstreamUnreachable(UpstreamFailed):
     """The backend's address does not resolve, or refuses the connection, or breaks it."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
+from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import Acceptance, Journal, Message
 
 MAX_GROUP = 64  # acceptances in one commit
@@ -32,20 +33,29 @@ class Committer:
         entry = _Entry(acceptance)
         self._waiting.append(entry)
         async with self._turn:  # whoever has the turn commits for all who wait
-            while entry.outcome is None:
-                await self._commit()
+            with trio.CancelScope(shield=True):  # the others' messages are in it, too
+                while entry.outcome is None:
+                    await self._commit()
         if isinstance(entry.outcome, Exception):
             raise entry.outcome
+        assert entry.outcome is not None
         return entry.outcome
+
+    async def _alone(self, entry: _Entry) -> Message | Exception:
+        try:
+            return (await trio.to_thread.run_sync(self._journal.accept, [entry.acceptance]))[0]
+        except Exception as error:  # noqa: BLE001 - it is raised where the acceptance came from
+            return error
 
     async def _commit(self) -> None:
         group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
         acceptances = [entry.acceptance for entry in group]
         outcomes: Sequence[Message | Exception]
         try:
-            with trio.CancelScope(shield=True):  # the others' messages are in it, too
-                outcomes = await trio.to_thread.run_sync(self._journal.accept, acceptances)
-        except Exception as error:  # noqa: BLE001 - each of them has the same trouble, and raises it
+            outcomes = await trio.to_thread.run_sync(self._journal.accept, acceptances)
+        except (JournalUnavailable, SpoolFull) as error:  # the same trouble for each
             outcomes = [error] * len(group)
+        except Exception as error:  # noqa: BLE001 - a bug with one of them, which raises it; the others go on alone
+            outcomes = [error] if len(group) == 1 else [await self._alone(entry) for entry in group]
         for entry, outcome in zip(group, outcomes, strict=True):
             entry.outcome = outcome

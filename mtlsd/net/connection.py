@@ -40,6 +40,7 @@ from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
 TE_AND_CL = "te-and-cl"
+TURN_SECONDS = 0.01  # how long one body may keep the loop to itself while its octets are here already
 
 
 @dataclass(slots=True)
@@ -203,6 +204,7 @@ class Connection:
     async def _feed(self, exchange: handlers.Exchange) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
         limits, size, started = self._limits, 0, trio.current_time()
+        turn_ends = started + TURN_SECONDS
         with _deadline(limits.body_grace_seconds, RequestTimeout) as scope:
             while isinstance(event := await self._wire.next_event(), h11.Data):
                 size += len(event.data)
@@ -210,6 +212,9 @@ class Connection:
                     raise BodyTooLarge(f"more than {limits.max_body_bytes} octets")
                 exchange.receive_data(bytes(event.data))
                 scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
+                if trio.current_time() > turn_ends:
+                    await trio.lowlevel.checkpoint()
+                    turn_ends = trio.current_time() + TURN_SECONDS
 
     # --- The answer -------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import trio
 
 from mtlsd import config, journal, log, relay
-from mtlsd.errors import JournalUnavailable, SpoolFull, UpstreamFailed
+from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull, UpstreamFailed
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net import client
 from mtlsd.net.daemon import Daemon
@@ -70,7 +70,7 @@ class Worker:
             self._log(claimed, "warning", reason="lease_lost")
         except (JournalUnavailable, SpoolFull) as error:
             self._log(claimed, "error", reason=error.reason, detail=error.detail)
-        except Exception:
+        except Exception:  # nor may a bug in the record; the lease runs out, and it is made again
             self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
         finally:
             self._running -= 1
@@ -84,6 +84,11 @@ class Worker:
                 outcome = await self._request(claimed)
             except UpstreamFailed as failure:
                 outcome = failure
+            except (JournalUnavailable, SpoolFull) as error:
+                outcome = DeliveryImpossible(error.detail)
+            except Exception as error:  # our bug must neither take the other deliveries with it nor hide for ever
+                self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
+                outcome = DeliveryImpossible(type(error).__name__)
             nursery.cancel_scope.cancel()
             return outcome
         raise LeaseLost(claimed.delivery.id)

@@ -19,12 +19,15 @@ class Watched(SQLiteJournal):
         super().__init__(path)
         self.groups: list[int] = []
         self.full = False
+        self.poison: str | None = None
 
     def accept(self, acceptances: object) -> list[Message]:
         group = list(acceptances)  # type: ignore[call-overload]
         self.groups.append(len(group))
         if self.full:
             raise SpoolFull("no room")
+        if any(each.message.id == self.poison for each in group):
+            raise ValueError("a bug of ours")
         return super().accept(group)
 
 
@@ -45,7 +48,7 @@ def accept_all(journal: Journal, *acceptances: Acceptance) -> list[Message | Exc
     async def one(committer: Committer, number: int) -> None:
         try:
             got[number] = await committer.accept(acceptances[number])
-        except SpoolFull as error:
+        except (SpoolFull, ValueError) as error:
             got[number] = error
 
     async def main() -> None:
@@ -80,6 +83,13 @@ def test_a_full_disk_refuses_each_of_them(journal: Watched) -> None:
     assert all(isinstance(each, SpoolFull) for each in accept_all(journal, *map(acceptance, range(20))))
     journal.full = False
     assert accept_all(journal, acceptance(1)) == [message(1)]
+
+
+def test_a_bug_with_one_of_them_is_not_the_others(journal: Watched) -> None:
+    journal.poison = "0005"
+    got = accept_all(journal, *map(acceptance, range(10)))
+    assert [number for number, each in enumerate(got) if isinstance(each, ValueError)] == [5]
+    assert len(journal.messages(limit=100)) == 9
 
 
 def test_one_who_leaves_takes_nobody_along(journal: Watched) -> None:

@@ -41,9 +41,13 @@ def read_settings(path: Path, table: Table, within: Path | None = None) -> tuple
         return {}, (Problem(path, str(error)),)
     except UnicodeDecodeError:
         return {}, (Problem(path, "not UTF-8"),)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
         line = _AT_LINE.search(str(error))
         return {}, (Problem(path, f"not TOML: {error}", line=int(line[1]) if line else None),)
+    except RecursionError:
+        return {}, (Problem(path, "arrays or tables are nested too deeply"),)
+    except ValueError:  # Python's own limit on the digits of an integer
+        return {}, (Problem(path, "a number has too many digits"),)
     problems: list[Problem] = []
     values = dict(_checked(document, table, "", _Report(path, text, problems)))
     return values, tuple(problems)
@@ -88,7 +92,10 @@ def _checked(
 
 
 def _shown(value: object) -> str:
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except (RecursionError, ValueError):  # dotted keys nest without end; 0xf... is read with more digits than written
+        return "something too large to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -146,6 +146,9 @@ def test_organization_toml_may_name_another_as2_id(tmp_path: Path) -> None:
         ('as2_id = ""', "organization.toml:1: as2_id: found ''"),
         ('as2id = "A"', "organization.toml:1: as2id: unknown key; there are as2_id"),
         ("as2_id = = 1", "organization.toml:1: not TOML"),
+        ("as2_id = 1" + "0" * 5000, "organization.toml: a number has too many digits"),
+        ("as2_id = 0x" + "f" * 5000, "organization.toml:1: as2_id: found something too large to show, expected"),
+        ("as2_id = " + "[" * 5000, "organization.toml: arrays or tables are nested too deeply"),
     ],
 )
 def test_a_mistake_in_organization_toml_is_named(tmp_path: Path, content: str, words: str) -> None:

@@ -134,7 +134,17 @@ def test_all_mistakes_are_shown_at_once(acme: Path) -> None:
     assert len(load_partner(acme).problems) == 4
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff", b"x" * 2_000_000, b"a = " + b"[" * 10_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, b"", b"\xff", b"x" * 2_000_000, b"a = " + b"[" * 10_000, b"a = " + b"1" * 5000),
+        *(
+            b"as2_id = 0x" + b"f" * 5000,
+            b"as2_id" + b".a" * 5000 + b" = 1",
+        ),  # TOML reads them, repr does not write them
+    ],
+    ids=lambda content: repr(content)[:20],
+)
 def test_a_partner_without_a_readable_partner_toml_is_disabled(acme: Path, content: bytes | None) -> None:
     put(acme, a=LEAF)
     (acme / "partner.toml").unlink()

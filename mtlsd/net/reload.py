@@ -46,7 +46,7 @@ class Reload:
                 await self.reload()
 
     async def reload(self) -> None:
-        """Read all files anew; on a mistake, say it and go on with what was."""
+        """Read all files anew; on a mistake, theirs or ours, say it and go on with what was."""
         async with self._lock:
             systemd.reloading()
             try:
@@ -54,6 +54,8 @@ class Reload:
             except ConfigurationError as error:
                 for problem in error.problems:
                     self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
+            except Exception:  # a bug that some file brings out must not end what runs well
+                self._daemon.log.exception(log.INTERNAL_ERROR, doing="reload")
             systemd.ready(self.status())
 
     def status(self) -> str:

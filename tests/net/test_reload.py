@@ -1,15 +1,26 @@
 """Files change while the daemon runs: what is good goes live at once, what is bad disturbs nobody."""
 
+import io
+import json
 import os
 import shutil
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
+from mtlsd import log
+from mtlsd.config import Address
+from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.net import daemon as net_daemon
+from mtlsd.net.listeners import Listeners
+from mtlsd.net.reload import Reload
+from mtlsd.net.snapshot import load
 from tests import pki
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
 from tests.net.client import Answer, opened, request
@@ -283,6 +294,31 @@ def test_an_address_that_is_taken_keeps_the_running_configuration(live: Daemon) 
         assert served(live, acme())
     write(live, live.tree.configuration, good.encode())
     live.wait_for("reloaded")
+
+
+class BrokenListeners(Listeners):
+    """Listeners with a bug."""
+
+    def bind(self, addresses: Iterable[Address]) -> dict[Address, trio.SocketListener]:
+        raise RuntimeError("a bug of ours")
+
+
+def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(tmp_path: Path) -> None:
+    tree, text = Tree(tmp_path), io.StringIO()
+    snapshot = load(tree.configuration, None)
+
+    async def main() -> None:
+        with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+            logger = log.configure(text, console=False)
+            daemon = net_daemon.Daemon(snapshot, journal, Spool(tree.state / "spool"), logger)
+            async with trio.open_nursery() as nursery:
+                await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
+            assert daemon.snapshot is snapshot
+
+    trio.run(main)
+    line = json.loads(text.getvalue())
+    assert line["event"] == "internal_error"
+    assert "RuntimeError: a bug of ours" in line["exception"]
 
 
 def test_reloads_under_load_drop_nothing(live: Daemon) -> None:

@@ -80,7 +80,7 @@ class PartnerEntry:
 
     @property
     def ids(self) -> str:
-        return ", ".join(self.partner.as2_ids) if self.partner else "-"
+        return (self.partner and ", ".join(self.partner.as2_ids)) or "-"
 
     @property
     def where(self) -> str:

@@ -90,6 +90,7 @@ class LoadedPartner:
     name: str
     partner: Partner | None
     public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
+    as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -108,8 +109,14 @@ def load_partner(directory: Path) -> LoadedPartner:
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
     warnings += _doubts(directory, sorted_out, has_match="match" in values)
     partner = None if mistakes else _partner(directory.name, values, sorted_out, messages)
-    every_problem = (*mistakes, *problems)
-    return LoadedPartner(directory.name, partner, sorted_out.public, every_problem, tuple(warnings))
+    return LoadedPartner(
+        name=directory.name,
+        partner=partner,
+        public_certificates=sorted_out.public,
+        as2_ids=values.get("as2_id", ()),
+        problems=(*mistakes, *problems),
+        warnings=tuple(warnings),
+    )
 
 
 # --- partner.toml ---------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """The trust store: every partner, found at once by certificate, by AS2 id or by subject. Immutable.
 
 Two partners that claim the same thing both lose it until that is mended: a guess would let one speak for the
-other. A disabled partner keeps its public certificates, or a mistake in its file would hand them to another.
+other. That they use different hosts makes no AS2 id two: the keys of the journal and of the backend know no host.
+A disabled partner keeps its public certificates and its AS2 ids, or a mistake in its file would hand them to another.
 """
 
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TypeVar
@@ -29,7 +30,7 @@ class TrustStore:
     disabled: frozenset[str] = frozenset()  # names
     owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
     matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
-    as2_ids: Index[Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
+    as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
     roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
@@ -37,9 +38,9 @@ class TrustStore:
     same_subject: Index[str] = field(default_factory=dict, repr=False)  # names, by subject of a public certificate
 
     def partner_by_as2_id(self, as2_id: str, host: str) -> Partner | None:
-        """The partner with this AS2 id on this virtual host; case matters (RFC 4130, section 6.2)."""
-        found = [each for each in self.as2_ids.get(as2_id, ()) if each.may_use(host)]
-        return found[0] if len(found) == 1 else None
+        """The partner with this AS2 id, if it may use this virtual host; case matters (RFC 4130, section 6.2)."""
+        found = self.as2_ids.get(as2_id)
+        return found if found and found.may_use(host) else None
 
 
 def load_partners(directory: Path) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
@@ -58,8 +59,8 @@ def load_partners(directory: Path) -> tuple[TrustStore, tuple[Problem, ...], tup
 
 def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tuple[TrustStore, tuple[Problem, ...]]:
     """Index the partners, and name those that claim the same thing."""
-    partners = tuple(each.partner for each in loaded if each.partner)
-    claimed_twice = tuple(_as2_ids_claimed_twice(partners))
+    claimants = _names_by(str, ((each.name, as2_id) for each in loaded for as2_id in each.as2_ids))
+    partners = tuple(_undisputed(each.partner, claimants) for each in loaded if each.partner)
     public = tuple((each.name, certificate) for each in loaded for certificate in each.public_certificates)
     roots = tuple((each.name, certificate) for each in partners for certificate in each.trusted_roots)
     store = TrustStore(
@@ -67,14 +68,14 @@ def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tup
         disabled=frozenset(each.name for each in loaded if each.partner is None),
         owners=_names_by(lambda certificate: certificate.sha256, public),
         matchers=_index((each.match.subject, each) for each in partners if each.match),
-        as2_ids=_undisputed_as2_ids(partners, claimed_twice),
+        as2_ids={as2_id: each for each in partners for as2_id in each.as2_ids},
         roots=_index((root.subject, root) for _, root in roots),
         intermediates=_index((ca.subject, ca) for each in partners for ca in each.intermediates),
         holders=_names_by(lambda certificate: certificate.sha256, roots),
         same_key=_names_by(lambda certificate: certificate.public_key_der.hex(), public),
         same_subject=_names_by(lambda certificate: certificate.subject, public),
     )
-    return store, tuple(_conflicts(directory, store, {each.sha256: each for _, each in public}, claimed_twice))
+    return store, tuple(_conflicts(directory, store, {each.sha256: each for _, each in public}, claimants))
 
 
 def _partner_directories(directory: Path, problems: list[Problem], warnings: list[Problem]) -> Iterator[Path]:
@@ -105,18 +106,16 @@ def _index(pairs: Iterable[tuple[str, T]]) -> Index[T]:
     return {key: tuple(values.values()) for key, values in gathered.items()}
 
 
-def _names_by(key: Callable[[Certificate], str], owned: Iterable[tuple[str, Certificate]]) -> Index[str]:
+def _names_by(key: Callable[[T], str], owned: Iterable[tuple[str, T]]) -> Index[str]:
     gathered: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for name, certificate in owned:
-        gathered[key(certificate)][name] = None
+    for name, thing in owned:
+        gathered[key(thing)][name] = None
     return {each: tuple(names) for each, names in gathered.items()}
 
 
-def _undisputed_as2_ids(
-    partners: tuple[Partner, ...], claimed_twice: tuple[tuple[str, Partner, Partner], ...]
-) -> Index[Partner]:
-    disputed = {(as2_id, each.name) for as2_id, *both in claimed_twice for each in both}
-    return _index((as2_id, each) for each in partners for as2_id in each.as2_ids if (as2_id, each.name) not in disputed)
+def _undisputed(partner: Partner, claimants: Index[str]) -> Partner:
+    """The partner without the AS2 ids that another one claims, too."""
+    return replace(partner, as2_ids=tuple(each for each in partner.as2_ids if len(claimants[each]) == 1))
 
 
 # --- Conflicts ------------------------------------------------------------------------------------------
@@ -126,32 +125,19 @@ def _conflicts(
     directory: Path,
     store: TrustStore,
     public: Mapping[str, Certificate],
-    claimed_twice: tuple[tuple[str, Partner, Partner], ...],
+    claimants: Index[str],
 ) -> Iterator[Problem]:
     for sha256, names in store.owners.items():
         if len(names) > 1:
             text = f"certificate {public[sha256].subject} ({sha256[:16]}) is claimed by {_and(names)}"
             yield Problem(directory, f"{text}: it identifies nobody until one of them gives it up")
-    for as2_id, first, second in claimed_twice:
-        text = f'AS2 id "{as2_id}" is claimed by {first.name} and {second.name} on the same host'
-        yield Problem(directory / second.name / SETTINGS, f"{text}: it is nobody's", key="as2_id")
+    for as2_id, names in claimants.items():
+        text = f'"{as2_id}" is claimed by {_and(names)}: it is nobody\'s until one of them gives it up'
+        for name in names if len(names) > 1 else ():
+            yield Problem(directory / name / SETTINGS, text, key="as2_id")
     for first, second in _matches_claimed_twice(store):
         text = f"{first.name} accepts every certificate that this accepts: such a one identifies nobody"
         yield Problem(directory / second.name / SETTINGS, text, key="match")
-
-
-def _as2_ids_claimed_twice(partners: tuple[Partner, ...]) -> Iterator[tuple[str, Partner, Partner]]:
-    claimants = _index((as2_id, each) for each in partners for as2_id in each.as2_ids)
-    for as2_id, several in claimants.items():
-        for first, second in combinations(several, 2):
-            if _share_a_host(first, second):
-                yield as2_id, first, second
-
-
-def _share_a_host(first: Partner, second: Partner) -> bool:
-    if first.hosts is None:
-        return second.hosts is None or bool(second.hosts)
-    return bool(first.hosts) if second.hosts is None else not first.hosts.isdisjoint(second.hosts)
 
 
 def _matches_claimed_twice(store: TrustStore) -> Iterator[tuple[Partner, Partner]]:

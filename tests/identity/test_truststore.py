@@ -97,24 +97,30 @@ def test_a_message_certificate_may_be_shared(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "disputed"),
+    ("first", "second"),
     [
-        ("", "", True),
-        ("", 'hosts = ["a.example"]', True),
-        ('hosts = ["a.example", "b.example"]', 'hosts = ["a.example"]', True),
-        ('hosts = ["a.example"]', 'hosts = ["b.example"]', False),
-        ("", "hosts = []", False),
+        ("", ""),
+        ("", 'hosts = ["a.example"]'),
+        ('hosts = ["a.example"]', 'hosts = ["b.example"]'),  # the journal's key and the backend's know no host
+        ("", "hosts = []"),
+        ("", "mistake = 1"),  # it is disabled, and what it says is still its own
     ],
 )
-def test_an_as2_id_that_two_partners_claim_on_one_host_is_nobodys(
-    directory: Path, first: str, second: str, disputed: bool
-) -> None:
+def test_an_as2_id_that_two_partners_claim_is_nobodys(directory: Path, first: str, second: str) -> None:
     add(directory, "acme", LEAF, toml=f'as2_id = ["X", "ACME"]\n{first}')
-    add(directory, "beta", OTHER, toml=f'as2_id = "X"\n{second}')
+    add(directory, "beta", OTHER, toml=f'as2_id = ["X", "BETA"]\n{second}')
     store, problems = load(directory)
-    assert ('"X" is claimed by acme and beta' in problems) is disputed
-    assert (store.partner_by_as2_id("X", "a.example") is None) is disputed
+    for name in ("acme", "beta"):
+        assert f'{name}/partner.toml: as2_id: "X" is claimed by acme and beta: it is nobody\'s' in problems
+    assert store.partner_by_as2_id("X", "a.example") is store.partner_by_as2_id("X", "b.example") is None
     assert store.partner_by_as2_id("ACME", "a.example") is store.partners["acme"]
+    assert store.partners["acme"].as2_ids == ("ACME",)  # a connection as acme does not give it back
+
+
+def test_three_partners_that_claim_an_as2_id_are_all_named(directory: Path) -> None:
+    for name in ("acme", "beta", "gamma"):
+        add(directory, name, pki.leaf(ROOT, name), toml='as2_id = "X"')
+    assert load(directory)[1].count("claimed by acme, beta and gamma") == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from mtlsd.as2.der import (
+    BIT_STRING,
     INTEGER,
     OCTET_STRING,
     OID,
@@ -27,6 +28,7 @@ from mtlsd.errors import AS2MIMEMalformed
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 ENVELOPED_DATA = "1.2.840.113549.1.7.3"
+AUTH_ENVELOPED_DATA = "1.2.840.113549.1.9.16.1.23"  # RFC 5083
 COMPRESSED_DATA = "1.2.840.113549.1.9.16.1.9"
 
 MAX_SMALL = 256  # octets: an object identifier, an integer, an algorithm with its parameters
@@ -81,6 +83,20 @@ class KeyTransRecipient:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyAgreeRecipient:
+    """One recipient of a KeyAgreeRecipientInfo (RFC 5652, section 6.2.2), with the sender's ephemeral key."""
+
+    identifier: KeyIdentifier
+    algorithm: AlgorithmIdentifier
+    originator_key: bytes  # the point, uncompressed
+    keying_material: Element | None
+    encrypted_key: bytes
+
+
+Recipient = KeyTransRecipient | KeyAgreeRecipient
+
+
+@dataclass(frozen=True, slots=True)
 class SignerInfo:
     """SignerInfo (RFC 5652, section 5.3). `signed_attributes` is None where there are none."""
 
@@ -110,10 +126,11 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopedDataStarted:
-    """The content that follows is encrypted; recipients of other kinds than key transport are left out."""
+    """The content that follows is encrypted; recipients of kinds that we do not have are left out."""
 
-    recipients: tuple[KeyTransRecipient, ...]
+    recipients: tuple[Recipient, ...]
     algorithm: AlgorithmIdentifier
+    is_authenticated: bool  # AuthEnvelopedData: the end has the tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +156,11 @@ class ContentReceived:
 
 @dataclass(frozen=True, slots=True)
 class ContentInfoEnded:
-    """The ContentInfo is complete. `signers` is empty for everything but SignedData."""
+    """The ContentInfo is complete, and this stood behind its content."""
 
-    signers: tuple[SignerInfo, ...] = ()
+    signers: tuple[SignerInfo, ...] = ()  # of SignedData
+    authenticated_attributes: Element | None = None  # of AuthEnvelopedData
+    tag: bytes = b""
 
 
 Event = EnvelopedDataStarted | CompressedDataStarted | SignedDataStarted | ContentReceived | ContentInfoEnded
@@ -191,6 +210,8 @@ class ContentInfoReader:
         self._ended = ContentInfoEnded()
         if content_type == ENVELOPED_DATA:
             yield from self._enveloped_data()
+        elif content_type == AUTH_ENVELOPED_DATA:
+            yield from self._auth_enveloped_data()
         elif content_type == COMPRESSED_DATA:
             yield from self._compressed_data()
         elif content_type == SIGNED_DATA:
@@ -203,6 +224,27 @@ class ContentInfoReader:
     def _enveloped_data(self) -> Steps:
         read = self._reader
         yield from read.enter(SEQUENCE)
+        yield from self._encrypted_content(is_authenticated=False)
+        if (yield from read.more()):
+            yield from read.element(MAX_INFOS)  # unprotectedAttrs
+            yield from read.leave()
+
+    def _auth_enveloped_data(self) -> Steps:
+        """RFC 5083, section 2.1."""
+        read = self._reader
+        yield from read.enter(SEQUENCE)
+        yield from self._encrypted_content(is_authenticated=True)
+        attributes = None
+        if (yield from read.next_tag()) == context(1):
+            attributes = yield from read.element(MAX_INFOS)
+        tag = (yield from read.element(MAX_SMALL)).expect(OCTET_STRING).contents
+        self._ended = ContentInfoEnded(authenticated_attributes=attributes, tag=tag)
+        if (yield from read.more()):
+            yield from read.element(MAX_INFOS)  # unauthAttrs
+            yield from read.leave()
+
+    def _encrypted_content(self, *, is_authenticated: bool) -> Steps:
+        read = self._reader
         yield from read.element(MAX_SMALL)  # version
         if (yield from read.next_tag()) == context(0):
             yield from read.element(MAX_INFOS)  # originatorInfo
@@ -210,12 +252,9 @@ class ContentInfoReader:
         yield from read.enter(SEQUENCE)
         yield from self._expect_data()
         algorithm = AlgorithmIdentifier.parse((yield from read.element(MAX_SMALL)))
-        self._events.append(EnvelopedDataStarted(_recipients(infos), algorithm))
+        self._events.append(EnvelopedDataStarted(_recipients(infos), algorithm, is_authenticated))
         yield from read.octets(context(0, constructed=False), self._pieces)
         yield from read.leave()
-        if (yield from read.more()):
-            yield from read.element(MAX_INFOS)  # unprotectedAttrs
-            yield from read.leave()
 
     def _compressed_data(self) -> Steps:
         read = self._reader
@@ -258,8 +297,14 @@ class ContentInfoReader:
             raise AS2MIMEMalformed(f"content of type {content_type.oid()} inside, where data belongs")
 
 
-def _recipients(infos: Element) -> tuple[KeyTransRecipient, ...]:
-    return tuple(_key_trans_recipient(info) for info in infos.expect(SET).children() if info.tag == SEQUENCE)
+def _recipients(infos: Element) -> tuple[Recipient, ...]:
+    recipients: list[Recipient] = []
+    for info in infos.expect(SET).children():
+        if info.tag == SEQUENCE:
+            recipients.append(_key_trans_recipient(info))
+        elif info.tag == context(1):
+            recipients += _key_agree_recipients(info)
+    return tuple(recipients)
 
 
 def _key_trans_recipient(info: Element) -> KeyTransRecipient:
@@ -269,3 +314,29 @@ def _key_trans_recipient(info: Element) -> KeyTransRecipient:
                 KeyIdentifier.parse(identifier), AlgorithmIdentifier.parse(algorithm), key.octets()
             )
     raise AS2MIMEMalformed("not a KeyTransRecipientInfo")
+
+
+def _key_agree_recipients(info: Element) -> list[KeyAgreeRecipient]:
+    """The recipients of one KeyAgreeRecipientInfo; none where the sender's key is not an ephemeral one."""
+    _, originator, *fields = info.children() or [info]
+    material = fields.pop(0).only_child() if fields and fields[0].tag == context(1) else None
+    if len(fields) != 2:
+        raise AS2MIMEMalformed("not a KeyAgreeRecipientInfo")
+    key = originator.expect(context(0)).only_child()
+    if key.tag != context(1):
+        return []
+    point = key.children()[-1].expect(BIT_STRING).contents[1:]  # behind the count of unused bits
+    algorithm = AlgorithmIdentifier.parse(fields[0])
+    return [
+        KeyAgreeRecipient(identifier, algorithm, point, material, encrypted_key)
+        for identifier, encrypted_key in map(_recipient_encrypted_key, fields[1].expect(SEQUENCE).children())
+    ]
+
+
+def _recipient_encrypted_key(element: Element) -> tuple[KeyIdentifier, bytes]:
+    match element.expect(SEQUENCE).children():
+        case [identifier, key] if identifier.tag == SEQUENCE:
+            return KeyIdentifier.parse(identifier), key.octets()
+        case [identifier, key] if identifier.tag == context(0):  # RecipientKeyIdentifier
+            return KeyIdentifier(None, None, (identifier.children() or [identifier])[0].octets()), key.octets()
+    raise AS2MIMEMalformed("not a RecipientEncryptedKey")

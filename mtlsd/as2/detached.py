@@ -20,7 +20,7 @@ from mtlsd.as2.mime import (
     Sink,
     transfer_decoder,
 )
-from mtlsd.as2.signature import DigestNotComputed, SignedContent, VerifiedSignature
+from mtlsd.as2.signature import DigestNotComputed, SignedContent
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused
 from mtlsd.identity import Certificate
 
@@ -69,7 +69,8 @@ def open_detached(
         decoder.write(body)
         decoder.close()
         try:
-            signer = multipart.verify(certificates, relax, now).signer
+            content = multipart.signed.content()
+            signer = signature.verify(multipart.signers, content, certificates, relax, now).signer
         except DigestNotComputed as missing:
             algorithms |= {missing.algorithm}
         else:
@@ -91,15 +92,15 @@ class SignedMultipart:
     """The signed part, which is hashed and goes on into `inside`, then its signature."""
 
     def __init__(self, content_type: ContentType, algorithms: Iterable[str], inside: Sink) -> None:
-        self._signed = SignedPart(algorithms, inside)
+        self.signed = SignedPart(algorithms, inside)
         self._signature = SignaturePart()
         self._count = 0
         self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
 
     @property
-    def refusal(self) -> AS2Refused | None:
-        """What was wrong inside the signed part: to be told once the signature is verified."""
-        return self._signed.refusal
+    def signers(self) -> tuple[cms.SignerInfo, ...]:
+        """Who claims to have signed, after `close`; raises AS2MIMEMalformed."""
+        return self._signature.signers
 
     @property
     def has_epilogue(self) -> bool:
@@ -114,15 +115,11 @@ class SignedMultipart:
         if self._count != 2:
             raise AS2MIMEMalformed("multipart/signed without its two parts")
 
-    def verify(self, certificates: Sequence[Certificate], relax: Collection[str], now: datetime) -> VerifiedSignature:
-        """The verdict, after `close`; raises as `signature.verify` does."""
-        return signature.verify(self._signature.signers, self._signed.content(), certificates, relax, now)
-
     def _part(self, number: int) -> Sink:
         if number > 1:
             raise AS2MIMEMalformed("multipart/signed with more than two parts")
         self._count += 1
-        return self._signature if number else self._signed
+        return self._signature if number else self.signed
 
 
 class SignedPart:

@@ -1,55 +1,86 @@
-"""Opening an EnvelopedData: our key unwraps the content key, the content key decrypts (RFC 5652, section 6).
+"""Opening an envelope: the content key decrypts the content, which comes in pieces (RFC 5652, section 6; RFC 5083).
 
 A failed unwrap is never told apart from a damaged content: a random content key takes the place of the one that we
 could not unwrap, and the failure shows where a damaged content would show (RFC 3218, section 2.3.2).
 """
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, CipherAlgorithm, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
-from mtlsd.as2.cms import AlgorithmIdentifier, EnvelopedDataStarted, KeyIdentifier, KeyTransRecipient
-from mtlsd.as2.der import Element
+from mtlsd.as2.cms import ContentInfoEnded, EnvelopedDataStarted
+from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.hints import Hints, ReadAgain
+from mtlsd.as2.recipients import content_key
 from mtlsd.errors import AS2DecryptFailed, AS2SecurityTooLow
 from mtlsd.identity import KeyPair
 
-RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
+MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
 class ContentCipher:
-    """A content-encryption algorithm in CBC mode: lengths in octets, and the relaxation that allows it."""
+    """A content-encryption algorithm: octets of its key and of a block, and the relaxation that allows it."""
 
     name: str
     algorithm: type[AES | TripleDES]
     key_length: int
-    block_length: int
+    block_length: int = 16
     relax: str | None = None
 
 
-CIPHERS = {
-    "2.16.840.1.101.3.4.1.2": ContentCipher("aes128-cbc", AES, 16, 16),
-    "2.16.840.1.101.3.4.1.22": ContentCipher("aes192-cbc", AES, 24, 16),
-    "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", AES, 32, 16),
-    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, 8, relax="3des"),
+CBC = {
+    "2.16.840.1.101.3.4.1.2": ContentCipher("aes128-cbc", AES, 16),
+    "2.16.840.1.101.3.4.1.22": ContentCipher("aes192-cbc", AES, 24),
+    "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", AES, 32),
+    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax="3des"),
+}
+GCM = {  # RFC 5084; in AuthEnvelopedData only
+    "2.16.840.1.101.3.4.1.6": ContentCipher("aes128-gcm", AES, 16),
+    "2.16.840.1.101.3.4.1.26": ContentCipher("aes192-gcm", AES, 24),
+    "2.16.840.1.101.3.4.1.46": ContentCipher("aes256-gcm", AES, 32),
 }
 
 
-class Decryptor:
-    """Ciphertext in, plaintext out, one block behind: the last block has the padding."""
+class Decryptor(Protocol):
+    """Ciphertext in, plaintext out; nothing that came out is worth anything before `finalize` has returned."""
+
+    name: str
+
+    def update(self, ciphertext: bytes) -> bytes: ...
+
+    def finalize(self, ended: ContentInfoEnded) -> bytes:
+        """The rest of the plaintext; raises AS2DecryptFailed, or ReadAgain."""
+
+
+def open_envelope(
+    started: EnvelopedDataStarted, keys: Sequence[KeyPair], relax: Collection[str], hints: Hints
+) -> Decryptor:
+    """The decryptor for this envelope; raises AS2DecryptFailed, or AS2SecurityTooLow by policy."""
+    cipher = (GCM if started.is_authenticated else CBC).get(started.algorithm.oid)
+    if cipher is None:
+        _refuse(f"content encryption {started.algorithm.oid} is not supported here")
+    if cipher.relax and cipher.relax not in relax:
+        raise AS2SecurityTooLow(f"{cipher.name} is not allowed: the partner's `relax` does not list it")
+    parameters = started.algorithm.parameters
+    iv = _nonce(parameters) if started.is_authenticated else _initialization_vector(parameters, cipher)
+    key = content_key(started.recipients, keys, cipher.key_length)
+    return GCMDecryptor(cipher, key, iv, hints) if started.is_authenticated else CBCDecryptor(cipher, key, iv)
+
+
+class CBCDecryptor:
+    """One block behind: the last block has the padding."""
 
     def __init__(self, cipher: ContentCipher, key: bytes | None, iv: bytes) -> None:
         self.name = cipher.name
         self._doomed = key is None
-        algorithm: CipherAlgorithm = cipher.algorithm(key or os.urandom(cipher.key_length))
-        assert isinstance(algorithm, BlockCipherAlgorithm)
-        self._context = Cipher(algorithm, modes.CBC(iv)).decryptor()
+        self._context = Cipher(cipher.algorithm(key or os.urandom(cipher.key_length)), modes.CBC(iv)).decryptor()
         self._block_length = cipher.block_length
         self._held = b""
 
@@ -60,8 +91,9 @@ class Decryptor:
         self._held = plaintext[max(keep, 0) :]
         return plaintext[: max(keep, 0)]
 
-    def finalize(self) -> bytes:
-        """The last block without its padding (RFC 5652, section 6.3); raises AS2DecryptFailed."""
+    def finalize(self, ended: ContentInfoEnded) -> bytes:
+        """The last block without its padding (RFC 5652, section 6.3)."""
+        assert not ended.tag
         try:
             last = self._held + self._context.finalize()
         except ValueError:
@@ -72,15 +104,32 @@ class Decryptor:
         return last[:-count]
 
 
-def open_envelope(started: EnvelopedDataStarted, keys: Sequence[KeyPair], relax: Collection[str]) -> Decryptor:
-    """The decryptor for this envelope; raises AS2DecryptFailed, or AS2SecurityTooLow by policy."""
-    cipher = CIPHERS.get(started.algorithm.oid)
-    if cipher is None:
-        _refuse(f"content encryption {started.algorithm.oid} is not supported")
-    if cipher.relax and cipher.relax not in relax:
-        raise AS2SecurityTooLow(f"{cipher.name} is not allowed: the partner's `relax` does not list it")
-    iv = _initialization_vector(started.algorithm.parameters, cipher)
-    return Decryptor(cipher, _content_key(started.recipients, keys, cipher.key_length), iv)
+class GCMDecryptor:
+    """Authenticated: the tag, which comes last, speaks for the content and for the attributes.
+
+    The attributes come behind the content and must go in before it: where there are any, the body is read once more.
+    """
+
+    def __init__(self, cipher: ContentCipher, key: bytes | None, nonce: bytes, hints: Hints) -> None:
+        self.name = cipher.name
+        self._hints = hints
+        mode = modes.GCM(nonce, tag=None, min_tag_length=MIN_TAG)
+        self._context = Cipher(AES(key or os.urandom(cipher.key_length)), mode).decryptor()
+        self._context.authenticate_additional_data(hints.authenticated_attributes)
+
+    def update(self, ciphertext: bytes) -> bytes:
+        return self._context.update(ciphertext)
+
+    def finalize(self, ended: ContentInfoEnded) -> bytes:
+        """Nothing is left but the verdict."""
+        attributes = ended.authenticated_attributes
+        encoded = encode(SET, attributes.contents) if attributes else b""  # RFC 5083, section 2.2
+        if encoded != self._hints.authenticated_attributes:
+            raise ReadAgain(Hints(self._hints.digests, encoded))
+        try:
+            return self._context.finalize_with_tag(ended.tag)
+        except (InvalidTag, ValueError):
+            _refuse("the content does not decrypt")
 
 
 def _initialization_vector(parameters: Element | None, cipher: ContentCipher) -> bytes:
@@ -90,39 +139,13 @@ def _initialization_vector(parameters: Element | None, cipher: ContentCipher) ->
     return iv
 
 
-def _content_key(recipients: Iterable[KeyTransRecipient], keys: Sequence[KeyPair], length: int) -> bytes | None:
-    recipient, pair = _ours(recipients, keys)
-    _check_key_transport(recipient.algorithm)
-    assert isinstance(pair.private_key, rsa.RSAPrivateKey)
-    try:
-        key = pair.private_key.decrypt(recipient.encrypted_key, padding.PKCS1v15())
-    except ValueError:
-        return None
-    return key if len(key) == length else None
-
-
-def _check_key_transport(algorithm: AlgorithmIdentifier) -> None:
-    if algorithm.oid != RSA_ENCRYPTION:
-        _refuse(f"key transport {algorithm.oid} is not supported")
-
-
-def _ours(recipients: Iterable[KeyTransRecipient], keys: Sequence[KeyPair]) -> tuple[KeyTransRecipient, KeyPair]:
-    pairs = [(recipient, pair) for recipient in recipients for pair in keys]
-    for exactly in (True, False):  # some products encode the issuer's name anew: then the serial number decides
-        for recipient, pair in pairs:
-            if _means(recipient.identifier, pair, exactly=exactly):
-                return recipient, pair
-    wanted = ", ".join(sorted({str(recipient.identifier) for recipient, _ in pairs})) or "nobody"
-    held = ", ".join(f"{pair.certificate.serial:x}" for pair in keys)
-    raise AS2DecryptFailed(f"encrypted to {wanted}; we hold the serial numbers {held}")
-
-
-def _means(identifier: KeyIdentifier, pair: KeyPair, *, exactly: bool) -> bool:
-    if identifier.subject_key_identifier is not None:
-        return identifier.subject_key_identifier == pair.certificate.subject_key_identifier
-    if identifier.serial != pair.certificate.serial:
-        return False
-    return not exactly or identifier.issuer == pair.certificate.issuer_der
+def _nonce(parameters: Element | None) -> bytes:
+    """Of GCMParameters (RFC 5084, section 3.2)."""
+    fields = parameters.expect(SEQUENCE).children() if parameters else []
+    nonce = fields[0].expect(OCTET_STRING).contents if fields else b""
+    if not 8 <= len(nonce) <= 64:
+        _refuse("the nonce has a length that is not supported")
+    return nonce
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """Digests that nothing announced before the content."""
+    """What comes behind the content, and is needed before it."""
 
-    digests: frozenset[str] = frozenset()
+    digests: frozenset[str] = frozenset()  # that nothing announced
+    authenticated_attributes: bytes = b""  # of an AuthEnvelopedData, in DER as a SET
 
 
 class ReadAgain(Exception):

@@ -9,20 +9,28 @@ RFC 5402, section 3). Nothing that a layer inside an envelope says is told to th
 it: it all ends as the same AS2DecryptFailed.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mtlsd.as2 import cms
+from mtlsd.as2 import cms, signature
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.compression import ZLIB, Inflater
-from mtlsd.as2.detached import Deferred, SignedMultipart, Unarmoured, announced_digests, encoding_of_multipart
+from mtlsd.as2.detached import (
+    Deferred,
+    SignedMultipart,
+    SignedPart,
+    Unarmoured,
+    announced_digests,
+    encoding_of_multipart,
+)
 from mtlsd.as2.envelope import open_envelope
 from mtlsd.as2.headers import ReceiptRequest, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.mic import FormDigests
 from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
+from mtlsd.as2.schemes import DIGEST_OIDS
 from mtlsd.as2.signature import DigestNotComputed, VerifiedSignature
 from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2Refused
 
@@ -73,6 +81,10 @@ class Context:
             raise AS2DecompressFailed("compressed twice")
         if self.findings.layers not in ORDERS:
             raise AS2MIMEMalformed(f"layers in an order that AS2 does not have: {self.findings.layers}")
+
+    def with_digest(self, algorithm: str) -> Hints:
+        """Hints for another pass that also needs this digest."""
+        return replace(self.hints, digests=self.hints.digests | {algorithm})
 
 
 class Entity:
@@ -146,12 +158,12 @@ class _Delivery:
 
 
 class CMSLayer:
-    """A ContentInfo: an envelope, or compressed data."""
+    """A ContentInfo: an envelope, compressed data, or a signature with its content inside."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reader = cms.ContentInfoReader()
-        self._content: Sink | None = None
+        self._content: EnvelopeLayer | OpaqueLayer | CompressedLayer | None = None
 
     def write(self, data: bytes) -> None:
         self._reader.receive_data(data)
@@ -163,26 +175,37 @@ class CMSLayer:
 
     def _handle(self, event: cms.Event) -> None:
         match event:
+            case cms.EnvelopedDataStarted():
+                self._content = EnvelopeLayer(event, self._context)
+            case cms.CompressedDataStarted():
+                self._content = CompressedLayer(event, self._context)
+            case cms.SignedDataStarted():
+                self._content = OpaqueLayer(event, self._context)
             case cms.ContentReceived(data):
                 assert self._content is not None
                 self._content.write(data)
-            case cms.EnvelopedDataStarted():
-                self._content = EnvelopeLayer(event, self._context)
-            case cms.CompressedDataStarted(algorithm):
-                self._content = _compressed(algorithm, self._context)
-            case cms.SignedDataStarted():
-                raise AS2MIMEMalformed("SignedData with its content inside is not supported")
             case cms.ContentInfoEnded():
                 assert self._content is not None
-                self._content.close()
+                self._content.close(event)
 
 
-def _compressed(algorithm: cms.AlgorithmIdentifier, context: Context) -> Sink:
-    context.open(Layer.COMPRESSED)
-    if algorithm.oid != ZLIB:
-        raise AS2DecompressFailed(f"compression {algorithm.oid} is not supported")
-    limits = context.limits
-    return Inflater(Entity(context), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio)
+class CompressedLayer:
+    """Compressed content (RFC 3274)."""
+
+    def __init__(self, started: cms.CompressedDataStarted, context: Context) -> None:
+        context.open(Layer.COMPRESSED)
+        if started.algorithm.oid != ZLIB:
+            raise AS2DecompressFailed(f"compression {started.algorithm.oid} is not supported")
+        limits = context.limits
+        self._inflater = Inflater(
+            Entity(context), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio
+        )
+
+    def write(self, data: bytes) -> None:
+        self._inflater.write(data)
+
+    def close(self, _: cms.ContentInfoEnded) -> None:
+        self._inflater.close()
 
 
 class EnvelopeLayer:
@@ -192,7 +215,8 @@ class EnvelopeLayer:
         context.open(Layer.ENCRYPTED)
         agreement = context.agreement
         self._findings = context.findings
-        self._decryptor = open_envelope(started, agreement.organization.decryption, agreement.partner.relax)
+        keys = agreement.organization.decryption
+        self._decryptor = open_envelope(started, keys, agreement.partner.relax, context.hints)
         self._findings.cipher = self._decryptor.name
         self._inside = Deferred(Entity(context))
 
@@ -200,15 +224,15 @@ class EnvelopeLayer:
         if plaintext := self._decryptor.update(data):
             self._inside.write(plaintext)
 
-    def close(self) -> None:
-        if plaintext := self._decryptor.finalize():
+    def close(self, ended: cms.ContentInfoEnded) -> None:
+        if plaintext := self._decryptor.finalize(ended):
             self._inside.write(plaintext)
         self._inside.close()
         if self._inside.refusal is not None:
             self._refuse(self._inside.refusal)
 
     def _refuse(self, refusal: AS2Refused) -> None:
-        if self._findings.signed_part_is_complete:
+        if self._findings.signed_part_is_complete and not isinstance(refusal, AS2MIMEMalformed):
             raise refusal
         detail = f"{refusal.reason}: {refusal.detail}" if refusal.detail else refusal.reason
         raise AS2DecryptFailed(f"the content of the envelope cannot be read ({detail})") from refusal
@@ -220,28 +244,50 @@ class SignedLayer:
     def __init__(self, content_type: ContentType, context: Context) -> None:
         context.open(Layer.SIGNED)
         self._context = context
-        self._parts = SignedMultipart(content_type, _digests_to_compute(content_type, context), Entity(context))
+        algorithms = _digests_to_compute(announced_digests(content_type), context)
+        self._parts = SignedMultipart(content_type, algorithms, Entity(context))
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 
     def close(self) -> None:
-        """The end of the multipart: verify, and only then say what was wrong inside the signed part."""
         self._parts.close()
-        findings, partner = self._context.findings, self._context.agreement.partner
-        if findings.cipher and self._parts.has_epilogue:
+        if self._context.findings.cipher and self._parts.has_epilogue:
             raise AS2MIMEMalformed("octets behind the multipart: whoever holds no key could have put them there")
-        findings.signed_part_is_complete = True
-        try:
-            findings.signature = self._parts.verify(partner.message_certificates, partner.relax, self._context.now)
-        except DigestNotComputed as missing:
-            raise ReadAgain(Hints(self._context.hints.digests | {missing.algorithm})) from missing
-        if self._parts.refusal is not None:
-            raise self._parts.refusal
+        _verify(self._parts.signed, self._parts.signers, self._context)
 
 
-def _digests_to_compute(content_type: ContentType, context: Context) -> frozenset[str]:
-    """What `micalg` announces, what the receipt wants, and what an earlier pass found missing."""
-    announced = announced_digests(content_type)
+class OpaqueLayer:
+    """SignedData with its content inside (RFC 8551, section 3.5.2)."""
+
+    def __init__(self, started: cms.SignedDataStarted, context: Context) -> None:
+        context.open(Layer.SIGNED)
+        self._context = context
+        announced = [DIGEST_OIDS[oid] for oid in started.digest_algorithms if oid in DIGEST_OIDS] or ["sha256"]
+        self._signed = SignedPart(_digests_to_compute(announced, context), Entity(context))
+
+    def write(self, data: bytes) -> None:
+        self._signed.write(data)
+
+    def close(self, ended: cms.ContentInfoEnded) -> None:
+        self._signed.close()
+        _verify(self._signed, ended.signers, self._context)
+
+
+def _verify(signed: SignedPart, signers: Sequence[cms.SignerInfo], context: Context) -> None:
+    """The end of a signed part: verify, and only then say what was wrong inside it."""
+    findings, partner = context.findings, context.agreement.partner
+    findings.signed_part_is_complete = True
+    certificates, relax = partner.message_certificates, partner.relax
+    try:
+        findings.signature = signature.verify(signers, signed.content(), certificates, relax, context.now)
+    except DigestNotComputed as missing:
+        raise ReadAgain(context.with_digest(missing.algorithm)) from missing
+    if signed.refusal is not None:
+        raise signed.refusal
+
+
+def _digests_to_compute(announced: Sequence[str], context: Context) -> frozenset[str]:
+    """What is announced, what the receipt wants, and what an earlier pass found missing."""
     wanted, _ = choose_mic(context.receipt, announced[0])
     return frozenset(announced) | {wanted} | context.hints.digests

@@ -138,5 +138,5 @@ class Receiver:
             return MIC(findings.payload_digests.canonical(algorithm), algorithm, label)
         algorithm, label = choose_mic(receipt, findings.signature.algorithm)
         if algorithm not in findings.signature.digests:
-            raise ReadAgain(Hints(self._context.hints.digests | {algorithm}))
+            raise ReadAgain(self._context.with_digest(algorithm))
         return MIC(findings.signature.digests[algorithm], algorithm, label)

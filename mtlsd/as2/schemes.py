@@ -41,7 +41,7 @@ _RSA: dict[str, str | None] = {
     "1.2.840.113549.1.1.12": "sha384",
     "1.2.840.113549.1.1.13": "sha512",
 }
-_ECDSA: dict[str, str | None] = {
+ECDSA: dict[str, str | None] = {
     EC_PUBLIC_KEY: None,  # some products name the key here
     "1.2.840.10045.4.1": "sha1",
     "1.2.840.10045.4.3.2": "sha256",
@@ -72,7 +72,7 @@ def scheme_of(digest_algorithm: AlgorithmIdentifier, signature_algorithm: Algori
         return Scheme(digest, _rsa(padding.PKCS1v15(), digest))
     if oid == RSASSA_PSS:
         return Scheme(digest, _rsa(_pss(signature_algorithm.parameters, digest), digest))
-    if oid in _ECDSA and _ECDSA[oid] in (None, digest):
+    if oid in ECDSA and ECDSA[oid] in (None, digest):
         return Scheme(digest, _ecdsa(digest))
     raise AS2SecurityTooLow(f"signature algorithm {oid} is not supported with {digest}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mtlsd.as2 import cms
 from mtlsd.as2.cms import SignerInfo
@@ -25,7 +25,7 @@ from mtlsd.as2.der import (
     encode_oid,
 )
 from mtlsd.as2.mic import Form
-from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, Scheme, scheme_of
+from mtlsd.as2.schemes import DIGEST_OIDS, ECDSA, HASHES, RSA_ENCRYPTION, Scheme, scheme_of
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
 from mtlsd.identity import Certificate, KeyPair
 
@@ -208,10 +208,9 @@ def _is_a_set_of_attributes(content: SignedContent) -> bool:
 
 def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
     """A detached SignedData over content with this digest: one signer, with our certificate chain inside."""
-    assert isinstance(pair.private_key, rsa.RSAPrivateKey)
     digest_algorithm = _algorithm({name: oid for oid, name in DIGEST_OIDS.items()}[algorithm])
     attributes = _signed_attributes(digest)
-    signature = pair.private_key.sign(encode(SET, attributes), padding.PKCS1v15(), HASHES[algorithm])
+    signature_algorithm, signature = _sign(encode(SET, attributes), algorithm, pair)
     certificate = pair.certificate
     signer_info = encode(
         SEQUENCE,
@@ -219,7 +218,7 @@ def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
         encode(SEQUENCE, certificate.issuer_der, encode_integer(certificate.serial)),
         digest_algorithm,
         encode(context(0), attributes),
-        _algorithm(RSA_ENCRYPTION),
+        signature_algorithm,
         encode(OCTET_STRING, signature),
     )
     signed_data = encode(
@@ -231,6 +230,15 @@ def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
         encode(SET, signer_info),
     )
     return encode(SEQUENCE, encode_oid(cms.SIGNED_DATA), encode(context(0), signed_data))
+
+
+def _sign(data: bytes, algorithm: str, pair: KeyPair) -> tuple[bytes, bytes]:
+    """The algorithm identifier and the signature."""
+    if isinstance(pair.private_key, ec.EllipticCurvePrivateKey):
+        oid = next(oid for oid, digest in ECDSA.items() if digest == algorithm)
+        return encode(SEQUENCE, encode_oid(oid)), pair.private_key.sign(data, ec.ECDSA(HASHES[algorithm]))
+    assert isinstance(pair.private_key, rsa.RSAPrivateKey)  # `load_organization` takes no other
+    return _algorithm(RSA_ENCRYPTION), pair.private_key.sign(data, padding.PKCS1v15(), HASHES[algorithm])
 
 
 def _algorithm(oid: str) -> bytes:

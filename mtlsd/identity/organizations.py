@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
@@ -51,11 +52,15 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
 
 
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
-    """What we sign receipts with and have messages encrypted to is RSA, which every AS2 product has."""
+    """What we sign receipts with and have messages encrypted to: RSA, which every AS2 product has, or a NIST curve."""
     key = pair.private_key
     if isinstance(key, RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
         return ()
-    return (Problem(place / "key.pem", f"AS2 needs an RSA key of {MIN_RSA_BITS} bits or more here"),)
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1 | SECP384R1 | SECP521R1):
+        return ()
+    return (
+        Problem(place / "key.pem", f"AS2 needs RSA with {MIN_RSA_BITS} bits or more here, or P-256 or better"),
+    )
 
 
 def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:

@@ -14,10 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from asn1crypto import cms, core
+from asn1crypto import x509 as asn1_x509
+from asn1crypto.parser import emit
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import algorithms
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 
 from mtlsd.identity import Certificate, KeyPair, Organization, Partner, Require
@@ -48,6 +51,19 @@ def key_pair(name: str, *, days: int = 365, bits: int = 2048) -> KeyPair:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
+    return KeyPair(Certificate.from_der(certificate.public_bytes(Encoding.DER)), (), key)
+
+
+@cache
+def curve_pair(name: str, curve: str = "secp256r1") -> KeyPair:
+    """A self-signed certificate on a curve, and its key."""
+    key = ec.generate_private_key({"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1()}[curve])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.not_valid_before(NOW - timedelta(days=1)).not_valid_after(NOW + timedelta(days=365))
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     return KeyPair(Certificate.from_der(certificate.public_bytes(Encoding.DER)), (), key)
 
 
@@ -169,14 +185,16 @@ def openssl(*arguments: str, stdin: bytes, signer: KeyPair | None = None, recipi
     """`openssl cms` on these bytes, DER (or BER with -stream) out."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        command = ["openssl", "cms", *arguments, "-binary", "-outform", "DER", "-in", str(folder / "in")]
+        operation, *options = arguments
+        command = ["openssl", "cms", operation, "-binary", "-outform", "DER", "-in", str(folder / "in")]
         (folder / "in").write_bytes(stdin)
         for pair, option in ((signer, "-signer"), (recipient, "-recip")):
-            if pair is None:
-                continue
-            write_pair(folder / "pair.pem", pair)
-            command += [option, str(folder / "pair.pem")]
-        return subprocess.run(command, capture_output=True, check=True).stdout
+            if pair is not None:
+                write_pair(folder / "pair.pem", pair)
+                command += [option, str(folder / "pair.pem")]
+        return subprocess.run(
+            [*command, *options], capture_output=True, check=True
+        ).stdout  # -keyopt is for the last key
 
 
 def signed_data_by_openssl(content: bytes, pair: KeyPair, algorithm: str, *options: str) -> bytes:
@@ -244,3 +262,65 @@ def build(
         else:
             inner = encrypt(inner, key_pair(recipient), cipher)
     return inner
+
+
+def resign(signature: bytes, content: bytes, pair: KeyPair) -> bytes:
+    """The signature with one more signer, by `openssl cms -resign`."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").write_bytes(signature)
+        (folder / "content").write_bytes(content)
+        write_pair(folder / "pair.pem", pair)
+        command = ["openssl", "cms", "-resign", "-binary", "-inform", "DER", "-outform", "DER", "-in", "in"]
+        command += ["-content", "content", "-signer", "pair.pem"]
+        return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+
+
+def openssl_to_many(content: bytes, *recipients: KeyPair) -> bytes:
+    """EnvelopedData to several recipients, in this order."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "in").write_bytes(content)
+        command = ["openssl", "cms", "-encrypt", "-binary", "-aes256", "-outform", "DER", "-in", "in"]
+        for number, pair in enumerate(recipients):
+            write_pair(folder / f"{number}.pem", pair)
+            command += ["-recip", f"{number}.pem"]
+        return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+
+
+def with_authenticated_attributes(content: bytes, recipient: KeyPair) -> bytes:
+    """AuthEnvelopedData (RFC 5083) with an attribute, by `cryptography` and asn1crypto's parts."""
+    key, nonce = AESGCM.generate_key(256), bytes(range(12))
+    text = core.UTF8String("an attribute").dump()
+    attribute = cms.CMSAttribute({"type": "1.2.3.4", "values": [core.Any.load(text)]}).dump()
+    attributes = tlv(0x31, attribute)
+    sealed = AESGCM(key).encrypt(nonce, content, attributes)
+    public_key = recipient.certificate.x509.public_key()
+    assert isinstance(public_key, rsa.RSAPublicKey)
+    info = cms.KeyTransRecipientInfo(
+        {
+            "version": 0,
+            "rid": cms.RecipientIdentifier(
+                "issuer_and_serial_number",
+                cms.IssuerAndSerialNumber(
+                    {
+                        "issuer": asn1_x509.Name.load(recipient.certificate.issuer_der),
+                        "serial_number": recipient.certificate.serial,
+                    }
+                ),
+            ),
+            "key_encryption_algorithm": {"algorithm": "rsaes_pkcs1v15"},
+            "encrypted_key": public_key.encrypt(key, padding.PKCS1v15()),
+        }
+    ).dump()
+    parameters = tlv(0x30, tlv(0x04, nonce), tlv(0x02, b"\x10"))
+    algorithm = tlv(0x30, core.ObjectIdentifier("2.16.840.1.101.3.4.1.46").dump(), parameters)
+    data = core.ObjectIdentifier("1.2.840.113549.1.7.1").dump()
+    encrypted = tlv(0x30, data, algorithm, tlv(0x80, sealed[:-16]))
+    body = tlv(0x30, tlv(0x02, b"\0"), tlv(0x31, info), encrypted, tlv(0xA1, attribute), tlv(0x04, sealed[-16:]))
+    return tlv(0x30, core.ObjectIdentifier("1.2.840.113549.1.9.16.1.23").dump(), tlv(0xA0, body))
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """A DER value, by asn1crypto."""
+    return bytes(emit(tag >> 6, (tag >> 5) & 1, tag & 0x1F, b"".join(parts)))

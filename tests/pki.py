@@ -53,6 +53,25 @@ def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 @cache
+def rsa_key_of(p: int, q: int, exponent: int = 65537) -> rsa.RSAPrivateKey:
+    """The RSA key of two primes, with any public exponent."""
+    d = pow(exponent, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, *crt, rsa.RSAPublicNumbers(exponent, p * q))
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def costly_rsa_keys() -> dict[str, rsa.RSAPrivateKey]:
+    """Keys with which verifying takes many times as long as it should; Mersenne primes cost no search."""
+    numbers = rsa_key("costly").private_numbers()
+    return {
+        "a large exponent": rsa_key_of(numbers.p, numbers.q, (1 << 2000) + 1),
+        "a small exponent that is too large": rsa_key_of(numbers.p, numbers.q, (1 << 32) + 15),
+        "a large modulus": rsa_key_of((1 << 4423) - 1, (1 << 4253) - 1),
+    }
+
+
+@cache
 def ec_key(name: str, curve: str = "secp256r1") -> ec.EllipticCurvePrivateKey:
     """The elliptic curve key of this name."""
     curves: dict[str, ec.EllipticCurve] = {

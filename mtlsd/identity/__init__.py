@@ -6,6 +6,7 @@ from mtlsd.identity.certificates import (
     PeerUnverified,
     PeerVerified,
     Presented,
+    is_costly,
 )
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
@@ -44,6 +45,7 @@ __all__ = [
     "TrustStore",
     "build_trust_store",
     "claim",
+    "is_costly",
     "load_host",
     "load_key_pair",
     "load_organization",

@@ -18,6 +18,9 @@ from mtlsd.errors import MtlsdError, PeerError
 
 Parsed = x509.Certificate  # a name that the field `x509` below does not hide
 
+MAX_RSA_BITS = 8192
+RSA_EXPONENT_LIMIT = 1 << 32  # of public exponents; nearly all are 65537
+
 UNREADABLE = (  # what `cryptography` raises for a certificate that is not well-formed
     ValueError,
     TypeError,
@@ -77,7 +80,7 @@ class Presented:
     """What a TLS client showed, with the proof that it has the key of `certificate`."""
 
     certificate: Certificate
-    chain: tuple[Certificate, ...] = ()  # as sent, without `certificate` itself
+    chain: tuple[Certificate, ...] = ()  # in the order sent, each one once, without `certificate` itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,13 @@ class PeerUnverified:
 
     presented: Presented
     error: PeerError
+
+
+def is_costly(key: object) -> bool:
+    """Whether to verify with this key takes so long that nobody may make us do it: milliseconds for each signature."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    return key.key_size > MAX_RSA_BITS or key.public_numbers().e >= RSA_EXPONENT_LIMIT
 
 
 def _parse(der: bytes) -> Certificate:
@@ -156,12 +166,15 @@ def _verifies_itself(certificate: x509.Certificate) -> bool:
     """Whether the own key made the signature; with SHA-1 too, as old AS2 certificates have it.
 
     `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are asked themselves. Nobody is trusted
-    for this: it sorts the files of a partner, and finds the right reason for a refusal.
+    for this: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present
+    what is verified here, so a costly key is not asked.
     """
     signature, signed = certificate.signature, certificate.tbs_certificate_bytes
     try:
         match key := certificate.public_key():
             case rsa.RSAPublicKey():
+                if is_costly(key):
+                    return False
                 padding, digest = (
                     certificate.signature_algorithm_parameters,
                     certificate.signature_hash_algorithm,

@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.x509 import load_der_x509_csr
 
 from mtlsd.errors import MtlsdError
-from mtlsd.identity.certificates import UNREADABLE, Certificate, CertificateUnreadable
+from mtlsd.identity.certificates import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
 
 MAX_FILE = 1024 * 1024  # bytes
 LABELS = {b"CERTIFICATE", b"X509 CERTIFICATE"}
 PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have been read by others"
 EMPTY = "empty"
+COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
 REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
@@ -61,8 +62,8 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
         raise CertificateUnreadable(PRIVATE_KEY)
     blocks = tuple(_pem_blocks(data))
     if not blocks:
-        return (_certificate_from_der(data),)
-    return tuple(_certificate_from_block(label, body) for label, body in blocks)
+        return (_affordable(_certificate_from_der(data)),)
+    return tuple(_affordable(_certificate_from_block(label, body)) for label, body in blocks)
 
 
 def is_directory(path: Path) -> bool:
@@ -107,6 +108,16 @@ def _certificate_from_block(label: bytes, body: bytes) -> Certificate:
     except binascii.Error as error:
         raise CertificateUnreadable(f"damaged base64: {error}") from error
     return Certificate.from_der(der)
+
+
+def _affordable(certificate: Certificate) -> Certificate:
+    try:
+        costly = is_costly(certificate.x509.public_key())
+    except UNREADABLE:  # a key of a kind that is not known: whoever needs it says so
+        costly = False
+    if costly:
+        raise CertificateUnreadable(f"{certificate.subject}: {COSTLY}")
+    return certificate
 
 
 def _meaning_of(label: bytes) -> str:

@@ -42,6 +42,7 @@ from mtlsd.identity import (
     PeerUnverified,
     PeerVerified,
     Presented,
+    is_costly,
 )
 
 RSA_BITS = 2048
@@ -132,6 +133,8 @@ def _check_key(certificate: Certificate) -> None:
         key = certificate.x509.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
+    if is_costly(key):
+        raise _refused(CertKeyTooWeak, certificate, "an RSA key or a public exponent that is too large to verify with")
     match key:
         case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
             return

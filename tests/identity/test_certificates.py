@@ -49,6 +49,11 @@ def test_an_old_self_signed_certificate_with_sha1_is_self_signed_too() -> None:
     assert pki.self_signed(sha1=True).certificate.is_self_signed
 
 
+@pytest.mark.parametrize("kind", pki.costly_rsa_keys())
+def test_a_key_that_costs_too_much_is_not_verified_with(kind: str) -> None:
+    assert not pki.self_signed("a", key=pki.costly_rsa_keys()[kind]).certificate.is_self_signed
+
+
 def test_equal_names_alone_do_not_make_a_certificate_self_signed() -> None:
     first = pki.root("Root", key=pki.rsa_key("one"))
     assert not pki.leaf(first, "Root", key=pki.rsa_key("two")).certificate.is_self_signed

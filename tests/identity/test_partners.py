@@ -14,6 +14,7 @@ ROOT = pki.root()
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA)
 SELF_SIGNED = pki.self_signed("self-signed")
+COSTLY = pki.self_signed("costly", key=pki.costly_rsa_keys()["a large exponent"])
 SELF_SIGNED_CA = pki.self_signed("self-signed CA", ca=True)
 
 
@@ -273,6 +274,7 @@ def test_a_certificate_file_may_have_any_name(acme: Path, name: str, der: bool) 
         (b"hello", "bad: neither PEM nor DER"),
         (LEAF.pem[:100], "bad: cut short"),
         (b"x" * 1_100_000, "bad: larger than"),
+        (COSTLY.pem, "bad: CN=costly: an RSA key of more than 8192 bits, or with a public exponent of 2**32 or more"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

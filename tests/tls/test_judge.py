@@ -43,6 +43,7 @@ OTHER_ROOT = pki.root("Other root")
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA)
 AS2 = pki.self_signed("AS2", ca=True)
+COSTLY = pki.costly_rsa_keys()
 SECOND = timedelta(seconds=1)
 
 
@@ -163,6 +164,7 @@ def test_a_root_of_the_same_name_with_another_key_does_not_vouch() -> None:
         ({"key": pki.rsa_key("weak", 1024)}, CertKeyTooWeak),
         ({"key": pki.ec_key("weak", "secp224r1")}, CertKeyTooWeak),
         ({"key": pki.ec_key("weak", "secp192r1")}, CertKeyTooWeak),
+        *(({"key": key}, CertKeyTooWeak) for key in COSTLY.values()),
         ({"eku": (pki.SERVER,)}, CertEKUNoClientAuth),
         ({"eku": (ObjectIdentifier("1.2.3.4"),)}, CertEKUNoClientAuth),
         ({"uses": ("key_encipherment",)}, CertKeyUsage),
@@ -258,6 +260,7 @@ CHAINS = [
     ("names that the CA may not use", constrained(permitted="other.example"), CertNameConstraint),
     ("names that the CA must not use", constrained(excluded="acme.example"), CertNameConstraint),
     ("names that the CA may use", constrained(permitted="acme.example"), None),
+    ("costly CA key", pki.leaf(pki.intermediate(ROOT, "C", key=COSTLY["a large exponent"])), CertKeyTooWeak),
     ("weak CA key", pki.leaf(pki.intermediate(ROOT, "W", key=pki.rsa_key("W", 1024))), CertKeyTooWeak),
     ("SHA-1 on the intermediate", pki.leaf(pki.intermediate(ROOT, "S", sha1=True)), CertSigAlgWeak),
     ("a CA for servers", pki.leaf(pki.intermediate(ROOT, "E", eku=(pki.SERVER,))), CertEKUNoClientAuth),

@@ -56,6 +56,7 @@ def build_context(name: str, client_certificate: ClientCertificate, key_pair: Ke
         context.add_extra_chain_cert(certificate.x509)
     context.use_privatekey(key_pair.private_key)  # type: ignore[arg-type]
     context.set_verify(verify_mode(client_certificate), take_any)
+    context.set_verify_depth(0)  # or OpenSSL would verify each signature of any chain, for `take_any` to pass it over
     context.set_tlsext_servername_callback(_choose_host)
     context.set_alpn_select_callback(_choose_protocol)
     return HostContext(name, client_certificate, key_pair, context)

@@ -6,6 +6,7 @@
 """
 
 from dataclasses import dataclass
+from itertools import islice
 
 from OpenSSL import SSL, crypto
 
@@ -157,15 +158,17 @@ class Engine:
         if certificate is None:
             return None, ""
         try:
-            leaf = _read(certificate)
-            chain = map(_read, (self._connection.get_peer_cert_chain() or [])[: MAX_CHAIN + 1])
-            return Presented(leaf, tuple(each for each in chain if each != leaf)), ""
+            leaf = Certificate.from_der(_der(certificate))
+            sent_along = dict.fromkeys(map(_der, self._connection.get_peer_cert_chain() or []))
+            sent_along.pop(leaf.der, None)  # some clients send it once more
+            chain = islice(sent_along, MAX_CHAIN + 1)  # one more than there may be, for `judge` to see
+            return Presented(leaf, tuple(map(Certificate.from_der, chain))), ""
         except CertificateUnreadable as error:
             return None, str(error)
 
 
-def _read(certificate: crypto.X509) -> Certificate:
-    return Certificate.from_der(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def _words(error: SSL.Error) -> str:

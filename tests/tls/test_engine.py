@@ -1,5 +1,6 @@
 """The engine without a socket: octets in, events out, in pieces of any size; and what it says of those that fail."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from OpenSSL import SSL
 
 from mtlsd.config import ClientCertificate
 from mtlsd.errors import PlainHTTPOnTLSPort, TLSHandshakeFailed, TLSRefused
-from mtlsd.identity import load_host
+from mtlsd.identity import MAX_CHAIN, Certificate, load_host
 from mtlsd.tls import Closed, Engine, HandshakeCompleted, ListenerContexts, PlaintextReceived, build_context
 from tests import pki
 
@@ -34,7 +35,13 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> ListenerContexts:
 class Client:
     """OpenSSL as a client, in memory."""
 
-    def __init__(self, issued: pki.Issued | None = None, sni: bytes | None = b"b.example", version: int = 0) -> None:
+    def __init__(
+        self,
+        issued: pki.Issued | None = None,
+        sni: bytes | None = b"b.example",
+        version: int = 0,
+        sent_along: Iterable[Certificate] = (),
+    ) -> None:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         if version:
             context.set_min_proto_version(version)
@@ -42,6 +49,8 @@ class Client:
         if issued:
             context.use_certificate(issued.certificate.x509)
             context.use_privatekey(issued.key)
+        for each in sent_along:
+            context.add_extra_chain_cert(each.x509)
         self.tls = SSL.Connection(context, None)
         self.tls.set_connect_state()
         if sni:
@@ -91,6 +100,34 @@ def test_a_handshake_in_pieces(listener: ListenerContexts, version: int, size: i
 @pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
 def test_a_client_without_a_certificate_completes_too(listener: ListenerContexts, version: int) -> None:
     assert shake_hands(Engine(listener), Client(version=version)).presented is None
+
+
+LEAF = pki.leaf(pki.root("Root", key=pki.ec_key("Root")), key=pki.ec_key("leaf"))
+OTHERS = tuple(pki.root(f"CA {n}", key=pki.ec_key("CA")).certificate for n in range(MAX_CHAIN + 4))
+
+
+@pytest.mark.parametrize(
+    ("sent_along", "chain"),
+    [
+        ((), ()),
+        (OTHERS[:MAX_CHAIN], OTHERS[:MAX_CHAIN]),
+        (OTHERS, OTHERS[: MAX_CHAIN + 1]),  # one more than there may be, for the judge to see
+        ((LEAF.certificate, *OTHERS), OTHERS[: MAX_CHAIN + 1]),
+        ((LEAF.certificate, *OTHERS[:2], LEAF.certificate), OTHERS[:2]),
+        ((*OTHERS[:2] * 20, OTHERS[2]), OTHERS[:3]),  # each one once: nobody makes us read it again
+    ],
+)
+def test_what_is_sent_along_is_the_chain(
+    listener: ListenerContexts, sent_along: tuple[Certificate, ...], chain: tuple[Certificate, ...]
+) -> None:
+    completed = shake_hands(Engine(listener), Client(LEAF, sent_along=sent_along))
+    assert completed.presented
+    assert completed.presented.chain == chain
+
+
+def test_the_handshake_verifies_no_chain(listener: ListenerContexts) -> None:
+    for host in listener.hosts.values():
+        assert host.context.get_verify_depth() == 0
 
 
 @given(payload=st.binary(max_size=60_000))

@@ -1,0 +1,164 @@
+"""Our side of the matrix, in one process: the handler, a real journal, a real spool; and the judges of its receipts.
+
+`Gateway.exchange` sends one message and checks all that must hold of the outcome. What it returns is the disposition.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mtlsd import as2, config, identity, journal, tls
+from mtlsd.access import FailureLimit
+from mtlsd.as2 import ReceivedMDN, read_mdn
+from mtlsd.handlers import Call, Services, begin
+from mtlsd.http import Request, Response
+from mtlsd.identity import KeyPair, Peer, Presented, load_partners
+from mtlsd.journal import Acceptance, Message, Spool, SQLiteJournal
+from tests import pki
+from tests.as2 import messages, pyas2_oracle
+from tests.as2.messages import Sent
+from tests.daemon import LONG, Tree, acme, keys
+from tests.interop import peers
+from tests.interop.cells import PROCESSED, Receipt
+from tests.interop.peers import DOCUMENT, Built
+from tests.pki import Issued
+
+NOW = 1_800_000_000.0
+HOST = "as2.example.com"
+SETTINGS = 'require = []\nrelax = ["sha1", "3des"]'  # to see what can be read, not what policy refuses
+
+
+@cache
+def on_a_curve(name: str, curve: str = "secp256r1") -> KeyPair:
+    """An AS2 key pair on an elliptic curve."""
+    key = pki.ec_key(name, curve)
+    return KeyPair(pki.issue(name, key=key, **LONG).certificate, (), key)
+
+
+SIGNERS = {"secp256r1": "ACME on P-256", "secp384r1": "ACME on P-384"}
+RECIPIENT = "EXAMPLE on P-256"
+
+
+def site(root: Path, backend: str = "http://127.0.0.1:9/nobody") -> Tree:
+    """The files of a gateway that asks ACME for no layer at all and knows its keys of every kind."""
+    tree = Tree(root, backend, hosts={HOST: "required"}, limits="max_failures_per_hour = 100_000")
+    folder = tree.add("acme", "ACME", acme(), SETTINGS)
+    for curve, name in SIGNERS.items():
+        (folder / "as2" / f"{curve}.cer").write_bytes(on_a_curve(name, curve).certificate.der)
+    return tree
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: the header fields, the body, and the reason where the message was refused."""
+
+    status: int
+    fields: Sequence[tuple[str, str]]
+    body: bytes
+
+    def judged(self, built: Built, receipt: Receipt) -> ReceivedMDN | None:
+        """What the MDN says, after `openssl cms` and pyas2lib have verified it; None where none was asked for."""
+        if receipt is Receipt.NONE:
+            assert not self.body
+            return None
+        assert self.status == 200
+        ours = peers.identity("EXAMPLE")
+        signed = receipt is Receipt.SIGNED
+        read = read_mdn(
+            self.fields,
+            self.body,
+            verify=lambda headers, body: pyas2_oracle.openssl_verify(headers, body, ours),
+            message_id=built.message_id,
+            mic=built.mic,
+        )
+        assert read.signed == signed
+        assert read.confirmed == (self._judged_by_pyas2lib(built, signed=signed) == PROCESSED)
+        return read
+
+    def _judged_by_pyas2lib(self, built: Built, *, signed: bool) -> str:
+        """The status that pyas2lib finds by itself: it verifies the signature and compares the MIC."""
+        settings: dict[str, Any] = {"mdn_mode": "SYNC", "mdn_digest_alg": "sha256" if signed else None}
+        receiver = pyas2_oracle.partner(peers.identity("EXAMPLE"), **settings)
+        original = pyas2_oracle.as2.Message(pyas2_oracle.organization(peers.identity("ACME")), receiver)
+        original.message_id, original.mic = built.message_id.strip("<>"), built.mic.encode()
+        header = "".join(f"{name}: {value}\r\n" for name, value in self.fields).encode()
+        status, detail = pyas2_oracle.as2.Mdn().parse(header + b"\r\n" + self.body, lambda *_: original)
+        assert status == PROCESSED or status.startswith(("processed/error", "failed/failure")), (status, detail)
+        return str(status)
+
+
+class Gateway:
+    """One organization, one partner, one journal."""
+
+    def __init__(self, root: Path) -> None:
+        tree = site(root)
+        self.journal = SQLiteJournal(root / "journal.sqlite")
+        self._spool = Spool(root / "spool")
+        limits = as2.Limits(1 << 20, 100)
+        self._services = Services(self.journal, self._spool, limits, FailureLimit(1_000_000))
+        pair = keys("EXAMPLE")
+        self._organization = replace(messages.organization(), signing=pair, decryption=(pair, on_a_curve(RECIPIENT)))
+        self._route = config.load(tree.configuration).virtualhosts[0].routes[0]
+        self._truststore = load_partners(tree.certs / "partners")[0]
+        self._peer = self._proven(acme())
+        self._count = 0
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def exchange(self, built: Built, receipt: Receipt = Receipt.SIGNED) -> str:
+        """Send the message, judge the receipt, look at what is kept; returns the disposition."""
+        answer = self.send(built.sent)
+        said = answer.judged(built, receipt)
+        kept = self.journal.message(built.message_id)
+        if said is not None and (said.disposition_type, said.modifier) != (PROCESSED, None):
+            assert kept is None
+            return f"{said.disposition_type}/{said.modifier}"
+        assert answer.status == 200
+        assert said is None or said.confirmed
+        assert kept is not None
+        self._check_kept(kept, built)
+        return PROCESSED
+
+    def _check_kept(self, kept: Message, built: Built) -> None:
+        assert len(self.journal.deliveries(kept.id)) == 1
+        with journal.open_document(self.journal, self._spool, kept.payload) as document:
+            assert document.read() == DOCUMENT
+        assert kept.mic == built.mic
+
+    def send(self, sent: Sent) -> Answer:
+        """One request through the handler, and one commit; raises PeerError where there is no MDN to say it with."""
+        self._count += 1
+        fields = tuple((name.lower(), value) for name, value in sent.fields)
+        call = Call(
+            request=Request("POST", "/as2", (*fields, ("content-length", str(len(sent.body)))), "1.1", HOST),
+            request_id=f"request-{self._count}",
+            host=HOST,
+            route=self._route,
+            organization=self._organization,
+            truststore=self._truststore,
+            peer=self._peer,
+            address="192.0.2.1",
+            now=NOW,
+        )
+        response = self._respond(call, sent.body)
+        return Answer(response.status, response.fields, response.body)
+
+    def _respond(self, call: Call, body: bytes) -> Response:
+        exchange = begin(call, self._services)
+        if isinstance(exchange, Response):
+            return exchange
+        exchange.receive_data(body)
+        finished = exchange.finish()
+        if isinstance(finished, Acceptance):
+            return exchange.conclude(self.journal.accept([finished])[0])
+        return finished
+
+    def _proven(self, issued: Issued) -> Peer:
+        presented = Presented(issued.certificate, issued.chain)
+        claim = identity.claim(presented, self._truststore)
+        verdict = tls.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        return identity.match(verdict, claim, self._truststore, HOST)

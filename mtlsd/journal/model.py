@@ -219,7 +219,7 @@ class Journal(Protocol):
         """Make a FAILED delivery due again; raises `TransitionRefused`."""
 
     def next_due(self, now: float) -> float | None:
-        """Return when the next delivery wants attention, never earlier than `now`."""
+        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some."""
 
     def deliveries(self, message_id: str) -> list[Delivery]:
         """List the deliveries of a message, by our id of it."""

@@ -186,6 +186,18 @@ def test_a_clock_that_jumps_back_gives_no_lease_away(journal: Journal, now: floa
     assert journal.claim("b", now, 15.0, 1) == []
 
 
+@pytest.mark.parametrize("jump", [-1e9, -3600.0, -1.0, 0.0, 3600.0, 1e9])
+def test_a_lease_that_is_over_is_due_and_can_be_claimed_whatever_the_clock_did(journal: Journal, jump: float) -> None:
+    accept_numbered(journal, 1, not_before=1000.0)
+    journal.claim("a", 1000.0, 15.0, 1)
+    until = 1000.0 + jump + 15.0
+    journal.renew("d0001", "a", until)
+    assert journal.next_due(until - 1.0) == until
+    assert journal.claim("b", until - 1.0, 15.0, 1) == []
+    assert journal.next_due(until) == until
+    assert len(journal.claim("b", until, 15.0, 1)) == 1
+
+
 def test_an_owner_that_starts_again_takes_its_own_leases_back(journal: Journal) -> None:
     accept_numbered(journal, 1, 2)
     journal.claim("a", 10.0, 1e9, 1)

@@ -49,7 +49,10 @@ class LifeCycle(RuleBasedStateMachine):
 
     @rule(owner=OWNERS, limit=st.integers(1, 3))
     def claim(self, owner: str, limit: int) -> None:
-        for claimed in self.journal.claim(owner, self.now, LEASE, limit):
+        due = self.journal.next_due(self.now)
+        claims = self.journal.claim(owner, self.now, LEASE, limit)
+        assert (due == self.now) == bool(claims)  # or the worker would turn without a rest
+        for claimed in claims:
             assert claimed.delivery.id not in self.delivered
             self.claims.append((owner, claimed))
 

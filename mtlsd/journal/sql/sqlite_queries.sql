@@ -57,7 +57,9 @@ UPDATE deliveries SET state = 'claimed', attempts = :attempts, lease_owner = :ow
 WHERE id = :id;
 
 -- name: renew_lease
-UPDATE deliveries SET lease_until = :until WHERE id = :id AND state = 'claimed' AND lease_owner = :owner;
+UPDATE deliveries
+SET lease_until = :until, not_before = min(not_before, :until)  -- the clock jumped back: what was due stays due
+WHERE id = :id AND state = 'claimed' AND lease_owner = :owner;
 
 -- name: record_attempt
 INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail)

@@ -1,6 +1,6 @@
 """What we promised, on disk before we promised it.
 
-`Message`, `Delivery` and `Attempt` are the records; `Journal` is what can be done with them, and
+`Message`, `Refusal`, `Delivery` and `Attempt` are the records; `Journal` is what can be done with them, and
 `SQLiteJournal` does it in one file. A `Document` is kept inside the journal while it is small, else in the `Spool`.
 """
 
@@ -19,6 +19,7 @@ from mtlsd.journal.model import (
     LeaseLost,
     Listed,
     Message,
+    Refusal,
     StoredMDN,
     TransitionRefused,
     transition,
@@ -43,6 +44,7 @@ __all__ = [
     "LeaseLost",
     "Listed",
     "Message",
+    "Refusal",
     "SQLiteJournal",
     "Spool",
     "SpoolFile",

@@ -28,7 +28,8 @@ class TransitionRefused(MtlsdError):
 class DeliveryKind(StrEnum):
     """What a delivery carries, and so to whom."""
 
-    BACKEND = "backend"
+    BACKEND = "backend"  # the document, to the route's backend
+    MDN = "mdn"  # the receipt, to where the partner asked for it
 
 
 class DeliveryState(StrEnum):
@@ -65,7 +66,7 @@ def transition(current: DeliveryState, following: DeliveryState) -> DeliveryStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMDN:
-    """A synchronous answer as it was sent, so that a duplicate gets the same bytes."""
+    """A receipt as it is sent, so that a duplicate, or a second attempt, gets the same bytes."""
 
     headers: HeaderPairs
     body: bytes
@@ -105,18 +106,38 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A promise to bring a message to `target`, a URL.
+class Refusal:
+    """A refused message whose MDN is sent asynchronously. It holds no key: the message may come again.
 
-    `message_id` is our id of the message. `attempts` counts claims, so an attempt that a crash cut off counts
-    too.
+    `message_id` is exactly as received; `refused_at` is when.
     """
 
     id: str
+    as2_from: str
+    as2_to: str
     message_id: str
+    partner: str
+    host: str
+    refused_at: float
+    reason: str
+    request_id: str
+    mdn: StoredMDN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A promise to bring something to `target`, a URL: a message, its MDN, or the MDN of a refusal.
+
+    `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
+    that a crash cut off counts too.
+    """
+
+    id: str
     target: str
     not_before: float
     created_at: float
+    message_id: str | None = None
+    refusal_id: str | None = None
     kind: DeliveryKind = DeliveryKind.BACKEND
     state: DeliveryState = DeliveryState.PENDING
     attempts: int = 0
@@ -150,10 +171,10 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that is ours until its lease is over, and what it carries."""
+    """A delivery that is ours until its lease is over, and what it is about."""
 
     delivery: Delivery
-    message: Message
+    about: Message | Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,9 @@ class Journal(Protocol):
         After an error it may be durable or not, as with any failed commit: leave the spool files to the next sweep.
         """
 
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
+        """Write one more delivery, with the refusal that it is about, or of a message that is here already."""
+
     def document(self, name: str) -> bytes | None:
         """Return a document that `accept` wrote."""
 
@@ -186,6 +210,9 @@ class Journal(Protocol):
 
     def message(self, id_or_message_id: str) -> Message | None:
         """Return the message with this id of ours, or else the newest with this Message-ID."""
+
+    def refusal(self, id_or_message_id: str) -> Refusal | None:
+        """Return the refusal with this id of ours, or else the newest with this Message-ID."""
 
     def messages(
         self,
@@ -221,8 +248,8 @@ class Journal(Protocol):
     def next_due(self, now: float) -> float | None:
         """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some."""
 
-    def deliveries(self, message_id: str) -> list[Delivery]:
-        """List the deliveries of a message, by our id of it."""
+    def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
+        """List the deliveries of a message or a refusal, by our id of it."""
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""

@@ -31,6 +31,7 @@ from mtlsd.journal.model import (
     LeaseLost,
     Listed,
     Message,
+    Refusal,
     StoredMDN,
     TransitionRefused,
     transition,
@@ -42,9 +43,10 @@ _PAGE = 1000  # messages a read of `spool_names`
 _LAST = "\U0010ffff"  # sorts after every id
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "mdn"}))
 _DELIVERY = attrgetter(
-    *("id", "message_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
+    *("id", "message_id", "refusal_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
     *("lease_owner", "lease_until", "finished_at", "last_reason"),
 )
+_REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
 _ATTEMPT = attrgetter(*(each.name for each in fields(Attempt)))
 
 
@@ -97,6 +99,12 @@ class SQLiteJournal:
         with self._write() as db:
             return [_accept(db, acceptance) for acceptance in acceptances]
 
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
+        with self._write() as db:
+            if refusal:
+                db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
+            db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
+
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
             row = db.execute(QUERIES["document"], {"name": name}).fetchone()
@@ -113,6 +121,14 @@ class SQLiteJournal:
                 or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
             )
         return row and _message(row)
+
+    def refusal(self, id_or_message_id: str) -> Refusal | None:
+        with self._read() as db:
+            row = (
+                db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+            )
+        return row and _refusal(row)
 
     def messages(
         self,
@@ -175,9 +191,9 @@ class SQLiteJournal:
             (due,) = db.execute(QUERIES["next_due"]).fetchone()
         return due if due is None else max(due, now)
 
-    def deliveries(self, message_id: str) -> list[Delivery]:
+    def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
-            return [_delivery(row) for row in db.execute(QUERIES["deliveries"], {"message_id": message_id})]
+            return [_delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
@@ -329,17 +345,21 @@ def _claim(db: sqlite3.Connection, leased: Delivery) -> Claimed:
         "until": leased.lease_until,
     }
     db.execute(QUERIES["lease_delivery"], lease)
-    return Claimed(leased, _message(db.execute(QUERIES["message"], {"id": leased.message_id}).fetchone()))
+    return Claimed(leased, _about(db, leased))
+
+
+def _about(db: sqlite3.Connection, delivery: Delivery) -> Message | Refusal:
+    if delivery.refusal_id is not None:
+        return _refusal(db.execute(QUERIES["refusal"], {"id": delivery.refusal_id}).fetchone())
+    return _message(db.execute(QUERIES["message"], {"id": delivery.message_id}).fetchone())
 
 
 def _message_values(message: Message) -> tuple[object, ...]:
-    mdn = message.mdn
-    return (
-        *_PLAIN(message),
-        json.dumps(message.headers),
-        mdn and json.dumps(mdn.headers),
-        mdn and mdn.body,
-    )
+    return *_PLAIN(message), json.dumps(message.headers), *_mdn_values(message.mdn)
+
+
+def _mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
+    return (json.dumps(mdn.headers), mdn.body) if mdn else (None, None)
 
 
 def _message(row: sqlite3.Row) -> Message:
@@ -350,6 +370,12 @@ def _message(row: sqlite3.Row) -> Message:
     values["compressed"] = bool(values["compressed"])
     mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
     return Message(**values, mdn=mdn)
+
+
+def _refusal(row: sqlite3.Row) -> Refusal:
+    values: dict[str, Any] = dict(row)
+    mdn = StoredMDN(headers=_pairs(values.pop("mdn_headers")), body=values.pop("mdn_body"))
+    return Refusal(**values, mdn=mdn)
 
 
 def _pairs(text: str) -> HeaderPairs:

@@ -4,6 +4,7 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from io import BytesIO
 from typing import BinaryIO
 
 import trio
@@ -94,9 +95,8 @@ class Worker:
         raise LeaseLost(claimed.delivery.id)
 
     async def _request(self, claimed: Claimed) -> Outcome:
-        message, delivery = claimed.message, claimed.delivery
-        request = relay.build(message, delivery, message.size)
-        with journal.open_document(self._daemon.journal, self._daemon.spool, message.payload) as file:
+        request = relay.build(claimed.about, claimed.delivery)
+        with self._open(request.body) as file:
             answer = await client.send(
                 config.Backend.parse(request.url),
                 request.method,
@@ -105,6 +105,11 @@ class Worker:
                 timeout=self._settings.timeout_seconds,
             )
         return Answered(answer.status, answer.get("retry-after"))
+
+    def _open(self, body: bytes | str) -> BinaryIO:
+        if isinstance(body, bytes):
+            return BytesIO(body)
+        return journal.open_document(self._daemon.journal, self._daemon.spool, body)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
         """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
@@ -152,12 +157,13 @@ class Worker:
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 
     def _log(self, claimed: Claimed, level: str, **facts: object) -> None:
-        message, delivery = claimed.message, claimed.delivery
+        about, delivery = claimed.about, claimed.delivery
         facts = {
-            "request_id": message.request_id,
-            "partner": message.partner,
-            "message_id": message.message_id,
+            "request_id": about.request_id,
+            "partner": about.partner,
+            "message_id": about.message_id,
             "delivery": delivery.id,
+            "kind": delivery.kind.value,
             "attempt": delivery.attempts,
             "target": delivery.target,
             **facts,

@@ -3,11 +3,12 @@
 `build` makes the request of a delivery, and `decide` says what follows from its outcome.
 """
 
-from mtlsd.relay.request import OutgoingRequest, build, idempotency_key
+from mtlsd.relay.request import Credentials, OutgoingRequest, build, idempotency_key
 from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide
 
 __all__ = [
     "Answered",
+    "Credentials",
     "Decision",
     "Outcome",
     "OutgoingRequest",

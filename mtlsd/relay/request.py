@@ -1,4 +1,4 @@
-"""The request that brings a document to the backend: the public contract.
+"""The request of a delivery: a document to the backend, which is a public contract, or an MDN to the partner.
 
 Nothing of a partner's can end a header field: control characters, characters outside of Latin-1, and spaces
 at either end become percent-encoded UTF-8. Everything else stands as it was received, so a client encodes
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
-from mtlsd.journal import Delivery, Message
+from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 
 _UNFIT = re.compile(r"\A[ \t]+|[ \t]+\Z|[^\t\x20-\x7e\xa0-\xff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -26,19 +26,31 @@ _ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never en
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the target is https: who we are, and whose roots count beside the system's."""
+
+    host: str  # the virtual host whose key pair is ours
+    partner: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request without its body; the client adds `Host`."""
+    """A request; the client adds `Host`. `body` is its octets, or the name of a kept document."""
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
+    body: bytes | str
+    credentials: Credentials | None = None
 
 
-def build(message: Message, delivery: Delivery, payload_size: int) -> OutgoingRequest:
-    """Build the request of a delivery; `payload_size` is in bytes. It is the same for every attempt."""
-    assert _TARGET.fullmatch(delivery.target), "the configuration makes targets, not peers"
-    fields = (("Content-Length", str(payload_size)), *_fields(message))
-    return OutgoingRequest("POST", delivery.target, tuple((name, _fit(value)) for name, value in fields))
+def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+    """Build the request of a delivery. It is the same for every attempt."""
+    assert _TARGET.fullmatch(delivery.target), "what makes a target has parsed it as a URL"
+    if delivery.kind is DeliveryKind.MDN:
+        return _to_partner(about, delivery)
+    assert isinstance(about, Message)
+    return _to_backend(about, delivery)
 
 
 def idempotency_key(message: Message) -> str:
@@ -51,6 +63,20 @@ def idempotency_key(message: Message) -> str:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
+
+
+def _to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+    fields = (("Content-Length", str(message.size)), *_fields(message))
+    headers = tuple((name, _fit(value)) for name, value in fields)
+    return OutgoingRequest("POST", delivery.target, headers, message.payload)
+
+
+def _to_partner(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+    """The MDN as it is stored, octet for octet: its names are spelled as the partner spells them."""
+    assert about.mdn is not None
+    headers = (("Content-Length", str(len(about.mdn.body))), *about.mdn.headers)
+    credentials = Credentials(about.host, about.partner)
+    return OutgoingRequest("POST", delivery.target, headers, about.mdn.body, credentials)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mtlsd.journal import Acceptance, Attempt, Claimed, Delivery, Journal, Message, StoredMDN
+from mtlsd.journal import Acceptance, Attempt, Claimed, Delivery, DeliveryKind, Journal, Message, Refusal, StoredMDN
 
 MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
 FULL = Message(
@@ -61,6 +61,36 @@ def delivery(of: Message, not_before: float = 0.0, **changes: Any) -> Delivery:
         target="http://127.0.0.1:9000/inbound",
         not_before=not_before,
         created_at=of.received_at,
+    )
+    return replace(wanted, **changes)
+
+
+def refusal(number: int = 1, **changes: Any) -> Refusal:
+    """Return the refusal of the n-th message; its id sorts after those before it."""
+    made = Refusal(
+        id=f"r{number:04}",
+        as2_from="ACME",
+        as2_to="EXAMPLE",
+        message_id=f"<{number}@acme.example>",
+        partner="acme",
+        host="as2.example.com",
+        refused_at=1000.0 + number,
+        reason="as2_signature_bad",
+        request_id=f"q{number}",
+        mdn=MDN,
+    )
+    return replace(made, **changes)
+
+
+def mdn_delivery(of: Message | Refusal, not_before: float = 0.0, **changes: Any) -> Delivery:
+    wanted = Delivery(
+        id=f"m{of.id}",
+        kind=DeliveryKind.MDN,
+        target="https://acme.example/mdn",
+        not_before=not_before,
+        created_at=1000.0,
+        message_id=of.id if isinstance(of, Message) else None,
+        refusal_id=of.id if isinstance(of, Refusal) else None,
     )
     return replace(wanted, **changes)
 

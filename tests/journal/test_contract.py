@@ -15,7 +15,7 @@ from mtlsd.journal import (
     Message,
     TransitionRefused,
 )
-from tests.journal.examples import BARE, FULL, accept, attempt, delivery, message
+from tests.journal.examples import BARE, FULL, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED = DeliveryState
 
@@ -84,6 +84,7 @@ def test_a_message_id_of_two_partners_means_the_newest(journal: Journal) -> None
 def test_unknown_things_are_not_found(journal: Journal) -> None:
     assert journal.find("ACME", "EXAMPLE", "<1@acme.example>") is None
     assert journal.message("0001") is None
+    assert journal.refusal("0001") is None
     assert journal.deliveries("0001") == []
     assert journal.attempts("d0001") == []
 
@@ -109,6 +110,52 @@ def test_two_openings_of_one_journal_share_its_keys(open_journal: Callable[[], J
     assert accept(open_journal(), again, []) == message(1)
 
 
+# --- MDNs that are sent asynchronously ----------------------------------------------------------------------
+
+
+def test_a_message_may_have_a_delivery_of_each_kind(journal: Journal) -> None:
+    new = message(1)
+    accept(journal, new, [delivery(new), mdn_delivery(new)])
+    assert journal.deliveries(new.id) == [delivery(new), mdn_delivery(new)]
+    assert [each.about for each in journal.claim("a", 10.0, 15.0, 9)] == [new, new]
+
+
+def test_a_refusal_comes_back_as_it_was_written(journal: Journal) -> None:
+    refused = refusal(1)
+    journal.promise(mdn_delivery(refused), refused)
+    assert journal.refusal(refused.id) == refused
+    assert journal.refusal(refused.message_id) == refused
+    assert journal.deliveries(refused.id) == [mdn_delivery(refused)]
+    (claimed,) = journal.claim("a", 10.0, 15.0, 1)
+    assert claimed.about == refused
+
+
+def test_a_refusal_holds_no_key(journal: Journal) -> None:
+    for number in (1, 2):
+        refused = refusal(number, message_id=message(1).message_id)
+        journal.promise(mdn_delivery(refused), refused)
+    assert accept(journal, message(1), []) == message(1)
+    assert journal.refusal(message(1).message_id) == refused
+    assert [each.message for each in journal.messages(limit=9)] == [message(1)]
+
+
+def test_a_message_may_be_promised_another_delivery(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    journal.promise(mdn_delivery(message(1)))
+    assert [each.id for each in journal.deliveries("0001")] == ["d0001", "m0001"]
+    (claimed,) = journal.claim("a", 10.0, 15.0, 9)
+    assert (claimed.delivery.id, claimed.about) == ("m0001", message(1))
+
+
+def test_a_list_shows_the_state_of_the_delivery_to_the_backend(journal: Journal) -> None:
+    new = message(1)
+    accept(journal, new, [delivery(new, 50.0), mdn_delivery(new)])
+    finish(journal, DELIVERED)
+    assert [each.state for each in journal.messages(limit=9)] == [PENDING]
+    assert journal.messages(limit=9, state=DELIVERED) == []
+
+
 # --- Claims and leases --------------------------------------------------------------------------------------
 
 
@@ -117,7 +164,7 @@ def test_a_claim_takes_what_is_due_oldest_first(journal: Journal) -> None:
         accept_numbered(journal, number, not_before=not_before)
     claimed = journal.claim("a", 50.0, 15.0, 2)
     assert [each.delivery.not_before for each in claimed] == [10.0, 20.0]
-    assert [each.message for each in claimed] == [message(1), message(2)]
+    assert [each.about for each in claimed] == [message(1), message(2)]
     assert [each.delivery.not_before for each in journal.claim("a", 50.0, 15.0, 9)] == [30.0]
 
 

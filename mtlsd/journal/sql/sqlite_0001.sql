@@ -1,4 +1,4 @@
--- Messages, their deliveries and the attempts at them.
+-- Messages, refusals that are told asynchronously, the deliveries of both, and the attempts at them.
 
 CREATE TABLE messages (
     id             TEXT NOT NULL PRIMARY KEY,
@@ -35,9 +35,26 @@ CREATE TABLE documents (          -- small ones; large ones are in the spool
     data BLOB NOT NULL
 ) STRICT;
 
+CREATE TABLE refusals (           -- no key but the id: a refused message may come again
+    id          TEXT NOT NULL PRIMARY KEY,
+    as2_from    TEXT NOT NULL,
+    as2_to      TEXT NOT NULL,
+    message_id  TEXT NOT NULL,     -- exactly as received
+    partner     TEXT NOT NULL,
+    host        TEXT NOT NULL,
+    refused_at  REAL NOT NULL,
+    reason      TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    mdn_headers TEXT NOT NULL,     -- JSON: [[name, value], ...]
+    mdn_body    BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX refusals_by_message_id ON refusals (message_id, refused_at, id);
+
 CREATE TABLE deliveries (
     id          TEXT NOT NULL PRIMARY KEY,
-    message_id  TEXT NOT NULL REFERENCES messages (id),
+    message_id  TEXT REFERENCES messages (id),
+    refusal_id  TEXT REFERENCES refusals (id),
     kind        TEXT NOT NULL,
     target      TEXT NOT NULL,
     state       TEXT NOT NULL CHECK (state IN ('pending', 'claimed', 'delivered', 'failed')),
@@ -48,12 +65,14 @@ CREATE TABLE deliveries (
     lease_until REAL,
     finished_at REAL,
     last_reason TEXT,
+    CHECK ((message_id IS NULL) <> (refusal_id IS NULL)),
     CHECK ((state = 'claimed') = (lease_owner IS NOT NULL)),
     CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
     CHECK ((state IN ('delivered', 'failed')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX deliveries_by_message ON deliveries (message_id);
+CREATE INDEX deliveries_by_refusal ON deliveries (refusal_id) WHERE refusal_id IS NOT NULL;
 CREATE INDEX deliveries_by_state ON deliveries (state, message_id);
 CREATE INDEX deliveries_open ON deliveries (not_before) WHERE state IN ('pending', 'claimed');
 CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'claimed';

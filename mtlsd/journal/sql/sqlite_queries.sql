@@ -14,9 +14,14 @@ SELECT data FROM documents WHERE name = :name;
 
 -- name: accept_delivery
 INSERT INTO deliveries (
-    id, message_id, kind, target, state, not_before, attempts, created_at,
+    id, message_id, refusal_id, kind, target, state, not_before, attempts, created_at,
     lease_owner, lease_until, finished_at, last_reason
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: accept_refusal
+INSERT INTO refusals (
+    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, mdn_headers, mdn_body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: find_message
 SELECT * FROM messages WHERE message_id = :message_id AND as2_from = :as2_from AND as2_to = :as2_to;
@@ -26,6 +31,12 @@ SELECT * FROM messages WHERE id = :id;
 
 -- name: message_by_message_id
 SELECT * FROM messages WHERE message_id = :message_id ORDER BY received_at DESC, id DESC LIMIT 1;
+
+-- name: refusal
+SELECT * FROM refusals WHERE id = :id;
+
+-- name: refusal_by_message_id
+SELECT * FROM refusals WHERE message_id = :message_id ORDER BY refused_at DESC, id DESC LIMIT 1;
 
 -- name: list_messages
 SELECT m.*, d.state FROM messages m
@@ -93,7 +104,9 @@ SELECT min(due) FROM (
 SELECT * FROM deliveries WHERE id = :id;
 
 -- name: deliveries
-SELECT * FROM deliveries WHERE message_id = :message_id ORDER BY id;
+SELECT * FROM deliveries WHERE message_id = :id
+UNION ALL
+SELECT * FROM deliveries WHERE refusal_id = :id ORDER BY id;
 
 -- name: attempts
 SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number;

@@ -293,6 +293,12 @@ class BadRequest(PeerError):
     advice = "Send a request that RFC 9112 allows."
 
 
+class HostUnclear(BadRequest):
+    """`Host` is missing, empty or there more than once (RFC 9112, section 3.2)."""
+
+    advice = "Send exactly one Host field, with the name that is in the URL."
+
+
 class TransferCodingUnsupported(BadRequest):
     """A transfer coding other than chunked."""
 

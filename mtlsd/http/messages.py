@@ -6,7 +6,7 @@ from typing import Any
 
 import h11
 
-from mtlsd.errors import BadRequest, PeerError
+from mtlsd.errors import BadRequest, HostUnclear, PeerError
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed in a value (RFC 9110, section 5.5)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*)", re.IGNORECASE)
@@ -87,7 +87,7 @@ def _host(target: str, fields: Fields, version: str) -> str | None:
     """The host that is meant: an absolute target names it, else Host does (RFC 9112, section 3.2)."""
     hosts = [value for name, value in fields if name == "host"]
     if len(hosts) > 1 or (not hosts and version != "1.0"):
-        raise BadRequest("Host must be there, and once")
+        raise HostUnclear(f"{len(hosts)} Host fields")
     if not target.startswith("/"):
         return _normal(target)
     return _normal(hosts[0]) if hosts else None
@@ -97,5 +97,5 @@ def _normal(authority: str) -> str:
     found = _AUTHORITY.match(authority)
     name = _PORT.sub("", found[1] if found else "").lower().removesuffix(".")
     if not name:
-        raise BadRequest("Host is empty")
+        raise HostUnclear("Host is empty")
     return name

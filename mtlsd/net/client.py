@@ -110,7 +110,10 @@ class _Request:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 with trio.fail_after(self._timeout):
-                    self._http.receive_data(bytes(await self._stream.receive_some(RECEIVE)))
+                    data = bytes(await self._stream.receive_some(RECEIVE))
+                if not data and response is None:
+                    raise trio.BrokenResourceError("the backend closed the connection before it answered")
+                self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):
@@ -119,7 +122,7 @@ class _Request:
                 fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
                 return Answer(response.status_code, fields, bytes(body))
             if isinstance(event, h11.ConnectionClosed):
-                raise trio.BrokenResourceError("the backend closed the connection without an answer")
+                raise trio.BrokenResourceError("the backend closed the connection inside its answer")
 
 
 def _why(error: Exception) -> str:

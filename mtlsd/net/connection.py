@@ -40,6 +40,8 @@ from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
 TE_AND_CL = "te-and-cl"
+AS2_FIELDS = ("as2-from", "as2-to", "message-id")  # as received; the log escapes them
+GOODBYE_SECONDS = 1
 TURN_SECONDS = 0.01  # how long one body may keep the loop to itself while its octets are here already
 
 
@@ -79,17 +81,19 @@ class Connection:
             with _deadline(self._limits.handshake_seconds, TLSHandshakeTimeout):
                 self._handshake = await self._wire.handshake()
         except (TLSRefused, PlainHTTPOnTLSPort) as refusal:
-            self._log_refusal(log.HANDSHAKE_FAILED, refusal, duration_ms=_milliseconds(trio.current_time() - started))
+            request_id = new_id(self._daemon.clock())
+            facts = {"request_id": request_id, "sni": self._wire.server_name}
+            duration = _milliseconds(trio.current_time() - started)
+            self._log_refusal(log.HANDSHAKE_FAILED, refusal, **facts, duration_ms=duration)
             if isinstance(refusal, PlainHTTPOnTLSPort):
-                await self._answer_in_the_clear(refusal)
+                await self._answer_in_the_clear(refusal, request_id)
             return False
         return True
 
-    async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort) -> None:
-        now = self._daemon.clock()
-        response = http.respond(refusal, request_id=new_id(now), as_json=False)
+    async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
+        response = http.respond(refusal, request_id=request_id, as_json=False)
         with trio.fail_after(self._limits.write_seconds):
-            await self._wire.send_in_the_clear(response, now=now)
+            await self._wire.send_in_the_clear(response, now=self._daemon.clock())
 
     async def _wait_for_request(self) -> bool:
         """Whether a request begins before the connection has idled too long, or the daemon stops."""
@@ -116,12 +120,20 @@ class Connection:
             response = await self._respond(event, record)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
+        except trio.Cancelled:
+            await self._say_goodbye(record)
+            raise
         except trio.BrokenResourceError:
             response = self._refuse(BadRequest("the client broke the connection"), record)
         except Exception:
             self._daemon.log.exception(log.INTERNAL_ERROR, request_id=record.request_id)
             response = self._refuse(InternalError(), record)
         return await self._send(response, record)
+
+    async def _say_goodbye(self, record: Record) -> None:
+        """The daemon stops and waits no longer: nothing of this request was taken."""
+        with trio.CancelScope(shield=True), trio.move_on_after(GOODBYE_SECONDS), suppress(trio.BrokenResourceError):
+            await self._send(self._refuse(ShuttingDown("not complete within shutdown_seconds"), record), record)
 
     async def _receive_head(self) -> h11.Request | h11.ConnectionClosed:
         with _deadline(self._limits.header_seconds, RequestTimeout):
@@ -205,7 +217,8 @@ class Connection:
         """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS
-        with _deadline(limits.body_grace_seconds, RequestTimeout) as scope:
+        pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
+        with _deadline(limits.body_grace_seconds, RequestTimeout, pace) as scope:
             while isinstance(event := await self._wire.next_event(), h11.Data):
                 size += len(event.data)
                 if size > limits.max_body_bytes:
@@ -250,7 +263,7 @@ class Connection:
             "partner": peer.partner.name if peer else None,
             "method": request.method if request else None,
             "path": request.path if request else None,
-            "message_id": request.get("message-id") if request else None,
+            **({name.replace("-", "_"): request.get(name) for name in AS2_FIELDS} if request else {}),
             "status": response.status,
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
@@ -267,9 +280,8 @@ class Connection:
         presented = self._handshake.presented if self._handshake else None
         if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
             facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
-        facts |= {name: value for name, value in refusal.facts.items() if name not in facts}
         write = getattr(self._daemon.log, refusal.log_level)
-        write(event, **_known(facts))
+        write(event, **(refusal.facts | _known(facts)))
 
 
 def _known(facts: dict[str, Any]) -> dict[str, Any]:
@@ -277,12 +289,12 @@ def _known(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _deadline(seconds: float, late: type[PeerError]) -> Iterator[trio.CancelScope]:
-    """Raises `late` where the body takes longer; the scope's deadline may be moved."""
+def _deadline(seconds: float, late: type[PeerError], detail: str = "") -> Iterator[trio.CancelScope]:
+    """Raises `late` where the block takes longer; the scope's deadline may be moved."""
     with trio.move_on_after(seconds) as scope:
         yield scope
     if scope.cancelled_caught:
-        raise late(f"after {seconds} s")
+        raise late(detail or f"not complete within {seconds} s")
 
 
 def _check_framing(request: Request, peer: Peer | None) -> None:

@@ -71,7 +71,21 @@ class Reload:
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         report(self._daemon.log, snapshot)
-        self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners))
+        self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners), **_changes(previous, snapshot))
+
+
+def _changes(previous: Snapshot, snapshot: Snapshot) -> dict[str, list[str]]:
+    """What is other than before: partners by name, and the addresses, where they changed."""
+    old, new = previous.truststore.partners, snapshot.truststore.partners
+    changes = {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
+        "listening": sorted(map(str, snapshot.listeners))
+        if snapshot.listeners.keys() != previous.listeners.keys()
+        else [],
+    }
+    return {name: values for name, values in changes.items() if values}
 
 
 def report(logger: Logger, snapshot: Snapshot) -> None:

@@ -46,6 +46,11 @@ class Wire:
                 return event
             self._engine.receive_data(await self._stream.receive_some(RECEIVE))
 
+    @property
+    def server_name(self) -> str | None:
+        """What the client asked for, also where the handshake failed."""
+        return self._engine.server_name
+
     async def next_event(self) -> HTTPEvent:
         """The next event of HTTP; raises BadRequest and its kin."""
         while (event := self._parse()) is None:

@@ -69,7 +69,7 @@ class Engine:
         self._connection = SSL.Connection(self._host.context, None)
         self._connection.set_accept_state()
         self._connection.set_app_data(self)
-        self._server_name: str | None = None
+        self.server_name: str | None = None
         self._begun = False
         self._completed = False
 
@@ -77,8 +77,8 @@ class Engine:
         """Take the host that the client names; where it names none of ours, the strictest one stays."""
         if server_name is None:
             return
-        self._server_name = server_name.decode("ascii", "backslashreplace").lower()
-        host = self._listener.hosts.get(self._server_name)
+        self.server_name = server_name.decode("ascii", "backslashreplace").lower()
+        host = self._listener.hosts.get(self.server_name)
         if host is not None and host is not self._host:
             self._host = host
             self._connection.set_context(host.context)
@@ -146,7 +146,7 @@ class Engine:
         presented, unreadable = self._presented()
         return HandshakeCompleted(
             host=self._host.name,
-            server_name=self._server_name,
+            server_name=self.server_name,
             presented=presented,
             unreadable=unreadable,
             version=self._connection.get_protocol_version_name(),

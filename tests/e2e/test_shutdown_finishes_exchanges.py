@@ -37,11 +37,16 @@ def test_a_message_under_way_gets_its_receipt(tmp_path_factory: pytest.TempPathF
 
 def test_a_message_that_is_never_finished_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> None:
     tree = Tree(tmp_path_factory.mktemp("stop"), limits="shutdown_seconds = 1")
-    sent = message("<never@acme.example>")
-    with running(tree) as daemon, opened(daemon.address, acme()) as client:
+    sent = message("<never@acme.example>", layered("sE", EDI * 4000))
+    with running(tree) as daemon, opened(daemon.address, acme()) as client, opened(daemon.address, acme()) as other:
         client.send(request(fields=sent.fields, body=sent.body)[:-100])
+        while not list((tree.state / "spool" / "tmp").iterdir()):
+            assert other.request(request("HEAD"), head=True).status == 200
         daemon.process.terminate()
+        answer = client.answer()
+        assert (answer.status, answer.reason) == (503, "shutting_down")
         assert daemon.wait() == 0
+        daemon.wait_for("exchange_finished", reason="shutting_down", message_id="<never@acme.example>")
     assert kept(tree, "<never@acme.example>") is None
 
 

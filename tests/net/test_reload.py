@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 import trio
@@ -175,6 +176,19 @@ def test_a_partner_toml_with_a_mistake_disables_that_partner_alone(live: Daemon)
     assert served(live, acme())
     (folder / "partner.toml").write_text('as2_id = "TYPIST"\n')
     until(live, lambda: served(live, typist))
+
+
+def test_the_log_says_what_a_reload_changed(live: Daemon) -> None:
+    newcomer = certificate(authority("Newcomer"), "newcomer.example")
+    live.forget()
+    folder = live.tree.add("newcomer", "NEWCOMER", newcomer)
+    until(live, lambda: served(live, newcomer))
+    assert any(line.get("added") == ["newcomer"] for line in live.log if line["event"] == "reloaded")
+    (folder / "partner.toml").write_text('as2_id = "NEWCOMER"\nrequire = ["sign"]\n')
+    assert live.wait_for("reloaded", changed=["newcomer"])
+    rmtree(folder)
+    until(live, lambda: not served(live, newcomer))
+    assert any(line.get("removed") == ["newcomer"] for line in live.log if line["event"] == "reloaded")
 
 
 def test_two_partners_with_one_certificate_are_both_nobody(live: Daemon) -> None:

@@ -1,33 +1,39 @@
 """`mtlsd journal`."""
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
-from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
+from mtlsd.cli.output import iso, printable, say, say_fields, say_json, say_table, say_text
+from mtlsd.errors import JournalUnavailable, SpoolFull
 
 if TYPE_CHECKING:
     from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, StoredMDN
 
 STATES = ("pending", "claimed", "delivered", "failed")
+INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
 @click.group()
 def journal() -> None:
     """Look at what was received, and what became of it.
 
-    The daemon may run meanwhile. Times are UTC.
+    What the backend refused is tried again with `retry`. The daemon may run meanwhile. Times are UTC.
 
     \b
     Examples:
       mtlsd journal list --state failed
       mtlsd journal show '<42@acme.example>'
+      mtlsd journal retry '<42@acme.example>'
     """
 
 
@@ -80,12 +86,8 @@ def show(file: Path, id_or_message_id: str, as_json: bool) -> None:
     Exit codes: 0 fine; 1 no such message or no journal; 78 the configuration file has mistakes.
     """
     with _journal(file) as opened:
-        message = opened.message(id_or_message_id)
-        deliveries = opened.deliveries(message.id) if message else []
-        attempted = [(each, opened.attempts(each.id)) for each in deliveries]
-    if message is None:
-        click.echo("no such message in the journal", err=True)
-        sys.exit(1)
+        message = _found(opened, id_or_message_id)
+        attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(message.id)]
     if as_json:
         say_json(_whole(message, attempted))
     else:
@@ -94,20 +96,122 @@ def show(file: Path, id_or_message_id: str, as_json: bool) -> None:
         _say_mdn(message.mdn)
 
 
+@journal.command()
+@with_config
+@click.argument("id_or_message_id", metavar="ID")
+def retry(file: Path, id_or_message_id: str) -> None:
+    """Make the failed delivery of a message due again: ID is ours, or the Message-ID that the partner gave it.
+
+    A daemon that runs attempts it within a minute; otherwise the next one does. The age of a delivery counts from the
+    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt.
+
+    \b
+    Example:
+      mtlsd journal retry '<42@acme.example>'
+
+    Exit codes: 0 it is due; 1 nothing of this message is failed, no such message, or no journal; 78 the configuration
+    file has mistakes.
+    """
+    from mtlsd.journal import TransitionRefused
+
+    with _journal(file) as opened:
+        deliveries = opened.deliveries(_found(opened, id_or_message_id).id)
+        failed = [each for each in deliveries if each.state == "failed"]
+        try:
+            for each in failed:
+                opened.requeue(each.id, datetime.now(UTC).timestamp())
+        except TransitionRefused as error:  # somebody was quicker
+            raise click.ClickException(str(error)) from error
+    for each in failed:
+        say(f"delivery {each.id} to {each.target} is due again; the daemon attempts it within a minute")
+    if not failed:
+        stand = "; ".join(f"the delivery to {each.target} is {each.state}" for each in deliveries)
+        _end(f"nothing to retry: {stand or 'the message has no delivery'}")
+
+
+@journal.command()
+@with_config
+@click.argument("id_or_message_id", metavar="ID")
+@click.option("--output", type=click.Path(path_type=Path), help="Write it to this new file, not to stdout.")
+def payload(file: Path, id_or_message_id: str, output: Path | None) -> None:
+    """Write the document of a message, octet for octet: ID is ours, or the Message-ID that the partner gave it.
+
+    What is there already is not overwritten. To a terminal nothing is written, for a document may hold anything.
+
+    \b
+    Examples:
+      mtlsd journal payload '<42@acme.example>' --output order.edi
+      mtlsd journal payload '<42@acme.example>' | less
+
+    Exit codes: 0 fine; 1 it cannot be read or written, no such message, or no journal; 78 the configuration file has
+    mistakes.
+    """
+    from mtlsd.journal import Spool, open_document
+
+    if output is None and sys.stdout.isatty():
+        _end("a document is not written to a terminal: give --output FILE, or pipe it into a pager")
+    spool = _state(file) / "spool"
+    with _journal(file) as opened:
+        message = _found(opened, id_or_message_id)
+        if not spool.is_dir():  # `Spool` would make it
+            _end(f"there is no spool at {spool}")
+        with open_document(opened, Spool(spool), message.payload) as source:
+            _copy(source, output)
+
+
+def _copy(source: BinaryIO, output: Path | None) -> None:
+    if output is None:
+        shutil.copyfileobj(source, sys.stdout.buffer)
+        return
+    try:
+        with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as sink:
+            shutil.copyfileobj(source, sink)
+    except FileExistsError as error:
+        raise click.ClickException(f"{output} is there already: it is not overwritten") from error
+    except OSError as error:
+        with suppress(OSError):
+            output.unlink()  # half a document is worse than none
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+
+
 @contextmanager
 def _journal(file: Path) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.errors import JournalUnavailable, SpoolFull
     from mtlsd.journal import SQLiteJournal
 
-    path = load_configuration(file).server.state / "journal.sqlite"
-    if not path.exists():
-        raise click.ClickException(f"there is no journal at {path}: the daemon makes it when it first runs")
+    path = _state(file) / "journal.sqlite"
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise click.ClickException(f"there is no journal at {path}: the daemon makes it when it first runs") from error
+    except OSError as error:
+        raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
     try:
         with closing(SQLiteJournal(path)) as opened:
             yield opened
     except (JournalUnavailable, SpoolFull) as error:
-        raise click.ClickException(f"the journal at {path} cannot be read: {error.detail}") from error
+        raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
+
+
+def _state(file: Path) -> Path:
+    return load_configuration(file).server.state
+
+
+def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, PermissionError):
+        return f"{cause.strerror}: run this as root or as the user of mtlsd"
+    return cause.strerror or str(cause) if isinstance(cause, OSError) else str(error)
+
+
+def _found(opened: "Journal", id_or_message_id: str) -> "Message":
+    """The message; that there is none ends the command."""
+    return opened.message(id_or_message_id) or _end("no such message in the journal")
+
+
+def _end(words: str) -> NoReturn:
+    click.echo(printable(words), err=True)
+    sys.exit(1)
 
 
 # --- Text -----------------------------------------------------------------------------------------------------
@@ -147,13 +251,17 @@ def _say_message(message: "Message") -> None:
             ("signed by", message.signer_sha256 or "nobody"),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),
-            ("payload", message.payload),
-            ("original", message.original),
+            ("payload", f"in the journal ({message.size} bytes)" if _inline(message.payload) else message.payload),
+            ("original", "in the journal" if _inline(message.original) else message.original),
         ]
     )
     say()
     say("request")
     say_fields(message.headers, indent="  ")
+
+
+def _inline(name: str) -> bool:
+    return name.startswith(INLINE)
 
 
 def _say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:

@@ -1,6 +1,10 @@
 """The commands, run in this process, and what the partner ACME needs to send to a daemon."""
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,20 @@ def mtlsd(*arguments: object, env: dict[str, str] | None = None) -> Result:
 def mtlsd_json(*arguments: object) -> Any:
     """Run a command with --json and return what it wrote."""
     return json.loads(mtlsd(*arguments, "--json").stdout)
+
+
+def on_a_terminal(*arguments: object) -> tuple[int, str]:
+    """Run a command in a process of its own on a terminal; the exit code, and all that the terminal got."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "mtlsd", *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    written = b""
+    with suppress(OSError):  # EIO: the process has ended
+        while data := os.read(ours, 65536):
+            written += data
+    os.close(ours)
+    return process.wait(), written.decode().replace("\r\n", "\n")
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """`mtlsd journal`: what was received and what became of it, safe to read in a terminal."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mtlsd.cli.journal import STATES
-from mtlsd.journal import DeliveryState, SQLiteJournal, StoredMDN
-from tests.cli.site import mtlsd, mtlsd_json
+from mtlsd.journal import MAX_INLINE, DeliveryState, Document, Spool, SQLiteJournal, StoredMDN, keep
+from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
 from tests.journal.examples import accept, attempt, delivery, message
 
@@ -142,6 +146,41 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
     assert not tree.state.exists()
 
 
+@contextmanager
+def as_somebody_else() -> Iterator[None]:
+    """Root may read everything, so be nobody for a while; whoever else runs the tests is nobody enough."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "0001"), ("retry", "0001"), ("payload", "0001")])
+def test_a_journal_that_is_for_others_is_said(command: tuple[str, ...]) -> None:
+    with tempfile.TemporaryDirectory() as name:  # below what everybody may search, which tmp_path is not
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
+        state = folder / "state"
+        state.mkdir()
+        state.chmod(0)
+        with as_somebody_else():
+            result = mtlsd("journal", *command, "--config", folder / "x.toml")
+        state.chmod(0o700)
+    advice = "cannot be read: Permission denied: run this as root or as the user of mtlsd"
+    assert (result.exit_code, result.stderr) == (1, f"Error: the journal at {state / 'journal.sqlite'} {advice}\n")
+
+
+def test_a_state_that_is_no_directory_is_said(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.state.write_bytes(b"a file")
+    result = mtlsd("journal", "list", "--config", tree.configuration)
+    assert (result.exit_code, "cannot be read: Not a directory" in result.stderr) == (1, True)
+
+
 def test_a_damaged_journal_is_said(tree: Tree) -> None:
     (tree.state / "journal.sqlite").write_bytes(b"not a database" * 1000)
     result = mtlsd("journal", "list", "--config", tree.configuration)
@@ -152,3 +191,114 @@ def test_a_bad_configuration_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("nonsense = 1\n")
     result = mtlsd("journal", "list", "--config", tmp_path / "x.toml")
     assert (result.exit_code, "x.toml:1: nonsense: " in result.stderr) == (78, True)
+
+
+# --- Retry ----------------------------------------------------------------------------------------------------
+
+
+def fail(tree: Tree, *, now: float = 3000.0) -> None:
+    """Let the delivery of the second message fail for good."""
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    (claimed,) = journal.claim("node", now, 60.0, 1)
+    journal.record(attempt(claimed, status=400), "node", state=DeliveryState.FAILED, not_before=None, now=now)
+    journal.close()
+
+
+@pytest.mark.parametrize("name", ["0002", "<2@acme.example>"])
+def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
+    fail(tree)
+    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due again")
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    (claimed,) = journal.claim("node", 4e9, 60.0, 1)
+    journal.close()
+    assert (claimed.delivery.id, claimed.delivery.attempts) == ("d0002", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("0001", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
+        ("0002", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
+        ("0003", "nothing to retry: the message has no delivery\n"),
+        ("nobody", "no such message in the journal\n"),
+    ],
+)
+def test_what_has_not_failed_is_not_retried(tree: Tree, name: str, words: str) -> None:
+    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", words)
+
+
+# --- Payload --------------------------------------------------------------------------------------------------
+
+SIZES = [39, MAX_INLINE + 1]  # in the journal, and in the spool
+EDI = b"UNB+\x00\xff\r\n"
+
+
+def document(size: int) -> bytes:
+    return (EDI * size)[:size]
+
+
+@pytest.fixture(params=SIZES)
+def kept(tree: Tree, request: pytest.FixtureRequest) -> bytes:
+    """A document as the daemon keeps it, of message 9."""
+    spool = Spool(tree.state / "spool")
+    data = document(request.param)
+    received = Document(spool)
+    received.write(data)
+    kept = keep(spool, "0009", {"payload": received})
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    accept(journal, message(9, payload=kept.names["payload"], size=len(data)), [], kept.inline)
+    journal.close()
+    return data
+
+
+def test_a_document_is_written_to_stdout(tree: Tree, kept: bytes) -> None:
+    result = mtlsd("journal", "payload", "<9@acme.example>", "--config", tree.configuration)
+    assert (result.exit_code, result.stdout_bytes) == (0, kept)
+
+
+def test_a_document_is_written_to_a_new_file_that_is_ours_alone(tree: Tree, kept: bytes) -> None:
+    output = tree.root / "order.edi"
+    result = mtlsd("journal", "payload", "0009", "--config", tree.configuration, "--output", output)
+    assert (result.exit_code, result.output) == (0, "")
+    assert (output.read_bytes(), output.stat().st_mode & 0o777) == (kept, 0o600)
+
+
+def test_a_file_is_never_overwritten(tree: Tree, kept: bytes) -> None:
+    output = tree.root / "order.edi"
+    output.write_bytes(b"mine")
+    result = mtlsd("journal", "payload", "0009", "--config", tree.configuration, "--output", output)
+    assert (result.exit_code, result.stderr) == (1, f"Error: {output} is there already: it is not overwritten\n")
+    assert output.read_bytes() == b"mine"
+
+
+def test_a_file_that_cannot_be_made_is_said(tree: Tree, kept: bytes) -> None:
+    output = tree.root / "nowhere" / "order.edi"
+    result = mtlsd("journal", "payload", "0009", "--config", tree.configuration, "--output", output)
+    assert (result.exit_code, "cannot be written: No such file" in result.stderr) == (1, True)
+
+
+def test_no_document_reaches_a_terminal(tree: Tree, kept: bytes) -> None:
+    code, written = on_a_terminal("journal", "payload", "0009", "--config", tree.configuration)
+    assert (code, "is not written to a terminal" in written, "UNB" in written) == (1, True, False)
+
+
+def test_a_document_that_is_lost_is_said(tree: Tree) -> None:
+    Spool(tree.state / "spool")
+    result = mtlsd("journal", "payload", "0001", "--config", tree.configuration)
+    assert (result.exit_code, "cannot be read: No such file or directory" in result.stderr) == (1, True)
+
+
+def test_a_missing_spool_is_not_made(tree: Tree) -> None:
+    result = mtlsd("journal", "payload", "0001", "--config", tree.configuration)
+    assert (result.exit_code, result.stderr) == (1, f"there is no spool at {tree.state / 'spool'}\n")
+    assert not (tree.state / "spool").exists()
+
+
+def test_it_is_shown_where_a_document_is(tree: Tree, kept: bytes) -> None:
+    shown = mtlsd("journal", "show", "0009", "--config", tree.configuration).stdout
+    inline = len(kept) <= MAX_INLINE
+    assert ("payload         in the journal (39 bytes)\n" in shown) == inline
+    assert ("payload         messages/" in shown) != inline

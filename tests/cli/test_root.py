@@ -21,6 +21,8 @@ COMMANDS = (
     ("journal",),
     ("journal", "list"),
     ("journal", "show"),
+    ("journal", "retry"),
+    ("journal", "payload"),
 )
 SLOW = ("cryptography", "trio", "pydantic", "h11", "OpenSSL", "structlog", "rich", "asn1crypto", "sqlite3", "ssl")
 

@@ -26,6 +26,7 @@ from mtlsd.identity.settings import (
     subject,
     url_prefixes,
 )
+from mtlsd.identity.targets import is_allowed
 
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
@@ -77,6 +78,10 @@ class Partner:
     trusted_roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     message_certificates: tuple[Certificate, ...] = ()
+
+    def may_have_mdns_at(self, target: str) -> bool:
+        """Whether an asynchronous MDN may go to this URL, which the partner named."""
+        return is_allowed(target, self.mdn_urls)
 
     def may_use(self, host: str) -> bool:
         """Whether this virtual host is open to the partner."""

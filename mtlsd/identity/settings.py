@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from cryptography.x509 import Name
 from cryptography.x509.oid import NameOID
 
+from mtlsd.config import Backend
 from mtlsd.errors import Problem
 from mtlsd.identity.pemfiles import FileRefused, read_file
 
@@ -169,14 +170,13 @@ def _alternative_name(text: str) -> str:
 
 def _url_prefix(text: str) -> str:
     expected = "URLs that begin with http:// or https:// and a host, without a user, query or fragment"
-    if not text.isascii() or not text.isprintable() or set(text) & set(' "<>\\^`{|}'):
+    try:
+        Backend.parse(text)
+    except ValueError as error:
+        raise ValueError(expected) from error
+    if "?" in text:
         raise ValueError(expected)
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
-        raise ValueError(expected)
-    if parts.query or parts.fragment:
-        raise ValueError(expected)
-    return text if parts.path else f"{text}/"
+    return text if urlsplit(text).path else f"{text}/"
 
 
 def _texts(value: object, expected: str) -> list[str]:

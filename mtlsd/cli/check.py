@@ -41,7 +41,9 @@ def check(file: Path, as_json: bool) -> None:
         say_json(found.as_json() | {"exit_code": code})
     else:
         _say(found)
-        Mistakes((*found.mistakes, *found.partners.mistakes)).show()
+        mistakes = (*found.mistakes, *found.partners.mistakes)
+        Mistakes(mistakes).show()
+        say(f"{_count(len(mistakes), 'mistake')}, {_count(len(found.warnings), 'warning')}")
     sys.exit(code)
 
 
@@ -54,9 +56,7 @@ def _say(found: "Survey") -> None:
     if found.partners.partners:
         _say_partners(found.partners.partners)
     _say_warnings(found.warnings)
-    mistakes = len(found.mistakes) + len(found.partners.mistakes)
     say()
-    say(f"{_count(mistakes, 'mistake')}, {_count(len(found.warnings), 'warning')}")
 
 
 def _say_host(host: "VirtualHost") -> None:

@@ -1,5 +1,6 @@
 """`mtlsd partner`."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,11 +32,13 @@ def list_partners(file: Path, as_json: bool) -> None:
     Example:
       mtlsd partner list --json
 
-    Exit codes: 0 fine, also where a partner is disabled; 78 the configuration file has mistakes.
+    Exit codes: 0 fine, also where a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
+    mistakes.
     """
     from mtlsd.cli import survey
 
     certs = load_configuration(file).server.certs
+    _look_into(certs / "partners")
     found = survey.partners_in(certs, datetime.now(UTC))
     if as_json:
         say_json([each.as_json() for each in found.partners])
@@ -45,3 +48,13 @@ def list_partners(file: Path, as_json: bool) -> None:
     say_table(headings, rows, fold="STATE")
     if not rows:
         say(f"no partners in {certs / 'partners'}")
+
+
+def _look_into(directory: Path) -> None:
+    """End the command where this is no directory that can be listed and searched: that is not "no partners"."""
+    try:
+        os.listdir(directory)  # noqa: PTH208  # the list is not wanted, the error is
+        os.stat(f"{directory}/.")  # noqa: PTH116  # a Path would lose the dot, which asks for search permission
+    except OSError as error:
+        advice = ": run this as root or as the user of mtlsd" if isinstance(error, PermissionError) else ""
+        raise click.ClickException(f"{directory} cannot be read: {error.strerror}{advice}") from error

@@ -4,6 +4,7 @@
 mistake hides nothing else.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import Certificate, KeyPair, Partner, TrustStore
 
 SOON = timedelta(days=30)
+DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
 SHORT = 16  # digits of a fingerprint, where people compare it
 
 EXPIRED, NOT_YET_VALID, EXPIRES_SOON, VALID = "expired", "not yet valid", "expires soon", "valid"
@@ -124,9 +126,9 @@ class PartnerEntry:
 class Partners:
     """All of partners/, with every mistake and warning in it."""
 
-    partners: tuple[PartnerEntry, ...]
-    mistakes: tuple[Problem, ...]
-    warnings: tuple[Problem, ...]
+    partners: tuple[PartnerEntry, ...] = ()
+    mistakes: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,9 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
     own = _Own(now)
     if configuration:
         own.read(configuration, credentials)
-    certs = configuration.server.certs if configuration else _certs(file)
-    partners = partners_in(certs, now, configuration)
+    partners = Partners()
+    if os.access(file, os.R_OK):  # else nothing says where they are
+        partners = partners_in(configuration.server.certs if configuration else _certs(file), now, configuration)
     return Survey(file.absolute(), configuration, tuple(own.certificates), partners, mistakes, tuple(own.warnings))
 
 
@@ -278,7 +281,8 @@ def _shortened(problem: Problem, directory: Path) -> str:
     place = problem.file.relative_to(directory)
     line = f":{problem.line}" if problem.line else ""
     key = f"{problem.key}: " if problem.key else ""
-    return f"{place}{line}: {key}{problem.message}" if place != Path() else f"{key}{problem.message}"
+    message = problem.message.removesuffix(DISABLED)
+    return f"{place}{line}: {key}{message}" if place != Path() else f"{key}{message}"
 
 
 def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) -> Iterator[str]:

@@ -1,12 +1,22 @@
 """One daemon, with its backend, for the tests that send to it."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cli.site import Site, issued
 from tests.daemon import Tree, acme, keys, running
 from tests.net import backend
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder below what everybody may search, which `tmp_path` is not."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")

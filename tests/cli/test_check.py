@@ -8,7 +8,7 @@ import pytest
 
 from mtlsd.cli.survey import DatedCertificate, survey
 from tests import pki
-from tests.cli.site import mtlsd, mtlsd_json
+from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, acme
 
 NOW = datetime.now(UTC)
@@ -93,6 +93,7 @@ def test_a_file_that_is_no_toml_does_not_hide_the_partners(tree: Tree) -> None:
 def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
     result = mtlsd("check", env={"MTLSD_CONFIG": str(tmp_path / "none.toml")})
     assert (result.exit_code, f"{tmp_path / 'none.toml'}: does not exist" in result.stderr) == (78, True)
+    assert len(result.stderr.splitlines()) == 1  # nothing of directories that nobody has named
 
 
 def test_every_bad_key_pair_is_said_and_the_good_ones_are_shown(tree: Tree) -> None:
@@ -110,6 +111,21 @@ def test_mistakes_of_partners_alone_exit_with_1(tree: Tree) -> None:
     result = mtlsd("check", "--config", tree.configuration)
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
     assert check_json(tree)["exit_code"] == 1
+
+
+def test_the_summary_is_the_last_that_a_terminal_gets(tree: Tree) -> None:
+    add_partner(tree, "empty", 'as2_id = "E"\n')
+    code, written = on_a_terminal("check", "--config", tree.configuration)
+    assert code == 1
+    *_, before, mistake, summary = written.splitlines()
+    assert (before, summary) == ("", "1 mistake, 0 warnings")
+    assert "no certificate" in mistake
+
+
+def test_that_a_partner_is_disabled_is_said_once(tree: Tree) -> None:
+    add_partner(tree, "empty", 'as2_id = "E"\n')
+    result = mtlsd("partner", "list", "--config", tree.configuration)
+    assert next(line for line in result.stdout.splitlines() if "empty" in line).endswith("  disabled: no certificate")
 
 
 def test_a_control_character_in_a_name_never_reaches_the_terminal(tree: Tree) -> None:
@@ -192,3 +208,26 @@ def test_no_partners_at_all_is_said(tmp_path: Path) -> None:
         (tree.certs / "partners" / name).rename(tmp_path / name)
     result = mtlsd("partner", "list", "--config", tree.configuration)
     assert (result.exit_code, "no partners in " in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_partners_that_are_not_there_are_not_called_none(tmp_path: Path, options: tuple[str, ...]) -> None:
+    tree = Tree(tmp_path)
+    (tree.certs / "partners").rename(tmp_path / "elsewhere")
+    result = mtlsd("partner", "list", "--config", tree.configuration, *options)
+    words = f"Error: {tree.certs / 'partners'} cannot be read: No such file or directory\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", words)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444, 0o111])
+def test_partners_that_are_for_others_are_not_called_none(open_folder: Path, mode: int) -> None:
+    file = open_folder / "x.toml"
+    file.write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
+    partners = open_folder / "certs" / "partners"
+    partners.mkdir(parents=True)
+    partners.chmod(mode)
+    with as_somebody_else():
+        result = mtlsd("partner", "list", "--config", file)
+    partners.chmod(0o700)
+    advice = "cannot be read: Permission denied: run this as root or as the user of mtlsd"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {partners} {advice}\n")

@@ -1,16 +1,12 @@
 """`mtlsd journal`: what was received and what became of it, safe to read in a terminal."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mtlsd.cli.journal import STATES
 from mtlsd.journal import MAX_INLINE, DeliveryState, Document, Spool, SQLiteJournal, StoredMDN, keep
-from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
+from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
 from tests.journal.examples import accept, attempt, delivery, message
 
@@ -146,30 +142,15 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
     assert not tree.state.exists()
 
 
-@contextmanager
-def as_somebody_else() -> Iterator[None]:
-    """Root may read everything, so be nobody for a while; whoever else runs the tests is nobody enough."""
-    before = os.geteuid()
-    if before == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
-
-
 @pytest.mark.parametrize("command", [("list",), ("show", "0001"), ("retry", "0001"), ("payload", "0001")])
-def test_a_journal_that_is_for_others_is_said(command: tuple[str, ...]) -> None:
-    with tempfile.TemporaryDirectory() as name:  # below what everybody may search, which tmp_path is not
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
-        state = folder / "state"
-        state.mkdir()
-        state.chmod(0)
-        with as_somebody_else():
-            result = mtlsd("journal", *command, "--config", folder / "x.toml")
-        state.chmod(0o700)
+def test_a_journal_that_is_for_others_is_said(open_folder: Path, command: tuple[str, ...]) -> None:
+    (open_folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
+    state = open_folder / "state"
+    state.mkdir()
+    state.chmod(0)
+    with as_somebody_else():
+        result = mtlsd("journal", *command, "--config", open_folder / "x.toml")
+    state.chmod(0o700)
     advice = "cannot be read: Permission denied: run this as root or as the user of mtlsd"
     assert (result.exit_code, result.stderr) == (1, f"Error: the journal at {state / 'journal.sqlite'} {advice}\n")
 

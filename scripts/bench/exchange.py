@@ -34,12 +34,8 @@ def main() -> None:
         alone = measure(rig, message, 1, options.count)
         busy = measure(rig, message, options.clients, options.count)
         rsa, library = time_rsa(rig), time_pyas2lib(rig, message)
-    print(
-        f"CPU in the daemon, one exchange, busy   {busy.cpu:7.3f} ms  (to reach: 2.0 ms)   {1000 / busy.wall:5.0f} a second"
-    )
-    print(
-        f"the same, one client, mostly idle       {alone.cpu:7.3f} ms  (cold caches)       {1000 / alone.wall:5.0f} a second"
-    )
+    print(f"CPU in the daemon, one exchange, busy   {busy}  (to reach: 2.0 ms)")
+    print(f"the same, one client, mostly idle       {alone}  (cold caches)")
     print(f"RSA-2048 alone in it                    {rsa:7.3f} ms  (a decryption, a signature, a verification)")
     print(f"pyas2lib in memory, no TLS, no disk     {library:7.3f} ms  (the same message, its MDN signed)")
 
@@ -50,6 +46,9 @@ class Cost:
 
     cpu: float
     wall: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:7.3f} ms, {1000 / self.wall:4.0f} a second"
 
 
 def apart(rig: Rig) -> None:

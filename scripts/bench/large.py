@@ -7,17 +7,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+from scripts.bench.messages import MIB, Keys, large_message, pieces
 from scripts.bench.rig import Rig, running
-
-MIB = 1024 * 1024
-ENTITY_HEADER = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"
-SIGNED_TYPE = b'multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary="b-large"'
-SIGNED_HEADER = b"Content-Type: " + SIGNED_TYPE + b"\r\n\r\n"
-SIGNATURE_HEADER = b"Content-Type: application/pkcs7-signature\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
 def main() -> None:
@@ -26,7 +20,7 @@ def main() -> None:
     parser.add_argument("--ber", action="store_true", help="indefinite lengths, as streaming senders write them")
     options = parser.parse_args()
     with running() as rig:
-        body = make_message(rig, options.mib, ber=options.ber)
+        body = large_message(rig.folder, Keys(rig.partner, rig.organization), options.mib, ber=options.ber)
         before = rig.memory("VmRSS")
         with PeakMemory(rig) as peak:
             seconds, cpu = send(rig, body)
@@ -37,43 +31,6 @@ def main() -> None:
         )
         print(f"CPU in the daemon                   {cpu:7.2f} s of {seconds:.2f} s")
         print(f"`openssl cms -decrypt` of the same  {options.mib * MIB / 1e6 / decrypt(rig, body):7.0f} MB/s")
-
-
-def make_message(rig: Rig, mib: int, *, ber: bool) -> Path:
-    """The body of the message, as a file."""
-    entity, signed, body = (rig.folder / name for name in ("entity", "signed", "body"))
-    block = os.urandom(MIB)
-    with entity.open("wb") as file:
-        file.write(ENTITY_HEADER)
-        for _ in range(mib):
-            file.write(block)
-    openssl(rig, "-sign", "-md", "sha256", "-in", entity, "-out", rig.folder / "signature", pair=("-signer", "-inkey"))
-    with signed.open("wb") as file:
-        file.write(SIGNED_HEADER + b"--b-large\r\n")
-        for data in pieces(entity):
-            file.write(data)
-        file.write(b"\r\n--b-large\r\n" + SIGNATURE_HEADER)
-        file.write((rig.folder / "signature").read_bytes() + b"\r\n--b-large--\r\n")
-    entity.unlink()
-    stream = ["-stream"] if ber else []
-    openssl(rig, "-encrypt", "-aes256", *stream, "-in", signed, "-out", body, rig.organization.chain_file)
-    signed.unlink()
-    return body
-
-
-def openssl(rig: Rig, *arguments: str | Path, pair: tuple[str, str] | None = None) -> None:
-    """Run `openssl cms` on files."""
-    keys: list[str | Path] = []
-    if pair:
-        keys = [pair[0], rig.partner.chain_file, pair[1], rig.partner.key_file]
-    command = ["openssl", "cms", arguments[0], "-binary", "-outform", "DER", *keys, *arguments[1:]]
-    subprocess.run([str(each) for each in command], check=True)
-
-
-def pieces(path: Path, size: int = 256 * 1024) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(size):
-            yield data
 
 
 def send(rig: Rig, body: Path) -> tuple[float, float]:

@@ -49,6 +49,10 @@ class Pair:
     chain_file: Path
     key_file: Path
 
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
 
 def make_pair(folder: Path, name: str, chain: str = "cert.pem") -> Pair:
     """A pair in `folder`, RSA-2048."""

@@ -10,6 +10,8 @@ from typing import TextIO
 
 import structlog
 
+from mtlsd.terminal import printable
+
 EXCHANGE_FINISHED = "exchange_finished"
 HANDSHAKE_FAILED = "handshake_failed"
 CONNECTION_REFUSED = "connection_refused"
@@ -37,11 +39,14 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.format_exc_info,
     ]
     if console:
-        ending: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
+        # The plain traceback, for the other one shows the values of variables: keys and documents.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ending: list[structlog.typing.Processor] = [_printable, renderer]
     else:
-        ending = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
+        ending = [structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -50,6 +55,18 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     )
     logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would be made anew for each line
     return logger
+
+
+def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """No value can command the terminal; a traceback keeps its lines."""
+    lines = str(event.pop("exception", "")).splitlines()
+    shown = {name: _shown(value) for name, value in event.items()}
+    return {**shown, "exception": "\n".join(map(printable, lines))} if lines else shown
+
+
+def _shown(value: object) -> object:
+    text = value if isinstance(value, str) else repr(value)
+    return value if text.isprintable() else printable(text)
 
 
 def _json(event: structlog.typing.EventDict, **_: object) -> str:

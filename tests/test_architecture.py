@@ -15,7 +15,8 @@ BELOW_NET = CORE | {"log", "metrics", "handlers"}
 # package or module: (what of ours it may import, which third-party libraries are at home in it)
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
-    "log": (set(), {"structlog"}),
+    "terminal": (set(), set()),
+    "log": ({"terminal"}, {"structlog"}),
     "config": ({"errors"}, {"pydantic"}),
     "identity": ({"errors", "config"}, {"asn1crypto"}),
     "tls": ({"errors", "config", "identity"}, {"OpenSSL"}),
@@ -27,7 +28,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "handlers": (BELOW_NET - {"tls", "handlers"}, set()),
     "net": (BELOW_NET, {"trio", "h11"}),
     "app": (BELOW_NET | {"net"}, {"trio"}),
-    "cli": (BELOW_NET | {"net", "app"}, {"click", "rich", "trio"}),
+    "cli": (BELOW_NET | {"net", "app", "terminal"}, {"click", "rich", "trio"}),
     "__main__": ({"cli"}, set()),
     "__init__": (set(), set()),
 }

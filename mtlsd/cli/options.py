@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.config import Configuration
@@ -38,8 +39,6 @@ class Mistakes(click.ClickException):
         self.problems = problems
 
     def show(self, file: IO[Any] | None = None) -> None:
-        from mtlsd.cli.output import printable
-
         for problem in self.problems:
             click.echo(printable(str(problem)), file=file, err=file is None)
 

@@ -7,14 +7,11 @@ from datetime import UTC, datetime
 
 import click
 
+from mtlsd.terminal import printable
+
 WIDE = 1000  # columns, where no terminal is and lines must not be broken
 NARROW = 24  # columns at least for what may be broken
 GAP = 2  # columns between two cells
-
-
-def printable(text: str) -> str:
-    r"""The text with an escape such as \x1b for every character that is not visible, line ends included."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def say(text: str = "") -> None:

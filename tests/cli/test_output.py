@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.cli.output import iso, moment, printable, say_fields, say_table, say_text
+from mtlsd.cli.output import iso, moment, say_fields, say_table, say_text
+from mtlsd.terminal import printable
 
 TEXTS = {
     "plain Ä €": "plain Ä €",

@@ -13,7 +13,7 @@ from typing import Any
 from mtlsd import as2, config, identity, journal, tls
 from mtlsd.access import FailureLimit
 from mtlsd.as2 import ReceivedMDN, read_mdn
-from mtlsd.handlers import Call, Services, begin
+from mtlsd.handlers import Call, Exchange, Services, begin
 from mtlsd.http import Request, Response
 from mtlsd.identity import KeyPair, Peer, Presented, load_partners
 from mtlsd.journal import Acceptance, Message, Spool, SQLiteJournal
@@ -149,13 +149,14 @@ class Gateway:
 
     def _respond(self, call: Call, body: bytes) -> Response:
         exchange = begin(call, self._services)
-        if isinstance(exchange, Response):
-            return exchange
-        exchange.receive_data(body)
-        finished = exchange.finish()
-        if isinstance(finished, Acceptance):
-            return exchange.conclude(self.journal.accept([finished])[0])
-        return finished
+        if isinstance(exchange, Exchange):
+            exchange.receive_data(body)
+            finished = exchange.finish()
+            if isinstance(finished, Acceptance):
+                return exchange.conclude(self.journal.accept([finished])[0])
+            exchange = finished
+        assert isinstance(exchange, Response)
+        return exchange
 
     def _proven(self, issued: Issued) -> Peer:
         presented = Presented(issued.certificate, issued.chain)

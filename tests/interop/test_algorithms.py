@@ -1,14 +1,32 @@
-"""The sweep over digests and ciphers, from every peer that can build them."""
+"""The sweep over digests and ciphers, the wishes for a MIC, and the forms of CMS, from every peer that has them."""
 
 import pytest
 
-from tests.interop.cells import ALGORITHMS, COMPRESSED, Cell
+from tests.as2 import messages
+from tests.daemon import keys
+from tests.interop.cells import TOO_WEAK, Cell
 from tests.interop.gateway import Gateway
-from tests.interop.peers import PEERS, Peer
+from tests.interop.matrix import FORMS, SWEPT, WISHES, Entry
+from tests.interop.peers import Built, addressed, entity, mic
 
-BUILT = [(cell, peer) for cell in (*ALGORITHMS, *COMPRESSED) for peer in PEERS if peer.builds(cell)]
+
+@pytest.mark.parametrize("entry", SWEPT, ids=str)
+def test_a_digest_with_a_cipher_gets_what_the_table_says(gateway: Gateway, entry: Entry) -> None:
+    assert entry.run(gateway) == entry.expected
 
 
-@pytest.mark.parametrize(("cell", "peer"), BUILT, ids=[f"{cell.id} by {peer.name}" for cell, peer in BUILT])
-def test_a_digest_with_a_cipher_gets_what_the_table_says(gateway: Gateway, cell: Cell, peer: Peer) -> None:
-    assert gateway.exchange(peer.message(cell), cell.receipt) == cell.expected
+@pytest.mark.parametrize("entry", WISHES, ids=str)
+def test_the_first_mic_algorithm_that_we_have_is_used_as_it_is_spelled(gateway: Gateway, entry: Entry) -> None:
+    assert entry.run(gateway) == entry.expected
+
+
+@pytest.mark.parametrize("entry", FORMS, ids=str)
+def test_a_form_of_cms_gets_what_the_table_says(gateway: Gateway, entry: Entry) -> None:
+    assert entry.run(gateway) == entry.expected
+
+
+def test_md5_is_refused(gateway: Gateway) -> None:
+    signature = messages.signed_data_by_openssl(entity(), keys("ACME"), "md5")
+    signed = messages.multipart_signed(entity(), signature, micalg="md5")
+    built = Built(addressed(signed, "<md5@acme.example>", Cell("md5", "s")), mic(entity(), None))
+    assert gateway.exchange(built) == TOO_WEAK

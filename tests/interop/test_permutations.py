@@ -2,13 +2,10 @@
 
 import pytest
 
-from tests.interop.cells import PERMUTATIONS, Cell
 from tests.interop.gateway import Gateway
-from tests.interop.peers import PEERS, Peer
-
-BUILT = [(cell, peer) for cell in PERMUTATIONS for peer in PEERS if peer.builds(cell)]
+from tests.interop.matrix import PERMUTED, Entry
 
 
-@pytest.mark.parametrize(("cell", "peer"), BUILT, ids=[f"{cell.id} by {peer.name}" for cell, peer in BUILT])
-def test_a_permutation_is_processed_once_and_its_receipt_verifies(gateway: Gateway, cell: Cell, peer: Peer) -> None:
-    assert gateway.exchange(peer.message(cell), cell.receipt) == cell.expected
+@pytest.mark.parametrize("entry", PERMUTED, ids=str)
+def test_a_permutation_is_processed_once_and_its_receipt_verifies(gateway: Gateway, entry: Entry) -> None:
+    assert entry.run(gateway) == entry.expected

@@ -20,6 +20,7 @@ from mtlsd.identity.partners import (
     load_partner,
 )
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
+from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 
 __all__ = [
@@ -44,6 +45,9 @@ __all__ = [
     "Require",
     "TrustStore",
     "build_trust_store",
+    "check_client",
+    "check_issuer",
+    "check_signature_algorithm",
     "claim",
     "is_costly",
     "load_host",
@@ -55,4 +59,5 @@ __all__ = [
     "nearest",
     "read_certificates",
     "read_file",
+    "refused",
 ]

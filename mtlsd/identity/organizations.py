@@ -58,9 +58,7 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
         return ()
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1 | SECP384R1 | SECP521R1):
         return ()
-    return (
-        Problem(place / "key.pem", f"AS2 needs RSA with {MIN_RSA_BITS} bits or more here, or P-256 or better"),
-    )
+    return (Problem(place / "key.pem", f"AS2 needs RSA with {MIN_RSA_BITS} bits or more here, or P-256 or better"),)
 
 
 def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:

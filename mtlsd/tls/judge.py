@@ -11,10 +11,6 @@ unless it is given one, which pyOpenSSL cannot do: so the verified chain is look
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound, KeyUsage, UnrecognizedExtension
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
 from mtlsd.errors import (
@@ -26,7 +22,6 @@ from mtlsd.errors import (
     CertExpired,
     CertificateRefused,
     CertKeyTooWeak,
-    CertKeyUsage,
     CertNameConstraint,
     CertNotYetValid,
     CertSelfSignedUnknown,
@@ -42,13 +37,11 @@ from mtlsd.identity import (
     PeerUnverified,
     PeerVerified,
     Presented,
-    is_costly,
+    check_client,
+    check_issuer,
+    check_signature_algorithm,
+    refused,
 )
-
-RSA_BITS = 2048
-CURVE_BITS = 256
-DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
-SERVER_AUTH_ONLY = "server-auth-only"
 
 NOT_YET_VALID = 9
 EXPIRED = 10
@@ -91,98 +84,28 @@ def judge(
 def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]) -> None:
     leaf = presented.certificate
     _check_dates(leaf, now)
-    _check_key(leaf)
-    _check_key_usage(leaf)
-    _check_purpose(leaf, relax)
-    _check_critical_extensions(leaf)
+    check_client(leaf, relax)
     if len(presented.chain) > MAX_CHAIN:
-        raise _refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
+        raise refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
     if _is_its_own_anchor(leaf, anchors):
-        _check_signature_algorithm(leaf)
+        check_signature_algorithm(leaf)
         return
     chain = _verified_chain(presented, anchors, now)
     for each in chain[:-1]:  # the signature of the root, which we have as a file, proves nothing
-        _check_signature_algorithm(each)
+        check_signature_algorithm(each)
     for each in chain[1:]:
-        _check_issuer(each, relax)
+        check_issuer(each, relax)
 
 
 def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
     return not anchors.roots and anchors.pin is not None and anchors.pin.der == leaf.der
 
 
-def _check_issuer(certificate: Certificate, relax: frozenset[str]) -> None:
-    if not certificate.is_ca:
-        raise _refused(CertUntrustedIssuer, certificate, "an issuer in the chain is not a CA")
-    _check_key(certificate)
-    _check_purpose(certificate, relax)
-
-
-# --- Policy ---------------------------------------------------------------------------------------------
-
-
 def _check_dates(leaf: Certificate, now: datetime) -> None:
     if now < leaf.not_before:
-        raise _refused(CertNotYetValid, leaf, f"valid in {leaf.not_before - now}, from {leaf.not_before}")
+        raise refused(CertNotYetValid, leaf, f"valid in {leaf.not_before - now}, from {leaf.not_before}")
     if now > leaf.not_after:
-        raise _refused(CertExpired, leaf, f"ended {now - leaf.not_after} ago, on {leaf.not_after}")
-
-
-def _check_key(certificate: Certificate) -> None:
-    try:
-        key = certificate.x509.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
-    if is_costly(key):
-        raise _refused(CertKeyTooWeak, certificate, "an RSA key or a public exponent that is too large to verify with")
-    match key:
-        case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
-            return
-        case ec.EllipticCurvePublicKey(key_size=bits) if bits >= CURVE_BITS:
-            return
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return
-    raise _refused(CertKeyTooWeak, certificate, f"{type(key).__name__}, {getattr(key, 'key_size', '?')} bits")
-
-
-def _check_signature_algorithm(certificate: Certificate) -> None:
-    """A self-signed certificate's own signature does not count: whoever forges one has the key."""
-    if certificate.is_self_signed:
-        return
-    try:
-        digest = certificate.x509.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _refused(CertSigAlgWeak, certificate, str(error)) from error
-    if digest and digest.name not in DIGESTS:  # None: Ed25519 and Ed448, which bring their own
-        raise _refused(CertSigAlgWeak, certificate, f"signed with {digest.name}")
-
-
-def _check_key_usage(leaf: Certificate) -> None:
-    try:
-        usage = leaf.x509.extensions.get_extension_for_class(KeyUsage).value
-    except ExtensionNotFound:
-        return
-    if not usage.digital_signature:
-        raise _refused(CertKeyUsage, leaf)
-
-
-def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
-    try:
-        usages = set(certificate.x509.extensions.get_extension_for_class(ExtendedKeyUsage).value)
-    except ExtensionNotFound:
-        return
-    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if SERVER_AUTH_ONLY in relax:
-        allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
-    if usages.isdisjoint(allowed):
-        raise _refused(CertEKUNoClientAuth, certificate)
-
-
-def _check_critical_extensions(leaf: Certificate) -> None:
-    """OpenSSL does this too, but a pin without a root does not come before it."""
-    for each in leaf.x509.extensions:
-        if each.critical and isinstance(each.value, UnrecognizedExtension):
-            raise _refused(CertUnhandledCriticalExt, leaf, f"extension {each.oid.dotted_string}")
+        raise refused(CertExpired, leaf, f"ended {now - leaf.not_after} ago, on {leaf.not_after}")
 
 
 # --- The chain ------------------------------------------------------------------------------------------
@@ -196,11 +119,11 @@ def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tu
     except crypto.X509StoreContextError as error:
         raise _translated(error, presented, anchors) from error
     except (crypto.Error, CertificateUnreadable) as error:
-        raise _refused(CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
+        raise refused(CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
     if len(chain) > MAX_CHAIN + 1:
-        raise _refused(CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
+        raise refused(CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
     if chain[-1] not in anchors.roots:
-        raise _refused(CertUntrustedIssuer, leaf, "the chain does not end at a root")
+        raise refused(CertUntrustedIssuer, leaf, "the chain does not end at a root")
     return chain
 
 
@@ -226,10 +149,10 @@ def _translated(error: crypto.X509StoreContextError, presented: Presented, ancho
     code, depth, words = error.errors
     detail = f"{words} (OpenSSL {code} at depth {depth})"
     if code in OUTSIDE_VALIDITY:
-        return _refused(_outside_validity(code, depth), presented.certificate, detail)
+        return refused(_outside_validity(code, depth), presented.certificate, detail)
     if code in ISSUER_MISSING:
         return _issuer_missing(presented, anchors, detail)
-    return _refused(REASONS.get(code, CertUntrustedIssuer), presented.certificate, detail)
+    return refused(REASONS.get(code, CertUntrustedIssuer), presented.certificate, detail)
 
 
 def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
@@ -244,7 +167,7 @@ def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> Cert
     named = {each.subject for each in anchors.roots}
     stops_short = not top.is_self_signed and top.issuer not in named
     error = CertChainIncomplete if anchors.known and anchors.roots and stops_short else CertUntrustedIssuer
-    return _refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
+    return refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
 
 
 def _top(presented: Presented, anchors: Anchors) -> Certificate:
@@ -254,9 +177,3 @@ def _top(presented: Presented, anchors: Anchors) -> Certificate:
     for _ in range(MAX_CHAIN):
         top = by_subject.get(top.issuer, top)
     return top
-
-
-def _refused(
-    error: type[CertificateRefused], certificate: Certificate, detail: str = "", **facts: object
-) -> CertificateRefused:
-    return error(detail, **{**certificate.facts(), **facts})

@@ -1,0 +1,106 @@
+"""What a certificate must be on its own, whatever its dates and its chain: its key, its uses, its algorithms.
+
+Asked of each certificate that a client presents, and of each that is registered, so that the operators hear of
+one that is always refused before the partner does.
+"""
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound, KeyUsage, UnrecognizedExtension
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from mtlsd.errors import (
+    CertEKUNoClientAuth,
+    CertificateRefused,
+    CertKeyTooWeak,
+    CertKeyUsage,
+    CertSigAlgWeak,
+    CertUnhandledCriticalExt,
+    CertUntrustedIssuer,
+)
+from mtlsd.identity.certificates import Certificate, is_costly
+
+RSA_BITS = 2048
+CURVE_BITS = 256
+DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
+SERVER_AUTH_ONLY = "server-auth-only"
+
+
+def check_client(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
+    """What the certificate of a client must be; raises CertificateRefused."""
+    _check_key(certificate)
+    if not may_sign(certificate):
+        raise refused(CertKeyUsage, certificate)
+    _check_purpose(certificate, relax)
+    _check_critical_extensions(certificate)
+
+
+def check_issuer(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
+    """What a certificate above a client's must be; raises CertificateRefused."""
+    if not certificate.is_ca:
+        raise refused(CertUntrustedIssuer, certificate, "an issuer in the chain is not a CA")
+    _check_key(certificate)
+    _check_purpose(certificate, relax)
+
+
+def check_signature_algorithm(certificate: Certificate) -> None:
+    """Raises CertSigAlgWeak, but not for a self-signed certificate: whoever forges its signature has the key."""
+    if certificate.is_self_signed:
+        return
+    try:
+        digest = certificate.x509.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(CertSigAlgWeak, certificate, str(error)) from error
+    if digest and digest.name not in DIGESTS:  # None: Ed25519 and Ed448, which bring their own
+        raise refused(CertSigAlgWeak, certificate, f"signed with {digest.name}")
+
+
+def may_sign(certificate: Certificate) -> bool:
+    """Whether its key usage lets it sign a handshake; most roots may not."""
+    try:
+        return certificate.x509.extensions.get_extension_for_class(KeyUsage).value.digital_signature
+    except ExtensionNotFound:
+        return True
+
+
+def refused(
+    error: type[CertificateRefused], certificate: Certificate, detail: str = "", **facts: object
+) -> CertificateRefused:
+    """The refusal of a certificate, with what the log says about it."""
+    return error(detail, **{**certificate.facts(), **facts})
+
+
+def _check_key(certificate: Certificate) -> None:
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
+    if is_costly(key):
+        raise refused(CertKeyTooWeak, certificate, "an RSA key or a public exponent that is too large to verify with")
+    match key:
+        case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
+            return
+        case ec.EllipticCurvePublicKey(key_size=bits) if bits >= CURVE_BITS:
+            return
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return
+    raise refused(CertKeyTooWeak, certificate, f"{type(key).__name__}, {getattr(key, 'key_size', '?')} bits")
+
+
+def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
+    try:
+        usages = set(certificate.x509.extensions.get_extension_for_class(ExtendedKeyUsage).value)
+    except ExtensionNotFound:
+        return
+    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if SERVER_AUTH_ONLY in relax:
+        allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
+    if usages.isdisjoint(allowed):
+        raise refused(CertEKUNoClientAuth, certificate)
+
+
+def _check_critical_extensions(certificate: Certificate) -> None:
+    """OpenSSL does this too, but a certificate that is its own anchor does not come before it."""
+    for each in certificate.x509.extensions:
+        if each.critical and isinstance(each.value, UnrecognizedExtension):
+            raise refused(CertUnhandledCriticalExt, certificate, f"extension {each.oid.dotted_string}")

@@ -71,6 +71,10 @@ class Engine:
         self._connection.set_app_data(self)
         self.server_name: str | None = None
         self._begun = False
+        # An exception tells that OpenSSL has nothing to read or to write, and costs more than all else: ask only
+        # where something may have changed.
+        self._may_have_input = True
+        self._may_have_output = True
         self._completed = False
 
     def choose_host(self, server_name: bytes | None) -> None:
@@ -91,6 +95,7 @@ class Engine:
             self._begun = True
             if data[0] != _HANDSHAKE_RECORD and data[:1].isalpha():
                 raise PlainHTTPOnTLSPort()
+        self._may_have_input = self._may_have_output = True
         if data:
             self._connection.bio_write(data)
         else:
@@ -98,6 +103,8 @@ class Engine:
 
     def next_event(self) -> Event | None:
         """The next event, or None while more octets are needed; raises TLSRefused."""
+        if not self._may_have_input:
+            return None
         try:
             if not self._completed:
                 self._connection.do_handshake()
@@ -105,6 +112,7 @@ class Engine:
                 return self._handshake_completed()
             return PlaintextReceived(self._connection.recv(MAX_RECORD))
         except SSL.WantReadError:
+            self._may_have_input = False
             return None
         except (SSL.ZeroReturnError, SSL.SysCallError):
             return self._closed("the client closed the connection")
@@ -118,6 +126,7 @@ class Engine:
 
     def send(self, plaintext: bytes) -> None:
         """Encrypt; `data_to_send` has the result. After the connection broke, nothing happens."""
+        self._may_have_output = True
         view = memoryview(plaintext)
         try:
             while view:
@@ -127,6 +136,7 @@ class Engine:
 
     def close(self) -> None:
         """Say close_notify: no more will be sent."""
+        self._may_have_output = True
         try:
             self._connection.shutdown()
         except SSL.Error:
@@ -136,10 +146,11 @@ class Engine:
         """What must go to the wire now."""
         pieces: list[bytes] = []
         try:
-            while not pieces or len(pieces[-1]) == WRITE_OUT:
+            while self._may_have_output and (not pieces or len(pieces[-1]) == WRITE_OUT):
                 pieces.append(self._connection.bio_read(WRITE_OUT))
         except SSL.WantReadError:
             pass  # there is nothing (more)
+        self._may_have_output = False
         return b"".join(pieces)
 
     def _handshake_completed(self) -> HandshakeCompleted:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
-from mtlsd.cli.output import iso, printable, say, say_fields, say_json, say_table, say_text
+from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, StoredMDN

@@ -1,7 +1,7 @@
 """`mtlsd send`: a test partner. It builds a message, sends it, and judges the answer."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,8 @@ def send(as_json: bool, **given: object) -> None:
     try:
         answer = _exchange(options, backend, fields, message.body)
     except UpstreamFailed as error:
-        raise click.ClickException(f"no answer from {backend.host}:{backend.port}: {error} ({error.reason})") from error
+        text = f"no answer from {backend.host}:{backend.port}: {error} ({error.reason}){_hint(str(error))}"
+        raise click.ClickException(text) from error
     if options.save:
         _save(options.save, backend, fields, message.body, answer)
     found = verdict.judge(asked, answer, now)
@@ -201,7 +202,8 @@ def _pair(certificate: Path, key: Path) -> "KeyPair":
     try:
         return identity.load_key_pair(certificate, key).key_pair
     except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error
+        problems = (replace(each, message=_told(each.message)) for each in error.problems)
+        raise click.UsageError("\n".join(map(str, problems))) from error
 
 
 def _certificates(path: Path, option: str) -> "tuple[Certificate, ...]":
@@ -210,7 +212,12 @@ def _certificates(path: Path, option: str) -> "tuple[Certificate, ...]":
     try:
         return identity.read_certificates(identity.read_file(path).data)
     except (identity.FileRefused, identity.CertificateUnreadable) as error:
-        raise click.BadParameter(f"{path}: {error}", param_hint=option) from error
+        raise click.BadParameter(f"{path}: {_told(str(error))}", param_hint=option) from error
+
+
+def _told(mistake: str) -> str:
+    """A mistake in a file; here the key is the user's own, which nobody has to rotate."""
+    return "a private key, not a certificate" if mistake.startswith("a private key") else mistake
 
 
 def _signers(options: Options) -> "tuple[Certificate, ...]":
@@ -265,6 +272,12 @@ def _tls(options: Options) -> "ssl.SSLContext":
         except (ssl.SSLError, OSError) as error:
             raise click.BadParameter(f"not usable in TLS: {error}", param_hint="--cert") from error
     return context
+
+
+def _hint(error: str) -> str:
+    """What helps against a server certificate that no root vouches for."""
+    unknown = "CERTIFICATE_VERIFY_FAILED" in error and ("self-signed" in error or "issuer certificate" in error)
+    return "\nHint: name the server's root, or its self-signed certificate, with --ca." if unknown else ""
 
 
 def _save(

@@ -10,7 +10,7 @@ from typing import Literal
 from mtlsd import as2
 from mtlsd.as2 import ReceivedMDN
 from mtlsd.cli.output import say, say_fields, say_text
-from mtlsd.errors import PeerError
+from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
 from mtlsd.identity import Certificate
 from mtlsd.net import Answer
 
@@ -44,6 +44,7 @@ class Verdict:
     signer: Certificate | None
     mic: str  # what came of the comparison
     page: str  # of an answer that is no MDN
+    unverified: str = ""  # the text of an MDN that is not accepted: anybody could have written it
 
     @property
     def disposition(self) -> str | None:
@@ -72,6 +73,7 @@ class Verdict:
             "advice": self.advice,
             "mic": self.mic,
             "mdn": mdn,
+            "unverified_text": self.unverified,
         }
 
 
@@ -80,7 +82,7 @@ def judge(asked: Asked, answer: Answer, now: datetime) -> Verdict:
     content_type = as2.ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
-    mdn, signer = None, None
+    mdn, signer, unverified = None, None, ""
     if content_type in RECEIPTS:
         reader = _MDNReader(asked, now)
         try:
@@ -88,7 +90,8 @@ def judge(asked: Asked, answer: Answer, now: datetime) -> Verdict:
             signer = reader.signer
             failures += _failures(asked, mdn)
         except PeerError as error:
-            failures.append(f"the MDN is not accepted: {error} ({error.reason})")
+            failures.append(f"the MDN is not accepted: {_why(error)} ({error.reason})")
+            unverified = _unverified(answer)
     elif asked.mdn != "none" and not failures:
         failures.append("no MDN came, though one was asked for")
     return Verdict(
@@ -103,6 +106,7 @@ def judge(asked: Asked, answer: Answer, now: datetime) -> Verdict:
         signer=signer,
         mic=_compared(asked, mdn),
         page="" if problem or content_type in RECEIPTS else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
+        unverified=unverified,
     )
 
 
@@ -124,6 +128,10 @@ def say_verdict(verdict: Verdict) -> None:
     if text := mdn.text if mdn else verdict.page:
         say()
         say_text(text, indent="  ")
+    if verdict.unverified:
+        say()
+        say("text of the MDN, not verified:")
+        say_text(verdict.unverified, indent="  ")
     say()
     for failure in verdict.failures:
         say(f"FAILED: {failure}")
@@ -147,6 +155,31 @@ class _MDNReader:
         opened = as2.open_detached(headers, body, self._asked.signers, self._now)
         self.signer = opened.signer
         return opened.octets
+
+
+def _why(error: PeerError) -> str:
+    """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
+    if isinstance(error, AS2SecurityTooLow) and "SHA-1" in error.detail:
+        return "mtlsd send does not accept MDNs signed with SHA-1"
+    if isinstance(error, AS2SignerUnknown) and not error.facts:  # with facts it is known, and out of its dates
+        return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"
+    return str(error)
+
+
+def _unverified(answer: Answer) -> str:
+    """The text of an MDN whose signature is of no worth; empty where it cannot be read."""
+    try:
+        found = as2.read_mdn(answer.fields, answer.body, verify=_first_part, message_id=None, mic=None)
+    except PeerError:
+        return ""
+    return found.text[:MAX_PAGE]
+
+
+def _first_part(headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+    content_type = as2.ContentType.parse(dict(headers).get("content-type", ""))
+    delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
+    _, _, behind = body.partition(delimiter)
+    return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
 
 
 def _failures(asked: Asked, mdn: ReceivedMDN) -> list[str]:

@@ -83,9 +83,10 @@ def test_a_refusal_fails_with_its_reason_and_advice(site: Site, name: str) -> No
 def test_a_signature_of_another_is_not_accepted(site: Site) -> None:
     result = site.send(*site.tls, "--mdn-cert", site.folder / "other.pem")
     assert result.exit_code == 1
-    assert "FAILED: the MDN is not accepted: " in result.stdout
+    assert "FAILED: the MDN is not accepted: signed by none of --mdn-cert (default: --encrypt-to); " in result.stdout
     assert "(as2_signer_unknown)" in result.stdout
-    assert "processed" not in result.stdout
+    assert "\ntext of the MDN, not verified:\n  The AS2 message " in result.stdout
+    assert "disposition" not in result.stdout
 
 
 def test_a_path_that_nobody_serves_is_not_found(site: Site) -> None:
@@ -102,6 +103,14 @@ def test_a_server_that_the_roots_do_not_vouch_for_gets_nothing(site: Site) -> No
     result = site.send(*site.tls, "--ca", other)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "CERTIFICATE_VERIFY_FAILED" in result.stderr
+    assert "Hint: name the server's root, or its self-signed certificate, with --ca." in result.stderr
+
+
+def test_a_server_of_another_name_gets_no_hint_at_roots(site: Site) -> None:
+    arguments = [*site.arguments(*site.tls)]
+    arguments[1] = str(arguments[1]).replace("as2.example.com", "nobody.example.com")
+    result = mtlsd(*arguments)
+    assert (result.exit_code, "--ca" in result.stderr) == (1, False)
 
 
 def test_nobody_at_the_address_is_said(site: Site) -> None:
@@ -133,6 +142,8 @@ def test_the_exchange_is_saved_octet_for_octet(site: Site, tmp_path: Path) -> No
         ({"--sign-cert": None, "--sign-key": None}, "A key pair is needed"),
         ({"--sign-key": "other.key"}, "does not belong to CN=ACME"),
         ({"--encrypt-to": "order.edi"}, "neither PEM nor DER"),
+        ({"--encrypt-to": "as2.key"}, "as2.key: a private key, not a certificate\n"),
+        ({"--sign-cert": "as2.key"}, "as2.key: a private key, not a certificate\n"),
         ({"--ca": "order.edi"}, "no certificates in PEM"),
         ({"--as2-from": None}, "Missing option '--as2-from'"),
         ({"--message-id": "a\nb"}, "not the value of a header field"),

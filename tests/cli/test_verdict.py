@@ -18,7 +18,12 @@ ASKED = Asked("<1@acme.example>", "signed", OURS.value, signed=True, signers=(SI
 
 
 def mdn(
-    *, signed: bool = True, mic: MIC | None = OURS, modifier: str | None = None, message_id: str = ASKED.message_id
+    *,
+    signed: bool = True,
+    mic: MIC | None = OURS,
+    modifier: str | None = None,
+    message_id: str = ASKED.message_id,
+    digest: str = "sha256",
 ) -> Answer:
     receipt = Receipt(
         as2_from=AS2Name.parse("ACME"),
@@ -29,7 +34,7 @@ def mdn(
         explanation="Look at\x1b this.",
         reference="ref-1",
     )
-    signing = (SIGNER, "sha256") if signed else None
+    signing = (SIGNER, digest) if signed else None
     made = build_mdn(receipt, now=NOW.timestamp(), host="as2.example.com", signing=signing, product="mtlsd")
     return Answer(200, tuple((name.lower(), value) for name, value in made.headers), made.body)
 
@@ -52,6 +57,7 @@ NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
     "a failure": (ASKED, mdn(modifier="failed/failure: unsupported format"), "the receiver did not process"),
     "another message": (ASKED, mdn(message_id="<2@acme.example>"), "it answers another message (mdn_unreadable)"),
     "another signer": (replace(ASKED, signers=(key_pair("OTHER").certificate,)), mdn(), "(as2_signer_unknown)"),
+    "signed with SHA-1": (ASKED, mdn(digest="sha1"), "mtlsd send does not accept MDNs signed with SHA-1 ("),
     "nobody to sign": (replace(ASKED, signers=()), mdn(), "(as2_signer_unknown)"),
     "changed": (ASKED, replace(mdn(), body=mdn().body.replace(b"processed", b"Processed")), "(as2_signature_bad)"),
     "no MDN": (ASKED, Answer(200, (), b""), "no MDN came"),
@@ -68,6 +74,20 @@ def test_anything_less_is_not(name: str) -> None:
     verdict = judge(asked, answer, NOW)
     assert not verdict.ok
     assert any(words in failure for failure in verdict.failures), verdict.failures
+
+
+def test_what_an_mdn_of_another_says_is_shown_as_not_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = judge(replace(ASKED, signers=(key_pair("OTHER").certificate,)), mdn(), NOW)
+    assert (verdict.mdn, verdict.disposition) == (None, None)
+    assert verdict.as_json()["unverified_text"] == verdict.unverified
+    say_verdict(verdict)
+    words = capsys.readouterr().out.partition("\ntext of the MDN, not verified:\n  ")[2]
+    assert "Look at" in words
+    assert all(each.isprintable() for each in words.splitlines())
+
+
+def test_an_mdn_that_is_accepted_has_nothing_unverified() -> None:
+    assert judge(ASKED, mdn(), NOW).unverified == ""
 
 
 def test_a_mic_that_cannot_be_compared_says_why() -> None:

@@ -1,10 +1,11 @@
 """The daemon as one call: everything wired together, and what goes wrong at the start as an exit code."""
 
+import sqlite3
 from pathlib import Path
 
 import trio
 
-from mtlsd import log
+from mtlsd import config, log
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
 from mtlsd.net import Supervisor
 
@@ -22,9 +23,30 @@ def run(file: Path) -> int:
     except BaseExceptionGroup as group:
         raise _only(group) from group
     except (JournalUnavailable, SpoolFull) as error:
-        logger.error(log.STOPPED, reason=error.reason, detail=error.detail)
+        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server.state))
         return EXIT_REFUSED
     return EXIT_FINE
+
+
+def _advice(error: JournalUnavailable | SpoolFull, state: Path) -> str:
+    """Where it is, what is wrong with it, and what helps."""
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        place, what = cause.filename or state, cause.strerror or str(cause)
+    else:
+        place, what = state / "journal.sqlite", error.detail
+    return ": ".join(filter(None, (f"cannot use {place}", what, _remedy(error))))
+
+
+def _remedy(error: JournalUnavailable | SpoolFull) -> str:
+    if isinstance(error, SpoolFull):
+        return "make room on its disk"
+    match error.__cause__:
+        case OSError() | sqlite3.OperationalError():
+            return "look at its disk, and make it belong to the user of mtlsd"
+        case sqlite3.DatabaseError():
+            return "restore it from a backup, or move it away for a new one, which then knows of no message"
+    return ""  # the journal's own words say it
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,6 +1,8 @@
 """`mtlsd run`: it starts, or it says every mistake and exits with 78."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.cli.site import Site, mtlsd
@@ -37,9 +39,33 @@ def test_a_missing_key_keeps_it_from_starting(tmp_path: Path) -> None:
 def test_a_state_directory_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.state.write_bytes(b"a file")
+    words = f"cannot use {tree.state}: File exists: look at its disk, and make it belong to the user of mtlsd"
+    assert refusal(tree) == ("journal_unavailable", words)
+
+
+def test_a_damaged_journal_is_named_with_what_helps(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.state.mkdir()
+    (tree.state / "journal.sqlite").write_bytes(b"not a database" * 1000)
+    words = "file is not a database: restore it from a backup, or move it away for a new one, which then knows of no"
+    assert refusal(tree) == ("journal_unavailable", f"cannot use {tree.state / 'journal.sqlite'}: {words} message")
+
+
+def test_a_journal_of_a_newer_version_is_named(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.state.mkdir()
+    with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db:
+        db.execute("PRAGMA user_version = 999")
+    reason, detail = refusal(tree)
+    assert reason == "journal_unavailable"
+    assert detail.startswith(f"cannot use {tree.state / 'journal.sqlite'}: the journal has version 999, from a newer")
+
+
+def refusal(tree: Tree) -> tuple[str, str]:
+    """Why a daemon does not start: the reason, and the detail of the last line of its log."""
     daemon = Daemon(tree)
     assert daemon.wait() == 1
-    assert daemon.log[-1]["reason"] == "journal_unavailable"
+    return daemon.log[-1]["reason"], daemon.log[-1]["detail"]
 
 
 def test_an_address_in_use_is_said(site: Site, tmp_path: Path) -> None:

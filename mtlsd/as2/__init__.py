@@ -9,6 +9,7 @@ partner and reads MDNs, and never sees a message that came from outside.
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
+from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.mdn import MDN, Receipt
@@ -35,6 +36,7 @@ __all__ = [
     "AS2Name",
     "Agreement",
     "BuiltMessage",
+    "Candidate",
     "ContentType",
     "Disposition",
     "Hints",
@@ -52,6 +54,7 @@ __all__ = [
     "algorithm_of",
     "build_mdn",
     "choose_mic",
+    "explain",
     "open_detached",
     "read_mdn",
     "verify_detached",

@@ -62,6 +62,13 @@ class Findings:
     payload_size: int = 0
 
 
+Observe = Callable[[str, Sink], Sink]  # the layers that are open, an entity inside them; what to write to instead
+
+
+def observe_nothing(_: str, entity: Sink) -> Sink:
+    return entity
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What every layer needs: the agreement and its limits, what to hash with, and where the payload goes."""
@@ -72,6 +79,7 @@ class Context:
     receipt: ReceiptRequest | None
     hints: Hints
     payload: Callable[[bytes], None]
+    observe: Observe
     findings: Findings = field(default_factory=Findings)
 
     def open(self, layer: Layer) -> None:
@@ -81,6 +89,10 @@ class Context:
             raise AS2DecompressFailed("compressed twice")
         if self.findings.layers not in ORDERS:
             raise AS2MIMEMalformed(f"layers in an order that AS2 does not have: {self.findings.layers}")
+
+    def entity(self) -> Sink:
+        """The sink for a MIME entity inside the layers that are open."""
+        return self.observe(self.findings.layers, Entity(self))
 
     def with_digest(self, algorithm: str) -> Hints:
         """Hints for another pass that also needs this digest."""
@@ -198,7 +210,7 @@ class CompressedLayer:
             raise AS2DecompressFailed(f"compression {started.algorithm.oid} is not supported")
         limits = context.limits
         self._inflater = Inflater(
-            Entity(context), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio
+            context.entity(), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio
         )
 
     def write(self, data: bytes) -> None:
@@ -218,7 +230,7 @@ class EnvelopeLayer:
         keys = agreement.organization.decryption
         self._decryptor = open_envelope(started, keys, agreement.partner.relax, context.hints)
         self._findings.cipher = self._decryptor.name
-        self._inside = Deferred(Entity(context))
+        self._inside = Deferred(context.entity())
 
     def write(self, data: bytes) -> None:
         if plaintext := self._decryptor.update(data):
@@ -245,7 +257,7 @@ class SignedLayer:
         context.open(Layer.SIGNED)
         self._context = context
         algorithms = _digests_to_compute(announced_digests(content_type), context)
-        self._parts = SignedMultipart(content_type, algorithms, Entity(context))
+        self._parts = SignedMultipart(content_type, algorithms, context.entity())
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
@@ -264,7 +276,7 @@ class OpaqueLayer:
         context.open(Layer.SIGNED)
         self._context = context
         announced = [DIGEST_OIDS[oid] for oid in started.digest_algorithms if oid in DIGEST_OIDS] or ["sha256"]
-        self._signed = SignedPart(_digests_to_compute(announced, context), Entity(context))
+        self._signed = SignedPart(_digests_to_compute(announced, context), context.entity())
 
     def write(self, data: bytes) -> None:
         self._signed.write(data)

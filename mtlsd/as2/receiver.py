@@ -16,7 +16,7 @@ from datetime import datetime
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.layers import Context, Layer, body_of
+from mtlsd.as2.layers import Context, Layer, Observe, body_of, observe_nothing
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime import HeaderBlock
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
@@ -54,6 +54,7 @@ class Receiver:
         limits: Limits,
         now: datetime,
         hints: Hints = Hints(),  # noqa: B008 - it is immutable
+        observe: Observe = observe_nothing,
     ) -> None:
         self._agreement = agreement
         self._payload: list[bytes] = []
@@ -64,6 +65,7 @@ class Receiver:
             receipt=headers.receipt,
             hints=hints,
             payload=self._payload.append,
+            observe=observe,
         )
         outermost = HeaderBlock(b"", headers.entity)
         self._body = body_of(outermost, self._context, outermost=True)

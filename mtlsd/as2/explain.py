@@ -1,0 +1,113 @@
+"""The MIC explainer: every digest that somebody could have taken for the MIC of a message.
+
+Products disagree about what a MIC is over (RFC 4130, section 7.3.1, and its readers). Where a partner says another
+value than ours, one of these candidates tells what it hashed: which layer, with or without its MIME header, in which
+form of line ends, with which algorithm.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.headers import AS2Headers
+from mtlsd.as2.hints import ReadAgain
+from mtlsd.as2.mic import DIGESTS, MIC, Form, FormDigests
+from mtlsd.as2.mime import HeaderBlock, HeaderBlockReader, Sink
+from mtlsd.as2.receiver import Receiver
+from mtlsd.errors import AS2Refused
+
+_NAMES = {"e": "decrypted", "c": "decompressed", "s": "signed part"}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One digest, and what it is of: `decrypted, signed part, with header`."""
+
+    what: str
+    form: Form
+    mic: MIC
+
+
+def explain(
+    headers: AS2Headers, agreement: Agreement, limits: Limits, now: datetime, body: Iterable[bytes]
+) -> list[Candidate]:
+    """Every candidate for the MIC of this message, from the outside in, as far as its layers can be opened."""
+    outermost = _Candidates("body as received")
+    observed = [outermost]
+
+    def observe(layers: str, entity: Sink) -> Sink:
+        observed.append(_Candidates(", ".join(_NAMES[layer] for layer in layers)))
+        return _Both(observed[-1], entity)
+
+    receiver = Receiver(headers, agreement, limits, now, observe=observe)
+    _read(receiver, outermost, body)
+    return [candidate for each in observed for candidate in each.results()]
+
+
+def _read(receiver: Receiver, outermost: "_Candidates", body: Iterable[bytes]) -> None:
+    with suppress(AS2Refused, ReadAgain):  # what can be hashed is hashed, whatever it is worth
+        for data in body:
+            outermost.write(data)
+            receiver.receive_data(data)
+            for _ in receiver.events():
+                pass
+        receiver.finish()
+
+
+class _Candidates:
+    """Hashes one entity with its header and without, in every form and with every algorithm."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._whole = FormDigests(DIGESTS)
+        self._body = FormDigests(DIGESTS)
+        self._has_header = False
+
+    def write(self, data: bytes) -> None:
+        if self._header is None:
+            self._whole.body(data)
+            self._body.body(data)
+        elif found := self._header.receive_data(data):
+            self._begin(*found)
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._begin(*self._header.close())
+
+    def results(self) -> Iterator[Candidate]:
+        self.close()
+        if self._has_header:
+            yield from _candidates(f"{self._what}, with header", self._whole)
+            yield from _candidates(f"{self._what}, without header", self._body)
+        else:
+            yield from _candidates(self._what, self._body)
+
+    def _begin(self, block: HeaderBlock, rest: bytes) -> None:
+        self._header = None
+        self._has_header = bool(block.raw)
+        by_line = {"content-transfer-encoding": "8bit"}  # every form, whatever the encoding: somebody may have
+        self._whole.header(HeaderBlock(block.raw, by_line))
+        self._body.header(HeaderBlock(b"", by_line))
+        self.write(rest)
+
+
+class _Both:
+    def __init__(self, first: Sink, second: Sink) -> None:
+        self._first, self._second = first, second
+
+    def write(self, data: bytes) -> None:
+        self._first.write(data)
+        self._second.write(data)
+
+    def close(self) -> None:
+        self._first.close()
+        self._second.close()
+
+
+def _candidates(what: str, digests: FormDigests) -> Iterator[Candidate]:
+    for form, by_algorithm in digests.results().items():
+        for algorithm, digest in by_algorithm.items():
+            yield Candidate(what, form, MIC(digest, algorithm, algorithm))

@@ -9,7 +9,7 @@ unless it is given one, which pyOpenSSL cannot do: so the verified chain is look
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from OpenSSL import crypto
 
@@ -103,9 +103,14 @@ def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
 
 def _check_dates(leaf: Certificate, now: datetime) -> None:
     if now < leaf.not_before:
-        raise refused(CertNotYetValid, leaf, f"valid in {leaf.not_before - now}, from {leaf.not_before}")
+        raise refused(CertNotYetValid, leaf, f"valid in {_rounded(leaf.not_before - now)}, from {leaf.not_before}")
     if now > leaf.not_after:
-        raise refused(CertExpired, leaf, f"ended {now - leaf.not_after} ago, on {leaf.not_after}")
+        raise refused(CertExpired, leaf, f"ended {_rounded(now - leaf.not_after)} ago, on {leaf.not_after}")
+
+
+def _rounded(time: timedelta) -> str:
+    """Whole days where there are several, else hours, minutes and seconds."""
+    return f"{time.days} days" if time.days > 1 else str(timedelta(seconds=round(time.total_seconds())))
 
 
 # --- The chain ------------------------------------------------------------------------------------------

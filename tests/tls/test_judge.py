@@ -196,6 +196,21 @@ def test_a_clock_that_is_wrong_shows_by_how_much() -> None:
     assert "3 days" in verdict.error.detail
 
 
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [
+        (35 * DAY + timedelta(seconds=2, microseconds=215458), "ended 35 days ago, on "),
+        (DAY + timedelta(hours=2, seconds=3.1), "ended 1 day, 2:00:03 ago, on "),
+        (SECOND, "ended 0:00:01 ago, on "),
+    ],
+)
+def test_how_long_ago_a_certificate_ended_is_said_in_round_numbers(age: timedelta, words: str) -> None:
+    leaf = pki.leaf(ROOT).certificate
+    verdict = judge(Presented(leaf), anchors(ROOT), leaf.not_after + age)
+    assert isinstance(verdict, PeerUnverified)
+    assert verdict.error.detail.startswith(words)
+
+
 def test_a_partner_may_be_excused_for_a_server_certificate_and_for_nothing_else() -> None:
     excuse = frozenset({"server-auth-only"})
     assert reason(pki.leaf(ROOT, eku=(pki.SERVER,)), anchors(ROOT), relax=excuse) is None

@@ -115,7 +115,7 @@ def retry(file: Path, id_or_message_id: str) -> None:
     """
     from mtlsd.journal import TransitionRefused
 
-    with _journal(file) as opened:
+    with _journal(file, read_only=False) as opened:
         deliveries = opened.deliveries(_found(opened, id_or_message_id).id)
         failed = [each for each in deliveries if each.state == "failed"]
         try:
@@ -176,7 +176,7 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
 
 
 @contextmanager
-def _journal(file: Path) -> "Iterator[Journal]":
+def _journal(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
     from mtlsd.journal import SQLiteJournal
 
@@ -188,7 +188,7 @@ def _journal(file: Path) -> "Iterator[Journal]":
     except OSError as error:
         raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
     try:
-        with closing(SQLiteJournal(path)) as opened:
+        with closing(SQLiteJournal(path, read_only=read_only)) as opened:
             yield opened
     except (JournalUnavailable, SpoolFull) as error:
         raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error

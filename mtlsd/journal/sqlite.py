@@ -10,8 +10,9 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import fields, replace
+from errno import EACCES
 from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
@@ -39,6 +40,7 @@ from mtlsd.journal.model import (
 from mtlsd.journal.spool import disk_errors
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
+_OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _PAGE = 1000  # messages a read of `spool_names`
 _LAST = "\U0010ffff"  # sorts after every id
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "mdn"}))
@@ -79,21 +81,15 @@ def sqlite_errors() -> Iterator[None]:
 
 
 class SQLiteJournal:
-    """A journal in one SQLite file, which is created or migrated as needed."""
+    """A journal in one SQLite file, which is created or migrated as needed.
 
-    def __init__(self, path: Path) -> None:
-        _create(path)
+    With `read_only` it is neither, and its version must be ours; whatever writes raises `JournalUnavailable`.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self._write_lock = Lock()
         self._read_lock = Lock()
-        with sqlite_errors():
-            self._writer = _connect(path)
-            try:
-                _migrate(self._writer)
-                self._reader = _connect(path)
-                self._reader.execute("PRAGMA query_only = ON")
-            except BaseException:
-                self._writer.close()
-                raise
+        self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
 
     def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
         with self._write() as db:
@@ -235,6 +231,53 @@ class SQLiteJournal:
 # --- The file -----------------------------------------------------------------------------------------------
 
 
+Connections = tuple[sqlite3.Connection, sqlite3.Connection]  # one to write, one to read
+
+
+def _open(path: Path) -> Connections:
+    _create(path)
+    with ExitStack() as on_error, sqlite_errors():
+        writer = on_error.enter_context(closing(_connect(path)))
+        _migrate(writer)
+        reader = on_error.enter_context(closing(_connect(path)))
+        reader.execute("PRAGMA query_only = ON")
+        on_error.pop_all()
+    return writer, reader
+
+
+def _open_to_read(path: Path) -> Connections:
+    """Open without a trace: where there is no write-ahead log, nobody has the file open, and nothing is to be locked.
+
+    Otherwise SQLite would make the files beside it, and leave them there, for whoever called us to own.
+    """
+    with disk_errors():
+        real = path.resolve(strict=True)
+        if not os.access(real, os.R_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES), str(real))  # SQLite would not say why
+    at_rest = not real.with_name(f"{real.name}-wal").exists()
+    address = f"{real.as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+    with ExitStack() as on_error, sqlite_errors():
+        db = sqlite3.connect(address, uri=True, **_OPTIONS)
+        on_error.enter_context(closing(db))
+        db.row_factory = sqlite3.Row
+        _check_version(db)
+        on_error.pop_all()
+    return db, db
+
+
+def _check_version(db: sqlite3.Connection) -> None:
+    version = _version(db)
+    if version != len(MIGRATIONS):
+        whose = "a newer mtlsd" if version > len(MIGRATIONS) else "an older mtlsd or none"
+        advice = f"this one reads version {len(MIGRATIONS)}, which `mtlsd run` makes of an older one"
+        raise JournalUnavailable(f"the journal has version {version}, of {whose}; {advice}")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
 def _create(path: Path) -> None:
     """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
     with disk_errors():
@@ -243,7 +286,7 @@ def _create(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    db: sqlite3.Connection = sqlite3.connect(path, **_OPTIONS)
     db.row_factory = sqlite3.Row
     try:
         db.execute("PRAGMA journal_mode = WAL")
@@ -270,7 +313,7 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 def _migrate(db: sqlite3.Connection) -> None:
     with _transaction(db):
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+        version = _version(db)
         if version > len(MIGRATIONS):
             raise JournalUnavailable(
                 f"the journal has version {version}, from a newer mtlsd; this one knows {len(MIGRATIONS)}"

@@ -1,5 +1,7 @@
 """`mtlsd journal`: what was received and what became of it, safe to read in a terminal."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -160,6 +162,16 @@ def test_a_state_that_is_no_directory_is_said(tmp_path: Path) -> None:
     tree.state.write_bytes(b"a file")
     result = mtlsd("journal", "list", "--config", tree.configuration)
     assert (result.exit_code, "cannot be read: Not a directory" in result.stderr) == (1, True)
+
+
+def test_a_journal_of_another_version_is_said_and_left_alone(tree: Tree) -> None:
+    path = tree.state / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 0")
+    before = path.read_bytes()
+    result = mtlsd("journal", "list", "--config", tree.configuration)
+    assert (result.exit_code, "the journal has version 0" in result.stderr) == (1, True)
+    assert path.read_bytes() == before
 
 
 def test_a_damaged_journal_is_said(tree: Tree) -> None:

@@ -1,12 +1,13 @@
 """What is particular to SQLite: the file, its modes, its versions and its errors."""
 
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,72 @@ def test_a_journal_of_a_newer_version_is_refused_and_left_alone(path: Path, db: 
     assert db.execute("PRAGMA user_version").fetchone() == (99,)
 
 
+# --- Read-only ----------------------------------------------------------------------------------------------
+
+
+def test_one_who_only_reads_sees_what_the_daemon_commits(path: Path) -> None:
+    with closing(SQLiteJournal(path)) as daemon, closing(SQLiteJournal(path, read_only=True)) as reader:
+        assert reader.message("0001") is None
+        accept(daemon, message(), [])
+        assert reader.message("0001") == message()
+
+
+def test_one_who_only_reads_leaves_a_journal_at_rest_as_it_is(path: Path) -> None:
+    with closing(SQLiteJournal(path)) as journal:
+        accept(journal, message(), [])
+    before = [(each.name, each.read_bytes()) for each in path.parent.iterdir()]
+    with closing(SQLiteJournal(path, read_only=True)) as reader:
+        assert reader.message("0001") == message()
+        assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == before
+
+
+def test_one_who_only_reads_finds_what_a_crash_left(path: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    with closing(SQLiteJournal(path)) as journal:
+        accept(journal, message(), [])
+        shutil.copytree(path.parent, copied)  # with the write-ahead log
+    with closing(SQLiteJournal(copied / path.name, read_only=True)) as reader:
+        assert reader.message("0001") == message()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_one_who_only_reads_cannot_write(path: Path, running: bool) -> None:
+    with ExitStack() as stack:
+        daemon = stack.enter_context(closing(SQLiteJournal(path)))
+        if not running:
+            daemon.close()
+        reader = stack.enter_context(closing(SQLiteJournal(path, read_only=True)))
+        with pytest.raises(JournalUnavailable, match="readonly"):
+            accept(reader, message(), [])
+        assert reader.message("0001") is None
+
+
+@pytest.mark.parametrize(("version", "words"), [(0, "an older mtlsd or none"), (99, "a newer mtlsd")])
+def test_one_who_only_reads_refuses_another_version_and_leaves_it_alone(
+    path: Path, db: sqlite3.Connection, version: int, words: str
+) -> None:
+    db.execute(f"PRAGMA user_version = {version}")
+    with pytest.raises(JournalUnavailable, match=f"version {version}, of {words}"):
+        SQLiteJournal(path, read_only=True)
+    assert db.execute("PRAGMA user_version").fetchone() == (version,)
+
+
+def test_one_who_only_reads_makes_no_file(path: Path) -> None:
+    path.parent.mkdir()
+    with pytest.raises(JournalUnavailable):
+        SQLiteJournal(path, read_only=True)
+    assert list(path.parent.iterdir()) == []
+
+
+# --- What goes wrong ----------------------------------------------------------------------------------------
+
+
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"ISA*00*" * 1000)
-    with pytest.raises(JournalUnavailable):
-        SQLiteJournal(path)
+    for read_only in (False, True):
+        with pytest.raises(JournalUnavailable):
+            SQLiteJournal(path, read_only=read_only)
 
 
 def test_a_path_below_a_file_is_refused(tmp_path: Path) -> None:

@@ -221,6 +221,8 @@ def test_row_a_part_without_header_or_blank_line() -> None:
 
 def indefinite(der: bytes, depth: int) -> bytes:
     """The same value with indefinite lengths, down to a depth."""
+    header: bytes
+    contents: bytes
     header, contents = parser.parse(der)[3:5]
     if not depth or not header[0] & 0x20:
         return der
@@ -299,7 +301,6 @@ def test_row_multipart_related_without_type_and_attachments_without_content_type
         ('attachment; filename="order.edi""', "order.edi"),
         ('attachment; filename="or:der*?.edi"', "or:der*?.edi"),
         ("attachment; FILENAME = order.edi;", "order.edi"),
-        ('attachment; filename="=?utf-8?Q?b=C3=BCcher?="', "=?utf-8?Q?b=C3=BCcher?="),
     ],
 )
 def test_row_file_names_with_a_quote_too_many_and_odd_characters(disposition: str, name: str) -> None:
@@ -317,18 +318,16 @@ def test_row_a_boundary_with_extra_characters(boundary: str) -> None:
 
 @pytest.mark.parametrize("change", ["line feed before", "blanks behind", "no last line end", "line ends behind"])
 def test_row_a_boundary_with_wrong_line_ends(change: str) -> None:
-    entity = signed()
+    head, blank, body = signed().partition(b"\r\n\r\n")
     changes: dict[str, Callable[[bytes], bytes]] = {
-        "line feed before": lambda each: each.replace(b"\r\n--signed-1", b"\n--signed-1").replace(
-            b"\r\n\n--", b"\r\n\r\n--"
-        ),
+        "line feed before": lambda each: each.replace(b"\r\n--signed-1", b"\n--signed-1"),
         "blanks behind": lambda each: each.replace(b"--signed-1\r\n", b"--signed-1 \t \r\n"),
         "no last line end": lambda each: each.removesuffix(b"\r\n"),
         "line ends behind": lambda each: each + b"\r\n\r\n",
     }
-    changed = changes[change](entity)
-    assert changed != entity
-    assert received(changed, 1) == EDI
+    changed = changes[change](body)
+    assert changed != body
+    assert received(head + blank + changed, 1) == EDI
 
 
 # --- MDN from partners ------------------------------------------------------------------------------------------------

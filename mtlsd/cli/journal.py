@@ -271,7 +271,7 @@ def _say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:
         say(f"delivery {delivery.id} to {delivery.target}: {delivery.state}")
         pending = delivery.state == "pending"
         times = [("next attempt", iso(delivery.not_before) if pending else None), ("ended", iso(delivery.finished_at))]
-        say_fields([*times, ("lease until", iso(delivery.lease_until))], indent="  ")
+        say_fields([("kind", delivery.kind), *times, ("lease until", iso(delivery.lease_until))], indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             say(f"  attempt {each.number}  {iso(each.started_at)}  {outcome}")

@@ -295,9 +295,6 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
 def _doubts(directory: Path, partner: Partner, hosts: set[str] | None) -> Iterator[Problem]:
     """What the daemon does not warn of: an operator sees to it before partners do."""
     file = directory / "partner.toml"
-    if partner.mdn_urls:
-        text = "asynchronous MDNs are not served by this version: a message that asks for one is refused"
-        yield Problem(file, f"{text} (mdn_target_denied)", _line(file, "mdn_urls"), "mdn_urls")
     for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
         yield Problem(file, f"{name} is not a virtual host", _line(file, "hosts"), "hosts")
 

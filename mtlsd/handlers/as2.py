@@ -2,8 +2,12 @@
 
 `begin` looks at the header and refuses what it can before the body is read. `Exchange` takes the body, and `finish`
 makes the promise: everything is on disk, in one commit, before the answer exists.
+
+Where the MDN is asked for asynchronously, the answer is an empty 200, and the MDN a delivery like any other. For an
+accepted message both are in its one commit; a refusal, and a duplicate, promise it on their own (`Deferred`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -27,8 +31,20 @@ from mtlsd.handlers import receipts
 from mtlsd.handlers.filenames import filename_of
 from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, Require, TrustStore
-from mtlsd.journal import Acceptance, Delivery, Document, Journal, Kept, Message, Spool, StoredMDN
+from mtlsd.journal import (
+    Acceptance,
+    Delivery,
+    DeliveryKind,
+    Document,
+    Journal,
+    Kept,
+    Message,
+    Refusal,
+    Spool,
+    StoredMDN,
+)
 
+ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
 
@@ -58,6 +74,14 @@ class Call:
     now: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred(Response):
+    """An answer that promises an MDN: what it promises must be on disk before it is sent."""
+
+    delivery: Delivery
+    refusal: Refusal | None = None  # what the delivery is about, where it is no message
+
+
 def begin(call: Call, services: Services) -> "Exchange | Response":
     """Decide by the header alone: an exchange that takes the body, or an answer that needs none.
 
@@ -71,8 +95,7 @@ def begin(call: Call, services: Services) -> "Exchange | Response":
         raise LengthRequired()
     headers = AS2Headers.parse(call.request.fields)
     partner = _partner(call, headers)
-    if headers.receipt and headers.receipt.target:
-        raise MDNTargetDenied(f"an asynchronous MDN to {headers.receipt.target!r}")
+    _check_target(headers, partner)
     exchange = Exchange(call, services, headers, partner)
     try:
         exchange.check()
@@ -89,6 +112,17 @@ def _partner(call: Call, headers: AS2Headers) -> Partner | None:
     if as2_from not in call.peer.partner.as2_ids:
         raise AS2FromMismatchCert(f"AS2-From {as2_from!r} over a certificate of {call.peer.partner.name}")
     return call.peer.partner
+
+
+def _check_target(headers: AS2Headers, partner: Partner | None) -> None:
+    """Raises where an asynchronous MDN is wanted by nobody we know, or at a place that is not listed for it."""
+    target = headers.receipt.target if headers.receipt else None
+    if target is None:
+        return
+    if partner is None:
+        raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}")
+    if not partner.may_have_mdns_at(target):
+        raise MDNTargetDenied(f"an asynchronous MDN to {target!r}")
 
 
 class Exchange:
@@ -176,7 +210,20 @@ class Exchange:
             request = self._call.request
             return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
         mdn = receipts.refused(self._headers, refusal, self._sender())
-        return Response(200, (*mdn.headers, ("Mtlsd-Reason", refusal.reason)), mdn.body, error=refusal)
+        reason = ("Mtlsd-Reason", refusal.reason)
+        if self._target is None:
+            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal)
+        refused = self._refused(refusal, mdn)
+        delivery = self._mdn_delivery(self._target, refusal_id=refused.id)
+        facts = {"receipt_target": self._target}
+        return Deferred(
+            status=200, fields=(reason,), close=True, error=refusal, facts=facts, delivery=delivery, refusal=refused
+        )
+
+    @property
+    def _target(self) -> str | None:
+        """Where the MDN goes, if not into the answer."""
+        return self._headers.receipt.target if self._headers.receipt else None
 
     # --- Reading ------------------------------------------------------------------------------------------------
 
@@ -224,7 +271,7 @@ class Exchange:
         mdn = receipts.accepted(self._headers, verified, self._sender()) if self._headers.receipt else None
         kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = self._message(verified, mdn, kept)
-        return Acceptance(message, (self._delivery(message),), kept.inline)
+        return Acceptance(message, tuple(self._deliveries(message)), kept.inline)
 
     def _duplicate(self, earlier: Message, verified: VerifiedMessage) -> Response:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
@@ -232,7 +279,10 @@ class Exchange:
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         response = self._answer(earlier.mdn, verified)
         response.facts["duplicate_of"] = earlier.id
-        return response
+        if self._target is None or earlier.mdn is None:
+            return response
+        delivery = self._mdn_delivery(self._target, message_id=earlier.id)
+        return Deferred(status=200, close=response.close, facts=response.facts, delivery=delivery)
 
     def _answer(self, mdn: StoredMDN | None, verified: VerifiedMessage) -> Response:
         facts = {
@@ -242,9 +292,11 @@ class Exchange:
             "cipher": verified.cipher,
             "form": verified.form,
         }
+        if self._target is not None:  # senders expect that the connection closes before the MDN comes
+            return Response(200, close=True, facts=facts | {"receipt_target": self._target})
         return Response(200, mdn.headers if mdn else (), mdn.body if mdn else b"", facts=facts)
 
-    def _message(self, verified: VerifiedMessage, mdn: as2.MDN | None, kept: Kept) -> Message:
+    def _message(self, verified: VerifiedMessage, mdn: StoredMDN | None, kept: Kept) -> Message:
         assert self._partner is not None
         headers, call = self._headers, self._call
         return Message(
@@ -269,13 +321,42 @@ class Exchange:
             mic_algorithm=verified.mic.label,
             signer_sha256=verified.signer.sha256 if verified.signer else None,
             encrypted_with=verified.cipher,
-            mdn=StoredMDN(headers=mdn.headers, body=mdn.body) if mdn else None,
+            mdn=mdn,
         )
 
-    def _delivery(self, message: Message) -> Delivery:
-        now = self._call.now
-        target = self._call.route.backend.url
-        return Delivery(id=f"{message.id}-1", message_id=message.id, target=target, not_before=now, created_at=now)
+    def _refused(self, refusal: AS2Refused, mdn: StoredMDN) -> Refusal:
+        assert self._partner is not None
+        headers, call = self._headers, self._call
+        return Refusal(
+            id=call.request_id,
+            as2_from=headers.as2_from.value,
+            as2_to=headers.as2_to.value,
+            message_id=headers.message_id,
+            partner=self._partner.name,
+            host=call.host,
+            refused_at=call.now,
+            reason=refusal.reason,
+            request_id=call.request_id,
+            mdn=mdn,
+        )
+
+    def _deliveries(self, message: Message) -> Iterator[Delivery]:
+        now, target = self._call.now, self._call.route.backend.url
+        yield Delivery(id=f"{message.id}-1", message_id=message.id, target=target, not_before=now, created_at=now)
+        if self._target is not None:
+            yield self._mdn_delivery(self._target, message_id=message.id)
+
+    def _mdn_delivery(self, target: str, *, message_id: str | None = None, refusal_id: str | None = None) -> Delivery:
+        call = self._call
+        return Delivery(
+            id=f"{call.request_id}-mdn",
+            kind=DeliveryKind.MDN,
+            target=target,
+            not_before=call.now + ANSWER_FIRST_SECONDS,
+            created_at=call.now,
+            message_id=message_id,
+            refusal_id=refusal_id,
+        )
 
     def _sender(self) -> receipts.Sender:
         call = self._call

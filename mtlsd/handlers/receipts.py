@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from mtlsd import __version__
-from mtlsd.as2 import MDN, AS2Headers, Disposition, Receipt, VerifiedMessage, build_mdn, choose_mic
+from mtlsd.as2 import AS2Headers, Disposition, Receipt, VerifiedMessage, build_mdn, choose_mic
 from mtlsd.errors import AS2FromUnknown, AS2ReceiptFormatUnsupported, AS2Refused, AS2ToUnknown
 from mtlsd.identity import KeyPair
+from mtlsd.journal import StoredMDN
 
 PRODUCT = f"mtlsd/{__version__}"
 UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by
@@ -21,7 +22,7 @@ class Sender:
     now: float
 
 
-def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> MDN:
+def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> StoredMDN:
     """The receipt for a message that is kept."""
     receipt = Receipt(
         as2_from=headers.as2_from,
@@ -36,7 +37,7 @@ def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> 
     return _build(receipt, sender, verified.mic.algorithm if headers.receipt.signed else None)
 
 
-def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> MDN:
+def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredMDN:
     """The receipt that says why a message was refused; signed, where a signed one was asked for."""
     receipt = Receipt(
         as2_from=headers.as2_from,
@@ -52,6 +53,7 @@ def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> MDN:
     return _build(receipt, sender, choose_mic(headers.receipt, None)[0] if signed else None)
 
 
-def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> MDN:
+def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> StoredMDN:
     signing = (sender.signing, algorithm) if algorithm else None
-    return build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT)
+    mdn = build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT)
+    return StoredMDN(headers=mdn.headers, body=mdn.body)

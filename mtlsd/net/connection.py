@@ -118,6 +118,8 @@ class Connection:
             if isinstance(event, h11.ConnectionClosed):
                 return False
             response = await self._respond(event, record)
+            if isinstance(response, handlers.Deferred):
+                await self._promise(response)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
         except trio.Cancelled:
@@ -212,6 +214,11 @@ class Connection:
         holder = await self._daemon.committer.accept(accepted)
         self._daemon.due.set()
         return exchange.conclude(holder)
+
+    async def _promise(self, response: handlers.Deferred) -> None:
+        """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
+        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal)
+        self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""

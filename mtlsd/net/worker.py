@@ -14,6 +14,7 @@ from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull, Upst
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net import client
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.outgoing import context_for
 from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
@@ -96,13 +97,18 @@ class Worker:
 
     async def _request(self, claimed: Claimed) -> Outcome:
         request = relay.build(claimed.about, claimed.delivery)
+        target = config.Backend.parse(request.url)
+        context = None
+        if request.credentials and target.scheme == "https":
+            context = await trio.to_thread.run_sync(context_for, request.credentials, self._daemon.snapshot)
         with self._open(request.body) as file:
             answer = await client.send(
-                config.Backend.parse(request.url),
+                target,
                 request.method,
                 request.headers,
                 _pieces(file),
                 timeout=self._settings.timeout_seconds,
+                context=context,
             )
         return Answered(answer.status, answer.get("retry-after"))
 

@@ -138,7 +138,6 @@ def test_a_control_character_in_a_name_never_reaches_the_terminal(tree: Tree) ->
 WARNINGS = {
     "expired": (lasting(-1.5), "", "expired on "),
     "soon": (lasting(12.5), "", "expires on "),
-    "asynchronous": (lasting(100), 'mdn_urls = ["https://acme.example/mdn"]\n', ":2: mdn_urls: asynchronous MDNs are"),
     "unknown host": (lasting(100), 'hosts = ["typo.example.com"]\n', ":2: hosts: typo.example.com is not a virtual"),
     "no root": (pki.leaf(pki.root("Elsewhere"), end=NOW + timedelta(days=99)).pem, "", "pinned without a root"),
 }

@@ -1,11 +1,15 @@
-"""A backend that records what it gets, and misbehaves when it is told to. One thread, standard library only."""
+"""A backend, or a receiver of MDNs, that records what it gets, and misbehaves when it is told to.
+
+One thread, standard library only.
+"""
 
 import queue
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 TIMEOUT = 15  # seconds; only a failing test waits so long
@@ -19,6 +23,7 @@ class Delivered:
     line: str
     fields: tuple[tuple[str, str], ...]
     body: bytes
+    certificate: bytes | None = None  # the client's, in DER
 
     def all(self, name: str) -> list[str]:
         return [value for each, value in self.fields if each.lower() == name.lower()]
@@ -30,10 +35,12 @@ class Delivered:
 class Backend:
     """Listens on an address of its own; can be stopped and started there again."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.requests: queue.Queue[Delivered] = queue.Queue()
         self.count = 0
         self.statuses: list[int] = []  # for the next requests; then 200
+        self.location: str | None = None  # where a redirect leads
+        self._tls = tls
         self._listening = _listen((address, 0))
         self.address: tuple[str, int] = self._listening.getsockname()[:2]
         self._stalled: list[socket.socket] = []
@@ -42,7 +49,12 @@ class Backend:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address[0]}:{self.address[1]}/inbound?from=mtlsd"
+        return f"{self.origin}/inbound?from=mtlsd"
+
+    @property
+    def origin(self) -> str:
+        host, port = self.address
+        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def wait(self) -> Delivered:
         """The next request, as soon as it is here."""
@@ -84,15 +96,18 @@ class Backend:
             except OSError:
                 return
             with suppress(OSError, EOFError):
-                self._answer(connection)
+                connection.settimeout(TIMEOUT)
+                self._answer(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
 
     def _answer(self, connection: socket.socket) -> None:
-        connection.settimeout(TIMEOUT)
         with connection.makefile("rb") as stream:
             request = _read(stream)
+        if isinstance(connection, ssl.SSLSocket):
+            request = replace(request, certificate=connection.getpeercert(binary_form=True))
         status = self.statuses.pop(0) if self.statuses else 200
         if status > 0:
-            answer = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            where = f"Location: {self.location}\r\n" if self.location else ""
+            answer = f"HTTP/1.1 {status} Whatever\r\n{where}Content-Length: 0\r\nConnection: close\r\n\r\n"
             connection.sendall(answer.encode())
         self._stalled.append(connection) if status == STALL else connection.close()
         self.count += 1
@@ -100,7 +115,7 @@ class Backend:
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(address)
     listening.listen(64)
@@ -117,8 +132,8 @@ def _read(stream: BinaryIO) -> Delivered:
 
 
 @contextmanager
-def running(address: str = "127.0.0.1") -> Iterator[Backend]:
-    backend = Backend(address)
+def running(address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Backend]:
+    backend = Backend(address, tls)
     try:
         yield backend
     finally:

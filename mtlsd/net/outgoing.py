@@ -1,0 +1,34 @@
+"""The TLS of connections that we open to partners, for asynchronous MDNs."""
+
+import os
+import ssl
+from contextlib import suppress
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from mtlsd.identity import KeyPair
+from mtlsd.net.snapshot import Snapshot
+from mtlsd.relay import Credentials
+
+
+def context_for(credentials: Credentials, snapshot: Snapshot) -> ssl.SSLContext:
+    """Trust the system's roots and the partner's; offer the key pair of the virtual host, where it is asked for."""
+    context = ssl.create_default_context()
+    partner = snapshot.truststore.partners.get(credentials.partner)
+    for root in partner.trusted_roots if partner else ():
+        with suppress(ssl.SSLError):  # we read some certificates that OpenSSL does not
+            context.load_verify_locations(cadata=root.der)
+    for listener in snapshot.listeners.values():
+        if host := listener.hosts.get(credentials.host):
+            _offer(context, host.key_pair)
+    return context
+
+
+def _offer(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """`ssl` takes a key from a file only: this one is in memory, and gone when it is closed."""
+    with os.fdopen(os.memfd_create("key"), "wb") as file:
+        for certificate in (pair.certificate, *pair.chain):
+            file.write(certificate.x509.public_bytes(Encoding.PEM))
+        file.write(pair.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")

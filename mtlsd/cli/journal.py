@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import click
 
+from mtlsd.cli.explain import candidates, say_candidates
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
+    from mtlsd.as2 import Candidate
     from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, StoredMDN
 
 STATES = ("pending", "claimed", "delivered", "failed")
@@ -76,20 +78,35 @@ def list_messages(
 @journal.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
+@click.option(
+    "--mic",
+    is_flag=False,
+    flag_value="",
+    metavar="[VALUE]",
+    help="List every digest that could be the MIC; or name what a partner hashed who says VALUE.",
+)
 @with_json
-def show(file: Path, id_or_message_id: str, as_json: bool) -> None:
+def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> None:
     """Show everything about one message: ID is ours, or the Message-ID that the partner gave it.
 
+    With --mic the message is read once more: each layer, with and without its MIME header, in each form of line ends.
+
     \b
-    Example:
+    Examples:
       mtlsd journal show '<42@acme.example>' --json
+      mtlsd journal show '<42@acme.example>' --mic 'I3lAbuA+WYm23+1xDyqyVjFFmDE=, sha1'
 
     Exit codes: 0 fine; 1 no such message or no journal; 78 the configuration file has mistakes.
     """
     with _journal(file) as opened:
         message = _found(opened, id_or_message_id)
         attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(message.id)]
-    if as_json:
+        found = candidates(file, opened, message) if mic is not None else []
+    if mic is not None and not as_json:
+        say_candidates(found, message.mic, mic)
+    elif as_json and mic is not None:
+        say_json([_candidate(each) for each in found])
+    elif as_json:
         say_json(_whole(message, attempted))
     else:
         _say_message(message)
@@ -315,6 +332,11 @@ def _delivery(delivery: "Delivery", attempts: "list[Attempt]") -> dict[str, obje
     values = _with_times(asdict(delivery), "not_before", "created_at", "lease_until", "finished_at")
     tried = [_with_times(asdict(each), "started_at", "finished_at") for each in attempts]
     return {**values, "attempts_made": delivery.attempts, "attempts": tried}
+
+
+def _candidate(candidate: "Candidate") -> dict[str, str]:
+    mic = candidate.mic
+    return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

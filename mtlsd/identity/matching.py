@@ -11,16 +11,20 @@ from typing import Any
 
 from mtlsd.errors import (
     CertAmbiguousMapping,
+    CertExpired,
     CertificateRefused,
     CertKnownOtherHost,
+    CertNotYetValid,
     CertPinMismatch,
     CertSubjectNotMapped,
     PartnerDisabled,
+    PeerError,
 )
 from mtlsd.identity.certificates import Certificate, PeerUnverified, PeerVerified, Presented
 from mtlsd.identity.partners import Partner
 from mtlsd.identity.truststore import Index, TrustStore
 
+OWN: dict[type, str] = {CertExpired: "expired", CertNotYetValid: "not yet valid"}
 MAX_CHAIN = 8  # certificates above the client's own, the root included
 
 
@@ -133,7 +137,7 @@ def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> Ce
     """A copy of the verdict's error: verdicts are cached, and an exception grows with each raise."""
     error = verdict.error
     assert isinstance(error, CertificateRefused)
-    facts = {**error.facts, "nearest": nearest(claim.certificate, truststore)}
+    facts = {**error.facts, "nearest": nearest(claim.certificate, truststore, error)}
     if claim.partner:
         facts["partner"] = claim.partner.name
     return _refusal(type(error), claim, error.detail, **facts)
@@ -148,8 +152,12 @@ def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
     return _refusal(CertSubjectNotMapped, claim, **facts)
 
 
-def nearest(certificate: Certificate, truststore: TrustStore) -> str:
-    """The nearest miss, for the log; empty where nothing is near."""
+def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError | None = None) -> str:
+    """The nearest miss, for the log; empty where nothing is near. `error` is what was found wrong, if known."""
+    if names := truststore.owners.get(certificate.sha256):
+        return f"{', '.join(names)}'s own, {OWN.get(type(error), 'and refused all the same')}"
+    if uses := truststore.elsewhere.get(certificate.sha256):
+        return f"registered for {'; '.join(uses)}"
     if names := truststore.same_key.get(certificate.public_key_der.hex()):
         return f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
     if names := truststore.same_subject.get(certificate.subject):

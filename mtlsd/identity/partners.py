@@ -2,8 +2,9 @@
 
 Certificates beside `partner.toml` serve connections and messages; those in `tls/` connections only, those in
 `as2/` messages only. For connections a certificate is sorted by what it says of itself: an end-entity
-certificate is a public certificate, a self-signed CA a trusted root, any other CA an intermediate. For messages
-every one is a pin, because many AS2 certificates are self-signed and call themselves a CA.
+certificate is a public certificate, a self-signed CA a trusted root and most often a public certificate too, any
+other CA an intermediate. For messages every one is a pin, because many AS2 certificates are self-signed and call
+themselves a CA.
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import Any
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.policy import may_sign
 from mtlsd.identity.settings import (
     Table,
     alternative_names,
@@ -95,6 +97,7 @@ class LoadedPartner:
     name: str
     partner: Partner | None
     public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
+    trusted_roots: tuple[Certificate, ...] = ()  # so are these
     as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
@@ -112,12 +115,12 @@ def load_partner(directory: Path) -> LoadedPartner:
     messages = _unique((*beside, *for_as2))
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
-    warnings += _doubts(directory, sorted_out, has_match="match" in values)
     partner = None if mistakes else _partner(directory.name, values, sorted_out, messages)
     return LoadedPartner(
         name=directory.name,
         partner=partner,
         public_certificates=sorted_out.public,
+        trusted_roots=sorted_out.roots,
         as2_ids=values.get("as2_id", ()),
         problems=(*mistakes, *problems),
         warnings=tuple(warnings),
@@ -209,35 +212,17 @@ class _Sorted:
 def _sort(certificates: tuple[Certificate, ...], has_match: bool) -> _Sorted:
     """Sort what is for connections.
 
-    A self-signed CA is the partner's public certificate too where it has no other. With `[match]` it is not:
-    there it is the root under which the partner is recognised, and partners may share a root.
+    A self-signed CA that may sign handshakes is a public certificate too, or a renewal beside it would end it.
+    With `[match]` it is not: there it is the root under which the partner is recognised, and partners may share a
+    root.
     """
-    public = tuple(each for each in certificates if not each.is_ca)
     roots = tuple(each for each in certificates if each.is_ca and each.is_self_signed)
-    intermediates = tuple(each for each in certificates if each.is_ca and not each.is_self_signed)
-    return _Sorted(public or (() if has_match else roots), roots, intermediates)
-
-
-def _doubts(directory: Path, certificates: _Sorted, has_match: bool) -> Iterator[Problem]:
-    """What is allowed, and yet seldom what was meant."""
-    if has_match and not certificates.roots:
-        yield Problem(directory / SETTINGS, "accepts nothing: the partner has no trusted root", key="match")
-    if certificates.public and not certificates.roots:
-        yield Problem(directory, "pinned without a root: the certificates are trusted as they are, by their bytes")
-    if certificates.intermediates and not has_match and set(certificates.public) <= set(certificates.roots):
-        yield Problem(directory, "an intermediate recognises nobody: add a public certificate or [match]")
-    if not any(root in certificates.public for root in certificates.roots):
-        yield from _without_a_way(directory, certificates)
-
-
-def _without_a_way(directory: Path, certificates: _Sorted) -> Iterator[Problem]:
-    for each in certificates.public:
-        if certificates.roots and each.is_self_signed:
-            yield Problem(
-                directory,
-                f"{each.subject} ({each.sha256[:16]}) is self-signed, so it does not verify to the partner's "
-                "roots: connections with it are refused",
-            )
+    pins = () if has_match else tuple(filter(may_sign, roots))
+    return _Sorted(
+        public=tuple(each for each in certificates if not each.is_ca or each in pins),
+        roots=roots,
+        intermediates=tuple(each for each in certificates if each.is_ca and not each.is_self_signed),
+    )
 
 
 def _unique(certificates: tuple[Certificate, ...]) -> tuple[Certificate, ...]:

@@ -3,18 +3,21 @@
 Two partners that claim the same thing both lose it until that is mended: a guess would let one speak for the
 other. That they use different hosts makes no AS2 id two: the keys of the journal and of the backend know no host.
 A disabled partner keeps its public certificates and its AS2 ids, or a mistake in its file would hand them to another.
+A self-signed CA is no such thing: partners may share one, and it is a root for each and the certificate of none then.
 """
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from datetime import datetime
+from itertools import chain, combinations
 from pathlib import Path
 from typing import TypeVar
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.doubts import doubts
 from mtlsd.identity.partners import SETTINGS, LoadedPartner, Partner, load_partner
 from mtlsd.identity.pemfiles import is_directory
 
@@ -31,6 +34,7 @@ class TrustStore:
     owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
     matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
     as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
+    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
     roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
@@ -43,8 +47,13 @@ class TrustStore:
         return found if found and found.may_use(host) else None
 
 
-def load_partners(directory: Path) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
-    """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there."""
+def load_partners(
+    directory: Path, now: datetime | None = None
+) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
+    """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there.
+
+    With `now`, a partner whose certificates are all out of their dates is a warning, too.
+    """
     problems: list[Problem] = []
     warnings: list[Problem] = []
     loaded = tuple(map(load_partner, _partner_directories(directory, problems, warnings)))
@@ -54,12 +63,16 @@ def load_partners(directory: Path) -> tuple[TrustStore, tuple[Problem, ...], tup
         problems += each.problems
         warnings += each.warnings
     store, conflicts = build_trust_store(directory, loaded)
+    for partner in store.partners.values():
+        warnings += doubts(directory / partner.name, partner, now)
     return store, (*problems, *conflicts), tuple(warnings)
 
 
 def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tuple[TrustStore, tuple[Problem, ...]]:
     """Index the partners, and name those that claim the same thing."""
     claimants = _names_by(str, ((each.name, as2_id) for each in loaded for as2_id in each.as2_ids))
+    shared = _shared_roots(loaded)
+    loaded = tuple(_without_shared(each, shared) for each in loaded)
     partners = tuple(_undisputed(each.partner, claimants) for each in loaded if each.partner)
     public = tuple((each.name, certificate) for each in loaded for certificate in each.public_certificates)
     roots = tuple((each.name, certificate) for each in partners for certificate in each.trusted_roots)
@@ -67,6 +80,7 @@ def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tup
         partners={each.name: each for each in partners},
         disabled=frozenset(each.name for each in loaded if each.partner is None),
         owners=_names_by(lambda certificate: certificate.sha256, public),
+        elsewhere=_names_by(lambda certificate: certificate.sha256, chain.from_iterable(map(_uses, partners))),
         matchers=_index((each.match.subject, each) for each in partners if each.match),
         as2_ids={as2_id: each for each in partners for as2_id in each.as2_ids},
         roots=_index((root.subject, root) for _, root in roots),
@@ -111,6 +125,29 @@ def _names_by(key: Callable[[T], str], owned: Iterable[tuple[str, T]]) -> Index[
     for name, thing in owned:
         gathered[key(thing)][name] = None
     return {each: tuple(names) for each, names in gathered.items()}
+
+
+def _uses(partner: Partner) -> Iterator[tuple[str, Certificate]]:
+    """What each certificate of the partner that opens no connection is for instead."""
+    for each in dict.fromkeys((*partner.trusted_roots, *partner.intermediates, *partner.message_certificates)):
+        if each in partner.trusted_roots:
+            use = "as a root only"
+        else:
+            use = "as an intermediate only" if each in partner.intermediates else "for messages only"
+        if each not in partner.public_certificates:
+            yield f"{partner.name}, but {use}", each
+
+
+def _shared_roots(loaded: tuple[LoadedPartner, ...]) -> frozenset[Certificate]:
+    times = Counter(root for each in loaded for root in each.trusted_roots)
+    return frozenset(root for root, count in times.items() if count > 1)
+
+
+def _without_shared(loaded: LoadedPartner, shared: frozenset[Certificate]) -> LoadedPartner:
+    """The partner without the public certificates that are another partner's root, too."""
+    public = tuple(each for each in loaded.public_certificates if each not in shared)
+    partner = replace(loaded.partner, public_certificates=public) if loaded.partner else None
+    return replace(loaded, partner=partner, public_certificates=public)
 
 
 def _undisputed(partner: Partner, claimants: Index[str]) -> Partner:

@@ -98,7 +98,14 @@ def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozens
 
 
 def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
-    return not anchors.roots and anchors.pin is not None and anchors.pin.der == leaf.der
+    """Whether the client's certificate is trusted by its bytes, and needs nothing above it.
+
+    A self-signed one never has anything above it; to ask OpenSSL is to have it take another root of the same
+    name and key for the issuer. One that was issued needs the root, where the partner has any.
+    """
+    if leaf.is_self_signed:
+        return leaf == anchors.pin or leaf in anchors.roots
+    return leaf == anchors.pin and not anchors.roots
 
 
 def _check_dates(leaf: Certificate, now: datetime) -> None:

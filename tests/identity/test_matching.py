@@ -132,6 +132,56 @@ def test_a_partner_excused_by_name_may_use_a_server_certificate(partners: Path, 
     assert meet(partners, server).partner.name == "acme"
 
 
+OLD_CA = pki.self_signed("renewed", ca=True, end=NOW + DAY)
+NEW_CA = pki.self_signed("renewed", ca=True)
+EXPIRED_CA = pki.self_signed("renewed", ca=True, end=NOW - DAY)
+OLD = pki.self_signed("renewed", end=NOW + DAY)
+NEW = pki.self_signed("renewed", key=pki.rsa_key("another"))
+EXPIRED = pki.self_signed("renewed", end=NOW - DAY)
+
+
+@pytest.mark.parametrize("toml", ["", '[match]\nsubject = "CN=renewed"\n'])
+@pytest.mark.parametrize(
+    "registered",
+    [
+        *((OLD_CA, NEW_CA), (NEW_CA, OLD_CA), (EXPIRED_CA, NEW_CA), (NEW_CA, EXPIRED_CA), (OLD_CA, EXPIRED_CA)),
+        *((OLD_CA, NEW), (NEW, OLD_CA), (OLD, NEW_CA), (NEW_CA, OLD), (EXPIRED, NEW_CA), (NEW_CA, EXPIRED)),
+        *((OLD, NEW), (EXPIRED, NEW), (OLD_CA, ROOT, ACME), (ACME, ROOT, NEW_CA), (OLD, ROOT, ACME)),
+    ],
+)
+def test_a_renewed_certificate_beside_the_old_one_means_that_both_work(
+    partners: Path, add: Add, registered: tuple[pki.Issued, ...], toml: str
+) -> None:
+    add("acme", *registered, toml=toml)
+    for issued in registered:
+        if issued in (EXPIRED, EXPIRED_CA):
+            refused = refusal(partners, issued)
+            assert type(refused) is CertExpired
+            assert refused.facts["nearest"] in {"acme's own, expired", "registered for acme, but as a root only"}
+        elif issued is not ROOT:
+            assert meet(partners, issued).partner.name == "acme"
+
+
+def test_a_renewed_certificate_that_is_not_registered_is_not_the_partner(partners: Path, add: Add) -> None:
+    add("acme", OLD_CA)
+    refused = refusal(partners, NEW_CA)
+    assert type(refused) is CertSelfSignedUnknown
+    assert refused.facts["nearest"] == "same key as a certificate of acme, renewed: not registered yet"
+
+
+def test_a_message_certificate_that_connects_is_told_apart_from_a_renewed_one(partners: Path, add: Add) -> None:
+    add("acme", OLD)
+    (partners / "acme" / "as2").mkdir()
+    (partners / "acme" / "as2" / "a").write_bytes(NEW_CA.pem)
+    assert refusal(partners, NEW_CA).facts["nearest"] == "registered for acme, but for messages only"
+
+
+def test_the_partners_own_certificate_is_called_so_whatever_is_wrong_with_it(partners: Path, add: Add) -> None:
+    weak = pki.self_signed("weak", key=pki.rsa_key("weak", 1024))
+    add("acme", weak)
+    assert refusal(partners, weak).facts["nearest"] == "acme's own, and refused all the same"
+
+
 # --- Attacks on a pin and on [match] ------------------------------------------------------------------------
 
 SISTER = pki.leaf(CA, "sister")
@@ -156,7 +206,7 @@ PIN_ATTACKS: list[tuple[pki.Issued, type[PeerError], str]] = [
     (FORGED_ROOT, CertUntrustedIssuer, "same subject"),
     (SELF_MADE, CertSelfSignedUnknown, "same subject"),
     (BELOW_A_LEAF, CertUntrustedIssuer, "same subject"),
-    (ROOT, CertKeyUsage, ""),
+    (ROOT, CertKeyUsage, "registered for acme, but as a root only"),
     (pki.self_signed("stranger", ca=True), CertSelfSignedUnknown, ""),
 ]
 MATCH_ATTACKS: list[tuple[pki.Issued, type[PeerError], str]] = [
@@ -168,7 +218,7 @@ MATCH_ATTACKS: list[tuple[pki.Issued, type[PeerError], str]] = [
     (FORGED_ROOT, CertUntrustedIssuer, "[match] of acme"),
     (SELF_MADE, CertSelfSignedUnknown, "[match] of acme"),
     (BELOW_A_LEAF, CertUntrustedIssuer, "[match] of acme"),
-    (ROOT, CertKeyUsage, ""),
+    (ROOT, CertKeyUsage, "registered for acme, but as a root only"),
 ]
 
 
@@ -183,13 +233,22 @@ def test_nothing_but_the_pinned_certificate_is_the_partners(
     assert bool(nearest) == bool(refused.facts["nearest"])
 
 
-@pytest.mark.parametrize(("toml", "expected"), [("", CertPinMismatch), (MATCH, CertSubjectNotMapped)])
-def test_a_root_that_could_sign_handshakes_is_still_not_the_partner(
-    partners: Path, add: Add, toml: str, expected: type[PeerError]
-) -> None:
+def test_a_root_that_could_sign_handshakes_is_still_not_the_partner_of_a_match(partners: Path, add: Add) -> None:
     lax = pki.root("Lax root", uses=())
-    add("acme", *((lax,) if toml else (lax, pki.leaf(lax))), toml=toml)
-    assert type(refusal(partners, lax)) is expected
+    add("acme", lax, toml=MATCH)
+    refused = refusal(partners, lax)
+    assert type(refused) is CertSubjectNotMapped
+    assert refused.facts["nearest"] == "registered for acme, but as a root only"
+
+
+def test_a_root_that_two_partners_share_is_neither_of_them(partners: Path, add: Add) -> None:
+    lax = pki.root("Lax root", uses=())
+    acme, beta = pki.leaf(lax), pki.leaf(lax, "edi.beta.example")
+    add("acme", lax, acme)
+    add("beta", lax, beta)
+    assert type(refusal(partners, lax)) is CertPinMismatch
+    assert meet(partners, acme).partner.name == "acme"
+    assert meet(partners, beta).partner.name == "beta"
 
 
 @pytest.mark.parametrize(("thief", "expected", "nearest"), MATCH_ATTACKS)
@@ -212,7 +271,7 @@ def test_a_pin_beside_an_unrelated_root_is_refused(partners: Path, add: Add) -> 
     own = pki.self_signed("own")
     add("acme", OTHER_ROOT, ACME, own)
     assert type(refusal(partners, ACME)) is CertChainIncomplete
-    assert type(refusal(partners, own)) is CertSelfSignedUnknown
+    assert meet(partners, own).partner.name == "acme"
 
 
 def test_what_the_unrelated_root_issues_is_refused_as_well(partners: Path, add: Add) -> None:

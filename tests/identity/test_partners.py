@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd.identity import LoadedPartner, Partner, Require, load_partner
+from mtlsd.identity import LoadedPartner, Partner, Require, load_partner, load_partners
 from tests import pki
 
 ROOT = pki.root()
@@ -16,6 +16,8 @@ LEAF = pki.leaf(CA)
 SELF_SIGNED = pki.self_signed("self-signed")
 COSTLY = pki.self_signed("costly", key=pki.costly_rsa_keys()["a large exponent"])
 SELF_SIGNED_CA = pki.self_signed("self-signed CA", ca=True)
+WEAK = pki.self_signed("weak", key=pki.rsa_key("weak", 1024))
+WEAK_CA = pki.self_signed("weak CA", key=pki.rsa_key("weak", 1024), ca=True)
 
 
 @pytest.fixture
@@ -193,23 +195,30 @@ def test_a_certificate_serves_what_its_directory_says(acme: Path) -> None:
     assert partner.message_certificates == (ROOT.certificate, SELF_SIGNED_CA.certificate)
 
 
-def test_a_self_signed_ca_is_a_public_certificate_too_where_there_is_no_other(acme: Path) -> None:
-    put(acme, a=SELF_SIGNED_CA)
+@pytest.mark.parametrize("beside", [(), (LEAF,), (SELF_SIGNED,), (ROOT, LEAF), (ROOT,)])
+def test_a_self_signed_ca_is_a_public_certificate_too_whatever_is_beside_it(
+    acme: Path, beside: tuple[pki.Issued, ...]
+) -> None:
+    put(acme, a=SELF_SIGNED_CA, **{f"b{number}": each for number, each in enumerate(beside)})
     partner = loaded(acme)
-    assert partner.public_certificates == partner.trusted_roots == (SELF_SIGNED_CA.certificate,)
+    ends = {each.certificate for each in beside if each is not ROOT}
+    assert set(partner.public_certificates) == {SELF_SIGNED_CA.certificate, *ends}
+    assert SELF_SIGNED_CA.certificate in partner.trusted_roots
 
 
-def test_a_self_signed_ca_is_only_a_root_beside_a_public_certificate(acme: Path) -> None:
-    put(acme, a=SELF_SIGNED_CA, b=LEAF)
-    assert loaded(acme).public_certificates == (LEAF.certificate,)
-
-
-def test_a_self_signed_ca_is_only_a_root_where_the_partner_has_a_match(acme: Path) -> None:
+def test_a_self_signed_ca_that_may_sign_no_handshake_is_a_root_only(acme: Path) -> None:
     put(acme, a=ROOT)
-    (acme / "partner.toml").write_text('as2_id = "ACME"\n[match]\nsubject = "CN=edi.acme.example"\n')
     partner = loaded(acme)
     assert partner.public_certificates == ()
     assert partner.trusted_roots == (ROOT.certificate,)
+
+
+def test_a_self_signed_ca_is_only_a_root_where_the_partner_has_a_match(acme: Path) -> None:
+    put(acme, a=SELF_SIGNED_CA)
+    (acme / "partner.toml").write_text('as2_id = "ACME"\n[match]\nsubject = "CN=edi.acme.example"\n')
+    partner = loaded(acme)
+    assert partner.public_certificates == ()
+    assert partner.trusted_roots == (SELF_SIGNED_CA.certificate,)
 
 
 def test_a_self_signed_end_entity_is_a_public_certificate_and_no_root(acme: Path) -> None:
@@ -231,9 +240,19 @@ def test_a_partner_without_any_certificate_is_disabled(acme: Path) -> None:
         ({"a": LEAF}, False, "pinned without a root"),
         ({"a": LEAF, "b": ROOT}, False, ""),
         ({"a": CA, "b": ROOT}, False, "recognises nobody"),
-        ({"a": SELF_SIGNED, "b": ROOT}, False, "connections with it are refused"),
+        ({"a": SELF_SIGNED, "b": ROOT}, False, ""),
+        ({"a": SELF_SIGNED_CA, "b": SELF_SIGNED}, False, ""),
+        ({"a": SELF_SIGNED_CA, "b": LEAF}, False, "CN=edi.acme.example ({sha}) was not issued by any of the partner's"),
+        ({"a": SELF_SIGNED_CA, "b": pki.leaf(SELF_SIGNED_CA)}, False, ""),
+        ({"a": SELF_SIGNED_CA, "b": LEAF, "c": CA, "d": ROOT}, False, ""),
         ({"a": CA}, True, "match: accepts nothing"),
         ({"a": ROOT}, True, ""),
+        ({"a": WEAK}, False, "CN=weak ({sha}) is always refused: cert_key_too_weak (RSAPublicKey, 1024 bits)"),
+        ({"a": WEAK_CA}, False, "CN=weak CA ({sha}) is always refused: cert_key_too_weak"),
+        ({"a": WEAK_CA}, True, "CN=weak CA ({sha}) is always refused, with all below it: cert_key_too_weak"),
+        ({"a": pki.leaf(ROOT, "server", eku=(pki.SERVER,)), "b": ROOT}, False, "cert_eku_no_client_auth"),
+        ({"a": pki.leaf(ROOT, "old", sha1=True), "b": ROOT}, False, "cert_sig_alg_weak (signed with sha1)"),
+        ({"a": pki.self_signed("old", sha1=True, ca=True)}, False, ""),
     ],
 )
 def test_what_is_seldom_meant_is_a_warning(
@@ -242,8 +261,9 @@ def test_what_is_seldom_meant_is_a_warning(
     put(acme, **files)
     if match:
         (acme / "partner.toml").write_text('as2_id = "ACME"\n[match]\nsubject = "CN=a"\n')
-    warnings = "\n".join(map(str, load_partner(acme).warnings))
-    assert expected in warnings
+    warnings = "\n".join(map(str, load_partners(acme.parent)[2]))
+    sha256 = {each.certificate.subject: each.certificate.sha256[:16] for each in files.values()}
+    assert expected.replace("{sha}", sha256.get(expected.split(" (")[0], "")) in warnings
     assert bool(expected) == bool(warnings)
 
 
@@ -300,7 +320,7 @@ def test_a_fifo_and_links_that_lead_out_are_problems(acme: Path) -> None:
     (acme / "tls").symlink_to("../other")
     found = load_partner(acme)
     assert found.partner
-    assert found.partner.public_certificates == (ROOT.certificate,)
+    assert found.partner.trusted_roots == (ROOT.certificate,)
     assert {each.file.name for each in found.problems} == {
         "fifo",
         "link",
@@ -341,7 +361,7 @@ def test_another_directory_is_not_read_and_said_so(acme: Path) -> None:
     put(acme / "tls" / "deeper", a=LEAF)
     found = load_partner(acme)
     assert found.partner
-    assert found.partner.public_certificates == (ROOT.certificate,)
+    assert found.partner.trusted_roots == (ROOT.certificate,)
     assert {each.file.name for each in found.warnings} == {"old", "deeper"}
 
 

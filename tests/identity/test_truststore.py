@@ -7,6 +7,7 @@ import pytest
 from mtlsd.errors import Problem
 from mtlsd.identity import TrustStore, load_partners
 from tests import pki
+from tests.pki import DAY, NOW
 
 ROOT = pki.root()
 LEAF = pki.leaf(ROOT)
@@ -85,6 +86,78 @@ def test_a_root_may_be_shared(directory: Path) -> None:
     for name in ("gamma", "delta"):
         add(directory, name, ROOT, toml=f'as2_id = "{name}"\n[match]\nsubject = "CN={name}"\n')
     assert load(directory)[1] == ""
+
+
+@pytest.mark.parametrize(
+    "toml", ['as2_id = "BETA"', 'as2_id = "BETA"\nmistake = 1', "[match]\nsubject = 'CN=b'\nas2_id = 1"]
+)
+def test_a_self_signed_ca_that_is_shared_is_nobodys_pin_and_a_root_for_both(directory: Path, toml: str) -> None:
+    shared = pki.self_signed("shared", ca=True)
+    add(directory, "acme", LEAF, shared)
+    add(directory, "beta", OTHER, shared, toml=toml)
+    store, problems = load(directory)
+    assert "claimed" not in problems
+    assert shared.certificate.sha256 not in store.owners
+    assert store.partners["acme"].public_certificates == (LEAF.certificate,)
+    for partner in store.partners.values():
+        assert shared.certificate in partner.trusted_roots
+
+
+def test_a_self_signed_end_entity_that_is_shared_is_a_conflict(directory: Path) -> None:
+    shared = pki.self_signed("shared")
+    add(directory, "acme", shared)
+    add(directory, "beta", shared)
+    assert "claimed by acme and beta" in load(directory)[1]
+
+
+# --- Partners that nobody can be ------------------------------------------------------------------------------
+
+EXPIRED = pki.self_signed("expired", end=NOW - DAY)
+FUTURE = pki.self_signed("future", ca=True, start=NOW + DAY)
+WEAK = pki.self_signed("weak", key=pki.rsa_key("weak", 1024))
+GOOD = pki.self_signed("good", ca=True)
+MATCH = "as2_id = 'ACME'\n[match]\nsubject = 'CN=a'\n"
+
+
+@pytest.mark.parametrize(
+    ("certificates", "toml", "expected"),
+    [
+        ((EXPIRED,), None, "nobody can connect as this partner: CN=expired ended on 2026-11-20"),
+        ((FUTURE,), None, "CN=future begins on 2026-11-22"),
+        ((EXPIRED, WEAK), None, "CN=weak is always refused: cert_key_too_weak"),
+        ((ROOT,), None, "nobody can connect as this partner: it has only roots: add a public certificate or [match]"),
+        ((pki.root("old", end=NOW - DAY),), MATCH, "nobody can connect as this partner: CN=old ended on"),
+        ((EXPIRED, GOOD), None, ""),
+        ((EXPIRED, ROOT), MATCH, ""),
+        ((EXPIRED, ROOT, LEAF), None, ""),
+    ],
+)
+def test_a_partner_as_which_nobody_can_connect_is_a_warning(
+    directory: Path, certificates: tuple[pki.Issued, ...], toml: str | None, expected: str
+) -> None:
+    add(directory, "acme", *certificates, toml=toml)
+    warnings = "\n".join(map(str, load_partners(directory, NOW)[2]))
+    assert expected in warnings
+    assert bool(expected) == ("nobody can connect" in warnings)
+
+
+def test_without_a_time_dates_are_not_looked_at(directory: Path) -> None:
+    add(directory, "acme", EXPIRED)
+    assert "nobody can connect" not in "\n".join(map(str, load_partners(directory)[2]))
+
+
+def test_partners_that_have_nothing_but_one_shared_ca_are_told_so(directory: Path) -> None:
+    add(directory, "acme", GOOD)
+    add(directory, "beta", GOOD)
+    words = [str(each) for each in load_partners(directory)[2]]
+    assert [each.endswith("CN=good is another partner's, too, and so a root only") for each in words] == [True, True]
+
+
+def test_a_partner_with_message_certificates_only_need_not_connect(directory: Path) -> None:
+    add(directory, "acme")
+    (directory / "acme" / "as2").mkdir()
+    (directory / "acme" / "as2" / "a").write_bytes(WEAK.pem)
+    assert load_partners(directory, NOW)[2] == ()
 
 
 def test_a_message_certificate_may_be_shared(directory: Path) -> None:

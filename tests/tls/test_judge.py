@@ -135,8 +135,50 @@ def test_another_root_does_not_vouch() -> None:
 
 def test_a_pin_does_not_verify_beside_a_root_that_has_nothing_to_do_with_it() -> None:
     assert reason(LEAF, anchors(OTHER_ROOT, pin=LEAF)) is CertChainIncomplete
-    own = pki.self_signed("own")
-    assert reason(own, anchors(OTHER_ROOT, pin=own)) is CertSelfSignedUnknown
+    assert reason(LEAF, anchors(OTHER_ROOT, AS2, pin=LEAF)) is CertChainIncomplete
+
+
+# `openssl req -x509` makes these: a renewal has the subject and the key of the old one, and both say CA:TRUE.
+OLD = pki.self_signed("renewed", ca=True, end=NOW + DAY)
+NEW = pki.self_signed("renewed", ca=True)
+PLAIN = pki.self_signed("renewed")
+EXPIRED = pki.self_signed("renewed", ca=True, end=NOW - DAY)
+
+
+@pytest.mark.parametrize("issued", [OLD, NEW])
+@pytest.mark.parametrize(
+    "roots", [(OLD, NEW), (NEW, OLD), (EXPIRED, NEW, OLD), (OLD, NEW, EXPIRED), (OTHER_ROOT, OLD, NEW)]
+)
+@pytest.mark.parametrize("pinned", [True, False])  # it is not, where the partner has a [match]
+def test_a_self_signed_certificate_is_judged_by_itself_beside_its_renewals(
+    issued: pki.Issued, roots: tuple[pki.Issued, ...], pinned: bool
+) -> None:
+    assert reason(issued, anchors(*roots, pin=issued if pinned else None)) is None
+
+
+@pytest.mark.parametrize("roots", [(), (OLD,), (NEW, OLD), (EXPIRED,), (OTHER_ROOT,)])
+def test_a_pinned_self_signed_end_entity_is_judged_by_itself(roots: tuple[pki.Issued, ...]) -> None:
+    assert reason(PLAIN, anchors(*roots, pin=PLAIN)) is None
+
+
+def test_beside_its_renewals_a_self_signed_certificate_still_has_dates_and_a_key() -> None:
+    weak = pki.self_signed("renewed", ca=True, key=pki.rsa_key("weak", 1024))
+    server = pki.self_signed("renewed", ca=True, eku=(pki.SERVER,))
+    for issued, expected in ((EXPIRED, CertExpired), (weak, CertKeyTooWeak), (server, CertEKUNoClientAuth)):
+        assert reason(issued, anchors(issued, NEW, pin=issued)) is expected
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        pki.self_signed("renewed", ca=True, key=pki.rsa_key("thief")),
+        pki.self_signed("renewed", key=pki.rsa_key("thief")),
+        pki.leaf(pki.root("renewed", key=pki.rsa_key("thief")), "renewed"),
+    ],
+)
+def test_the_name_of_a_root_lets_no_other_certificate_in(stranger: pki.Issued) -> None:
+    assert reason(stranger, anchors(OLD, NEW)) is not None
+    assert reason(stranger, anchors(OLD, NEW, pin=OLD)) is not None
 
 
 def test_a_pin_is_a_comparison_of_bytes() -> None:

@@ -1,0 +1,111 @@
+"""What is allowed in a partner's directory, and yet seldom what was meant: warnings, each with a way out."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from mtlsd.errors import CertificateRefused, Problem
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.partners import SETTINGS, Partner
+from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
+
+NOBODY = "nobody can connect as this partner"
+
+
+def doubts(directory: Path, partner: Partner, now: datetime | None = None) -> Iterator[Problem]:
+    """Warnings of a partner that is in use; without `now` its certificates may have any dates."""
+    if partner.match and not partner.trusted_roots:
+        yield Problem(directory / SETTINGS, "accepts nothing: the partner has no trusted root", key="match")
+    texts = (
+        *_general(partner),
+        *_always_refused(partner),
+        *_without_a_way(partner),
+        *_nobody_connects(partner, now),
+    )
+    for text in texts:
+        yield Problem(directory, text)
+
+
+def _general(partner: Partner) -> Iterator[str]:
+    if partner.public_certificates and not partner.trusted_roots:
+        yield "pinned without a root: the certificates are trusted as they are, by their bytes"
+    if _leads_nowhere(partner):
+        yield "an intermediate recognises nobody: add a public certificate or [match]"
+
+
+def _nobody_connects(partner: Partner, now: datetime | None) -> Iterator[str]:
+    """Where certificates are there for connections, and none serves."""
+    ways = (*partner.public_certificates, *(partner.trusted_roots if partner.match else ()))
+    reasons = [_reason(each, partner, now) for each in ways]
+    if ways and all(reasons):
+        yield f"{NOBODY}: {'; '.join(filter(None, reasons))}"
+    elif not ways and partner.trusted_roots and not _leads_nowhere(partner):
+        yield f"{NOBODY}: {'; '.join(_only_roots(partner))}"
+
+
+def _leads_nowhere(partner: Partner) -> bool:
+    ends = set(partner.public_certificates) - set(partner.trusted_roots)
+    return bool(partner.intermediates) and not partner.match and not ends
+
+
+def _reason(certificate: Certificate, partner: Partner, now: datetime | None) -> str | None:
+    """Why nobody connects with this public certificate, or below this root; None where somebody may."""
+    if now and now > certificate.not_after:
+        return f"{certificate.subject} ended on {certificate.not_after:%Y-%m-%d}"
+    if now and now < certificate.not_before:
+        return f"{certificate.subject} begins on {certificate.not_before:%Y-%m-%d}"
+    if refusal := _refusal(certificate, partner):
+        return f"{certificate.subject} is always refused: {refusal.reason}"
+    return None
+
+
+def _only_roots(partner: Partner) -> Iterator[str]:
+    yield "it has only roots: add a public certificate or [match]"
+    for each in partner.trusted_roots:
+        if may_sign(each):
+            yield f"{each.subject} is another partner's, too, and so a root only"
+
+
+def _always_refused(partner: Partner) -> Iterator[str]:
+    certificates = (*partner.public_certificates, *partner.trusted_roots, *partner.intermediates)
+    for each in dict.fromkeys(certificates):
+        if refusal := _refusal(each, partner):
+            below = "" if each in partner.public_certificates else ", with all below it"
+            words = f"{refusal.reason} ({refusal.detail})" if refusal.detail else refusal.reason
+            yield f"{_named(each)} is always refused{below}: {words}"
+
+
+def _refusal(certificate: Certificate, partner: Partner) -> CertificateRefused | None:
+    check = check_client if certificate in partner.public_certificates else check_issuer
+    try:
+        check(certificate, partner.relax)
+        check_signature_algorithm(certificate)
+    except CertificateRefused as error:
+        return error
+    return None
+
+
+def _without_a_way(partner: Partner) -> Iterator[str]:
+    """Certificates that need a root where all the roots look like certificates of a client, and issued none of them."""
+    roots = partner.trusted_roots
+    if not roots or not set(roots) <= set(partner.public_certificates):
+        return
+    for each in partner.public_certificates:
+        if not each.is_self_signed and _top_issuer(each, partner) not in {root.subject for root in roots}:
+            yield (
+                f"{_named(each)} was not issued by any of the partner's self-signed certificates, so connections with "
+                f"it are refused, unless the client sends what leads there: put the root of {each.issuer} in, too"
+            )
+
+
+def _top_issuer(certificate: Certificate, partner: Partner) -> str:
+    """As far up as the names of the partner's intermediates lead."""
+    issuers = {each.subject: each.issuer for each in partner.intermediates}
+    issuer = certificate.issuer
+    for _ in issuers:
+        issuer = issuers.get(issuer, issuer)
+    return issuer
+
+
+def _named(certificate: Certificate) -> str:
+    return f"{certificate.subject} ({certificate.sha256[:16]})"

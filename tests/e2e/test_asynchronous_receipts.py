@@ -1,8 +1,10 @@
 """An MDN that is asked for asynchronously is promised with the answer, and is sent whatever happens then."""
 
 import json
+import sqlite3
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -294,6 +296,18 @@ def test_an_mdn_is_sent_after_a_kill_right_after_the_answer(tmp_path: Path, back
             assert said(receiver.wait(), sent) == expected
             until_sent(again, "<kill-async@acme.example>", state="delivered")
         assert receiver.count == 1
+
+
+def test_a_refusal_whose_mdn_cannot_be_promised_is_not_acknowledged(daemon: Daemon, receiver: Backend) -> None:
+    sent = wanting(receiver.url, "<no-promise@acme.example>", layered(sender=keys("STRANGER")))
+    with closing(sqlite3.connect(daemon.tree.state / "journal.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # so that nobody else can write
+        answer = send(daemon, sent)
+    assert (answer.status, answer.reason, answer.get("Retry-After")) == (503, "journal_unavailable", "60")
+    count = receiver.count
+    assert acknowledged(send(daemon, sent))
+    assert said(receiver.wait(), sent) == "processed/error: authentication-failed"
+    assert receiver.count == count + 1
 
 
 # --- https ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.as2 import Candidate
-    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, StoredMDN
+    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Refusal, StoredMDN
 
 STATES = ("pending", "claimed", "delivered", "failed")
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
@@ -90,6 +90,7 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
     """Show everything about one message: ID is ours, or the Message-ID that the partner gave it.
 
     With --mic the message is read once more: each layer, with and without its MIME header, in each form of line ends.
+    A refused message is in the journal only where its MDN is asynchronous.
 
     \b
     Examples:
@@ -98,20 +99,28 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
 
     Exit codes: 0 fine; 1 no such message or no journal; 78 the configuration file has mistakes.
     """
+    if mic is not None:
+        _show_mic(file, id_or_message_id, mic, as_json)
+        return
+    with _journal(file) as opened:
+        about = _told(opened, id_or_message_id)
+        attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
+    if as_json:
+        say_json(_whole(about, attempted))
+    else:
+        _say_about(about)
+        _say_deliveries(attempted)
+        _say_mdn(about.mdn)
+
+
+def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> None:
     with _journal(file) as opened:
         message = _found(opened, id_or_message_id)
-        attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(message.id)]
-        found = candidates(file, opened, message) if mic is not None else []
-    if mic is not None and not as_json:
-        say_candidates(found, message.mic, mic)
-    elif as_json and mic is not None:
+        found = candidates(file, opened, message)
+    if as_json:
         say_json([_candidate(each) for each in found])
-    elif as_json:
-        say_json(_whole(message, attempted))
     else:
-        _say_message(message)
-        _say_deliveries(attempted)
-        _say_mdn(message.mdn)
+        say_candidates(found, message.mic, mic)
 
 
 @journal.command()
@@ -133,7 +142,7 @@ def retry(file: Path, id_or_message_id: str) -> None:
     from mtlsd.journal import TransitionRefused
 
     with _journal(file, read_only=False) as opened:
-        deliveries = opened.deliveries(_found(opened, id_or_message_id).id)
+        deliveries = opened.deliveries(_told(opened, id_or_message_id).id)
         failed = [each for each in deliveries if each.state == "failed"]
         try:
             for each in failed:
@@ -227,6 +236,11 @@ def _found(opened: "Journal", id_or_message_id: str) -> "Message":
     return opened.message(id_or_message_id) or _end("no such message in the journal")
 
 
+def _told(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
+    """The message, or else the refusal whose MDN is asynchronous; that there is neither ends the command."""
+    return opened.message(id_or_message_id) or opened.refusal(id_or_message_id) or _found(opened, id_or_message_id)
+
+
 def _end(words: str) -> NoReturn:
     click.echo(printable(words), err=True)
     sys.exit(1)
@@ -246,6 +260,31 @@ def _row(listed: "Listed") -> tuple[object, ...]:
         message.message_id,
         message.size,
         listed.state,
+    )
+
+
+def _say_about(about: "Message | Refusal") -> None:
+    from mtlsd.journal import Message
+
+    if isinstance(about, Message):
+        _say_message(about)
+    else:
+        _say_refusal(about)
+
+
+def _say_refusal(refusal: "Refusal") -> None:
+    say_fields(
+        [
+            ("id", refusal.id),
+            ("Message-ID", refusal.message_id),
+            ("AS2-From", refusal.as2_from),
+            ("AS2-To", refusal.as2_to),
+            ("partner", refusal.partner),
+            ("refused", iso(refusal.refused_at)),
+            ("reason", refusal.reason),
+            ("at", refusal.host),
+            ("request id", refusal.request_id),
+        ]
     )
 
 
@@ -322,10 +361,11 @@ def _summary(listed: "Listed") -> dict[str, object]:
     }
 
 
-def _whole(message: "Message", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:
-    mdn = message.mdn and {"headers": message.mdn.headers, "body": message.mdn.body.decode("latin-1")}
-    times = {"received_at": iso(message.received_at)}
-    return {**asdict(message), **times, "mdn": mdn, "deliveries": [_delivery(*each) for each in deliveries]}
+def _whole(about: "Message | Refusal", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:
+    mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
+    values = asdict(about)
+    values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
+    return {**values, "mdn": mdn, "deliveries": [_delivery(*each) for each in deliveries]}
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]") -> dict[str, object]:

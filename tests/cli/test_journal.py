@@ -10,7 +10,7 @@ from mtlsd.cli.journal import STATES
 from mtlsd.journal import MAX_INLINE, DeliveryState, Document, Spool, SQLiteJournal, StoredMDN, keep
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
-from tests.journal.examples import accept, attempt, delivery, message
+from tests.journal.examples import accept, attempt, delivery, mdn_delivery, message, refusal
 
 EVIL = "\x1b[2J\x07evil\u202e"
 
@@ -116,6 +116,29 @@ def test_the_json_of_a_message_has_its_deliveries_and_its_mdn(tree: Tree) -> Non
 def test_a_message_without_mdn_says_so(tree: Tree) -> None:
     assert "no MDN: none was asked for" in mtlsd("journal", "show", "0003", "--config", tree.configuration).stdout
     assert mtlsd_json("journal", "show", "0003", "--config", tree.configuration)["mdn"] is None
+
+
+def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    journal.promise(mdn_delivery(refusal(9)), refusal(9))
+    refused = next(each for each in journal.claim("node", 9000.0, 60.0, 9) if each.about == refusal(9))
+    given_up = attempt(refused, status=404, reason="upstream_rejected")
+    journal.record(given_up, "node", state=DeliveryState.FAILED, not_before=None, now=9001.0)
+    journal.close()
+    result = mtlsd("journal", "show", "<9@acme.example>", "--config", tree.configuration)
+    for words in (
+        "refused     1970-01-01T00:16:49Z",
+        "reason      as2_signature_bad",
+        "delivery mr0009 to https://acme.example/mdn: failed",
+        "  kind   mdn",
+        "404 upstream_rejected",
+        "  Content-Type  multipart/report",
+    ):
+        assert words in result.stdout
+    found = mtlsd_json("journal", "show", "<9@acme.example>", "--config", tree.configuration)
+    assert (found["refused_at"], found["deliveries"][0]["kind"]) == ("1970-01-01T00:16:49Z", "mdn")
+    retried = mtlsd("journal", "retry", "<9@acme.example>", "--config", tree.configuration)
+    assert (retried.exit_code, "mr0009" in retried.stdout) == (0, True)
 
 
 def test_an_unknown_id_is_a_failure(tree: Tree) -> None:

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
+from mtlsd.identity.pemfiles import FileRefused, missing_directory, read_certificates, read_file
+
+ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def load_key_pair(chain_file: Path, key_file: Path, credential: Path | None = No
 
 def load_host(directory: Path, credentials: Path | None = None) -> LoadedKeyPair:
     """The server certificate in `certs/hosts/<name>/`; a chain that does not cover the name is a warning."""
+    if problem := missing_directory(directory):
+        raise ConfigurationError((problem,))
     credential = credentials / f"host.{directory.name}.key" if credentials else None
     loaded = load_key_pair(directory / "chain.pem", directory / "key.pem", credential)
     if _covers(loaded.key_pair.certificate, directory.name):
@@ -99,7 +103,7 @@ def _parse_key(data: bytes) -> PrivateKeyTypes:
             return load_pem_private_key(data, None)
         return load_der_private_key(data, None)
     except TypeError:
-        raise ValueError("an encrypted private key: decrypt it, or give it as a systemd credential") from None
+        raise ValueError(ENCRYPTED) from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("not a private key in PEM or DER") from None
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.identity.pemfiles import missing_directory
 from mtlsd.identity.settings import as2_id, read_settings
 
 SETTINGS = "organization.toml"
@@ -37,6 +38,8 @@ class LoadedOrganization:
 
 def load_organization(directory: Path, credentials: Path | None = None) -> LoadedOrganization:
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
+    if problem := missing_directory(directory):
+        raise ConfigurationError((problem,))
     name, problems = _read_as2_id(directory)
     pairs: list[LoadedKeyPair] = []
     for place, credential in _places(directory, credentials):

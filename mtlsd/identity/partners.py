@@ -35,6 +35,8 @@ CONNECTIONS = "tls"
 MESSAGES = "as2"
 RELAXATIONS = ("sha1", "3des", "te-and-cl", "server-auth-only")
 
+NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
+
 
 class Require(StrEnum):
     """What a message must be."""
@@ -133,10 +135,12 @@ def load_partner(directory: Path) -> LoadedPartner:
 def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     path = directory / SETTINGS
     values, problems = read_settings(path, KEYS, within=directory)
+    if not os.path.lexists(path):
+        problems = (Problem(path, NO_AS2_ID),)
     if not problems and "as2_id" not in values:
-        problems = (Problem(path, "missing", key="as2_id"),)
+        problems = (Problem(path, NO_AS2_ID, key="as2_id"),)
     if not problems and "match" in values and "subject" not in values["match"]:
-        problems = (Problem(path, "missing", key="match.subject"),)
+        problems = (Problem(path, "is missing", key="match.subject"),)
     if not directory.name.isascii() or not directory.name.isprintable():
         problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
     return values, problems

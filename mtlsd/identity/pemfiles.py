@@ -7,13 +7,14 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from cryptography.x509 import load_der_x509_csr
 
-from mtlsd.errors import MtlsdError
+from mtlsd.errors import MtlsdError, Problem
 from mtlsd.identity.certificates import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
 
 MAX_FILE = 1024 * 1024  # bytes
@@ -22,9 +23,14 @@ PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have
 EMPTY = "empty"
 COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
 REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"
+PKCS12 = "a PKCS#12 file: it may hold a private key; ask for the certificate alone, in PEM or DER"
+PKCS7 = "a PKCS#7 bundle: openssl pkcs7 -print_certs -inform {form} -in X -out X.pem"
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _PRIVATE_KEY_LINE = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+_SEQUENCE = rb"\x30(?:[\x00-\x80]|\x81.|\x82.{2}|\x83.{3}|\x84.{4})"
+_PKCS12 = re.compile(_SEQUENCE + rb"\x02\x01\x03\x30", re.DOTALL)  # version 3, then a ContentInfo (RFC 7292, 4)
+_PKCS7 = re.compile(_SEQUENCE + rb"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07", re.DOTALL)  # contentType: pkcs-7
 
 
 class FileRefused(MtlsdError):
@@ -72,6 +78,23 @@ def is_directory(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
+
+
+def missing_directory(directory: Path) -> Problem | None:
+    """The problem where this directory does not exist, with the name nearest to it that does."""
+    if os.path.lexists(directory):
+        return None
+    names = {each.name.lower(): each.name for each in _directories(directory.parent)}
+    alike = get_close_matches(directory.name.lower(), names, n=1)
+    hint = f"; there is {names[alike[0]]}" if alike else ""
+    return Problem(directory, f"there is no such directory{hint}")
+
+
+def _directories(directory: Path) -> tuple[Path, ...]:
+    try:
+        return tuple(filter(is_directory, sorted(directory.iterdir())))
+    except OSError:
+        return ()
 
 
 def _read_regular(path: Path) -> FileContent:
@@ -123,6 +146,8 @@ def _affordable(certificate: Certificate) -> Certificate:
 def _meaning_of(label: bytes) -> str:
     if b"CERTIFICATE REQUEST" in label:
         return REQUEST
+    if label in {b"PKCS7", b"CMS"}:
+        return PKCS7.format(form="PEM")
     return f"a PEM block of {label.decode()}, not a certificate"
 
 
@@ -140,6 +165,10 @@ def _looks_like(data: bytes) -> str | None:
         return "an HTML page, not a certificate"
     if data[:1] != b"\x30":
         return "neither PEM nor DER: nothing that we know as a certificate"
+    if _PKCS12.match(data):
+        return PKCS12
+    if _PKCS7.match(data):
+        return PKCS7.format(form="DER")
     if _is_private_key(data):
         return PRIVATE_KEY
     return REQUEST if _is_request(data) else None

@@ -6,6 +6,7 @@ A check takes the value that TOML gave and returns it parsed, or raises ValueErr
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _checked(
     for key, value in document.items():
         check, name = table.get(key), prefix + key
         if check is None:
-            report.add(name, f"unknown key; there are {', '.join(table)}")
+            report.add(name, f"unknown key; {_known(key, table)}")
         elif callable(check):
             try:
                 yield key, check(value)
@@ -90,6 +91,11 @@ def _checked(
             yield key, dict(_checked(value, check, f"{name}.", report))
         else:
             report.add(name, f"found {_shown(value)}, expected a table")
+
+
+def _known(key: str, table: Table) -> str:
+    alike = get_close_matches(key.lower()[:60], table, n=1)
+    return f'did you mean "{alike[0]}"?' if alike else f"there are {', '.join(table)}"
 
 
 def _shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """Our own certificates and keys are fit for use, or it is said why not."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_pair_is_read(tmp_path: Path, key: pki.Key) -> None:
     [
         (OTHER.key_pem, "key.pem: does not belong to CN=as2.example.com"),
         (CA.key_pem, "key.pem: belongs to CN=Intermediate, which must be the first certificate in chain.pem"),
-        (HOST.encrypted_key_pem(b"secret"), "key.pem: an encrypted private key"),
+        (HOST.encrypted_key_pem(b"secret"), "key.pem: an encrypted private key: decrypt it (openssl pkey -in"),
         (b"", "key.pem: not a private key"),
         (HOST.pem, "key.pem: not a private key"),
         (HOST.key_pem[:300], "key.pem: not a private key"),
@@ -101,6 +102,37 @@ def test_a_chain_that_does_not_cover_its_host_is_a_warning(tmp_path: Path, name:
     assert [f"does not cover {name}" in str(each) for each in warnings] == ([] if covered else [True])
 
 
+@pytest.mark.parametrize(
+    ("there", "name", "words"),
+    [
+        ((), "EXAMPLE", "EXAMPLE: there is no such directory"),
+        (("EXAMPLE", "OTHER"), "EXAMPEL", "EXAMPEL: there is no such directory; there is EXAMPLE"),
+        (("EXAMPLE",), "example", "example: there is no such directory; there is EXAMPLE"),
+        (
+            ("as2.example.com",),
+            "as2.exmaple.com",
+            "as2.exmaple.com: there is no such directory; there is as2.example.com",
+        ),
+        (("UNLIKE", "..data"), "EXAMPLE", "EXAMPLE: there is no such directory"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_host, load_organization])
+def test_a_directory_that_is_missing_is_named_with_the_nearest_one(
+    tmp_path: Path, load: Callable[[Path], object], there: tuple[str, ...], name: str, words: str
+) -> None:
+    for each in there:
+        (tmp_path / each).mkdir()
+    (tmp_path / f"{name}.pem").touch()
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path}/{words}"
+
+
+def test_a_directory_of_directories_that_is_missing_is_only_that(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"hosts/as2.example.com: there is no such directory$"):
+        load_host(tmp_path / "hosts" / "as2.example.com")
+
+
 # --- Organizations ------------------------------------------------------------------------------------------
 
 
@@ -144,7 +176,7 @@ def test_organization_toml_may_name_another_as2_id(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ('as2_id = ""', "organization.toml:1: as2_id: found ''"),
-        ('as2id = "A"', "organization.toml:1: as2id: unknown key; there are as2_id"),
+        ('as2id = "A"', 'organization.toml:1: as2id: unknown key; did you mean "as2_id"?'),
         ("as2_id = = 1", "organization.toml:1: not TOML"),
         ("as2_id = 1" + "0" * 5000, "organization.toml: a number has too many digits"),
         ("as2_id = 0x" + "f" * 5000, "organization.toml:1: as2_id: found something too large to show, expected"),

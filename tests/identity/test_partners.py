@@ -112,11 +112,14 @@ def test_an_empty_list_of_hosts_allows_none(acme: Path) -> None:
         ("match = 'CN=a'", "match: found 'CN=a', expected a table"),
         ("[match]\nsubject = 'CN=a, O=b'", "partner.toml:3: match.subject: found 'CN=a, O=b', expected"),
         ("[match]\nsubject = ''", "match.subject: found"),
-        ("[match]\nsan = ['dns:a']", "match.subject: missing"),
+        ("[match]\nsan = ['dns:a']", "match.subject: is missing"),
         ("[match]\nsubject = 'CN=a'\nsan = ['a']", "partner.toml:4: match.san: found ['a'], expected names such"),
         ("[match]\nsubject = 'CN=a'\nsan = ['ip:a']", "match.san: found"),
         ("[match]\nsubject = 'CN=a'\ncn = 'a'", "match.cn: unknown key; there are subject, san"),
-        ("require_ = []", "partner.toml:2: require_: unknown key; there are as2_id, hosts, require, relax"),
+        ("require_ = []", 'partner.toml:2: require_: unknown key; did you mean "require"?'),
+        ("as2_ids = ['A']", 'partner.toml:2: as2_ids: unknown key; did you mean "as2_id"?'),
+        ("HOSTS = []", 'partner.toml:2: HOSTS: unknown key; did you mean "hosts"?'),
+        ("zzz = []", "partner.toml:2: zzz: unknown key; there are as2_id, hosts, require, relax"),
         ("as2_id == 1", "partner.toml:2: not TOML"),
     ],
 )
@@ -128,6 +131,16 @@ def test_a_mistake_in_partner_toml_is_named_and_disables_the_partner(acme: Path,
     assert found.partner is None
     assert expected in words(found)
     assert found.public_certificates == (LEAF.certificate,)
+
+
+def test_a_partner_toml_that_is_missing_is_said_with_what_belongs_in_it(acme: Path) -> None:
+    put(acme, a=LEAF)
+    (acme / "partner.toml").unlink()
+    assert words(load_partner(acme)) == f'{acme}/partner.toml: is missing: expected a line such as as2_id = "ACME"'
+    (acme / "partner.toml").touch()
+    assert words(load_partner(acme)).endswith(
+        'partner.toml: as2_id: is missing: expected a line such as as2_id = "ACME"'
+    )
 
 
 def test_all_mistakes_are_shown_at_once(acme: Path) -> None:

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,15 @@ BUNDLE = LEAF.pem + CA.pem
 def key_der(encrypted: bool = False) -> bytes:
     protection = BestAvailableEncryption(b"secret") if encrypted else NoEncryption()
     return LEAF.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, protection)
+
+
+def p12(key: bool = True) -> bytes:
+    cas = [CA.certificate.x509]
+    return serialize_key_and_certificates(b"a", LEAF.key if key else None, LEAF.certificate.x509, cas, NoEncryption())
+
+
+def p7b(encoding: Encoding) -> bytes:
+    return serialize_certificates([LEAF.certificate.x509, CA.certificate.x509], encoding)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +80,11 @@ def test_der_is_read() -> None:
         (key_der(encrypted=True), "a private key"),
         (REQUEST.public_bytes(Encoding.PEM), "a certificate request"),
         (REQUEST.public_bytes(Encoding.DER), "a certificate request"),
+        (p12(), "a PKCS#12 file: it may hold a private key; ask for the certificate alone, in PEM or DER"),
+        (p12(key=False), "a PKCS#12 file"),
+        (b"\x30\x80\x02\x01\x03\x30\x80", "a PKCS#12 file"),  # as products write it that do not know lengths yet
+        (p7b(Encoding.DER), "a PKCS#7 bundle: openssl pkcs7 -print_certs -inform DER -in X -out X.pem"),
+        (p7b(Encoding.PEM), "a PKCS#7 bundle: openssl pkcs7 -print_certs -inform PEM -in X -out X.pem"),
         (b"<!DOCTYPE html><html></html>", "an HTML page"),
         (b"\n<HTML>", "an HTML page"),
         (b"hello", "neither PEM nor DER"),

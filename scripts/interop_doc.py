@@ -17,7 +17,6 @@ from tests.interop.cells import (  # noqa: E402
     CIPHERS,
     COMPRESSED,
     DIGESTS,
-    NOT_YET,
     PROCESSED,
     Receipt,
     algorithm_id,
@@ -39,8 +38,9 @@ INTRODUCTION = f"""\
 
 Every cell is a message that somebody else built, sent through the handler, the journal and the spool. It passes when
 the document comes out byte for byte, exactly one delivery is due, the MIC is the sender's own, and the receipt says
-`processed`. A cell names the peers whose message passed; a dash stands where no peer can build it. The partner of these
-tests has the relaxations `sha1` and `3des`, and requires no layer.
+`processed`; an asynchronous one is judged in the form in which it is posted. A cell names the peers whose message
+passed; a dash stands where no peer can build it. The partner of these tests has the relaxations `sha1` and `3des`, and
+requires no layer.
 """
 
 PERMUTATIONS = f"""\
@@ -77,11 +77,8 @@ RECEIPTS = {
     Receipt.NONE: "none",
     Receipt.UNSIGNED: "unsigned, in the answer",
     Receipt.SIGNED: "signed, in the answer",
-}
-JUDGES = {
-    Receipt.NONE: "nothing to verify; the MIC in the journal is compared",
-    Receipt.UNSIGNED: "pyas2lib reads it, and compares the MIC",
-    Receipt.SIGNED: "openssl cms and pyas2lib each verify the signature; pyas2lib reads it, and compares the MIC",
+    Receipt.UNSIGNED_LATER: "unsigned, asynchronous",
+    Receipt.SIGNED_LATER: "signed, asynchronous",
 }
 LAYERS = {"c": "compressed", "s": "signed", "E": "encrypted"}
 
@@ -131,20 +128,29 @@ def _peers() -> str:
 
 
 def _receipts() -> str:
-    rows = [(f"`{receipt}`", RECEIPTS[receipt], JUDGES[receipt]) for receipt in Receipt]
-    rows += [(f"`{each}`", f"{'un' * (each == 'ua')}signed, asynchronous", "not yet") for each in NOT_YET]
+    rows = [(f"`{receipt}`", RECEIPTS[receipt], _judges(receipt)) for receipt in Receipt]
     return "## Receipts\n\n" + _table(("", "receipt", "verified by"), rows)
 
 
+def _judges(receipt: Receipt) -> str:
+    """Who looks at a receipt of this kind."""
+    if receipt is Receipt.NONE:
+        return "nothing to verify; the MIC in the journal is compared"
+    reads = "pyas2lib reads it, and compares the MIC"
+    return f"openssl cms and pyas2lib each verify the signature; {reads}" if receipt.is_signed else reads
+
+
 def _permutations(outcomes: Outcomes) -> str:
-    rows = []
-    for row, layers in permutations():
-        cells = [_passed(f"{row}-{receipt}", outcomes) for receipt in Receipt]
-        rows.append(
-            (f"`{row}`", ", ".join(LAYERS[each] for each in layers) or "nothing", *cells, *["not yet"] * len(NOT_YET))
-        )
-    receipts = [f"`{each}`" for each in (*Receipt, *NOT_YET)]
+    rows = [
+        (f"`{row}`", _layers(layers), *(_passed(f"{row}-{receipt}", outcomes) for receipt in Receipt))
+        for row, layers in permutations()
+    ]
+    receipts = [f"`{each}`" for each in Receipt]
     return PERMUTATIONS + _table(("row", "layers", *receipts), rows)
+
+
+def _layers(letters: str) -> str:
+    return ", ".join(LAYERS[each] for each in letters) or "nothing"
 
 
 def _algorithms(outcomes: Outcomes) -> str:

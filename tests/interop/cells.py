@@ -25,9 +25,16 @@ class Receipt(StrEnum):
     NONE = "none"
     UNSIGNED = "us"
     SIGNED = "ss"
+    UNSIGNED_LATER = "ua"
+    SIGNED_LATER = "sa"
 
+    @property
+    def is_signed(self) -> bool:
+        return self in (Receipt.SIGNED, Receipt.SIGNED_LATER)
 
-NOT_YET = ("ua", "sa")  # asynchronous, unsigned and signed
+    @property
+    def is_asynchronous(self) -> bool:
+        return self in (Receipt.UNSIGNED_LATER, Receipt.SIGNED_LATER)
 
 
 @dataclass(frozen=True, slots=True)

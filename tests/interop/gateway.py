@@ -10,25 +10,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mtlsd import as2, config, identity, journal, tls
+from mtlsd import as2, config, identity, journal, relay, tls
 from mtlsd.access import FailureLimit
 from mtlsd.as2 import ReceivedMDN, read_mdn
 from mtlsd.handlers import Call, Exchange, Services, begin
 from mtlsd.http import Request, Response
 from mtlsd.identity import KeyPair, Peer, Presented, load_partners
-from mtlsd.journal import Acceptance, Message, Spool, SQLiteJournal
+from mtlsd.journal import Acceptance, DeliveryKind, Message, Spool, SQLiteJournal
 from tests import pki
 from tests.as2 import messages, pyas2_oracle
 from tests.as2.messages import Sent
 from tests.daemon import LONG, Tree, acme, keys
 from tests.interop import peers
 from tests.interop.cells import PROCESSED, Receipt
-from tests.interop.peers import DOCUMENT, Built
+from tests.interop.peers import DOCUMENT, TARGET, Built
 from tests.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"
-SETTINGS = 'require = []\nrelax = ["sha1", "3des"]'  # to see what can be read, not what policy refuses
+# To see what can be read, not what policy refuses.
+SETTINGS = 'require = []\nrelax = ["sha1", "3des"]\nmdn_urls = ["{}"]'
 
 
 @cache
@@ -42,10 +43,10 @@ SIGNERS = {"secp256r1": "ACME on P-256", "secp384r1": "ACME on P-384"}
 RECIPIENT = "EXAMPLE on P-256"
 
 
-def site(root: Path, backend: str = "http://127.0.0.1:9/nobody") -> Tree:
+def site(root: Path, backend: str = "http://127.0.0.1:9/nobody", mdns: str = TARGET.partition("?")[0]) -> Tree:
     """The files of a gateway that asks ACME for no layer at all and knows its keys of every kind."""
     tree = Tree(root, backend, hosts={HOST: "required"}, limits="max_failures_per_hour = 100_000")
-    folder = tree.add("acme", "ACME", acme(), SETTINGS)
+    folder = tree.add("acme", "ACME", acme(), SETTINGS.format(mdns))
     for curve, name in SIGNERS.items():
         (folder / "as2" / f"{curve}.cer").write_bytes(on_a_curve(name, curve).certificate.der)
     return tree
@@ -66,7 +67,7 @@ class Answer:
             return None
         assert self.status == 200
         ours = peers.identity("EXAMPLE")
-        signed = receipt is Receipt.SIGNED
+        signed = receipt.is_signed
         read = read_mdn(
             self.fields,
             self.body,
@@ -112,8 +113,9 @@ class Gateway:
     def exchange(self, built: Built, receipt: Receipt = Receipt.SIGNED) -> str:
         """Send the message, judge the receipt, look at what is kept; returns the disposition."""
         answer = self.send(built.sent)
-        said = answer.judged(built, receipt)
         kept = self.journal.message(built.message_id)
+        posted = self._posted(answer, kept) if receipt.is_asynchronous else answer
+        said = posted.judged(built, receipt)
         if said is not None and (said.disposition_type, said.modifier) != (PROCESSED, None):
             assert kept is None
             return f"{said.disposition_type}/{said.modifier}"
@@ -123,8 +125,19 @@ class Gateway:
         self._check_kept(kept, built)
         return PROCESSED
 
+    def _posted(self, answer: Answer, kept: Message | None) -> Answer:
+        """The MDN as it is posted to the sender, where the answer is empty and the journal has it."""
+        assert (answer.status, tuple(answer.fields), answer.body) == (200, (), b"")
+        assert kept is not None
+        (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
+        outgoing = relay.build(kept, due)
+        assert isinstance(outgoing.body, bytes)
+        assert outgoing.url == TARGET
+        return Answer(200, outgoing.headers, outgoing.body)
+
     def _check_kept(self, kept: Message, built: Built) -> None:
-        assert len(self.journal.deliveries(kept.id)) == 1
+        deliveries = self.journal.deliveries(kept.id)
+        assert [each.kind for each in deliveries].count(DeliveryKind.BACKEND) == 1
         with journal.open_document(self.journal, self._spool, kept.payload) as document:
             assert document.read() == DOCUMENT
         assert kept.mic == built.mic

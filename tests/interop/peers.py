@@ -6,7 +6,7 @@ Each builds with its own code all that it can; what it cannot is said in `lacks`
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -19,6 +19,7 @@ from tests.daemon import keys
 from tests.interop.cells import DIGESTS, Cell, Receipt
 
 DOCUMENT = EDI + b"\x00\xff lone \n and \r, and what looks like a boundary\r\n--signed-1x\r\n"
+TARGET = "https://acme.example/mdn?from=EXAMPLE"  # of an asynchronous MDN
 CONTENT_TYPE = "application/octet-stream"  # pyas2lib leaves the line ends of no other alone
 
 
@@ -51,7 +52,12 @@ class Peer:
         return order and cell.digest in self.digests and cell.cipher in self.ciphers
 
     def message(self, cell: Cell) -> Built:
-        return self.build(cell, f"<{cell.id}.{self.letter}@acme.example>")
+        built = self.build(cell, f"<{cell.id}.{self.letter}@acme.example>")
+        if not cell.receipt.is_asynchronous:
+            return built
+        return replace(
+            built, sent=replace(built.sent, fields=(*built.sent.fields, ("Receipt-Delivery-Option", TARGET)))
+        )
 
 
 def identity(name: str) -> Identity:
@@ -101,8 +107,8 @@ def enveloped(der: bytes, cipher: str = "") -> bytes:
 
 def addressed(inner: bytes, message_id: str, cell: Cell) -> Sent:
     """The message around an entity, with the receipt that the cell asks for."""
-    wishes = {Receipt.NONE: None, Receipt.UNSIGNED: "", Receipt.SIGNED: f"required,{LABELS[cell.digest or 'sha256']}"}
-    return messages.message(inner, message_id=message_id, mdn=wishes[cell.receipt])
+    wished = f"required,{LABELS[cell.digest or 'sha256']}" if cell.receipt.is_signed else ""
+    return messages.message(inner, message_id=message_id, mdn=None if cell.receipt is Receipt.NONE else wished)
 
 
 def openssl_sign(content: bytes, digest: str) -> bytes:
@@ -129,15 +135,10 @@ def _by_cryptography(cell: Cell, message_id: str) -> Built:
 
 # --- pyas2lib ---------------------------------------------------------------------------------------------------------
 
-_REQUESTS: dict[Receipt, MDNRequest] = {
-    Receipt.NONE: "none",
-    Receipt.UNSIGNED: "unsigned",
-    Receipt.SIGNED: "signed",
-}
-
 
 def _by_pyas2lib(cell: Cell, message_id: str) -> Built:
     us, them = identity("ACME"), identity("EXAMPLE")
+    wished: MDNRequest = "signed" if cell.receipt.is_signed else "unsigned"
     sender = Sender(us.as2_id, us.private_key, us.certificate, them.as2_id, them.certificate)
     built = sender.build(
         DOCUMENT,
@@ -148,7 +149,7 @@ def _by_pyas2lib(cell: Cell, message_id: str) -> Built:
         sign=cell.digest,
         encrypt=cell.cipher,
         compress="c" in cell.layers,
-        mdn=_REQUESTS[cell.receipt],
+        mdn="none" if cell.receipt is Receipt.NONE else wished,
         micalg=cell.digest or "sha256",
     )
     return Built(Sent(built.headers, built.body), built.mic or _mic_of_unsigned(cell, built))

@@ -176,12 +176,12 @@ class ContentInfoReader:
         self._events: deque[Event] = deque()
         self._pieces: list[bytes] = []
         self._steps: Steps | None = self._content_info()
+        self._has_more = False  # octets behind the value
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets. Line ends behind the value are no part of it: some products send them."""
         if self._steps is None:
-            if data.strip(b"\r\n"):
-                raise AS2MIMEMalformed("octets behind the CMS value")
+            self._has_more = self._has_more or bool(data.strip(b"\r\n"))
             return
         self._reader.receive_data(data)
         done = next(self._steps, _DONE) is _DONE
@@ -194,8 +194,12 @@ class ContentInfoReader:
             self.receive_data(self._reader.rest())
 
     def next_event(self) -> Event | None:
-        """The next event, or None while more octets are needed."""
-        return self._events.popleft() if self._events else None
+        """The next event, or None while more octets are needed; behind the last one, other octets are refused."""
+        if self._events:
+            return self._events.popleft()
+        if self._has_more:
+            raise AS2MIMEMalformed("octets behind the CMS value")
+        return None
 
     def close(self) -> None:
         """No more octets will come."""

@@ -16,7 +16,7 @@ MAX_HEADER_FIELDS = 200
 MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
-_PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("(?:[^"\\]|\\.)*"+|[^;]*)')
+_PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
 _MIME_FIELDS = ("content-", "mime-version")
 
 

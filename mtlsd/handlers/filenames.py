@@ -1,6 +1,8 @@
 """The name of a document: data from a peer, never a path (RFC 6266, section 4.3)."""
 
 import re
+from email.errors import MessageError
+from email.header import decode_header, make_header
 from urllib.parse import unquote
 
 from mtlsd.as2 import ContentType
@@ -28,8 +30,10 @@ def _extended(value: str) -> str:
 
 
 def _as_utf8(text: str) -> str:
-    """MIME headers are read as Latin-1, which loses nothing; most names beyond ASCII are UTF-8."""
+    """MIME headers are read as Latin-1, which loses nothing; most names beyond ASCII are UTF-8, or RFC 2047."""
     try:
+        if text.startswith("=?"):
+            return str(make_header(decode_header(text)))
         return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
+    except (UnicodeError, LookupError, MessageError, ValueError):
         return text

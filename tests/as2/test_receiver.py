@@ -373,6 +373,17 @@ class TestOracles:
         assert self.answers(self.guesses(content[32:48], iv=bytes(16)), content, der) == {AS2DecryptFailed}
 
 
+@pytest.mark.parametrize("layers", ["E", "sE", "c"])
+def test_octets_behind_a_value_are_refused_alike_however_they_come(layers: str) -> None:
+    entity = build(layers) + b"\0"
+    seen = set()
+    for chunk in (1, 17, 1000, 1 << 20):
+        with pytest.raises(PeerError) as caught:
+            receive(message(entity), agreement(NOTHING), chunk)
+        seen.add(type(caught.value))
+    assert len(seen) == 1
+
+
 class TestQuirks:
     """What real senders do, by the rows of the project's table of quirks."""
 

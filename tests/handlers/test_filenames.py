@@ -12,6 +12,10 @@ from mtlsd.handlers.filenames import MAX_NAME, filename_of
     [
         ('attachment; filename="order.edi"', "", "order.edi"),
         ("attachment; filename=order.edi", "", "order.edi"),
+        ('attachment; filename=""order.edi""', "", "order.edi"),
+        ('attachment; filename="=?utf-8?Q?b=C3=BCcher.edi?="', "", "bücher.edi"),
+        ('attachment; filename="=?utf-8?B?Li4vLi4veA==?="', "", "x"),
+        ('attachment; filename="=?nonsense?B?!!!?="', "", "=?nonsense?B?!!!?="),
         (None, 'application/EDIFACT; name="order.edi"', "order.edi"),
         ('attachment; filename="a"', 'x/y; name="b"', "a"),
         ('attachment; filename="../../etc/passwd"', "", "passwd"),

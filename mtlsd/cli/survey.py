@@ -183,7 +183,7 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
 def partners_in(certs: Path, now: datetime, configuration: Configuration | None = None) -> Partners:
     """Read partners/; with a configuration, hosts that it does not have are warned of."""
     directory = certs / "partners"
-    store, mistakes, warnings = identity.load_partners(directory)
+    store, mistakes, warnings = identity.load_partners(directory, now)
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}

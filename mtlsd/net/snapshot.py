@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mtlsd import config
@@ -40,7 +41,9 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
     organizations = loader.organizations(configuration)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
-    truststore, problems, warnings = load_partners(configuration.server.certs / "partners")
+    truststore, problems, warnings = load_partners(
+        configuration.server.certs / "partners", datetime.fromtimestamp(read_at, UTC)
+    )
     return Snapshot(
         configuration=configuration,
         hosts={host.name: host for host in configuration.virtualhosts},

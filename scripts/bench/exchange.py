@@ -25,7 +25,7 @@ WARM_UP = 50
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="exchanges of each client")
-    parser.add_argument("--clients", type=int, default=4, help="clients at the same time, which keep the daemon busy")
+    parser.add_argument("--clients", type=int, default=8, help="clients at the same time, which keep the daemon busy")
     options = parser.parse_args()
     with running() as rig:
         apart(rig)

@@ -1,5 +1,7 @@
 """Documents: small ones in the journal's commit, large ones in the spool, and nothing in between lost."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ def spool(tmp_path: Path) -> Spool:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> SQLiteJournal:
-    return SQLiteJournal(tmp_path / "journal.sqlite")
+def journal(tmp_path: Path) -> Iterator[SQLiteJournal]:
+    with closing(SQLiteJournal(tmp_path / "journal.sqlite")) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("size", [0, 1, MAX_INLINE, MAX_INLINE + 1, 5 * MAX_INLINE])

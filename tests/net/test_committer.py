@@ -1,5 +1,7 @@
 """Group commit: what waits together becomes durable together, and nobody waits for ever."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,8 +34,9 @@ class Watched(SQLiteJournal):
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Watched:
-    return Watched(tmp_path / "journal.sqlite")
+def journal(tmp_path: Path) -> Iterator[Watched]:
+    with closing(Watched(tmp_path / "journal.sqlite")) as opened:
+        yield opened
 
 
 def acceptance(number: int, **changes: str) -> Acceptance:

@@ -27,7 +27,7 @@ _ALGORITHMS = {
     "rsasha1": "sha1",
     **{f"{prefix}{size}": f"sha{size}" for size in (256, 384, 512) for prefix in ("sha", "sha2", "rsasha")},
 }
-_DEFAULT_LABELS = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
+DEFAULT_LABELS = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
 
 
 def algorithm_of(label: str) -> str | None:
@@ -183,7 +183,7 @@ def choose_mic(receipt: ReceiptRequest | None, signature_digest: str | None) -> 
     wished = receipt.algorithms if receipt else ()
     default = signature_digest or "sha256"
     if not wished:
-        return default, _DEFAULT_LABELS[default]
+        return default, DEFAULT_LABELS[default]
     if signature_digest:
         return next((each for each in wished if each[0] == signature_digest), wished[0])
     return wished[0]

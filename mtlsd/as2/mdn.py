@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from email.utils import formatdate
 
 from mtlsd.as2.disposition import Disposition
-from mtlsd.as2.headers import AS2Name
+from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.signature import sign
 from mtlsd.identity import KeyPair
 
 AS2_VERSION = "1.2"
 FEATURES = "multiple-attachments"
-
-_LABELS = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +101,8 @@ def _signed(content_type: str, body: bytes, pair: KeyPair, algorithm: str, *, bo
         },
         _base64_lines(sign(digest, algorithm, pair)),
     )
-    signed_type = (
-        f'multipart/signed; protocol="application/pkcs7-signature"; micalg={_LABELS[algorithm]}; boundary="{boundary}"'
-    )
+    parameters = f'micalg={DEFAULT_LABELS[algorithm]}; boundary="{boundary}"'
+    signed_type = f'multipart/signed; protocol="application/pkcs7-signature"; {parameters}'
     return signed_type, _multipart(boundary, entity, signature)
 
 

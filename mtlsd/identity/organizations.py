@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.identity.pemfiles import missing_directory
+from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.settings import as2_id, read_settings
 
 SETTINGS = "organization.toml"
-MIN_RSA_BITS = 2048
 SIGN = "sign"
 DECRYPT = "decrypt"
 
@@ -57,11 +57,11 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     """What we sign receipts with and have messages encrypted to: RSA, which every AS2 product has, or a NIST curve."""
     key = pair.private_key
-    if isinstance(key, RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
+    if isinstance(key, RSAPrivateKey) and key.key_size >= RSA_BITS:
         return ()
     if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1 | SECP384R1 | SECP521R1):
         return ()
-    return (Problem(place / "key.pem", f"AS2 needs RSA with {MIN_RSA_BITS} bits or more here, or P-256 or better"),)
+    return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
 def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:

@@ -431,6 +431,10 @@ class AS2DecryptFailed(AS2Refused):
     advice = "Encrypt to our current certificate, and check that nothing on the way changes the body."
 
 
+class AS2RecipientUnknown(AS2DecryptFailed):
+    """The envelope is for none of our keys; the log says for whom it is, and what we hold."""
+
+
 class AS2SignatureBad(AS2Refused):
     """The content is not what was signed."""
 
@@ -511,6 +515,14 @@ class AS2MIMEMalformed(AS2Refused):
     advice = "Check boundaries, transfer encodings and the order of signing, compressing and encrypting."
 
 
+class BackendRefused(PeerError):
+    """The backend, an AS2 server itself, refused the message; its MDN was passed on as it is."""
+
+    reason = "as2_backend_refused"
+    http_status = 200
+    advice = "Read the MDN: it is the backend's own."
+
+
 class MDNUnreadable(PeerError):
     """The receipt (MDN) cannot be read, or answers another message than ours."""
 
@@ -529,6 +541,13 @@ class Unavailable(PeerError):
     retry_after = 60
     log_level = "error"
     advice = "Send the message again later: nothing of it was taken."
+
+
+class BackendUnavailable(Unavailable):
+    """The route answers only once the backend has the message, and the backend did not take it; the log says why."""
+
+    reason = "upstream_unavailable"
+    advice = "Send the message again later, under the same Message-ID."
 
 
 class JournalUnavailable(Unavailable):

@@ -54,6 +54,7 @@ class Tree:
     backend: str = "http://127.0.0.1:9/nobody"  # discard: nothing listens there
     limits: str = ""
     delivery: str = ""
+    route: str = ""  # more settings of each route
     hosts: dict[str, str] = field(default_factory=lambda: dict(HOSTS))
     address: tuple[str, int] = field(default_factory=lambda: _loopback_address())
 
@@ -80,7 +81,7 @@ class Tree:
     def configure(self, extra: str = "") -> None:
         """Write virtualhosts.toml anew."""
         listen = f"{self.address[0]}:{self.address[1]}"
-        text = "".join(_virtual_host(name, listen, kind, self.backend) for name, kind in self.hosts.items())
+        text = "".join(_virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items())
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
 
@@ -110,7 +111,7 @@ def replace(path: Path, data: bytes) -> None:
     temporary.rename(path)
 
 
-def _virtual_host(name: str, listen: str, client_certificate: str, backend: str) -> str:
+def _virtual_host(name: str, listen: str, client_certificate: str, backend: str, route: str) -> str:
     return f"""[[virtualhost]]
 name = "{name}"
 listen = "{listen}"
@@ -120,6 +121,7 @@ path = "/as2"
 handler = "as2"
 organization = "EXAMPLE"
 backend = "{backend}"
+{route}
 """
 
 

@@ -18,10 +18,12 @@ from mtlsd.config import (
     Backend,
     ClientCertificate,
     Configuration,
+    Deliver,
     Delivery,
     Handler,
     KeyPath,
     Limits,
+    MDNMode,
     Route,
     Server,
     VirtualHost,
@@ -298,11 +300,17 @@ def test_a_handler_to_come_is_not_served_by_this_version(write: Write, name: str
     assert "not served by this version" in problem.message
 
 
-@pytest.mark.parametrize(("key", "value"), [("deliver", "message"), ("mdn", "delivered"), ("mdn", "backend")])
-def test_a_delivery_or_receipt_to_come_is_not_served_by_this_version(write: Write, key: str, value: str) -> None:
-    problem = only_problem(write(f'{HOST}{ROUTE}{key} = "{value}"'))
-    assert (problem.line, problem.key) == (9, f"virtualhost.route.{key}")
-    assert "not served by this version" in problem.message
+@pytest.mark.parametrize("deliver", Deliver)
+@pytest.mark.parametrize("mdn", MDNMode)
+def test_only_a_backend_that_gets_the_message_can_make_the_mdn(write: Write, deliver: Deliver, mdn: MDNMode) -> None:
+    file = write(f'{HOST}{ROUTE}deliver = "{deliver}"\nmdn = "{mdn}"')
+    if (deliver, mdn) == (Deliver.PAYLOAD, MDNMode.BACKEND):
+        problem = only_problem(file)
+        assert (problem.line, problem.key) == (10, "virtualhost.route.mdn")
+        assert 'add deliver = "message"' in problem.message
+    else:
+        ((route,),) = [host.routes for host in config.load(file).virtualhosts]
+        assert (route.deliver, route.mdn) == (deliver, mdn)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"])

@@ -7,6 +7,7 @@ partner and reads MDNs, and never sees a message that came from outside.
 """
 
 from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.answers import JudgedMDN, judge_mdn
 from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.explain import Candidate, explain
@@ -25,7 +26,7 @@ from mtlsd.as2.pyas2 import (
     Sender,
     read_mdn,
 )
-from mtlsd.as2.receiver import PayloadReceived, Receiver, VerifiedMessage
+from mtlsd.as2.receiver import PayloadReceived, Receiver, SealedMessage, VerifiedMessage
 
 __all__ = [
     "ENCRYPT_ALGORITHMS",
@@ -40,6 +41,7 @@ __all__ = [
     "ContentType",
     "Disposition",
     "Hints",
+    "JudgedMDN",
     "Limits",
     "MDNRequest",
     "PayloadReceived",
@@ -48,6 +50,7 @@ __all__ = [
     "ReceiptRequest",
     "ReceivedMDN",
     "Receiver",
+    "SealedMessage",
     "Sender",
     "SignedEntity",
     "VerifiedMessage",
@@ -55,6 +58,7 @@ __all__ = [
     "build_mdn",
     "choose_mic",
     "explain",
+    "judge_mdn",
     "open_detached",
     "read_mdn",
     "verify_detached",

@@ -7,11 +7,15 @@ from mtlsd.identity import Organization, Partner, Require
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Our organization, the partner, and what this message must be: more than the partner's `require`, never less."""
+    """Our organization, the partner, and what this message must be: more than the partner's `require`, never less.
+
+    `may_stay_sealed`: an envelope for somebody else's key is no mistake, because the backend has that key.
+    """
 
     organization: Organization
     partner: Partner
     require: frozenset[Require]
+    may_stay_sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

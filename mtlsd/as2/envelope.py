@@ -5,7 +5,6 @@ could not unwrap, and the failure shows where a damaged content would show (RFC 
 """
 
 import os
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -14,12 +13,12 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
+from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.cms import ContentInfoEnded, EnvelopedDataStarted
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.recipients import content_key
-from mtlsd.errors import AS2DecryptFailed, AS2SecurityTooLow
-from mtlsd.identity import KeyPair
+from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
 
 MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
@@ -59,18 +58,21 @@ class Decryptor(Protocol):
         """The rest of the plaintext; raises AS2DecryptFailed, or ReadAgain."""
 
 
-def open_envelope(
-    started: EnvelopedDataStarted, keys: Sequence[KeyPair], relax: Collection[str], hints: Hints
-) -> Decryptor:
+def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hints) -> Decryptor:
     """The decryptor for this envelope; raises AS2DecryptFailed, or AS2SecurityTooLow by policy."""
     cipher = (GCM if started.is_authenticated else CBC).get(started.algorithm.oid)
     if cipher is None:
         _refuse(f"content encryption {started.algorithm.oid} is not supported here")
-    if cipher.relax and cipher.relax not in relax:
+    if cipher.relax and cipher.relax not in agreement.partner.relax:
         raise AS2SecurityTooLow(f"{cipher.name} is not allowed: the partner's `relax` does not list it")
     parameters = started.algorithm.parameters
     iv = _nonce(parameters) if started.is_authenticated else _initialization_vector(parameters, cipher)
-    key = content_key(started.recipients, keys, cipher.key_length)
+    try:
+        key = content_key(started.recipients, agreement.organization.decryption, cipher.key_length)
+    except AS2RecipientUnknown as refusal:
+        if not agreement.may_stay_sealed:
+            raise
+        return Sealed(cipher.name, refusal)
     return GCMDecryptor(cipher, key, iv, hints) if started.is_authenticated else CBCDecryptor(cipher, key, iv)
 
 
@@ -130,6 +132,20 @@ class GCMDecryptor:
             return self._context.finalize_with_tag(ended.tag)
         except (InvalidTag, ValueError):
             _refuse("the content does not decrypt")
+
+
+class Sealed:
+    """For an envelope that somebody else opens: nothing comes out."""
+
+    def __init__(self, name: str, refusal: AS2RecipientUnknown) -> None:
+        self.name = name
+        self.refusal = refusal
+
+    def update(self, _: bytes) -> bytes:
+        return b""
+
+    def finalize(self, _: ContentInfoEnded) -> bytes:
+        return b""
 
 
 def _initialization_vector(parameters: Element | None, cipher: ContentCipher) -> bytes:

@@ -25,14 +25,20 @@ from mtlsd.as2.detached import (
     announced_digests,
     encoding_of_multipart,
 )
-from mtlsd.as2.envelope import open_envelope
+from mtlsd.as2.envelope import Sealed, open_envelope
 from mtlsd.as2.headers import ReceiptRequest, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.mic import FormDigests
 from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
 from mtlsd.as2.schemes import DIGEST_OIDS
 from mtlsd.as2.signature import DigestNotComputed, VerifiedSignature
-from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2Refused
+from mtlsd.errors import (
+    AS2DecompressFailed,
+    AS2DecryptFailed,
+    AS2MIMEMalformed,
+    AS2RecipientUnknown,
+    AS2Refused,
+)
 
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 
@@ -55,6 +61,7 @@ class Findings:
 
     layers: str = ""
     cipher: str | None = None
+    sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
     payload_header: HeaderBlock | None = None
@@ -225,11 +232,10 @@ class EnvelopeLayer:
 
     def __init__(self, started: cms.EnvelopedDataStarted, context: Context) -> None:
         context.open(Layer.ENCRYPTED)
-        agreement = context.agreement
         self._findings = context.findings
-        keys = agreement.organization.decryption
-        self._decryptor = open_envelope(started, keys, agreement.partner.relax, context.hints)
+        self._decryptor = open_envelope(started, context.agreement, context.hints)
         self._findings.cipher = self._decryptor.name
+        self._findings.sealed = self._decryptor.refusal if isinstance(self._decryptor, Sealed) else None
         self._inside = Deferred(context.entity())
 
     def write(self, data: bytes) -> None:
@@ -239,7 +245,8 @@ class EnvelopeLayer:
     def close(self, ended: cms.ContentInfoEnded) -> None:
         if plaintext := self._decryptor.finalize(ended):
             self._inside.write(plaintext)
-        self._inside.close()
+        if self._findings.sealed is None:
+            self._inside.close()
         if self._inside.refusal is not None:
             self._refuse(self._inside.refusal)
 

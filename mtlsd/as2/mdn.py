@@ -13,10 +13,10 @@ from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.signature import sign
-from mtlsd.identity import KeyPair
+from mtlsd.identity import DEFAULT_VERSION, KeyPair
 
-AS2_VERSION = "1.2"
 FEATURES = "multiple-attachments"
+PRODUCT_SINCE = "1.3"  # draft-ietf-ediint-rfc4130bis
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,22 @@ class MDN:
     body: bytes
 
 
-def build(receipt: Receipt, *, now: float, host: str, signing: tuple[KeyPair, str] | None, product: str) -> MDN:
+def build(
+    receipt: Receipt,
+    *,
+    now: float,
+    host: str,
+    signing: tuple[KeyPair, str] | None,
+    product: str,
+    version: str = DEFAULT_VERSION,
+) -> MDN:
     """The MDN for this receipt; `signing` is our key pair and a digest algorithm, or None for an unsigned MDN."""
     content_type, body = _report(receipt, product)
     if signing:
         content_type, body = _signed(content_type, body, *signing, boundary=f"signed-{receipt.reference}")
     headers = (
-        ("AS2-Version", AS2_VERSION),
+        ("AS2-Version", version),
+        *([("AS2-Product", product.lower().replace("/", ":"))] if version == PRODUCT_SINCE else []),
         ("AS2-From", receipt.as2_to.spelled),
         ("AS2-To", receipt.as2_from.spelled),
         ("Message-ID", f"<{receipt.reference}@{host}>"),

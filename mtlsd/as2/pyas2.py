@@ -134,6 +134,17 @@ class ReceivedMDN:
     text: str
     confirmed: bool
 
+    @property
+    def disposition(self) -> str:
+        modifier = f"/{self.modifier}" if self.modifier else ""
+        return f"{self.disposition_mode}; {self.disposition_type}{modifier}"
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether it says that the message was processed, with a warning at most."""
+        negative = self.modifier is not None and not self.modifier.startswith("warning")
+        return self.disposition_type == "processed" and not negative
+
 
 def read_mdn(
     headers: Headers,

@@ -44,6 +44,14 @@ class VerifiedMessage:
     form: str | None  # the canonical form in which the signature verified
 
 
+@dataclass(frozen=True, slots=True)
+class SealedMessage:
+    """A message that we hold no key for: well formed as far as its envelope, and nothing else is known of it."""
+
+    cipher: str
+    recipients: str  # for whom it is, as the log would say it
+
+
 class Receiver:
     """Reads one AS2 message through all its layers."""
 
@@ -96,8 +104,8 @@ class Receiver:
             yield PayloadReceived(data)
         self._payload.clear()
 
-    def finish(self) -> VerifiedMessage:
-        """The verdict, once the body is complete.
+    def finish(self) -> VerifiedMessage | SealedMessage:
+        """The verdict, once the body is complete; sealed only where the agreement allows it.
 
         Raises an AS2 error; or ReadAgain, where another pass needs hints that this one did not have.
         """
@@ -106,6 +114,9 @@ class Receiver:
         if self._again is not None:
             raise self._again
         findings = self._context.findings
+        if findings.sealed is not None:
+            assert findings.cipher is not None
+            return SealedMessage(findings.cipher, findings.sealed.detail)
         if findings.payload_header is None:
             raise AS2MIMEMalformed("the message has no payload")
         self._check_security()

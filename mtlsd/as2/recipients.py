@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier, KeyTransRecipient, Recipient
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
-from mtlsd.errors import AS2DecryptFailed
+from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
 from mtlsd.identity import KeyPair
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
@@ -34,7 +34,8 @@ _WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840
 def content_key(recipients: Iterable[Recipient], keys: Sequence[KeyPair], length: int) -> bytes | None:
     """The content key of `length` octets, or None where ours does not open it.
 
-    Raises AS2DecryptFailed where the envelope is not for us, or in a way that we do not have.
+    Raises AS2RecipientUnknown where the envelope is not for us, AS2DecryptFailed where it is in a way that we do not
+    have.
     """
     recipient, pair = _ours(recipients, keys)
     key = _transported(recipient, pair) if isinstance(recipient, KeyTransRecipient) else _agreed(recipient, pair)
@@ -104,7 +105,7 @@ def _ours(recipients: Iterable[Recipient], keys: Sequence[KeyPair]) -> tuple[Rec
                 return recipient, pair
     wanted = ", ".join(sorted({str(recipient.identifier) for recipient, _ in pairs})) or "nobody"
     held = ", ".join(f"{pair.certificate.serial:x}" for pair in keys)
-    raise AS2DecryptFailed(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
+    raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
 
 
 def _means(identifier: KeyIdentifier, pair: KeyPair, *, exactly: bool) -> bool:

@@ -160,7 +160,8 @@ def retry(file: Path, id_or_message_id: str) -> None:
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
 @click.option("--output", type=click.Path(path_type=Path), help="Write it to this new file, not to stdout.")
-def payload(file: Path, id_or_message_id: str, output: Path | None) -> None:
+@click.option("--original", is_flag=True, help="The body of the AS2 message as it came, instead of its document.")
+def payload(file: Path, id_or_message_id: str, output: Path | None, original: bool) -> None:
     """Write the document of a message, octet for octet: ID is ours, or the Message-ID that the partner gave it.
 
     What is there already is not overwritten. To a terminal nothing is written, for a document may hold anything.
@@ -182,7 +183,10 @@ def payload(file: Path, id_or_message_id: str, output: Path | None) -> None:
         message = _found(opened, id_or_message_id)
         if not spool.is_dir():  # `Spool` would make it
             _end(f"there is no spool at {spool}")
-        with open_document(opened, Spool(spool), message.payload) as source:
+        name = message.original if original else message.payload
+        if name is None:
+            _end("there is no document: the message is for a key that is not here; --original has it as it came")
+        with open_document(opened, Spool(spool), name) as source:
             _copy(source, output)
 
 
@@ -305,11 +309,12 @@ def _say_message(message: "Message") -> None:
             ("content type", message.content_type),
             ("bytes", message.size),
             ("compressed", "yes" if message.compressed else "no"),
-            ("signed by", message.signer_sha256 or "nobody"),
+            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),
-            ("payload", f"in the journal ({message.size} bytes)" if _inline(message.payload) else message.payload),
-            ("original", "in the journal" if _inline(message.original) else message.original),
+            ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
+            ("original", _place(message.original, message.original_size)),
+            *(("note", note) for note in message.notes),
         ]
     )
     say()
@@ -317,8 +322,8 @@ def _say_message(message: "Message") -> None:
     say_fields(message.headers, indent="  ")
 
 
-def _inline(name: str) -> bool:
-    return name.startswith(INLINE)
+def _place(name: str, size: int) -> str:
+    return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
 def _say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:

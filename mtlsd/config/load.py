@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from mtlsd.config.document import Document, advise, read_document, shown
 from mtlsd.config.locate import KeyPath
-from mtlsd.config.model import Configuration, Delivery, Limits, Route, Server, VirtualHost
+from mtlsd.config.model import Configuration, Deliver, Delivery, Limits, MDNMode, Route, Server, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 
 
@@ -106,7 +106,7 @@ def _unknown(names: tuple[str, ...]) -> str:
 
 
 def _conflicts(document: Document) -> list[Problem]:
-    """What no single key shows: no host at all, one name for two hosts, one path for two routes."""
+    """What no single key shows: no host at all, one name for two hosts, one path for two routes, half a setting."""
     names, problems = [], []
     if document.tables.get("virtualhost") == []:
         problems.append(document.problem(("virtualhost",), "is empty: expected at least one [[virtualhost]]"))
@@ -114,7 +114,17 @@ def _conflicts(document: Document) -> list[Problem]:
         names.append(((*at, "name"), str(host.get("name", "")).lower()))
         paths = [((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")]
         problems += _repeated(document, paths, "a path has one route in a host")
+        problems += [_no_receipt(document, below) for below, route in _elements(at, host, "route") if _is_half(route)]
     return problems + _repeated(document, names, "a virtual host has one name and one listener")
+
+
+def _is_half(route: dict[str, Any]) -> bool:
+    return route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE
+
+
+def _no_receipt(document: Document, route: KeyPath) -> Problem:
+    words = 'found "backend": only a backend that gets the AS2 message can make its MDN; add deliver = "message"'
+    return document.problem((*route, "mdn"), words)
 
 
 def _repeated(document: Document, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:

@@ -39,6 +39,21 @@ class Handler(StrEnum):
     AS2 = "as2"
 
 
+class Deliver(StrEnum):
+    """What a route brings to its backend."""
+
+    PAYLOAD = "payload"  # the document
+    MESSAGE = "message"  # the AS2 message, octet for octet
+
+
+class MDNMode(StrEnum):
+    """When a route answers with an MDN, and whose it is."""
+
+    ACCEPTED = "accepted"  # ours, once the message is durable here
+    DELIVERED = "delivered"  # ours, once the backend has said 2xx
+    BACKEND = "backend"  # the backend's own
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An IP address and a port to listen on; port 0 lets the system choose one."""
@@ -106,8 +121,8 @@ class Route:
     handler: Annotated[Handler, choice(Handler, later=("proxy", "token"))]
     organization: Annotated[str, text(values.directory_name)]
     backend: Annotated[Backend, text(Backend.parse)]
-    deliver: Annotated[Literal["payload"], choice(("payload",), later=("message",))] = "payload"
-    mdn: Annotated[Literal["accepted"], choice(("accepted",), later=("delivered", "backend"))] = "accepted"
+    deliver: Annotated[Deliver, choice(Deliver)] = Deliver.PAYLOAD
+    mdn: Annotated[MDNMode, choice(MDNMode)] = MDNMode.ACCEPTED
 
 
 @_table

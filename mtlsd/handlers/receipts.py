@@ -20,6 +20,7 @@ class Sender:
     host: str
     reference: str
     now: float
+    version: str  # of AS2, as the partner speaks it
 
 
 def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> StoredMDN:
@@ -55,5 +56,5 @@ def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredM
 
 def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> StoredMDN:
     signing = (sender.signing, algorithm) if algorithm else None
-    mdn = build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT)
+    mdn = build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT, version=sender.version)
     return StoredMDN(headers=mdn.headers, body=mdn.body)

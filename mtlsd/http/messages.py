@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `error` is why, where it is a refusal, and `facts` are for the log."""
+    """An answer; `error` is why, where it is a refusal, `facts` are for the log, and `alert` for the operators."""
 
     status: int
     fields: Fields = ()
@@ -70,6 +70,7 @@ class Response:
     close: bool = False
     error: PeerError | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    alert: str = ""
 
 
 def read_request(event: h11.Request) -> Request:

@@ -12,6 +12,7 @@ from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
+    DEFAULT_VERSION,
     RELAXATIONS,
     LoadedPartner,
     Match,
@@ -24,6 +25,7 @@ from mtlsd.identity.policy import check_client, check_issuer, check_signature_al
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 
 __all__ = [
+    "DEFAULT_VERSION",
     "MAX_CHAIN",
     "RELAXATIONS",
     "Anchors",

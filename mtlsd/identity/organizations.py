@@ -8,14 +8,16 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, S
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
-from mtlsd.identity.pemfiles import missing_directory
+from mtlsd.identity.pemfiles import FileRefused, missing_directory, read_certificates, read_file
 from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.settings import as2_id, read_settings
 
 SETTINGS = "organization.toml"
 SIGN = "sign"
 DECRYPT = "decrypt"
+BACKEND = "backend.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class Organization:
     as2_id: str
     signing: KeyPair
     decryption: tuple[KeyPair, ...]
+    backend_certificates: tuple[Certificate, ...] = ()  # with which a backend signs MDNs of its own
+
+    @property
+    def receipt_certificates(self) -> tuple[Certificate, ...]:
+        """Whose signature an MDN in this organization's name may bear."""
+        return (self.signing.certificate, *self.backend_certificates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,22 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
             problems += _not_for_as2(place, pairs[-1].key_pair)
         except ConfigurationError as error:
             problems += error.problems
+    backend, mistakes = _backend_certificates(directory / BACKEND)
+    problems += mistakes
     if problems:
         raise ConfigurationError(problems)
-    organization = Organization(directory.name, name, pairs[0].key_pair, (pairs[-1].key_pair,))
+    organization = Organization(directory.name, name, pairs[0].key_pair, (pairs[-1].key_pair,), backend)
     return LoadedOrganization(organization, tuple(each for pair in pairs for each in pair.warnings))
+
+
+def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
+    """The certificates of a backend that signs its MDNs with another key than ours; there need be none."""
+    if not os.path.lexists(path):
+        return (), ()
+    try:
+        return read_certificates(read_file(path).data), ()
+    except (FileRefused, CertificateUnreadable) as error:
+        return (), (Problem(path, str(error)),)
 
 
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:

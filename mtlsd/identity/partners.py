@@ -24,6 +24,7 @@ from mtlsd.identity.settings import (
     as2_ids,
     host_names,
     names_out_of,
+    one_of,
     read_settings,
     subject,
     url_prefixes,
@@ -34,6 +35,11 @@ SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
 MESSAGES = "as2"
 RELAXATIONS = ("sha1", "3des", "te-and-cl", "server-auth-only")
+
+DEFAULT_VERSION = "1.2"
+VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
+ACKNOWLEDGEMENTS = (200, 202, 204)
+BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
@@ -51,6 +57,8 @@ KEYS: Table = {
     "require": names_out_of(tuple(Require)),
     "relax": names_out_of(RELAXATIONS),
     "mdn_urls": url_prefixes,
+    "as2_version": one_of(VERSIONS),
+    "async_ack": one_of(ACKNOWLEDGEMENTS),
     "match": {"subject": subject, "san": alternative_names},
 }
 
@@ -82,6 +90,8 @@ class Partner:
     trusted_roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     message_certificates: tuple[Certificate, ...] = ()
+    as2_version: str = DEFAULT_VERSION  # that our MDNs say
+    async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
 
     def may_have_mdns_at(self, target: str) -> bool:
         """Whether an asynchronous MDN may go to this URL, which the partner named."""
@@ -141,6 +151,11 @@ def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, 
         problems = (Problem(path, NO_AS2_ID, key="as2_id"),)
     if not problems and "match" in values and "subject" not in values["match"]:
         problems = (Problem(path, "is missing", key="match.subject"),)
+    if values.get("as2_version") == "1.3" and BROKEN & values.get("relax", frozenset()):
+        problems = (
+            *problems,
+            Problem(path, 'AS2 1.3 has neither SHA-1 nor 3DES: take out "sha1" and "3des"', key="relax"),
+        )
     if not directory.name.isascii() or not directory.name.isprintable():
         problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
     return values, problems
@@ -155,6 +170,8 @@ def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", message
         require=frozenset(map(Require, values.get("require", Require))),
         relax=values.get("relax", frozenset()),
         mdn_urls=values.get("mdn_urls", ()),
+        as2_version=values.get("as2_version", DEFAULT_VERSION),
+        async_ack=values.get("async_ack", 204 if values.get("as2_version") == "1.3" else 200),
         match=Match(**match) if match else None,
         public_certificates=certificates.public,
         trusted_roots=certificates.roots,

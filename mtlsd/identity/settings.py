@@ -3,6 +3,7 @@
 A check takes the value that TOML gave and returns it parsed, or raises ValueError with what was expected.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -140,6 +141,17 @@ def names_out_of(known: tuple[str, ...]) -> Check:
         if not names <= frozenset(known):
             raise ValueError(expected)
         return names
+
+    return check
+
+
+def one_of(known: tuple[object, ...]) -> Check:
+    """One of some values, as TOML writes them."""
+
+    def check(value: object) -> object:
+        if isinstance(value, bool) or value not in known:
+            raise ValueError(" or ".join(map(json.dumps, known)))
+        return value
 
     return check
 

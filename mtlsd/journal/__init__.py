@@ -4,7 +4,7 @@
 `SQLiteJournal` does it in one file. A `Document` is kept inside the journal while it is small, else in the `Spool`.
 """
 
-from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, remove
+from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, open_kept, remove
 from mtlsd.journal.lock import DirectoryInUse, lock_directory
 from mtlsd.journal.model import (
     TRANSITIONS,
@@ -53,6 +53,7 @@ __all__ = [
     "keep",
     "lock_directory",
     "open_document",
+    "open_kept",
     "remove",
     "transition",
 ]

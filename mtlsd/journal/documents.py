@@ -24,10 +24,12 @@ class Document:
         self._spool = spool
         self._held = bytearray()
         self._file: SpoolFile | None = None
+        self.size = 0  # octets
 
     def write(self, data: bytes) -> None:
         """Append; raises `SpoolFull` or `JournalUnavailable`, at once or when it is kept."""
-        if self._file is None and len(self._held) + len(data) > MAX_INLINE:
+        self.size += len(data)
+        if self._file is None and self.size > MAX_INLINE:
             self._file = self._spool.create()
             self._file.write(bytes(self._held))
             self._held = bytearray()
@@ -61,9 +63,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The names of documents by suffix, and the contents of those that go into the journal, by name."""
+    """The names and sizes of documents by suffix, and the contents of those that go into the journal, by name."""
 
     names: Mapping[str, str]
+    sizes: Mapping[str, int]
     inline: Mapping[str, bytes]
 
 
@@ -73,7 +76,8 @@ def keep(spool: Spool, id: str, documents: Mapping[str, Document]) -> Kept:  # n
     names = spool.keep(id, files) if files else {}
     held = {suffix: document.held for suffix, document in documents.items() if not document.file}
     inline = {suffix: f"{_INLINE}{id}.{suffix}" for suffix in held}
-    return Kept(names | inline, {inline[suffix]: data for suffix, data in held.items()})
+    sizes = {suffix: document.size for suffix, document in documents.items()}
+    return Kept(names | inline, sizes, {inline[suffix]: data for suffix, data in held.items()})
 
 
 def remove(spool: Spool, kept: Kept) -> None:
@@ -81,6 +85,11 @@ def remove(spool: Spool, kept: Kept) -> None:
     for name in kept.names.values():
         if name not in kept.inline:
             spool.remove(name)
+
+
+def open_kept(spool: Spool, inline: Mapping[str, bytes], name: str) -> BinaryIO:
+    """Open a document that the journal does not have yet."""
+    return BytesIO(inline[name]) if name in inline else spool.open(name)
 
 
 def open_document(journal: Journal, spool: Spool, name: str) -> BinaryIO:

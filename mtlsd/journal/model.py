@@ -29,6 +29,7 @@ class DeliveryKind(StrEnum):
     """What a delivery carries, and so to whom."""
 
     BACKEND = "backend"  # the document, to the route's backend
+    MESSAGE = "message"  # the AS2 message as it came, to the route's backend
     MDN = "mdn"  # the receipt, to where the partner asked for it
 
 
@@ -76,9 +77,10 @@ class StoredMDN:
 class Message:
     """A verified message that we accepted.
 
-    `message_id` is exactly as received. `size` is the payload's, in bytes; `payload` and `original` are names
-    in the spool; `headers` are those of the AS2 request as received; `mic` is base64. Text holds no lone
-    surrogates, because it is stored as UTF-8.
+    `message_id` is exactly as received. `size` is the payload's, in bytes, and `original_size` the body's; `payload`
+    and `original` are names in the spool; `headers` are those of the AS2 request as received; `mic` is base64. A
+    message that we hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be
+    checked, and what was odd. Text holds no lone surrogates, because it is stored as UTF-8.
     """
 
     id: str
@@ -91,10 +93,12 @@ class Message:
     received_at: float
     content_type: str
     size: int
-    payload: str
+    payload: str | None
     original: str
+    original_size: int
     headers: HeaderPairs
     request_id: str
+    notes: tuple[str, ...] = ()
     compressed: bool = False
     subject: str | None = None
     filename: str | None = None
@@ -162,11 +166,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted together: a message, its deliveries, and its small documents by name."""
+    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already."""
 
     message: Message
     deliveries: tuple[Delivery, ...]
     documents: Mapping[str, bytes] = field(default_factory=dict)
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +204,11 @@ class Journal(Protocol):
         After an error it may be durable or not, as with any failed commit: leave the spool files to the next sweep.
         """
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
-        """Write one more delivery, with the refusal that it is about, or of a message that is here already."""
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
+        """Write one more delivery, with the refusal that it is about, or of a message that is here already.
+
+        `mdn` becomes the message's, unless that has one.
+        """
 
     def document(self, name: str) -> bytes | None:
         """Return a document that `accept` wrote."""

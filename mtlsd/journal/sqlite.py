@@ -43,7 +43,7 @@ BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the comm
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _PAGE = 1000  # messages a read of `spool_names`
 _LAST = "\U0010ffff"  # sorts after every id
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "mdn"}))
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
 _DELIVERY = attrgetter(
     *("id", "message_id", "refusal_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
     *("lease_owner", "lease_until", "finished_at", "last_reason"),
@@ -95,10 +95,12 @@ class SQLiteJournal:
         with self._write() as db:
             return [_accept(db, acceptance) for acceptance in acceptances]
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
                 db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
+            if mdn:
+                db.execute(QUERIES["answer_message"], (*_mdn_values(mdn), delivery.message_id))
             db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
 
     def document(self, name: str) -> bytes | None:
@@ -205,8 +207,7 @@ class SQLiteJournal:
         after = ""
         while page := self._spool_page(after):
             for after, payload, original in page:  # noqa: B007  # the last one begins the next page
-                yield payload
-                yield original
+                yield from filter(None, (payload, original))
 
     def close(self) -> None:
         with self._write_lock, self._read_lock, sqlite_errors():
@@ -342,6 +343,7 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
     if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
         db.executemany(QUERIES["accept_document"], acceptance.documents.items())
         db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, acceptance.deliveries))
+        db.executemany(QUERIES["record_attempt"], map(_ATTEMPT, acceptance.attempts))
         return message
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
@@ -398,7 +400,7 @@ def _about(db: sqlite3.Connection, delivery: Delivery) -> Message | Refusal:
 
 
 def _message_values(message: Message) -> tuple[object, ...]:
-    return *_PLAIN(message), json.dumps(message.headers), *_mdn_values(message.mdn)
+    return *_PLAIN(message), json.dumps(message.headers), json.dumps(message.notes), *_mdn_values(message.mdn)
 
 
 def _mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
@@ -410,6 +412,7 @@ def _message(row: sqlite3.Row) -> Message:
     values.pop("state", None)  # of a listed row
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
     values["headers"] = _pairs(values["headers"])
+    values["notes"] = tuple(json.loads(values["notes"]))
     values["compressed"] = bool(values["compressed"])
     mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
     return Message(**values, mdn=mdn)

@@ -33,7 +33,9 @@ from mtlsd.errors import (
 )
 from mtlsd.http import Request, Response
 from mtlsd.identity import Peer
+from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.forward import forward
 from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
 from mtlsd.net.wire import Wire
@@ -211,13 +213,20 @@ class Connection:
             raise
         if isinstance(accepted, Response):
             return accepted
+        if exchange.asks_backend_first:
+            return await self._forward(exchange, accepted)
         holder = await self._daemon.committer.accept(accepted)
         self._daemon.due.set()
         return exchange.conclude(holder)
 
+    async def _forward(self, exchange: handlers.Exchange, accepted: Acceptance) -> Response:
+        response = await forward(self._daemon, exchange, accepted)
+        self._daemon.due.set()  # there may be an asynchronous MDN
+        return response
+
     async def _promise(self, response: handlers.Deferred) -> None:
         """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
-        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal)
+        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal, response.mdn)
         self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
@@ -275,10 +284,12 @@ class Connection:
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
             "duration_ms": _milliseconds(trio.current_time() - record.started),
+            "alert": response.alert,
             **response.facts,
         }
         if response.error is None:
-            self._daemon.log.info(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
+            write = self._daemon.log.error if response.alert else self._daemon.log.info
+            write(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
 

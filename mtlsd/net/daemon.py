@@ -15,6 +15,7 @@ from mtlsd.journal import Journal, Spool
 from mtlsd.log import Logger
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.net.turns import Turns
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +33,7 @@ class Daemon:
     due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
     services: Services = field(init=False)
     committer: Committer = field(init=False)
+    turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)

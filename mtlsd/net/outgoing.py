@@ -1,4 +1,4 @@
-"""The TLS of connections that we open to partners, for asynchronous MDNs."""
+"""The TLS of connections that we open: to backends, and to partners for asynchronous MDNs."""
 
 import os
 import ssl
@@ -11,9 +11,11 @@ from mtlsd.net.snapshot import Snapshot
 from mtlsd.relay import Credentials
 
 
-def context_for(credentials: Credentials, snapshot: Snapshot) -> ssl.SSLContext:
+def context_for(credentials: Credentials | None, snapshot: Snapshot) -> ssl.SSLContext:
     """Trust the system's roots and the partner's; offer the key pair of the virtual host, where it is asked for."""
     context = ssl.create_default_context()
+    if credentials is None:
+        return context
     partner = snapshot.truststore.partners.get(credentials.partner)
     for root in partner.trusted_roots if partner else ():
         with suppress(ssl.SSLError):  # we read some certificates that OpenSSL does not

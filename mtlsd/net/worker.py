@@ -2,19 +2,16 @@
 
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from io import BytesIO
-from typing import BinaryIO
 
 import trio
 
 from mtlsd import config, journal, log, relay
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull, UpstreamFailed
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
-from mtlsd.net import client
+from mtlsd.net.attempt import attempt
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.outgoing import context_for
 from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
@@ -96,26 +93,8 @@ class Worker:
         raise LeaseLost(claimed.delivery.id)
 
     async def _request(self, claimed: Claimed) -> Outcome:
-        request = relay.build(claimed.about, claimed.delivery)
-        target = config.Backend.parse(request.url)
-        context = None
-        if request.credentials and target.scheme == "https":
-            context = await trio.to_thread.run_sync(context_for, request.credentials, self._daemon.snapshot)
-        with self._open(request.body) as file:
-            answer = await client.send(
-                target,
-                request.method,
-                request.headers,
-                _pieces(file),
-                timeout=self._settings.timeout_seconds,
-                context=context,
-            )
-        return Answered(answer.status, answer.get("retry-after"))
-
-    def _open(self, body: bytes | str) -> BinaryIO:
-        if isinstance(body, bytes):
-            return BytesIO(body)
-        return journal.open_document(self._daemon.journal, self._daemon.spool, body)
+        kept = partial(journal.open_document, self._daemon.journal, self._daemon.spool)
+        return await attempt(claimed.about, claimed.delivery, self._daemon.snapshot, kept)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
         """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
@@ -179,7 +158,3 @@ class Worker:
 
 
 _LEVELS = {DeliveryState.DELIVERED: "info", DeliveryState.PENDING: "warning", DeliveryState.FAILED: "error"}
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, client.CHUNK), b"")

@@ -4,7 +4,7 @@
 """
 
 from mtlsd.relay.request import Credentials, OutgoingRequest, build, idempotency_key
-from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide
+from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide, reason_of
 
 __all__ = [
     "Answered",
@@ -16,4 +16,5 @@ __all__ = [
     "build",
     "decide",
     "idempotency_key",
+    "reason_of",
 ]

@@ -22,6 +22,11 @@ _UNFIT = re.compile(r"\A[ \t]+|[ \t]+\Z|[^\t\x20-\x7e\xa0-\xff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
+_HOP_BY_HOP = {  # and what is about the answer, of which we want the octets as they are
+    *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer"),
+    *("transfer-encoding", "upgrade", "accept-encoding", "receipt-delivery-option"),
+}
+_FORGED = ("mtlsd-", "forwarded", "idempotency-key", "client-cert", "x-forwarded-", "x-real-ip")
 _ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never encodes
 
 
@@ -50,6 +55,8 @@ def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
     if delivery.kind is DeliveryKind.MDN:
         return _to_partner(about, delivery)
     assert isinstance(about, Message)
+    if delivery.kind is DeliveryKind.MESSAGE:
+        return _message_to_backend(about, delivery)
     return _to_backend(about, delivery)
 
 
@@ -68,7 +75,26 @@ def idempotency_key(message: Message) -> str:
 def _to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
     fields = (("Content-Length", str(message.size)), *_fields(message))
     headers = tuple((name, _fit(value)) for name, value in fields)
+    assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
     return OutgoingRequest("POST", delivery.target, headers, message.payload)
+
+
+def _message_to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+    """The AS2 message as it came, header and body, and beside it what we know of it.
+
+    Receipt-Delivery-Option stays here: one MDN goes to the partner, and it passes us.
+    """
+    received = (field for field in message.headers if not _is_ours(field[0]))
+    described = (field for field in _fields(message) if field[0] != "Content-Type")
+    fields = (("Content-Length", str(message.original_size)), *received, *described)
+    headers = tuple((name, _fit(value)) for name, value in fields)
+    return OutgoingRequest("POST", delivery.target, headers, message.original)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a field is about the hop before us, or one that a client could only forge."""
+    plain = name.lower().replace("_", "-")
+    return plain in _HOP_BY_HOP or plain.startswith(_FORGED)
 
 
 def _to_partner(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:

@@ -15,10 +15,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The backend answered; `retry_after` is the field's value as received."""
+    """The backend answered; `retry_after` is the field's value as received, and names in `headers` are lower case."""
 
     status: int
     retry_after: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
 
 
 Outcome = Answered | UpstreamFailed
@@ -48,7 +50,7 @@ def decide(outcome: Outcome, attempts: int, age: float, now: float, policy: Retr
     `jitter`, from 0 to 1, spreads the waits: from half of the full wait to all of it. The last wait is cut
     short, so that there is an attempt just before we give up.
     """
-    if isinstance(outcome, Answered) and 200 <= outcome.status < 300:
+    if reason_of(outcome) is None:
         return Decision(DeliveryState.DELIVERED)
     reason, retryable = _cause(outcome)
     left = policy.give_up_after - age
@@ -56,6 +58,13 @@ def decide(outcome: Outcome, attempts: int, age: float, now: float, policy: Retr
         return Decision(DeliveryState.FAILED, reason=reason)
     wait = max(_back_off(attempts, policy, jitter), _asked_for(outcome, now))
     return Decision(DeliveryState.PENDING, not_before=now + min(wait, left), reason=reason)
+
+
+def reason_of(outcome: Outcome) -> str | None:
+    """Why the attempt failed; None where the backend took what it was sent."""
+    if isinstance(outcome, Answered) and 200 <= outcome.status < 300:
+        return None
+    return _cause(outcome)[0]
 
 
 def _cause(outcome: Outcome) -> tuple[str, bool]:

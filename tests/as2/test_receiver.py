@@ -24,6 +24,7 @@ from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,
     AS2MIMEMalformed,
+    AS2RecipientUnknown,
     AS2SecurityTooLow,
     AS2SignatureBad,
     AS2SignerUnknown,
@@ -62,6 +63,7 @@ def _feed(receiver: Receiver, body: bytes, chunk: int) -> tuple[VerifiedMessage,
     except ReadAgain:
         pytest.fail("only `finish` asks for another pass")
     verified = receiver.finish()
+    assert isinstance(verified, VerifiedMessage)
     return verified, bytes(payload) + b"".join(event.data for event in receiver.events())
 
 
@@ -228,7 +230,7 @@ class TestRefusals:
         assert "expired on 2026-11-20" in refusal.detail
 
     def test_k04_encrypted_to_another(self) -> None:
-        refusal = self.refused(build("sE", recipient="ELSEWHERE"), AS2DecryptFailed)
+        refusal = self.refused(build("sE", recipient="ELSEWHERE"), AS2RecipientUnknown)
         assert f"{key_pair('ELSEWHERE').certificate.serial:x}" in refusal.detail
         assert f"{EXAMPLE.certificate.serial:x}" in refusal.detail
 

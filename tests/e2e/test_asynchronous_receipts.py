@@ -107,6 +107,39 @@ def test_a_target_without_a_request_for_an_mdn_asks_for_none(daemon: Daemon, bac
     assert (found.deliveries, found.message.mdn) == (1, None)
 
 
+@pytest.mark.parametrize(("settings", "status"), [("async_ack = 202", 202), ('as2_version = "1.3"', 204)])
+def test_a_partner_has_a_status_of_its_own_for_the_empty_answer(
+    tmp_path: Path, receiver: Backend, backend: Backend, settings: str, status: int
+) -> None:
+    tree = Tree(tmp_path, backend.url)
+    tree.add("acme", "ACME", acme(), f"mdn_urls = {json.dumps([receiver.origin])}\n{settings}")
+    with running(tree) as daemon:
+        good = wanting(receiver.url, f"<ack{status}@acme.example>")
+        bad = wanting(receiver.url, f"<refused{status}@acme.example>", layered("s"))
+        answers = [send(daemon, good), send(daemon, bad), send(daemon, good)]
+        assert [(answer.status, answer.body) for answer in answers] == [(status, b"")] * 3
+        mdns = [receiver.wait() for _ in range(3)]
+    version, product = ("1.3", True) if status == 204 else ("1.2", False)
+    assert {mdn.get("AS2-Version") for mdn in mdns} == {version}
+    assert {mdn.get("AS2-Product") is not None for mdn in mdns} == {product}
+
+
+def test_who_asked_for_no_mdn_at_first_gets_one_when_it_asks(
+    daemon: Daemon, receiver: Backend, backend: Backend
+) -> None:
+    entity = layered()
+    silent = message("<late@acme.example>", entity, mdn=None)
+    assert (send(daemon, silent).status, backend.wait_for("<late@acme.example>").body) == (200, EDI)
+    asking = message("<late@acme.example>", entity)
+    first, second = send(daemon, asking), send(daemon, asking)
+    assert disposition(first, asking) == "processed"
+    assert first.body == second.body
+    later = wanting(receiver.url, "<late@acme.example>", entity)
+    assert acknowledged(send(daemon, later))
+    assert receiver.wait().body == first.body
+    assert send(daemon, asking).body == first.body
+
+
 # --- A target that does not answer as it should ---------------------------------------------------------------
 
 

@@ -105,6 +105,11 @@ def test_an_empty_list_of_hosts_allows_none(acme: Path) -> None:
         ("require = ['sing']", "require: found ['sing'], expected a list of sign, encrypt"),
         ("relax = ['md5']", "expected a list of sha1, 3des, te-and-cl, server-auth-only"),
         ("relax = true", "relax: found True"),
+        ("as2_version = '1.1'", 'as2_version: found \'1.1\', expected "1.2" or "1.3"'),
+        ("as2_version = 1.2", "as2_version: found 1.2, expected"),
+        ("async_ack = 201", "async_ack: found 201, expected 200 or 202 or 204"),
+        ("async_ack = true", "async_ack: found True, expected"),
+        ("as2_version = '1.3'\nrelax = ['sha1']", "relax: AS2 1.3 has neither SHA-1 nor 3DES"),
         ("mdn_urls = ['ftp://a/']", "mdn_urls: found ['ftp://a/'], expected URLs"),
         ("mdn_urls = ['http://user@a/']", "mdn_urls: found"),
         ("mdn_urls = ['http://']", "mdn_urls: found"),
@@ -239,6 +244,19 @@ def test_a_self_signed_end_entity_is_a_public_certificate_and_no_root(acme: Path
     partner = loaded(acme)
     assert partner.public_certificates == (SELF_SIGNED.certificate,)
     assert partner.trusted_roots == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "version", "status"),
+    [("", "1.2", 200), ("as2_version = '1.3'", "1.3", 204), ("as2_version = '1.3'\nasync_ack = 202", "1.3", 202)],
+)
+def test_a_newer_version_of_as2_acknowledges_without_content(
+    acme: Path, settings: str, version: str, status: int
+) -> None:
+    put(acme, a=SELF_SIGNED)
+    (acme / "partner.toml").write_text(f'as2_id = "ACME"\n{settings}\n')
+    partner = loaded(acme)
+    assert (partner.as2_version, partner.async_ack) == (version, status)
 
 
 def test_a_partner_without_any_certificate_is_disabled(acme: Path) -> None:

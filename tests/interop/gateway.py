@@ -138,6 +138,7 @@ class Gateway:
     def _check_kept(self, kept: Message, built: Built) -> None:
         deliveries = self.journal.deliveries(kept.id)
         assert [each.kind for each in deliveries].count(DeliveryKind.BACKEND) == 1
+        assert kept.payload is not None
         with journal.open_document(self.journal, self._spool, kept.payload) as document:
             assert document.read() == DOCUMENT
         assert kept.mic == built.mic

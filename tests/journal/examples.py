@@ -20,8 +20,10 @@ FULL = Message(
     size=10_000,
     payload="messages/00/0001.payload",
     original="messages/00/0001.original",
+    original_size=12_000,
     headers=(("AS2-From", "ACME"), ("Subject", "Ä")),
     request_id="r1",
+    notes=("The signature was not checked: Ä.",),
     compressed=True,
     subject="order Ä",
     filename="order.edi",
@@ -33,6 +35,8 @@ FULL = Message(
 )
 BARE = replace(
     FULL,
+    payload=None,
+    notes=(),
     compressed=False,
     subject=None,
     filename=None,

@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from mtlsd.journal import (
+    Acceptance,
+    Attempt,
     Delivery,
     DeliveryState,
     Journal,
     LeaseLost,
     Message,
+    StoredMDN,
     TransitionRefused,
 )
-from tests.journal.examples import BARE, FULL, accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.journal.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED = DeliveryState
 
@@ -64,6 +67,25 @@ def test_the_holder_of_the_key_stays(journal: Journal) -> None:
     assert accept(journal, again, [delivery(again)]) == message(1)
     assert journal.message("0002") is None
     assert journal.deliveries("0002") == []
+
+
+def test_an_attempt_that_was_made_before_is_accepted_with_its_delivery(journal: Journal) -> None:
+    made = delivery(message(), state=DELIVERED, attempts=1, finished_at=5.0)
+    tried = Attempt(delivery_id=made.id, number=1, started_at=4.0, finished_at=5.0, status=200)
+    journal.accept([Acceptance(message(), (made,), {}, (tried,))])
+    assert only(journal) == made
+    assert journal.attempts(made.id) == [tried]
+    assert journal.claim("a", 10.0, 15.0, 10) == []
+
+
+@pytest.mark.parametrize("first", [None, MDN])
+def test_a_message_gets_an_mdn_once(journal: Journal, first: StoredMDN | None) -> None:
+    stored, late = message(mdn=first), StoredMDN(headers=(("A", "b"),), body=b"late")
+    accept(journal, stored, [])
+    journal.promise(mdn_delivery(stored), None, late)
+    found = journal.message(stored.id)
+    assert found
+    assert found.mdn == (first or late)
 
 
 @pytest.mark.parametrize("part", ["as2_from", "as2_to", "message_id"])

@@ -7,7 +7,7 @@ import queue
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
@@ -32,6 +32,9 @@ class Delivered:
         return next(iter(self.all(name)), None)
 
 
+Answered = tuple[Sequence[tuple[str, str]], bytes]  # header fields, and a body
+
+
 class Backend:
     """Listens on an address of its own; can be stopped and started there again."""
 
@@ -40,6 +43,7 @@ class Backend:
         self.count = 0
         self.statuses: list[int] = []  # for the next requests; then 200
         self.location: str | None = None  # where a redirect leads
+        self.respond: Callable[[Delivered], Answered] | None = None  # what to answer instead of an empty 200
         self._tls = tls
         self._listening = _listen((address, 0))
         self.address: tuple[str, int] = self._listening.getsockname()[:2]
@@ -106,9 +110,11 @@ class Backend:
             request = replace(request, certificate=connection.getpeercert(binary_form=True))
         status = self.statuses.pop(0) if self.statuses else 200
         if status > 0:
-            where = f"Location: {self.location}\r\n" if self.location else ""
-            answer = f"HTTP/1.1 {status} Whatever\r\n{where}Content-Length: 0\r\nConnection: close\r\n\r\n"
-            connection.sendall(answer.encode())
+            fields, body = self.respond(request) if self.respond and status == 200 else ((), b"")
+            where = (("Location", self.location),) if self.location else ()
+            framing = (("Content-Length", str(len(body))), ("Connection", "close"))
+            header = "".join(f"{name}: {value}\r\n" for name, value in (*where, *fields, *framing))
+            connection.sendall(f"HTTP/1.1 {status} Whatever\r\n{header}\r\n".encode("latin-1") + body)
         self._stalled.append(connection) if status == STALL else connection.close()
         self.count += 1
         self.requests.put(request)

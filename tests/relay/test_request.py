@@ -26,6 +26,7 @@ MESSAGE = Message(
     size=4,
     payload="messages/00/0001.payload",
     original="messages/00/0001.original",
+    original_size=12_000,
     headers=(),
     request_id="r1",
     filename="order.edi",

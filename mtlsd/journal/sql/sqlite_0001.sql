@@ -11,8 +11,9 @@ CREATE TABLE messages (
     received_at    REAL NOT NULL,
     content_type   TEXT NOT NULL,
     size           INTEGER NOT NULL,
-    payload        TEXT NOT NULL,
+    payload        TEXT,           -- none where we hold no key for the message
     original       TEXT NOT NULL,
+    original_size  INTEGER NOT NULL,
     headers        TEXT NOT NULL,  -- JSON: [[name, value], ...]
     request_id     TEXT NOT NULL,
     compressed     INTEGER NOT NULL,
@@ -22,6 +23,7 @@ CREATE TABLE messages (
     mic_algorithm  TEXT,
     signer_sha256  TEXT,
     encrypted_with TEXT,
+    notes          TEXT NOT NULL,  -- JSON: [sentence, ...]
     mdn_headers    TEXT,           -- JSON: [[name, value], ...]
     mdn_body       BLOB,
     UNIQUE (message_id, as2_from, as2_to),  -- message_id leads: operators search by it alone

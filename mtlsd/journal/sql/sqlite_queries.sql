@@ -1,9 +1,9 @@
 -- name: accept_message
 INSERT INTO messages (
     id, as2_from, as2_to, message_id, partner, host, route, received_at, content_type, size, payload, original,
-    request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
-    headers, mdn_headers, mdn_body
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    original_size, request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
+    headers, notes, mdn_headers, mdn_body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
 
 -- name: accept_document
@@ -17,6 +17,9 @@ INSERT INTO deliveries (
     id, message_id, refusal_id, kind, target, state, not_before, attempts, created_at,
     lease_owner, lease_until, finished_at, last_reason
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: answer_message
+UPDATE messages SET mdn_headers = ?, mdn_body = ? WHERE id = ? AND mdn_headers IS NULL;
 
 -- name: accept_refusal
 INSERT INTO refusals (
@@ -40,22 +43,22 @@ SELECT * FROM refusals WHERE message_id = :message_id ORDER BY refused_at DESC, 
 
 -- name: list_messages
 SELECT m.*, d.state FROM messages m
-LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind = 'backend'
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
 WHERE m.id < :before ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_of_partner
 SELECT m.*, d.state FROM messages m
-LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind = 'backend'
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
 WHERE m.partner = :partner AND m.id < :before ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_in_state
 SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
-WHERE d.state = :state AND d.kind = 'backend' AND d.message_id < :before
+WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id < :before
 ORDER BY d.message_id DESC LIMIT :limit;
 
 -- name: list_messages_of_partner_in_state
 SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
-WHERE d.state = :state AND d.kind = 'backend' AND d.message_id < :before AND m.partner = :partner
+WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id < :before AND m.partner = :partner
 ORDER BY d.message_id DESC LIMIT :limit;
 
 -- name: due_deliveries

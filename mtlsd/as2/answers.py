@@ -1,0 +1,66 @@
+"""Judging an MDN that somebody else made: whose signature it bears, and what it says.
+
+Only what a signature vouches for is `proven`. What an MDN says whose signature fails is kept apart: it is good for
+people to read, and proves nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mtlsd.as2.detached import open_detached
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.pyas2 import Headers, ReceivedMDN, read_mdn
+from mtlsd.errors import PeerError
+from mtlsd.identity import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedMDN:
+    """An MDN; `refusal` says why it proves nothing, and `said` is what it says all the same, where it can be read."""
+
+    said: ReceivedMDN | None
+    signer: Certificate | None = None
+    refusal: PeerError | None = None
+
+    @property
+    def proven(self) -> ReceivedMDN | None:
+        return None if self.refusal else self.said
+
+
+def judge_mdn(
+    headers: Headers,
+    body: bytes,
+    *,
+    certificates: Sequence[Certificate],
+    now: datetime,
+    message_id: str | None,
+    mic: str | None = None,
+) -> JudgedMDN:
+    """Verify and read an MDN; `message_id` and `mic` as in `read_mdn`. Raises nothing for what the MDN holds."""
+    signer: Certificate | None = None
+
+    def verify(fields: Headers, data: bytes) -> bytes:
+        nonlocal signer
+        opened = open_detached(fields, data, certificates, now)
+        signer = opened.signer
+        return opened.octets
+
+    try:
+        return JudgedMDN(read_mdn(headers, body, verify=verify, message_id=message_id, mic=mic), signer)
+    except PeerError as refusal:
+        return JudgedMDN(_unverified(headers, body), None, refusal)
+
+
+def _unverified(headers: Headers, body: bytes) -> ReceivedMDN | None:
+    try:
+        return read_mdn(headers, body, verify=_first_part, message_id=None, mic=None)
+    except PeerError:
+        return None
+
+
+def _first_part(headers: Headers, body: bytes) -> bytes:
+    content_type = ContentType.parse(dict(headers).get("content-type", ""))
+    delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
+    _, _, behind = body.partition(delimiter)
+    return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]

@@ -1,0 +1,63 @@
+"""What a handler is called with, and what it may answer."""
+
+from dataclasses import dataclass
+
+from mtlsd.access import FailureLimit
+from mtlsd.as2 import AS2Headers, Limits
+from mtlsd.config import MDNMode, Route
+from mtlsd.http import Request, Response
+from mtlsd.identity import Organization, Partner, Peer, TrustStore
+from mtlsd.journal import Delivery, Journal, Refusal, Spool, StoredMDN
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What outlives an exchange: the journal, the spool, the limits."""
+
+    journal: Journal
+    spool: Spool
+    limits: Limits
+    failures: FailureLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an AS2 route, and who makes it. `peer` is None where TLS proved nobody."""
+
+    request: Request
+    request_id: str
+    host: str
+    route: Route
+    organization: Organization
+    truststore: TrustStore
+    peer: Peer | None
+    address: str  # of the client
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message on its way in: the call, its AS2 header, and whose it is; None where AS2-From is nobody's."""
+
+    call: Call
+    headers: AS2Headers
+    partner: Partner | None
+
+    @property
+    def target(self) -> str | None:
+        """Where the MDN goes, if not into the answer."""
+        return self.headers.receipt.target if self.headers.receipt else None
+
+    @property
+    def backend_answers(self) -> bool:
+        """Whether the MDN is the backend's own."""
+        return self.call.route.mdn is MDNMode.BACKEND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred(Response):
+    """An answer that promises an MDN: what it promises must be on disk before it is sent."""
+
+    delivery: Delivery
+    refusal: Refusal | None = None  # what the delivery is about, where it is no message
+    mdn: StoredMDN | None = None  # of the message that the delivery is about, which had none so far

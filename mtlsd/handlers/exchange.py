@@ -1,0 +1,327 @@
+"""One AS2 message being received, and the promise that answers it.
+
+`finish` brings everything to the disk, in one commit, before the answer exists. Where the MDN is asked for
+asynchronously, the answer is empty, and the MDN a delivery like any other: for an accepted message both are in its one
+commit; a refusal, and a duplicate, promise it on their own (`Deferred`).
+
+Some routes ask the backend first (`mdn = "delivered"` and `"backend"`): whoever has the sockets makes the attempt and
+hands the outcome to `delivered`, and nothing is accepted unless the backend took it.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from mtlsd import as2, http, journal, relay
+from mtlsd.as2 import Agreement, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
+from mtlsd.config import Deliver, MDNMode
+from mtlsd.errors import (
+    AS2DuplicateOtherContent,
+    AS2FromUnknown,
+    AS2Refused,
+    AS2SenderEqualsReceiver,
+    AS2ToUnknown,
+    BackendRefused,
+    BackendUnavailable,
+)
+from mtlsd.handlers import backend_receipts, receipts, records
+from mtlsd.handlers.backend_receipts import BackendReceipt
+from mtlsd.handlers.call import Deferred, Inbound, Services
+from mtlsd.http import Response
+from mtlsd.identity import DEFAULT_VERSION, Require
+from mtlsd.journal import Acceptance, Attempt, Delivery, DeliveryState, Document, Kept, Message, Refusal, StoredMDN
+from mtlsd.relay import Answered, Outcome
+
+READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
+
+
+class Exchange:
+    """A message being received: its data, `finish`, `conclude`; or `abort`. Until then it owns its files."""
+
+    def __init__(self, inbound: Inbound, services: Services) -> None:
+        self._inbound = inbound
+        self._call = inbound.call
+        self._headers = inbound.headers
+        self._services = services
+        self._refusal: AS2Refused | None = None
+        self._receiver: Receiver | None = None
+        self._documents: dict[str, Document] = {}
+        self._message: VerifiedMessage | SealedMessage | None = None
+        self._kept: Kept | None = None
+        self._alert = ""
+
+    def check(self) -> None:
+        """Raises AS2Refused for what the header alone shows."""
+        headers, organization = self._headers, self._call.organization
+        if headers.as2_from.value == headers.as2_to.value:
+            raise AS2SenderEqualsReceiver()
+        if self._inbound.partner is None:
+            raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}")
+        if headers.as2_to.value != organization.as2_id:
+            raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {organization.as2_id!r}")
+        self._services.failures.check(self._failure_key(), self._call.now)
+        headers.check()
+
+    def receive_data(self, data: bytes) -> None:
+        """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
+        if self._refusal is not None:
+            return
+        try:
+            if self._receiver is None:
+                self._open(Hints())
+            self._documents["as2"].write(data)
+            self._read(data)
+        except AS2Refused as refusal:
+            self._refusal = refusal
+            self.abort()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether `finish` touches no file, and takes no longer than a few milliseconds."""
+        return all(document.file is None for document in self._documents.values())
+
+    @property
+    def asks_backend_first(self) -> bool:
+        """Whether what `finish` accepts is to be attempted, and the outcome handed to `delivered`."""
+        return self._call.route.mdn is not MDNMode.ACCEPTED
+
+    def finish(self) -> Acceptance | Response:
+        """The whole body is here: verify it. What is accepted goes to the journal, and what that says to `conclude`.
+
+        Raises SpoolFull or JournalUnavailable.
+        """
+        try:
+            if self._receiver is None and self._refusal is None:
+                self._open(Hints())
+            if self._refusal is not None:
+                return self.refuse(self._refusal)
+            return self._accept(self._verify())
+        except AS2Refused as refusal:
+            return self.refuse(refusal)
+        finally:
+            self.abort()
+
+    def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Acceptance | Response:
+        """What to accept now that the backend was asked, or the answer to its refusal; raises BackendUnavailable."""
+        if reason := relay.reason_of(outcome):
+            raise BackendUnavailable(f"{reason}: {attempt.detail or attempt.status}")
+        assert isinstance(outcome, Answered)
+        message = acceptance.message
+        if self._inbound.backend_answers and self._headers.receipt:
+            receipt = self._backend_receipt(acceptance, outcome)
+            self._alert = receipt.alert
+            if receipt.is_negative:
+                self.withdraw()
+                return self._pass_on(receipt)
+            message = replace(message, mdn=receipt.mdn, notes=(*message.notes, *filter(None, (receipt.alert,))))
+        first, *others = records.deliveries_of(self._inbound, message)
+        made = replace(first, state=DeliveryState.DELIVERED, attempts=1, finished_at=attempt.finished_at)
+        return replace(acceptance, message=message, deliveries=(made, *others), attempts=(attempt,))
+
+    def conclude(self, holder: Message) -> Response:
+        """The answer, once the message that holds the key is on disk: this one, or an earlier one."""
+        assert self._message is not None
+        if holder.id == self._call.request_id:
+            return self._answer(holder.mdn, self._message)
+        self.withdraw()
+        try:
+            return self._duplicate(holder, self._message)
+        except AS2Refused as refusal:
+            return self.refuse(refusal)
+
+    def withdraw(self) -> None:
+        """Remove what was kept for a message that is not accepted after all."""
+        if self._kept is not None:
+            journal.remove(self._services.spool, self._kept)
+
+    def abort(self) -> None:
+        """Remove what is not kept."""
+        for document in self._documents.values():
+            document.discard()
+
+    def refuse(self, refusal: AS2Refused) -> Response:
+        """The answer to a refusal: an MDN where one was asked for, else the HTTP status; or raises TooManyFailures."""
+        if self._inbound.partner is not None:
+            self._services.failures.charge(self._failure_key(), self._call.now)
+        if self._headers.receipt is None:
+            request = self._call.request
+            return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
+        mdn = receipts.refused(self._headers, refusal, self._sender())
+        reason = ("Mtlsd-Reason", refusal.reason)
+        if self._inbound.target is None:
+            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal)
+        return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal))
+
+    # --- Reading ------------------------------------------------------------------------------------------------
+
+    def _open(self, hints: Hints) -> None:
+        for suffix in ("as2", "payload"):
+            if suffix not in self._documents:
+                self._documents[suffix] = Document(self._services.spool)
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        self._receiver = Receiver(self._headers, self._agreement(), self._services.limits, now, hints)
+
+    def _agreement(self) -> Agreement:
+        """Who proved nothing over TLS must sign, and nobody but the backend vouches for what stays sealed."""
+        call, partner = self._call, self._inbound.partner
+        assert partner is not None
+        require = partner.require | ({Require.SIGN} if call.peer is None else frozenset())
+        to_backend = call.route.deliver is Deliver.MESSAGE and self._inbound.backend_answers
+        return Agreement(call.organization, partner, frozenset(require), to_backend and call.peer is not None)
+
+    def _read(self, data: bytes) -> None:
+        assert self._receiver is not None
+        self._receiver.receive_data(data)
+        self._write_payload()
+
+    def _write_payload(self) -> None:
+        assert self._receiver is not None
+        for event in self._receiver.events():
+            self._documents["payload"].write(event.data)
+
+    def _verify(self) -> VerifiedMessage | SealedMessage:
+        """The verdict; the body is read once more for whatever a pass found missing."""
+        assert self._receiver is not None
+        try:
+            verified = self._receiver.finish()
+        except ReadAgain as again:
+            self._read_again(again.hints)
+            return self._verify()
+        self._write_payload()
+        return verified
+
+    def _read_again(self, hints: Hints) -> None:
+        self._documents.pop("payload").discard()
+        self._open(hints)
+        for data in self._documents["as2"].read_back(READ_AGAIN):
+            self._read(data)
+
+    # --- Promising ----------------------------------------------------------------------------------------------
+
+    def _accept(self, read: VerifiedMessage | SealedMessage) -> Acceptance:
+        self._message = read
+        if isinstance(read, SealedMessage):
+            self._documents.pop("payload").discard()
+        mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
+        kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
+        message = records.message_of(self._inbound, read, kept, mdn)
+        return Acceptance(message, tuple(records.deliveries_of(self._inbound, message)), kept.inline)
+
+    def _receipt(self, verified: VerifiedMessage, sender: receipts.Sender) -> StoredMDN | None:
+        """Our MDN, where one was asked for and it is ours to give."""
+        if self._headers.receipt is None or self._inbound.backend_answers:
+            return None
+        return receipts.accepted(self._headers, verified, sender)
+
+    def _backend_receipt(self, acceptance: Acceptance, answer: Answered) -> BackendReceipt:
+        assert self._message is not None
+        name = acceptance.message.original
+        limits, now = self._services.limits, datetime.fromtimestamp(self._call.now, UTC)
+
+        def explain() -> list[as2.Candidate]:
+            with journal.open_kept(self._services.spool, acceptance.documents, name) as file:
+                pieces = iter(partial(file.read, READ_AGAIN), b"")
+                return as2.explain(self._headers, self._agreement(), limits, now, pieces)
+
+        return backend_receipts.judge(self._inbound, self._message, answer, now, explain)
+
+    def _pass_on(self, receipt: BackendReceipt) -> Response:
+        """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
+        self._services.failures.charge(self._failure_key(), self._call.now)
+        error = BackendRefused(receipt.disposition)
+        reason = ("Mtlsd-Reason", error.reason)
+        if self._inbound.target is None:
+            return Response(200, (*receipt.mdn.headers, reason), receipt.mdn.body, error=error, alert=receipt.alert)
+        answer = Response(200, (reason,), error=error, alert=receipt.alert)
+        return self._defer_refusal(error.reason, receipt.mdn, answer)
+
+    def _duplicate(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> Response:
+        """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
+        if isinstance(read, VerifiedMessage) and not _is_same(earlier, read):
+            raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
+        late = None if earlier.mdn else self._late_receipt(earlier, read)
+        mdn = earlier.mdn or late
+        response = self._answer(mdn, read)
+        response.facts["duplicate_of"] = earlier.id
+        if self._inbound.target is None or mdn is None:
+            return response
+        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=late)
+
+    def _late_receipt(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> StoredMDN | None:
+        """The MDN of a message that came without the wish for one; made from what is stored, so always the same."""
+        if isinstance(read, SealedMessage):
+            return None
+        return self._receipt(read, replace(self._sender(), reference=earlier.id, now=earlier.received_at))
+
+    def _defer_refusal(self, reason: str, mdn: StoredMDN, answer: Response) -> Deferred:
+        refused = records.refusal_of(self._inbound, reason, mdn)
+        answer.facts["receipt_target"] = self._inbound.target
+        return self._defer(answer, records.mdn_delivery(self._inbound, refusal_id=refused.id), refusal=refused)
+
+    def _defer(
+        self, answer: Response, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None
+    ) -> Deferred:
+        return Deferred(
+            status=self._acknowledgement,
+            fields=answer.fields,
+            close=True,
+            error=answer.error,
+            facts=answer.facts,
+            alert=answer.alert,
+            delivery=delivery,
+            refusal=refusal,
+            mdn=mdn,
+        )
+
+    def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
+        facts = _facts(read)
+        if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
+            facts["receipt_target"] = self._inbound.target
+            return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)
+        headers, body = (mdn.headers, mdn.body) if mdn else ((), b"")
+        return Response(200, headers, body, facts=facts, alert=self._alert)
+
+    @property
+    def _acknowledgement(self) -> int:
+        """The status that the partner takes for "the MDN comes later"."""
+        return self._inbound.partner.async_ack if self._inbound.partner else 200
+
+    def _sender(self) -> receipts.Sender:
+        call, partner = self._call, self._inbound.partner
+        version = partner.as2_version if partner else DEFAULT_VERSION
+        return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now, version)
+
+    def _failure_key(self) -> str:
+        """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
+        partner = self._inbound.partner
+        assert partner is not None
+        return partner.name if self._call.peer else f"{partner.name} from {_network(self._call.address)}"
+
+
+def _is_same(earlier: Message, verified: VerifiedMessage) -> bool:
+    """Whether the content is that of the earlier message, as far as we know that one's."""
+    if earlier.mic is None:
+        return True
+    algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
+    return (earlier.mic, algorithm) == (verified.mic.value, verified.mic.algorithm)
+
+
+def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:
+    """What the log says of it."""
+    if isinstance(read, SealedMessage):
+        return {"cipher": read.cipher, "sealed": read.recipients}
+    return {
+        "payload_bytes": read.size,
+        "mic": str(read.mic),
+        "signer": read.signer.sha256 if read.signer else None,
+        "cipher": read.cipher,
+        "form": read.form,
+    }
+
+
+def _network(address: str) -> str:
+    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
+    parsed = ip_address(address)
+    return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))

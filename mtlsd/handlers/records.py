@@ -1,0 +1,114 @@
+"""What an exchange writes into the journal."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mtlsd.as2 import SealedMessage, VerifiedMessage
+from mtlsd.config import Deliver
+from mtlsd.handlers.call import Inbound
+from mtlsd.handlers.filenames import filename_of
+from mtlsd.journal import Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
+
+ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
+SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
+SEALED = (
+    "Not opened ({recipients}). Checked: the client certificate, the AS2 ids, the cipher, and the form of the"
+    " envelope. Not checked: the signature, the MIC, and everything else inside."
+)
+_CARRIES = {Deliver.PAYLOAD: DeliveryKind.BACKEND, Deliver.MESSAGE: DeliveryKind.MESSAGE}
+
+
+def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Kept, mdn: StoredMDN | None) -> Message:
+    """The message, with what is known of it."""
+    headers, call = inbound.headers, inbound.call
+    assert inbound.partner is not None
+    known = _sealed(read, inbound, kept) if isinstance(read, SealedMessage) else _verified(read, kept)
+    return Message(
+        id=call.request_id,
+        as2_from=headers.as2_from.value,
+        as2_to=headers.as2_to.value,
+        message_id=headers.message_id,
+        partner=inbound.partner.name,
+        host=call.host,
+        route=call.route.path,
+        received_at=call.now,
+        original=kept.names["as2"],
+        original_size=kept.sizes["as2"],
+        headers=tuple(field for field in call.request.fields if field[0] not in SECRET_FIELDS),
+        request_id=call.request_id,
+        subject=headers.subject or None,
+        mdn=mdn,
+        **known,
+    )
+
+
+def _verified(verified: VerifiedMessage, kept: Kept) -> dict[str, Any]:
+    return {
+        "content_type": verified.content_type,
+        "size": verified.size,
+        "payload": kept.names["payload"],
+        "compressed": verified.compressed,
+        "filename": filename_of(verified.disposition, verified.content_type),
+        "mic": verified.mic.value,
+        "mic_algorithm": verified.mic.label,
+        "signer_sha256": verified.signer.sha256 if verified.signer else None,
+        "encrypted_with": verified.cipher,
+    }
+
+
+def _sealed(sealed: SealedMessage, inbound: Inbound, kept: Kept) -> dict[str, Any]:
+    return {
+        "content_type": inbound.headers.entity["content-type"],
+        "size": kept.sizes["as2"],
+        "payload": None,
+        "encrypted_with": sealed.cipher,
+        "notes": (SEALED.format(recipients=sealed.recipients),),
+    }
+
+
+def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN) -> Refusal:
+    """A refusal whose MDN is to be sent."""
+    headers, call = inbound.headers, inbound.call
+    assert inbound.partner is not None
+    return Refusal(
+        id=call.request_id,
+        as2_from=headers.as2_from.value,
+        as2_to=headers.as2_to.value,
+        message_id=headers.message_id,
+        partner=inbound.partner.name,
+        host=call.host,
+        refused_at=call.now,
+        reason=reason,
+        request_id=call.request_id,
+        mdn=mdn,
+    )
+
+
+def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
+    """What is promised together with a message."""
+    call = inbound.call
+    yield Delivery(
+        id=f"{message.id}-1",
+        kind=_CARRIES[call.route.deliver],
+        message_id=message.id,
+        target=call.route.backend.url,
+        not_before=call.now,
+        created_at=call.now,
+    )
+    if inbound.target is not None and message.mdn is not None:
+        yield mdn_delivery(inbound, message_id=message.id)
+
+
+def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id: str | None = None) -> Delivery:
+    """The MDN, to where the partner asked for it."""
+    call = inbound.call
+    assert inbound.target is not None
+    return Delivery(
+        id=f"{call.request_id}-mdn",
+        kind=DeliveryKind.MDN,
+        target=inbound.target,
+        not_before=call.now + ANSWER_FIRST_SECONDS,
+        created_at=call.now,
+        message_id=message_id,
+        refusal_id=refusal_id,
+    )

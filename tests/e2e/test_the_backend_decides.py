@@ -1,0 +1,120 @@
+"""`mdn = "delivered"`: no MDN before the backend's 2xx, and nothing is remembered of a message that it did not take."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.as2.messages import EDI
+from tests.daemon import Daemon, Tree, acme, running
+from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
+from tests.net import backend as backends
+from tests.net.backend import CLOSE, STALL, Backend
+
+LARGE = EDI * 20_000  # the documents are in the spool
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Backend]:
+    with backends.running() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, own: Backend) -> Iterator[Daemon]:
+    tree = Tree(
+        tmp_path_factory.mktemp("delivered"), own.url, route='mdn = "delivered"', delivery="timeout_seconds = 1"
+    )
+    tree.add("acme", "ACME", acme(), f'mdn_urls = ["{own.origin}/"]')
+    with running(tree) as running_daemon:
+        yield running_daemon
+
+
+@pytest.mark.parametrize("payload", [EDI, LARGE], ids=["small", "large"])
+def test_the_mdn_comes_once_the_backend_has_the_document(daemon: Daemon, own: Backend, payload: bytes) -> None:
+    sent = message(message_id := f"<taken-{len(payload)}@acme.example>", layered(payload=payload))
+    assert disposition(send(daemon, sent), sent) == "processed"
+    delivered = own.requests.get_nowait()  # it was there before the answer
+    assert (delivered.body, delivered.get("Mtlsd-Message-Id")) == (payload, message_id)
+    found = kept(daemon.tree, message_id)
+    assert found
+    assert (found.state, found.deliveries, found.attempts) == ("delivered", 1, 1)
+
+
+@pytest.mark.parametrize("payload", [EDI, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("status", [500, 503, 404, 302, CLOSE, STALL])
+def test_k17_a_backend_that_does_not_take_it(daemon: Daemon, own: Backend, status: int, payload: bytes) -> None:
+    sent = message(message_id := f"<k17-{status}-{len(payload)}@acme.example>", layered(payload=payload))
+    own.statuses = [status]
+    answer = send(daemon, sent)
+    assert (answer.status, answer.reason) == (503, "upstream_unavailable")
+    assert answer.get("Retry-After")
+    assert not answer.get("AS2-From")
+    assert kept(daemon.tree, message_id) is None
+    own.wait()
+    assert disposition(send(daemon, sent), sent) == "processed"
+    assert own.wait().body == payload
+
+
+def test_k17_nothing_stays_in_the_spool(tmp_path: Path) -> None:
+    with running(Tree(tmp_path, route='mdn = "delivered"')) as daemon:
+        assert send(daemon, message("<nobody@acme.example>", layered(payload=LARGE))).status == 503
+        assert not [each for each in (daemon.tree.state / "spool").rglob("*") if each.is_file()]
+        line = daemon.wait_for("exchange_finished", reason="upstream_unavailable")
+        assert "upstream_unreachable" in line["detail"]
+
+
+def test_r05_copies_at_the_same_time_reach_the_backend_once(daemon: Daemon, own: Backend) -> None:
+    sent = message("<copies@acme.example>")
+    before = own.count
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: send(daemon, sent), range(8)))
+    assert {answer.body for answer in answers} == {answers[0].body}
+    assert disposition(answers[0], sent) == "processed"
+    assert own.count == before + 1
+    own.wait()
+
+
+def test_a_copy_after_a_failure_is_a_first_attempt(daemon: Daemon, own: Backend) -> None:
+    sent = message("<one-fails@acme.example>")
+    own.statuses = [500]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: send(daemon, sent), range(4)))
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 503]
+    own.wait(), own.wait()
+
+
+def test_other_content_under_a_known_id_never_reaches_the_backend(daemon: Daemon, own: Backend) -> None:
+    send(daemon, message("<other@acme.example>"))
+    own.wait()
+    before, other = own.count, message("<other@acme.example>", layered(payload=EDI + b"more"))
+    assert disposition(send(daemon, other), other) == "processed/error: duplicate-document"
+    assert own.count == before
+
+
+def test_an_asynchronous_mdn_waits_for_the_backend_too(daemon: Daemon, own: Backend) -> None:
+    sent = with_fields(message("<async@acme.example>"), Receipt_Delivery_Option=f"{own.origin}/mdn")
+    own.statuses = [500]
+    assert send(daemon, sent).status == 503
+    answer = send(daemon, sent)
+    assert (answer.status, answer.body) == (200, b"")
+    assert [own.wait().line.split()[1] for _ in range(3)] == ["/inbound?from=mtlsd", "/inbound?from=mtlsd", "/mdn"]
+
+
+def test_a_refused_message_never_reaches_the_backend(daemon: Daemon, own: Backend) -> None:
+    before, sent = own.count, message("<refused@acme.example>", layered("s"))
+    assert disposition(send(daemon, sent), sent) == "processed/error: insufficient-message-security"
+    assert own.count == before
+
+
+def test_after_a_restart_the_same_message_gets_the_same_mdn(tmp_path: Path, own: Backend) -> None:
+    tree = Tree(tmp_path, own.url, route='mdn = "delivered"')
+    sent = message("<restart@acme.example>")
+    with running(tree) as daemon:
+        first = send(daemon, sent)
+    before = own.count
+    with running(tree) as daemon:
+        assert send(daemon, sent).body == first.body
+    assert own.count == before
+    own.wait()

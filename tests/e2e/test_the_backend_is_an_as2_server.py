@@ -1,0 +1,320 @@
+"""`deliver = "message"`: the AS2 message as it came; and `mdn = "backend"`: the backend's own MDN goes back.
+
+The backend is pyas2lib. It has the key of EXAMPLE, and the key INSIDE that the gateway has not.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mtlsd.as2 import MIC, AS2Name, Disposition, Receipt, build_mdn
+from mtlsd.identity import KeyPair
+from tests.as2 import messages, pyas2_oracle
+from tests.as2.messages import EDI, Sent
+from tests.cli.site import mtlsd
+from tests.daemon import Daemon, Tree, acme, keys, running
+from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
+from tests.net import backend as backends
+from tests.net.backend import Answered, Backend, Delivered
+
+INSIDE = keys("INSIDE")
+BACKEND = 'deliver = "message"\nmdn = "backend"'
+
+
+def identity(name: str, pair: KeyPair | None = None) -> pyas2_oracle.Identity:
+    pair = pair or keys(name)
+    return pyas2_oracle.Identity(name, pair.private_key, pair.certificate.x509)  # type: ignore[arg-type]
+
+
+@dataclass
+class AS2Server:
+    """What pyas2lib answers, with this key pair for everything; `sign_with` signs its MDNs with another."""
+
+    pair: KeyPair
+
+    def __call__(self, request: Delivered) -> Answered:
+        ours = pyas2_oracle.organization(identity("EXAMPLE", self.pair))
+        received = pyas2_oracle.pyas2_parse(request.fields, request.body, ours, pyas2_oracle.partner(identity("ACME")))
+        return received.mdn_headers, received.mdn_body
+
+
+class Says:
+    """A backend that answers with an MDN of our making: a MIC, a disposition and a signer as it pleases."""
+
+    def __init__(self, mic: MIC | None, modifier: str | None = None, signer: str = "EXAMPLE") -> None:
+        self._receipt = (mic, Disposition.of(modifier))
+        self._signing = (keys(signer), "sha256")
+
+    def __call__(self, request: Delivered) -> Answered:
+        mic, said = self._receipt
+        names = AS2Name.parse(request.get("AS2-From") or ""), AS2Name.parse(request.get("AS2-To") or "")
+        receipt = Receipt(*names, request.get("Message-ID") or "", said, mic, "The backend says so.", "b1")
+        mdn = build_mdn(receipt, now=1e9, host="inside.example", signing=self._signing, product="inside/1")
+        return mdn.headers, mdn.body
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Backend]:
+    with backends.running() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory, own: Backend) -> Tree:
+    made = Tree(tmp_path_factory.mktemp("as2"), own.url, route=BACKEND)
+    made.add("acme", "ACME", acme(), f"mdn_urls = {json.dumps([own.origin + '/'])}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def daemon(tree: Tree) -> Iterator[Daemon]:
+    with running(tree) as running_daemon:
+        yield running_daemon
+
+
+@pytest.fixture
+def answering(own: Backend) -> Iterator[Callable[[Callable[[Delivered], Answered]], None]]:
+    def answer_with(respond: Callable[[Delivered], Answered]) -> None:
+        own.respond = respond
+
+    yield answer_with
+    own.respond = None
+
+
+Answering = Callable[[Callable[[Delivered], Answered]], None]
+
+
+# --- The message as it came -----------------------------------------------------------------------------------
+
+
+def test_the_backend_gets_the_message_octet_for_octet_with_all_its_headers(tmp_path: Path, own: Backend) -> None:
+    sent = with_fields(
+        message("<as-it-came@acme.example>"),
+        X_Any="thing",
+        EDIINT_Features="CEM",
+        Authorization="Basic c2VjcmV0",
+        Forwarded="for=1.2.3.4",
+        Mtlsd_Partner="globex",
+        Client_Cert=":forged:",
+        Accept_Encoding="gzip",
+    )
+    forged = replace(sent, fields=(*sent.fields, ("mtlsd_partner", "globex"), ("Idempotency_Key", "forged")))
+    with running(Tree(tmp_path, own.url, route='deliver = "message"')) as daemon:
+        assert disposition(send(daemon, forged), forged) == "processed"
+        delivered = own.wait()
+    assert delivered.body == sent.body
+    for name in ("AS2-From", "AS2-To", "Message-ID", "Content-Type", "Disposition-Notification-To", "X-Any"):
+        assert delivered.all(name) == [dict(sent.fields)[name]]
+    assert delivered.all("Mtlsd-Partner") == ["acme"]
+    assert delivered.get("Content-Length") == str(len(sent.body))
+    for name in ("Authorization", "Client-Cert", "Accept-Encoding", "mtlsd_partner", "Idempotency_Key"):
+        assert not delivered.all(name)
+    assert "1.2.3.4" not in (delivered.get("Forwarded") or "")
+    assert len(delivered.all("Idempotency-Key")) == 1
+
+
+def test_a_message_is_delivered_later_the_same(tmp_path: Path, own: Backend) -> None:
+    sent = message("<later@acme.example>", layered(payload=EDI * 20_000))
+    own.statuses = [500]
+    with running(Tree(tmp_path, own.url, route='deliver = "message"')) as daemon:
+        assert disposition(send(daemon, sent), sent) == "processed"
+        first, second = own.wait(), own.wait()
+        assert first == second
+        assert second.body == sent.body
+        listed = mtlsd("journal", "list", "--config", daemon.tree.configuration)
+        daemon.wait_for("delivery_finished", state="delivered")
+    assert "<later@acme.example>" in listed.stdout
+
+
+def test_an_unverified_message_never_reaches_the_backend(tmp_path: Path, own: Backend) -> None:
+    before, forged = own.count, message("<forged@acme.example>", layered(sender=keys("STRANGER")))
+    elsewhere = message("<elsewhere@acme.example>", layered(recipient=INSIDE))
+    with running(Tree(tmp_path, own.url, route='deliver = "message"\nmdn = "delivered"')) as daemon:
+        assert disposition(send(daemon, forged), forged) == "processed/error: authentication-failed"
+        assert disposition(send(daemon, elsewhere), elsewhere) == "processed/error: decryption-failed"
+    assert own.count == before
+
+
+# --- The backend's MDN ----------------------------------------------------------------------------------------
+
+
+def test_the_mdn_of_the_backend_goes_back_octet_for_octet(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    answering(AS2Server(keys("EXAMPLE")))
+    sent = message("<theirs@acme.example>")
+    answer = send(daemon, sent)
+    delivered = own.wait()
+    found = kept(daemon.tree, "<theirs@acme.example>")
+    assert found
+    assert found.message.mdn
+    assert (found.message.mdn.body, found.state, found.message.notes) == (answer.body, "delivered", ())
+    assert b"pyAS2" in answer.body
+    assert delivered.body == sent.body
+    assert "alert" not in daemon.wait_for("exchange_finished", message_id="<theirs@acme.example>")
+    again = send(daemon, sent)
+    assert again.body == answer.body
+    assert again.get("Message-ID") == answer.get("Message-ID")
+    assert own.requests.empty()
+
+
+def test_an_asynchronous_mdn_of_the_backend_passes_us_too(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    answering(AS2Server(keys("EXAMPLE")))
+    sent = with_fields(message("<async@acme.example>"), Receipt_Delivery_Option=f"{own.origin}/mdn")
+    answer = send(daemon, sent)
+    assert (answer.status, answer.body) == (200, b"")
+    assert not own.wait().all("Receipt-Delivery-Option")
+    mdn = own.wait()
+    assert mdn.line == "POST /mdn HTTP/1.1"
+    assert b"Original-Message-ID: <async@acme.example>" in mdn.body
+    daemon.wait_for("delivery_finished", kind="mdn", state="delivered")
+
+
+@pytest.mark.parametrize("where", ["", "async"])
+def test_what_the_backend_refuses_holds_no_key(daemon: Daemon, own: Backend, answering: Answering, where: str) -> None:
+    answering(Says(None, "processed/error: unexpected-processing-error"))
+    sent = message(f"<negative{where}@acme.example>")
+    if where:
+        sent = with_fields(sent, Receipt_Delivery_Option=f"{own.origin}/mdn")
+    answer = send(daemon, sent)
+    assert answer.reason == "as2_backend_refused"
+    own.wait()
+    said = own.wait().body if where else answer.body
+    assert b"processed/error: unexpected-processing-error" in said
+    assert kept(daemon.tree, dict(sent.fields)["Message-ID"]) is None
+    answering(AS2Server(keys("EXAMPLE")))
+    assert send(daemon, sent).reason is None
+    assert kept(daemon.tree, dict(sent.fields)["Message-ID"])
+    own.wait()
+    if where:
+        own.wait()
+
+
+def test_an_answer_without_an_mdn_is_no_answer(daemon: Daemon, own: Backend) -> None:
+    sent = message("<no-mdn@acme.example>")
+    answer = send(daemon, sent)
+    assert (answer.status, answer.reason) == (503, "upstream_unavailable")
+    assert kept(daemon.tree, "<no-mdn@acme.example>") is None
+    assert "no MDN" in daemon.wait_for("exchange_finished", message_id="<no-mdn@acme.example>")["detail"]
+    own.wait()
+
+
+def test_where_no_mdn_was_asked_for_the_2xx_decides(daemon: Daemon, own: Backend) -> None:
+    sent = message("<none@acme.example>", mdn=None)
+    assert send(daemon, sent).status == 200
+    assert kept(daemon.tree, "<none@acme.example>")
+    own.wait()
+
+
+def alerted(daemon: Daemon, own: Backend, message_id: str, sent: Sent | None = None) -> str:
+    """Send it; the MDN goes back all the same, and the log and the journal say what is wrong with it."""
+    answer = send(daemon, sent or message(message_id))
+    assert answer.status == 200
+    own.wait()
+    line = daemon.wait_for("exchange_finished", message_id=message_id)
+    found = kept(daemon.tree, message_id)
+    assert found
+    assert found.message.mdn
+    assert found.message.mdn.body == answer.body
+    assert line["level"] == "error"
+    assert found.message.notes[-1] == line["alert"]
+    shown = mtlsd("journal", "show", message_id, "--config", daemon.tree.configuration)
+    assert "note " in shown.stdout
+    return str(line["alert"])
+
+
+def test_another_mic_raises_an_alert_that_names_what_was_hashed(
+    daemon: Daemon, own: Backend, answering: Answering
+) -> None:
+    answering(Says(MIC(hashlib.sha256(EDI).digest(), "sha256", "sha-256")))
+    alert = alerted(daemon, own, "<mic@acme.example>")
+    assert "the sha256 of: decrypted, signed part, decompressed, without header, raw" in alert
+
+
+def test_a_mic_of_other_octets_is_named_as_such(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    answering(Says(MIC(b"x" * 32, "sha256", "sha-256")))
+    assert "theirs is of other octets" in alerted(daemon, own, "<mic-other@acme.example>")
+
+
+def test_a_missing_mic_raises_an_alert(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    answering(Says(None))
+    assert "has no MIC" in alerted(daemon, own, "<mic-none@acme.example>")
+
+
+def test_a_mic_with_another_algorithm_is_compared_with_that(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    signed = layered("c")
+    sent = message("<mic-sha512@acme.example>", messages.encrypt(messages.sign(signed, keys("ACME")), keys("EXAMPLE")))
+    answering(Says(MIC(hashlib.sha512(signed).digest(), "sha512", "sha512")))
+    assert send(daemon, sent).status == 200
+    own.wait()
+    assert "alert" not in daemon.wait_for("exchange_finished", message_id="<mic-sha512@acme.example>")
+
+
+def test_a_signature_of_somebody_else_raises_an_alert(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    answering(Says(None, signer="STRANGER"))
+    assert "proves nothing" in alerted(daemon, own, "<signer@acme.example>")
+
+
+# --- A message that we hold no key for ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sealed_daemon(tmp_path: Path, own: Backend, answering: Answering) -> Iterator[Daemon]:
+    """The backend signs with the key INSIDE too, and the gateway has that certificate."""
+    tree = Tree(tmp_path, own.url, route=BACKEND)
+    (tree.certs / "organizations" / "EXAMPLE" / "backend.pem").write_bytes(
+        INSIDE.certificate.x509.public_bytes(Encoding.PEM)
+    )
+    answering(AS2Server(INSIDE))
+    with running(tree) as running_daemon:
+        yield running_daemon
+
+
+def test_a_sealed_message_is_checked_as_far_as_it_can_be_and_the_journal_says_so(
+    sealed_daemon: Daemon, own: Backend, tmp_path: Path
+) -> None:
+    sent = message("<sealed@acme.example>", layered(recipient=INSIDE))
+    answer = send(sealed_daemon, sent)
+    assert answer.status == 200
+    assert b"automatically; processed\r\n" in answer.body.replace(b"\n", b"\r\n").replace(b"\r\r", b"\r")
+    assert own.wait().body == sent.body
+    line = sealed_daemon.wait_for("exchange_finished", message_id="<sealed@acme.example>")
+    assert f"{INSIDE.certificate.serial:x}" in line["sealed"]
+    assert "alert" not in line
+    found = kept(sealed_daemon.tree, "<sealed@acme.example>")
+    assert found
+    assert (found.message.payload, found.message.mic, found.message.encrypted_with) == (None, None, "aes256-cbc")
+    (note,) = found.message.notes
+    assert "Not checked: the signature, the MIC" in note
+    configuration = sealed_daemon.tree.configuration
+    refused = mtlsd("journal", "payload", "<sealed@acme.example>", "--config", configuration)
+    assert (refused.exit_code, "--original" in refused.stderr) == (1, True)
+    target = tmp_path / "message"
+    mtlsd("journal", "payload", "<sealed@acme.example>", "--original", "--output", target, "--config", configuration)
+    assert target.read_bytes() == sent.body
+
+
+def test_a_sealed_message_again_gets_the_same_mdn_however_it_is_encrypted(sealed_daemon: Daemon, own: Backend) -> None:
+    first, second = (send(sealed_daemon, message("<twice@acme.example>", layered(recipient=INSIDE))) for _ in range(2))
+    assert first.body == second.body
+    own.wait()
+    assert own.requests.empty()
+
+
+def test_who_proved_nothing_over_tls_cannot_send_sealed(sealed_daemon: Daemon, own: Backend) -> None:
+    before, sent = own.count, message("<anybody@acme.example>", layered(recipient=INSIDE))
+    answer = send(sealed_daemon, sent, host="drop.example.com")
+    assert disposition(answer, sent) == "processed/error: decryption-failed"
+    assert own.count == before
+
+
+@pytest.mark.parametrize("at", [-1, 200, 400])
+def test_a_sealed_message_that_is_cut_off_or_has_the_wrong_form(sealed_daemon: Daemon, own: Backend, at: int) -> None:
+    before, whole = own.count, message(f"<cut{at}@acme.example>", layered(recipient=INSIDE))
+    cut = replace(whole, body=whole.body[:at])
+    answer = send(sealed_daemon, cut)
+    assert disposition(answer, cut).startswith("processed/error: ")
+    assert own.count == before

@@ -18,6 +18,7 @@ MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that 
 DRAIN_SECONDS = 30
 DRAIN_IDLE_SECONDS = 5
 LINE_ENDS = b"\r\n"
+NO_CONTENT = 204  # has no Content-Length (RFC 9110, section 8.6)
 
 HTTPEvent = h11.Request | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 
@@ -172,13 +173,13 @@ class Wire:
 
 def _fields(response: Response, now: float, *, close: bool) -> list[tuple[bytes, bytes]]:
     """The header of a response, in nginx's order; the fields of an MDN keep their own."""
-    content_type = [field for field in response.fields if field[0] == "Content-Type"]
-    others = [field for field in response.fields if field[0] not in ("Content-Type", "Date")]
+    content_type = [field for field in response.fields if field[0].lower() == "content-type"]
+    others = [field for field in response.fields if field[0].lower() not in ("content-type", "date")]
     fields = [
         ("Server", http.PRODUCT),
         ("Date", formatdate(now, usegmt=True)),
         *content_type,
-        ("Content-Length", str(len(response.body))),
+        *([("Content-Length", str(len(response.body)))] if response.status != NO_CONTENT else []),
         *([("Connection", "close")] if close else []),
         *others,
     ]

@@ -118,6 +118,7 @@ def test_a_partner_has_a_status_of_its_own_for_the_empty_answer(
         bad = wanting(receiver.url, f"<refused{status}@acme.example>", layered("s"))
         answers = [send(daemon, good), send(daemon, bad), send(daemon, good)]
         assert [(answer.status, answer.body) for answer in answers] == [(status, b"")] * 3
+        assert {answer.get("Content-Length") for answer in answers} == ({None} if status == 204 else {"0"})
         mdns = [receiver.wait() for _ in range(3)]
     version, product = ("1.3", True) if status == 204 else ("1.2", False)
     assert {mdn.get("AS2-Version") for mdn in mdns} == {version}

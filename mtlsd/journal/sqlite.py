@@ -5,67 +5,36 @@ waits for a commit (WAL). `synchronous=FULL` brings every commit to the disk bef
 The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA user_version` counts.
 """
 
-import json
 import os
-import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import fields, replace
 from errno import EACCES
-from importlib.resources import files
-from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal import rows
 from mtlsd.journal.model import (
     Acceptance,
     Attempt,
     Claimed,
     Delivery,
-    DeliveryKind,
     DeliveryState,
-    HeaderPairs,
     LeaseLost,
     Listed,
     Message,
     Refusal,
     StoredMDN,
-    TransitionRefused,
-    transition,
 )
+from mtlsd.journal.queries import load_migrations, load_queries
 from mtlsd.journal.spool import disk_errors
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
+QUERIES = load_queries("sqlite")
+MIGRATIONS = load_migrations("sqlite")
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
-_PAGE = 1000  # messages a read of `spool_names`
-_LAST = "\U0010ffff"  # sorts after every id
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
-_DELIVERY = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
-    *("lease_owner", "lease_until", "finished_at", "last_reason"),
-)
-_REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-_ATTEMPT = attrgetter(*(each.name for each in fields(Attempt)))
-
-
-def _load_queries() -> Mapping[str, str]:
-    text = files("mtlsd.journal").joinpath("sql", "sqlite_queries.sql").read_text()
-    _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
-
-
-def _load_migrations() -> tuple[str, ...]:
-    scripts = files("mtlsd.journal").joinpath("sql").iterdir()
-    numbered = sorted(each.name for each in scripts if re.fullmatch(r"sqlite_\d{4}\.sql", each.name))
-    return tuple(files("mtlsd.journal").joinpath("sql", name).read_text() for name in numbered)
-
-
-QUERIES = _load_queries()
-MIGRATIONS = _load_migrations()  # the n-th makes version n
 
 
 @contextmanager
@@ -98,10 +67,10 @@ class SQLiteJournal:
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
-                db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
+                db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
             if mdn:
-                db.execute(QUERIES["answer_message"], (*_mdn_values(mdn), delivery.message_id))
-            db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
+                db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id))
+            db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -118,7 +87,7 @@ class SQLiteJournal:
                 db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
                 or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
             )
-        return row and _message(row)
+        return row and rows.message(row)
 
     def refusal(self, id_or_message_id: str) -> Refusal | None:
         with self._read() as db:
@@ -126,7 +95,7 @@ class SQLiteJournal:
                 db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
                 or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
             )
-        return row and _refusal(row)
+        return row and rows.refusal(row)
 
     def messages(
         self,
@@ -137,14 +106,14 @@ class SQLiteJournal:
         before: str | None = None,
     ) -> list[Listed]:
         name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
-        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or _LAST}
+        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or rows.LAST}
         with self._read() as db:
-            return [_listed(row) for row in db.execute(QUERIES[name], wanted)]
+            return [rows.listed(row) for row in db.execute(QUERIES[name], wanted)]
 
     def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
         with self._write() as db:
             due = db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit}).fetchall()
-            leased = [_leased(_delivery(row), owner, now + lease) for row in due]
+            leased = [rows.leased(rows.delivery(row), owner, now + lease) for row in due]
             return [_claim(db, delivery) for delivery in leased]
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
@@ -156,18 +125,10 @@ class SQLiteJournal:
     def record(
         self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
     ) -> None:
-        pending = state is DeliveryState.PENDING
-        assert pending == (not_before is not None), "not_before goes with PENDING"
-        outcome = {
-            "id": attempt.delivery_id,
-            "state": state,
-            "not_before": not_before,
-            "finished_at": None if pending else now,
-            "reason": attempt.reason,
-        }
+        outcome = rows.outcome_values(attempt, state, not_before, now)
         with self._write() as db:
-            transition(_held(db, attempt, owner).state, state)
-            db.execute(QUERIES["record_attempt"], _ATTEMPT(attempt))
+            rows.check_outcome(_delivery_by_id(db, attempt.delivery_id), attempt, owner, state)
+            db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
 
     def take_back(self, owner: str, now: float) -> int:
@@ -176,12 +137,7 @@ class SQLiteJournal:
 
     def requeue(self, delivery_id: str, now: float) -> None:
         with self._write() as db:
-            delivery = _delivery_by_id(db, delivery_id)
-            if delivery is None:
-                raise TransitionRefused(f"there is no delivery {delivery_id!r}")
-            if delivery.state is DeliveryState.CLAIMED:  # the table has this step, but not for operators
-                raise TransitionRefused("the delivery is being attempted")
-            transition(delivery.state, DeliveryState.PENDING)
+            rows.check_requeue(_delivery_by_id(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
 
     def next_due(self, now: float) -> float | None:
@@ -191,12 +147,11 @@ class SQLiteJournal:
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
-            return [_delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
+            return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
-            rows = db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})
-            return [Attempt(**dict(row)) for row in rows]
+            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
 
     def counts(self) -> dict[DeliveryState, int]:
         with self._read() as db:
@@ -216,7 +171,7 @@ class SQLiteJournal:
 
     def _spool_page(self, after: str) -> list[sqlite3.Row]:
         with self._read() as db:
-            return db.execute(QUERIES["spool_names"], {"after": after, "limit": _PAGE}).fetchall()
+            return db.execute(QUERIES["spool_names"], {"after": after, "limit": rows.PAGE}).fetchall()
 
     @contextmanager
     def _read(self) -> Iterator[sqlite3.Connection]:
@@ -340,10 +295,10 @@ def _statements(script: str) -> Iterator[str]:
 
 def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
     message = acceptance.message
-    if db.execute(QUERIES["accept_message"], _message_values(message)).rowcount:
+    if db.execute(QUERIES["accept_message"], rows.message_values(message)).rowcount:
         db.executemany(QUERIES["accept_document"], acceptance.documents.items())
-        db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, acceptance.deliveries))
-        db.executemany(QUERIES["record_attempt"], map(_ATTEMPT, acceptance.attempts))
+        db.executemany(QUERIES["accept_delivery"], map(rows.delivery_values, acceptance.deliveries))
+        db.executemany(QUERIES["record_attempt"], map(rows.attempt_values, acceptance.attempts))
         return message
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
@@ -353,33 +308,12 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:
     key = {"as2_from": as2_from, "as2_to": as2_to, "message_id": message_id}
     row = db.execute(QUERIES["find_message"], key).fetchone()
-    return row and _message(row)
+    return row and rows.message(row)
 
 
 def _delivery_by_id(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
     row = db.execute(QUERIES["delivery"], {"id": delivery_id}).fetchone()
-    return row and _delivery(row)
-
-
-def _held(db: sqlite3.Connection, attempt: Attempt, owner: str) -> Delivery:
-    """Return the delivery if this attempt holds it: the number tells two claims of one owner apart."""
-    delivery = _delivery_by_id(db, attempt.delivery_id)
-    if delivery is None or (delivery.lease_owner, delivery.attempts) != (owner, attempt.number):
-        raise LeaseLost(attempt.delivery_id)
-    return delivery
-
-
-def _leased(delivery: Delivery, owner: str, until: float) -> Delivery:
-    state = delivery.state
-    if state is DeliveryState.CLAIMED:  # its lease is over
-        state = transition(state, DeliveryState.PENDING)
-    return replace(
-        delivery,
-        state=transition(state, DeliveryState.CLAIMED),
-        attempts=delivery.attempts + 1,
-        lease_owner=owner,
-        lease_until=until,
-    )
+    return row and rows.delivery(row)
 
 
 def _claim(db: sqlite3.Connection, leased: Delivery) -> Claimed:
@@ -395,44 +329,5 @@ def _claim(db: sqlite3.Connection, leased: Delivery) -> Claimed:
 
 def _about(db: sqlite3.Connection, delivery: Delivery) -> Message | Refusal:
     if delivery.refusal_id is not None:
-        return _refusal(db.execute(QUERIES["refusal"], {"id": delivery.refusal_id}).fetchone())
-    return _message(db.execute(QUERIES["message"], {"id": delivery.message_id}).fetchone())
-
-
-def _message_values(message: Message) -> tuple[object, ...]:
-    return *_PLAIN(message), json.dumps(message.headers), json.dumps(message.notes), *_mdn_values(message.mdn)
-
-
-def _mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
-    return (json.dumps(mdn.headers), mdn.body) if mdn else (None, None)
-
-
-def _message(row: sqlite3.Row) -> Message:
-    values: dict[str, Any] = dict(row)
-    values.pop("state", None)  # of a listed row
-    mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
-    values["headers"] = _pairs(values["headers"])
-    values["notes"] = tuple(json.loads(values["notes"]))
-    values["compressed"] = bool(values["compressed"])
-    mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
-    return Message(**values, mdn=mdn)
-
-
-def _refusal(row: sqlite3.Row) -> Refusal:
-    values: dict[str, Any] = dict(row)
-    mdn = StoredMDN(headers=_pairs(values.pop("mdn_headers")), body=values.pop("mdn_body"))
-    return Refusal(**values, mdn=mdn)
-
-
-def _pairs(text: str) -> HeaderPairs:
-    return tuple((name, value) for name, value in json.loads(text))
-
-
-def _listed(row: sqlite3.Row) -> Listed:
-    return Listed(_message(row), row["state"] and DeliveryState(row["state"]))
-
-
-def _delivery(row: sqlite3.Row) -> Delivery:
-    values: dict[str, Any] = dict(row)
-    values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
-    return Delivery(**values)
+        return rows.refusal(db.execute(QUERIES["refusal"], {"id": delivery.refusal_id}).fetchone())
+    return rows.message(db.execute(QUERIES["message"], {"id": delivery.message_id}).fetchone())

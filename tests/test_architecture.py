@@ -23,7 +23,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "http": ({"errors", "config"}, {"h11"}),
     "access": ({"errors", "config", "identity"}, set()),
     "as2": ({"errors", "identity"}, {"asn1crypto", "pyas2lib"}),
-    "journal": ({"errors"}, set()),
+    "journal": ({"errors"}, {"psycopg"}),
     "relay": ({"errors", "http", "journal"}, set()),
     "handlers": (BELOW_NET - {"tls", "handlers"}, set()),
     "net": (BELOW_NET, {"trio", "h11"}),

@@ -6,17 +6,30 @@ from pathlib import Path
 import pytest
 
 from mtlsd.journal import Journal, SQLiteJournal
+from mtlsd.journal.postgres import PostgresJournal
+from tests.postgres import Server
 
 OpenJournal = Callable[[], Journal]  # each call opens the same journal anew
 
 
-@pytest.fixture(params=["sqlite"])
-def open_journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenJournal]:
+def _sqlite(request: pytest.FixtureRequest) -> OpenJournal:
+    path: Path = request.getfixturevalue("tmp_path")
+    return lambda: SQLiteJournal(path / "state" / "journal.db")
+
+
+def _postgresql(request: pytest.FixtureRequest) -> OpenJournal:
+    server: Server = request.getfixturevalue("postgres")
+    url = server.journal()
+    return lambda: PostgresJournal(url)
+
+
+@pytest.fixture(params=[_sqlite, _postgresql], ids=["sqlite", "postgresql"])
+def open_journal(request: pytest.FixtureRequest) -> Iterator[OpenJournal]:
     opened: list[Journal] = []
-    kinds: dict[str, OpenJournal] = {"sqlite": lambda: SQLiteJournal(tmp_path / "state" / "journal.db")}
+    opening: OpenJournal = request.param(request)
 
     def open_it() -> Journal:
-        opened.append(kinds[request.param]())
+        opened.append(opening())
         return opened[-1]
 
     yield open_it

@@ -1,27 +1,31 @@
 """Whatever happens, in whatever order and on whatever clock: nothing is lost, nothing is delivered twice."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mtlsd.journal import Claimed, DeliveryState, LeaseLost, SQLiteJournal, TransitionRefused
+from mtlsd.journal import Claimed, DeliveryState, Journal, LeaseLost, SQLiteJournal, TransitionRefused
+from mtlsd.journal.postgres import PostgresJournal
 from tests.journal.examples import accept, attempt, delivery, message
+from tests.postgres import Server
 
 OWNERS = st.sampled_from(["a", "b"])
 OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])
 LEASE = 15.0
+SETTINGS = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 class LifeCycle(RuleBasedStateMachine):
     """Two owners, a clock that jumps, crashes, and an operator."""
 
-    def __init__(self) -> None:
+    def __init__(self, opening: Callable[[], Journal]) -> None:
         super().__init__()
-        self.directory = TemporaryDirectory()
-        self.journal = SQLiteJournal(Path(self.directory.name) / "journal.db")
+        self.opening = opening
+        self.journal = opening()
         self.now = 1000.0
         self.accepted: set[str] = set()
         self.delivered: set[str] = set()
@@ -29,7 +33,6 @@ class LifeCycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.journal.close()
-        self.directory.cleanup()
 
     @rule(number=st.integers(1, 4))
     def accept(self, number: int) -> None:
@@ -87,7 +90,7 @@ class LifeCycle(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         before = self.journal
-        self.journal = SQLiteJournal(Path(self.directory.name) / "journal.db")
+        self.journal = self.opening()
         before.close()
 
     @rule(number=st.integers(1, 4))
@@ -113,5 +116,19 @@ class LifeCycle(RuleBasedStateMachine):
         assert due is None or due >= self.now
 
 
-TestLifeCycle = LifeCycle.TestCase
-TestLifeCycle.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+def test_nothing_is_lost_in_sqlite(tmp_path: Path) -> None:
+    numbers = count()
+
+    def machine() -> LifeCycle:
+        path = tmp_path / f"{next(numbers)}.sqlite"
+        return LifeCycle(lambda: SQLiteJournal(path))
+
+    run_state_machine_as_test(machine, settings=SETTINGS)  # type: ignore[arg-type]  # whatever makes one
+
+
+def test_nothing_is_lost_in_postgresql(postgres: Server) -> None:
+    def machine() -> LifeCycle:
+        url = postgres.journal()
+        return LifeCycle(lambda: PostgresJournal(url))
+
+    run_state_machine_as_test(machine, settings=SETTINGS)  # type: ignore[arg-type]  # whatever makes one

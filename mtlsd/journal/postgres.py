@@ -1,0 +1,327 @@
+"""The journal in PostgreSQL: for several nodes that share it.
+
+Everything runs at READ COMMITTED. Two nodes that accept one key at the same time meet at its unique index, where the
+second waits for the first; keys are written in one order, so that no two wait for each other. What is due is claimed
+with SKIP LOCKED. The SQL is in `sql/`: `postgres_queries.sql`, and the migrations, which `journal_version` counts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from psycopg import errors
+
+from mtlsd.errors import JournalUnavailable
+from mtlsd.journal import rows
+from mtlsd.journal.connections import Connections, Database, connect, postgres_errors, transaction
+from mtlsd.journal.model import (
+    Acceptance,
+    Attempt,
+    Claimed,
+    Delivery,
+    DeliveryState,
+    LeaseLost,
+    Listed,
+    Message,
+    Refusal,
+    StoredMDN,
+)
+from mtlsd.journal.queries import load_migrations, load_queries
+from mtlsd.journal.spool import disk_errors
+
+QUERIES = load_queries("postgres")
+MIGRATIONS = load_migrations("postgres")
+TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
+PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credential
+
+Result = TypeVar("Result")
+
+
+def read_password(credentials: Path | None) -> str | None:
+    """Read the systemd credential `journal.password`, where there is one."""
+    if credentials is None or not (credentials / PASSWORD).exists():
+        return None
+    with disk_errors():
+        return (credentials / PASSWORD).read_text().strip("\r\n")
+
+
+def migrate(url: str, password: str | None = None) -> tuple[int, int]:
+    """Bring the database to our version in one transaction; return its version before and after.
+
+    Raises JournalUnavailable, also where the version is newer than ours.
+    """
+    with postgres_errors(), closing(connect(url, password)) as db, transaction(db):
+        db.execute("SELECT pg_advisory_xact_lock(%s)", [_lock_key("migrate")])
+        db.execute("SET LOCAL statement_timeout = 0")  # a large table takes its time, and an operator watches
+        version = _version(db)
+        if version > len(MIGRATIONS):
+            raise JournalUnavailable(_other_version(version))
+        _check_encoding(db)
+        for script in MIGRATIONS[version:]:
+            db.execute(script)
+        db.execute("DELETE FROM journal_version")
+        db.execute("INSERT INTO journal_version VALUES (%s)", [len(MIGRATIONS)])
+    return version, len(MIGRATIONS)
+
+
+class PostgresJournal:
+    """A journal in a PostgreSQL database whose version is ours; `migrate` makes it so.
+
+    `node` is who we are among those who share it. A connection that is lost is opened again by the next call.
+    """
+
+    def __init__(self, url: str, *, node: str = "", password: str | None = None) -> None:
+        self._node_lock = _lock_key(f"node {node}")
+        self._connections = Connections(partial(_open, url, password, f"mtlsd {node}".strip()))
+        with self._read():  # what is wrong shows at once
+            pass
+
+    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+        # The lock is for `spool_names`: a restart must not miss what an earlier life is committing.
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({self._node_lock})"
+        return self._write(partial(_accept_all, acceptances=tuple(acceptances)), begin)
+
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
+        def work(db: Database) -> None:
+            if refusal:
+                db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
+            if mdn:
+                db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id))
+            db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
+
+        self._write(work)
+
+    def document(self, name: str) -> bytes | None:
+        with self._read() as db:
+            row = db.execute(QUERIES["document"], {"name": name}).fetchone()
+        return row["data"] if row else None
+
+    def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+        with self._read() as db:
+            return _find(db, as2_from, as2_to, message_id)
+
+    def message(self, id_or_message_id: str) -> Message | None:
+        with self._read() as db:
+            row = (
+                db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+            )
+        return rows.message(row) if row else None
+
+    def refusal(self, id_or_message_id: str) -> Refusal | None:
+        with self._read() as db:
+            row = (
+                db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+            )
+        return rows.refusal(row) if row else None
+
+    def messages(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        state: DeliveryState | None = None,
+        before: str | None = None,
+    ) -> list[Listed]:
+        name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
+        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or rows.LAST}
+        with self._read() as db:
+            return [rows.listed(row) for row in db.execute(QUERIES[name], wanted)]
+
+    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
+        return self._write(partial(_claim, owner=owner, now=now, until=now + lease, limit=limit))
+
+    def renew(self, delivery_id: str, owner: str, until: float) -> None:
+        wanted = {"id": delivery_id, "owner": owner, "until": until}
+        if not self._write(lambda db: db.execute(QUERIES["renew_lease"], wanted).rowcount):
+            raise LeaseLost(delivery_id)
+
+    def record(
+        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+    ) -> None:
+        outcome = rows.outcome_values(attempt, state, not_before, now)
+
+        def work(db: Database) -> None:
+            rows.check_outcome(_lock(db, attempt.delivery_id), attempt, owner, state)
+            db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
+            db.execute(QUERIES["record_outcome"], outcome)
+
+        self._write(work)
+
+    def take_back(self, owner: str, now: float) -> int:
+        return self._write(lambda db: db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount)
+
+    def requeue(self, delivery_id: str, now: float) -> None:
+        def work(db: Database) -> None:
+            rows.check_requeue(_lock(db, delivery_id), delivery_id)
+            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
+
+        self._write(work)
+
+    def next_due(self, now: float) -> float | None:
+        with self._read() as db:
+            row = db.execute(QUERIES["next_due"]).fetchone()
+        assert row is not None
+        return None if row["due"] is None else max(row["due"], now)
+
+    def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
+        with self._read() as db:
+            return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
+
+    def attempts(self, delivery_id: str) -> list[Attempt]:
+        with self._read() as db:
+            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+
+    def counts(self) -> dict[DeliveryState, int]:
+        with self._read() as db:
+            counted = {row["state"]: row["count"] for row in db.execute(QUERIES["counts"])}
+        return {state: counted.get(state, 0) for state in DeliveryState}
+
+    def spool_names(self) -> Iterator[str]:
+        """Yield every spool name; before the first one, wait until this node's earlier life has nothing under way.
+
+        A process that was killed while PostgreSQL made its commit has a message that we would not see yet.
+        """
+        self._write(self._wait_for_earlier_life)
+        after = ""
+        while page := self._spool_page(after):
+            for after, payload, original in page:  # noqa: B007  # the last one begins the next page
+                yield from filter(None, (payload, original))
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _wait_for_earlier_life(self, db: Database) -> None:
+        db.execute("SET LOCAL lock_timeout = '40s'; SET LOCAL statement_timeout = '45s'")
+        db.execute("SELECT pg_advisory_xact_lock(%s)", [self._node_lock])
+
+    def _spool_page(self, after: str) -> list[tuple[str, str | None, str]]:
+        with self._read() as db:
+            page = db.execute(QUERIES["spool_names"], {"after": after, "limit": rows.PAGE})
+            return [(row["id"], row["payload"], row["original"]) for row in page]
+
+    @contextmanager
+    def _read(self) -> Iterator[Database]:
+        with postgres_errors(), self._connections.one() as db:
+            yield db
+
+    def _write(self, work: Callable[[Database], Result], begin: str = "BEGIN ISOLATION LEVEL READ COMMITTED") -> Result:
+        """Do it in one transaction, once more where PostgreSQL sacrificed it to another one."""
+        with postgres_errors():
+            for _ in range(TRIES - 1):
+                try:
+                    return self._transact(work, begin)
+                except (errors.DeadlockDetected, errors.SerializationFailure):
+                    continue
+            return self._transact(work, begin)
+
+    def _transact(self, work: Callable[[Database], Result], begin: str) -> Result:
+        with self._connections.one() as db, transaction(db, begin):
+            return work(db)
+
+
+# --- The database -------------------------------------------------------------------------------------------
+
+
+def _open(url: str, password: str | None, application_name: str) -> Database:
+    db = connect(url, password, application_name)
+    try:
+        if (version := _version(db)) != len(MIGRATIONS):
+            raise JournalUnavailable(_other_version(version))
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _version(db: Database) -> int:
+    """The version of the database; 0 where there is no journal."""
+    found = db.execute("SELECT to_regclass('journal_version') AS found").fetchone()
+    if found is None or found["found"] is None:
+        return 0
+    row = db.execute("SELECT max(version) AS version FROM journal_version").fetchone()
+    return row["version"] or 0 if row else 0
+
+
+def _other_version(version: int) -> str:
+    if version > len(MIGRATIONS):
+        return f"the journal has version {version}, from a newer mtlsd; this one knows {len(MIGRATIONS)}"
+    what = f"has version {version}, of an older mtlsd" if version else "has no journal yet"
+    return f"the database {what}: run `mtlsd journal migrate`, which makes version {len(MIGRATIONS)}"
+
+
+def _check_encoding(db: Database) -> None:
+    row = db.execute("SHOW server_encoding").fetchone()
+    if row is None or row["server_encoding"] != "UTF8":
+        raise JournalUnavailable("the database has another encoding than UTF8: make one with ENCODING 'UTF8'")
+
+
+def _lock_key(name: str) -> int:
+    """A key for an advisory lock: 64 bits with a sign."""
+    return int.from_bytes(sha256(f"mtlsd journal: {name}".encode()).digest()[:8], "big", signed=True)
+
+
+# --- Parts of transactions ----------------------------------------------------------------------------------
+
+
+def _accept_all(db: Database, acceptances: Sequence[Acceptance]) -> list[Message]:
+    """In the order of the keys, so that two nodes with the same ones never wait for each other."""
+    in_order = sorted(range(len(acceptances)), key=lambda at: _key(acceptances[at].message))
+    holders = {at: _accept(db, acceptances[at]) for at in in_order}
+    return [holders[at] for at in range(len(acceptances))]
+
+
+def _key(message: Message) -> tuple[str, str, str]:
+    return message.message_id, message.as2_from, message.as2_to
+
+
+def _accept(db: Database, acceptance: Acceptance) -> Message:
+    message = acceptance.message
+    if not db.execute(QUERIES["accept_message"], rows.message_values(message)).rowcount:
+        earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
+        assert earlier is not None
+        return earlier
+    with db.cursor() as cursor:
+        cursor.executemany(QUERIES["accept_document"], [*acceptance.documents.items()])
+        cursor.executemany(QUERIES["accept_delivery"], [*map(rows.delivery_values, acceptance.deliveries)])
+        cursor.executemany(QUERIES["record_attempt"], [*map(rows.attempt_values, acceptance.attempts)])
+    return message
+
+
+def _find(db: Database, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+    key = {"as2_from": as2_from, "as2_to": as2_to, "message_id": message_id}
+    row = db.execute(QUERIES["find_message"], key).fetchone()
+    return rows.message(row) if row else None
+
+
+def _lock(db: Database, delivery_id: str) -> Delivery | None:
+    """The delivery, which nobody else changes until we commit."""
+    row = db.execute(QUERIES["lock_delivery"], {"id": delivery_id}).fetchone()
+    return rows.delivery(row) if row else None
+
+
+def _claim(db: Database, owner: str, now: float, until: float, limit: int) -> list[Claimed]:
+    due = [rows.delivery(row) for row in db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit})]
+    if not due:
+        return []
+    leased = [rows.leased(each, owner, until) for each in due]
+    lease = {"ids": [each.id for each in leased], "owner": owner, "until": until}
+    db.execute(QUERIES["lease_deliveries"], lease)
+    about = _about(db, leased)
+    return [Claimed(each, about[each.message_id or each.refusal_id]) for each in leased]
+
+
+def _about(db: Database, deliveries: Sequence[Delivery]) -> dict[str | None, Message | Refusal]:
+    """The messages and refusals of these deliveries, by our ids of them."""
+    messages = [each.message_id for each in deliveries if each.message_id]
+    refusals = [each.refusal_id for each in deliveries if each.refusal_id]
+    found: dict[str | None, Message | Refusal] = {}
+    if messages:
+        found |= {row["id"]: rows.message(row) for row in db.execute(QUERIES["messages_of"], {"ids": messages})}
+    if refusals:
+        found |= {row["id"]: rows.refusal(row) for row in db.execute(QUERIES["refusals_of"], {"ids": refusals})}
+    return found

@@ -1,0 +1,126 @@
+-- name: accept_message
+INSERT INTO messages (
+    id, as2_from, as2_to, message_id, partner, host, route, received_at, content_type, size, payload, original,
+    original_size, request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
+    headers, notes, mdn_headers, mdn_body
+) VALUES (
+    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+) ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
+
+-- name: accept_document
+INSERT INTO documents (name, data) VALUES (%s, %s);
+
+-- name: document
+SELECT data FROM documents WHERE name = %(name)s;
+
+-- name: accept_delivery
+INSERT INTO deliveries (
+    id, message_id, refusal_id, kind, target, state, not_before, attempts, created_at,
+    lease_owner, lease_until, finished_at, last_reason
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: answer_message
+UPDATE messages SET mdn_headers = %s, mdn_body = %s WHERE id = %s AND mdn_headers IS NULL;
+
+-- name: accept_refusal
+INSERT INTO refusals (
+    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, mdn_headers, mdn_body
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+
+-- name: find_message
+SELECT * FROM messages WHERE message_id = %(message_id)s AND as2_from = %(as2_from)s AND as2_to = %(as2_to)s;
+
+-- name: message
+SELECT * FROM messages WHERE id = %(id)s;
+
+-- name: message_by_message_id
+SELECT * FROM messages WHERE message_id = %(message_id)s ORDER BY received_at DESC, id DESC LIMIT 1;
+
+-- name: refusal
+SELECT * FROM refusals WHERE id = %(id)s;
+
+-- name: refusal_by_message_id
+SELECT * FROM refusals WHERE message_id = %(message_id)s ORDER BY refused_at DESC, id DESC LIMIT 1;
+
+-- name: list_messages
+SELECT m.*, d.state FROM messages m
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+WHERE m.id < %(before)s ORDER BY m.id DESC LIMIT %(limit)s;
+
+-- name: list_messages_of_partner
+SELECT m.*, d.state FROM messages m
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+WHERE m.partner = %(partner)s AND m.id < %(before)s ORDER BY m.id DESC LIMIT %(limit)s;
+
+-- name: list_messages_in_state
+SELECT m.*, d.state FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id < %(before)s
+ORDER BY d.message_id DESC LIMIT %(limit)s;
+
+-- name: list_messages_of_partner_in_state
+SELECT m.*, d.state FROM deliveries d JOIN messages m ON m.id = d.message_id
+WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id < %(before)s AND m.partner = %(partner)s
+ORDER BY d.message_id DESC LIMIT %(limit)s;
+
+-- name: due_deliveries
+SELECT * FROM deliveries  -- in the order of deliveries_open
+WHERE state IN ('pending', 'claimed') AND not_before <= %(now)s AND (state = 'pending' OR lease_until <= %(now)s)
+ORDER BY not_before, id LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED;  -- what another node claims at this moment is not ours
+
+-- name: lease_deliveries
+UPDATE deliveries
+SET state = 'claimed', attempts = attempts + 1, lease_owner = %(owner)s, lease_until = %(until)s
+WHERE id = ANY(%(ids)s);
+
+-- name: messages_of
+SELECT * FROM messages WHERE id = ANY(%(ids)s);
+
+-- name: refusals_of
+SELECT * FROM refusals WHERE id = ANY(%(ids)s);
+
+-- name: renew_lease
+UPDATE deliveries  -- where the clock jumped back, what was due stays due
+SET lease_until = %(until)s, not_before = least(not_before, %(until)s)
+WHERE id = %(id)s AND state = 'claimed' AND lease_owner = %(owner)s;
+
+-- name: record_attempt
+INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail)
+VALUES (%s, %s, %s, %s, %s, %s, %s);
+
+-- name: record_outcome
+UPDATE deliveries
+SET state = %(state)s, not_before = coalesce(%(not_before)s, not_before), finished_at = %(finished_at)s,
+    last_reason = %(reason)s, lease_owner = NULL, lease_until = NULL
+WHERE id = %(id)s;
+
+-- name: take_back_leases
+UPDATE deliveries
+SET state = 'pending', not_before = least(not_before, %(now)s), lease_owner = NULL, lease_until = NULL
+WHERE state = 'claimed' AND lease_owner = %(owner)s;
+
+-- name: requeue_delivery
+UPDATE deliveries SET state = 'pending', not_before = %(now)s, finished_at = NULL WHERE id = %(id)s;
+
+-- name: next_due
+SELECT least(
+    (SELECT min(not_before) FROM deliveries WHERE state = 'pending'),
+    (SELECT min(lease_until) FROM deliveries WHERE state = 'claimed')
+) AS due;
+
+-- name: lock_delivery
+SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE;
+
+-- name: deliveries
+SELECT * FROM deliveries WHERE message_id = %(id)s
+UNION ALL
+SELECT * FROM deliveries WHERE refusal_id = %(id)s ORDER BY id;
+
+-- name: attempts
+SELECT * FROM attempts WHERE delivery_id = %(delivery_id)s ORDER BY number;
+
+-- name: counts
+SELECT state, count(*) FROM deliveries GROUP BY state;
+
+-- name: spool_names
+SELECT id, payload, original FROM messages WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;

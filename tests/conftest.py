@@ -1,0 +1,15 @@
+"""What tests in several directories share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import postgres as postgres_server
+from tests.postgres import Server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for whoever asks first; without fsync, for nobody pulls its plug."""
+    with postgres_server.running(fsync=False) as server:
+        yield server

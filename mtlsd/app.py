@@ -7,6 +7,7 @@ import trio
 
 from mtlsd import config, log
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
+from mtlsd.journal import Place
 from mtlsd.net import Supervisor
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
@@ -23,18 +24,18 @@ def run(file: Path) -> int:
     except BaseExceptionGroup as group:
         raise _only(group) from group
     except (JournalUnavailable, SpoolFull) as error:
-        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server.state))
+        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server))
         return EXIT_REFUSED
     return EXIT_FINE
 
 
-def _advice(error: JournalUnavailable | SpoolFull, state: Path) -> str:
+def _advice(error: JournalUnavailable | SpoolFull, server: config.Server) -> str:
     """Where it is, what is wrong with it, and what helps."""
     cause = error.__cause__
     if isinstance(cause, OSError):
-        place, what = cause.filename or state, cause.strerror or str(cause)
+        place, what = cause.filename or server.state, cause.strerror or str(cause)
     else:
-        place, what = state / "journal.sqlite", error.detail
+        place, what = Place(server.journal, server.state), error.detail
     return ": ".join(filter(None, (f"cannot use {place}", what, _remedy(error))))
 
 

@@ -74,7 +74,12 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
     route = Route("/as2", Handler.AS2, "EXAMPLE", backend)
     assert config.load(file) == Configuration(
         file=file,
-        server=Server(state=file.parent / "state", certs=file.parent / "certs"),
+        server=Server(
+            state=file.parent / "state",
+            certs=file.parent / "certs",
+            spool=file.parent / "state" / "spool",
+            inline_bytes=65_536,
+        ),
         limits=Limits(),
         delivery=Delivery(),
         virtualhosts=(
@@ -105,6 +110,13 @@ def test_the_documentation_has_every_key_and_the_default_of_every_limit() -> Non
         assert f"| `{field.name}` | {field.default} " in text
     for field in fields(Server) + fields(VirtualHost) + fields(Route):
         assert field.name == "routes" or f"| `{field.name}` | " in text
+
+
+def test_nodes_that_share_a_database_have_more_in_it_and_the_rest_in_a_directory_that_they_share(write: Write) -> None:
+    file = write('[server]\njournal = "postgresql://mtlsd@db/mtlsd"\nstate = "mine"\nspool = "/ours"\n' + HOST)
+    server = config.load(file).server
+    assert (server.journal, server.inline_limit) == ("postgresql://mtlsd@db/mtlsd", 262_144)
+    assert (server.state, server.spool_directory) == (file.parent / "mine", Path("/ours"))
 
 
 def test_one_host_without_a_route_is_enough(write: Write) -> None:
@@ -262,8 +274,11 @@ def test_all_mistakes_are_shown_at_once_in_the_order_of_the_lines(write: Write) 
         (HOST + ROUTE.replace("backend", "#"), 4, None, "such as backend ="),
         (HOST + ROUTE.replace("path", "#"), 4, None, 'such as path = "/as2"'),
         (HOST + ROUTE.replace("handler", "#"), 4, None, 'such as handler = "as2"'),
-        ('[server]\njournal = "mysql"\n' + HOST, 2, "server.journal", 'found "mysql": expected "sqlite"'),
-        ('[server]\njournal = "postgresql://db/x"\n' + HOST, 2, None, "not in this version"),
+        ('[server]\njournal = "mysql"\n' + HOST, 2, "server.journal", 'found "mysql": expected "sqlite" or a URL'),
+        ('[server]\njournal = "postgresql://db/x y"\n' + HOST, 2, None, "postgresql://mtlsd@db.example.com/mtlsd"),
+        ('[server]\njournal = "postgresql:///\\u0000"\n' + HOST, 2, None, "or a URL such as"),
+        ('[server]\nspool = ""\n' + HOST, 2, "server.spool", "expected a path"),
+        ("[server]\ninline_bytes = 8_388_609\n" + HOST, 2, "server.inline_bytes", "from 0 to 8388608"),
         ('[server]\nadmin = "0.0.0.0:9180"\n' + HOST, 2, "server.admin", "expected a loopback address"),
         ('[server]\nstate = ""\n' + HOST, 2, "server.state", "expected a path"),
         ('[server]\nstate = "~/state"\n' + HOST, 2, "server.state", '"~" is not expanded'),
@@ -427,7 +442,15 @@ def test_a_password_in_the_wrong_place_is_never_repeated(write: Write, line: str
     assert "hunter2" not in str(problem)
 
 
-@pytest.mark.parametrize("url", ["postgresql://me:hunter2@db/x", "postgres://db/x?password=hunter2"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@db/x",
+        "postgres://db/x?password=hunter2",
+        "postgres://db/x?sslmode=require&sslpassword=hunter2",
+        "postgresql://db/x?p%61ssword=hunter2",
+    ],
+)
 def test_a_password_in_a_database_url_belongs_in_a_password_file(write: Write, url: str) -> None:
     assert "use a password file" in only_problem(write(f'[server]\njournal = "{url}"\n{HOST}')).message
 

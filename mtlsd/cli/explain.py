@@ -28,7 +28,7 @@ def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candi
     configuration = load_configuration(file)
     limits = Limits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
     now = datetime.fromtimestamp(message.received_at, UTC)
-    spool = Spool(configuration.server.state / "spool")
+    spool = Spool(configuration.server.spool_directory)
     with open_document(opened, spool, message.original) as original:
         headers = AS2Headers.parse(message.headers)
         return explain(headers, _agreement(configuration, message), limits, now, _pieces(original))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 import click
 
 from mtlsd.cli.explain import candidates, say_candidates
-from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.options import credentials, load_configuration, with_config, with_json
 from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.as2 import Candidate
-    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Refusal, StoredMDN
+    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Place, Refusal, StoredMDN
 
 STATES = ("pending", "claimed", "delivered", "failed")
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
@@ -178,7 +178,7 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
 
     if output is None and sys.stdout.isatty():
         _end("a document is not written to a terminal: give --output FILE, or pipe it into a pager")
-    spool = _state(file) / "spool"
+    spool = load_configuration(file).server.spool_directory
     with _journal(file) as opened:
         message = _found(opened, id_or_message_id)
         if not spool.is_dir():  # `Spool` would make it
@@ -188,6 +188,31 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
             _end("there is no document: the message is for a key that is not here; --original has it as it came")
         with open_document(opened, Spool(spool), name) as source:
             _copy(source, output)
+
+
+@journal.command()
+@with_config
+def migrate(file: Path) -> None:
+    """Bring the journal to the version of this mtlsd: in one transaction, so all of it or nothing.
+
+    A PostgreSQL database needs it before the first start, and after an update that says so: stop every node before.
+    SQLite does not: the daemon does the same at its start. Make a backup first.
+
+    \b
+    Example:
+      mtlsd journal migrate
+
+    Exit codes: 0 the journal has our version; 1 it cannot be used, or is from a newer mtlsd; 78 the configuration file
+    has mistakes.
+    """
+    from mtlsd.journal import migrate_journal
+
+    with _where(file) as place:
+        before, after = migrate_journal(place)
+    if before == after:
+        say(f"the journal at {place} has version {after} already")
+    else:
+        say(f"the journal at {place} has version {after} now; it was {before or 'empty'}")
 
 
 def _copy(source: BinaryIO, output: Path | None) -> None:
@@ -208,24 +233,27 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
 @contextmanager
 def _journal(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal import SQLiteJournal
+    from mtlsd.journal import open_journal
 
-    path = _state(file) / "journal.sqlite"
+    with _where(file) as place, closing(open_journal(place, read_only=read_only)) as opened:
+        yield opened
+
+
+@contextmanager
+def _where(file: Path) -> "Iterator[Place]":
+    """Where the journal is; what goes wrong there ends the command."""
+    from mtlsd.journal import Place
+
+    server = load_configuration(file).server
+    place = Place(server.journal, server.state, credentials())
     try:
-        path.stat()
+        if place.url is None:
+            place.file.stat()
+        yield place
     except FileNotFoundError as error:
-        raise click.ClickException(f"there is no journal at {path}: the daemon makes it when it first runs") from error
-    except OSError as error:
-        raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
-    try:
-        with closing(SQLiteJournal(path, read_only=read_only)) as opened:
-            yield opened
-    except (JournalUnavailable, SpoolFull) as error:
-        raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
-
-
-def _state(file: Path) -> Path:
-    return load_configuration(file).server.state
+        raise click.ClickException(f"there is no journal at {place}: the daemon makes it when it first runs") from error
+    except (OSError, JournalUnavailable, SpoolFull) as error:
+        raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
 
 
 def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:

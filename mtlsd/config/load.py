@@ -67,8 +67,14 @@ def load(path: Path) -> Configuration:
     problems += _conflicts(document)
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
-    server = replace(tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs)
-    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost)
+    return Configuration(file, _below(file.parent, tables.server), tables.limits, tables.delivery, tables.virtualhost)
+
+
+def _below(directory: Path, server: Server) -> Server:
+    """The server with absolute paths, and with the defaults that depend on other keys."""
+    state, spool = directory / server.state, directory / server.spool_directory
+    certs, inline_bytes = directory / server.certs, server.inline_limit
+    return replace(server, state=state, certs=certs, spool=spool, inline_bytes=inline_bytes)
 
 
 def _parse(document: Document) -> tuple[_Tables | None, list[Problem]]:

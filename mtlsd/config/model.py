@@ -19,6 +19,8 @@ from mtlsd.config.values import choice, number, text
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
+SQLITE = "sqlite"  # `Server.journal`, where it is not the URL of a PostgreSQL database
+
 _table = with_config(ConfigDict(extra="forbid"))
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
@@ -145,7 +147,21 @@ class Server:
     certs: Annotated[Path, text(values.path)] = Path("certs")
     workers: Annotated[int, number(0, 1)] = 0
     admin: Annotated[Address, text(Address.parse_loopback)] = Address("127.0.0.1", 9180)
-    journal: Annotated[Literal["sqlite"], text(values.journal)] = "sqlite"
+    journal: Annotated[str, text(values.journal)] = SQLITE
+    spool: Annotated[Path | None, text(values.path)] = None  # below `state`
+    inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # as the database has it
+
+    @property
+    def spool_directory(self) -> Path:
+        """Where large documents are."""
+        return self.spool or self.state / "spool"
+
+    @property
+    def inline_limit(self) -> int:
+        """Documents of at most so many bytes are in the journal itself."""
+        if self.inline_bytes is not None:
+            return self.inline_bytes
+        return 64 * _KIB if self.journal == SQLITE else 256 * _KIB
 
 
 @_table

@@ -17,6 +17,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _AUTHORITY = re.compile(r"(?P<host>[^:\[\]]*|\[[^\[\]]*\])(?::(?P<port>[0-9]{1,5}))?")
 _DIRECTORY_NAME = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # ASCII without a slash
+_POSTGRES = re.compile(r"postgres(?:ql)?://[!-~]*")  # ASCII without blanks and control characters
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986, section 3.3, without percent-encoding
 
 
@@ -98,13 +99,16 @@ def route_path(value: str) -> str:
 
 
 def journal(value: str) -> str:
-    """Where the journal is kept: "sqlite" is all there is in this version."""
-    if re.match(r"postgres(ql)?://", value, re.IGNORECASE):
-        if re.search(r"//[^/]*:.*@|password=", value, re.IGNORECASE):
-            raise ValueError('the URL has a password in it: use a password file; expected "sqlite" in this version')
-        raise ValueError('PostgreSQL is not in this version; expected "sqlite"')
-    if value != "sqlite":
-        raise ValueError('expected "sqlite"')
+    """What keeps the journal: "sqlite", or the URL of a PostgreSQL database, which libpq reads."""
+    if value == "sqlite":
+        return value
+    if re.search(r"//[^/]*:.*@|[?&][^=]*(password|%)[^=&]*=", value, re.IGNORECASE):  # no parameter's name needs a %
+        raise ValueError(
+            "the URL has a password in it: take it out, and use a password file (passfile=/path in the URL) "
+            "or the systemd credential journal.password"
+        )
+    if not _POSTGRES.fullmatch(value):
+        raise ValueError('expected "sqlite" or a URL such as "postgresql://mtlsd@db.example.com/mtlsd"')
     return value
 
 

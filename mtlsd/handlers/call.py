@@ -7,7 +7,7 @@ from mtlsd.as2 import AS2Headers, Limits
 from mtlsd.config import MDNMode, Route
 from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, TrustStore
-from mtlsd.journal import Delivery, Journal, Refusal, Spool, StoredMDN
+from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool, StoredMDN
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Services:
     spool: Spool
     limits: Limits
     failures: FailureLimit
+    max_inline: int = MAX_INLINE  # octets of a document that the journal itself holds
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from mtlsd.identity import DEFAULT_VERSION, Require
 from mtlsd.journal import Acceptance, Attempt, Delivery, DeliveryState, Document, Kept, Message, Refusal, StoredMDN
 from mtlsd.relay import Answered, Outcome
 
+SMALL = 64 * 1024  # octets that are verified without a thread of their own
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
 
 
@@ -80,7 +81,7 @@ class Exchange:
     @property
     def is_small(self) -> bool:
         """Whether `finish` touches no file, and takes no longer than a few milliseconds."""
-        return all(document.file is None for document in self._documents.values())
+        return all(document.file is None and document.size <= SMALL for document in self._documents.values())
 
     @property
     def asks_backend_first(self) -> bool:
@@ -159,7 +160,7 @@ class Exchange:
     def _open(self, hints: Hints) -> None:
         for suffix in ("as2", "payload"):
             if suffix not in self._documents:
-                self._documents[suffix] = Document(self._services.spool)
+                self._documents[suffix] = Document(self._services.spool, self._services.max_inline)
         now = datetime.fromtimestamp(self._call.now, UTC)
         self._receiver = Receiver(self._headers, self._agreement(), self._services.limits, now, hints)
 

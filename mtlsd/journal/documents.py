@@ -13,15 +13,19 @@ from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.model import Journal
 from mtlsd.journal.spool import Spool, SpoolFile
 
-MAX_INLINE = 64 * 1024  # octets
+MAX_INLINE = 64 * 1024  # octets, where nothing else is said
 _INLINE = "journal/"
 
 
 class Document:
-    """A document that is being received; it ends with `keep` or `discard`."""
+    """A document that is being received; it ends with `keep` or `discard`.
 
-    def __init__(self, spool: Spool) -> None:
+    Up to `max_inline` octets are for the journal.
+    """
+
+    def __init__(self, spool: Spool, max_inline: int = MAX_INLINE) -> None:
         self._spool = spool
+        self._max_inline = max_inline
         self._held = bytearray()
         self._file: SpoolFile | None = None
         self.size = 0  # octets
@@ -29,7 +33,7 @@ class Document:
     def write(self, data: bytes) -> None:
         """Append; raises `SpoolFull` or `JournalUnavailable`, at once or when it is kept."""
         self.size += len(data)
-        if self._file is None and self.size > MAX_INLINE:
+        if self._file is None and self.size > self._max_inline:
             self._file = self._spool.create()
             self._file.write(bytes(self._held))
             self._held = bytearray()

@@ -1,13 +1,20 @@
-"""One daemon a state directory: a second one would sweep away what the first is receiving."""
+"""One daemon a state directory, and the name that it has among those who share a journal.
+
+A second one in the same directory would sweep away what the first is receiving.
+"""
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mtlsd.errors import MtlsdError
+from mtlsd.errors import JournalUnavailable, MtlsdError
 from mtlsd.journal.spool import disk_errors
+
+_UNFIT = re.compile(r"[^\w-]", re.ASCII)
+_NODE = re.compile(r"[\w-]{1,100}", re.ASCII)
 
 
 class DirectoryInUse(MtlsdError):
@@ -28,6 +35,31 @@ def lock_directory(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def node_of(directory: Path, new: str) -> str:
+    """Return the name in the directory's file `node`, which is made of `new` where there is none.
+
+    It is the same after a restart, also on a host of another name, and no two directories have the same one. Call it
+    with the directory locked; raises SpoolFull or JournalUnavailable.
+    """
+    file = directory / "node"
+    with disk_errors():
+        if not file.exists():
+            _write(file, _UNFIT.sub("-", new)[:100] + "\n")
+        node = file.read_text("latin-1").strip()
+    if not _NODE.fullmatch(node):
+        raise JournalUnavailable(f"{file} is damaged: it holds the name of this node; remove it for a new one")
+    return node
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name("node.new")
+    with temporary.open("w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.rename(file)
 
 
 def _lock(fd: int, directory: Path) -> None:

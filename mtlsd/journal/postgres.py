@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import TypeVar
 
 from psycopg import errors
@@ -30,22 +29,12 @@ from mtlsd.journal.model import (
     StoredMDN,
 )
 from mtlsd.journal.queries import load_migrations, load_queries
-from mtlsd.journal.spool import disk_errors
 
 QUERIES = load_queries("postgres")
 MIGRATIONS = load_migrations("postgres")
 TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
-PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credential
 
 Result = TypeVar("Result")
-
-
-def read_password(credentials: Path | None) -> str | None:
-    """Read the systemd credential `journal.password`, where there is one."""
-    if credentials is None or not (credentials / PASSWORD).exists():
-        return None
-    with disk_errors():
-        return (credentials / PASSWORD).read_text().strip("\r\n")
 
 
 def migrate(url: str, password: str | None = None) -> tuple[int, int]:

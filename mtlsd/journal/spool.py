@@ -5,6 +5,9 @@
 
 A name is relative to the root. The order is always: keep, then `Journal.accept`. A crash between the two
 leaves files that no message refers to, and `sweep` removes them.
+
+Several nodes may share a root. Every file has in its name whose it is, and a sweep removes its own node's alone:
+what another one has kept may be on its way into the journal, and no age of a file proves that it is not.
 """
 
 import errno
@@ -21,7 +24,8 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 
 GATHERED = 64 * 1024  # bytes; smaller writes are gathered to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
-_NAME = re.compile(r"messages/[0-9a-f]{2}/[\w-]+\.[a-z0-9]+", re.ASCII)
+_NODE = re.compile(r"[\w-]+", re.ASCII)
+_NAME = re.compile(r"messages/[0-9a-f]{2}/[\w-]+(?:\.(?P<node>[\w-]+))?\.[a-z0-9]+", re.ASCII)
 
 
 @contextmanager
@@ -100,9 +104,11 @@ class SpoolFile:
 
 
 class Spool:
-    """The files under one root, which is created if it is missing."""
+    """The files under one root, which is created if it is missing; `node` is who we are among those who share it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, node: str = "node") -> None:
+        assert _NODE.fullmatch(node), node
+        self._node = node
         self._root = root
         self._tmp = root / "tmp"
         self._messages = root / "messages"
@@ -118,7 +124,7 @@ class Spool:
     def create(self) -> SpoolFile:
         """Open a new file for what is being received."""
         with disk_errors():
-            fd, path = tempfile.mkstemp(dir=self._tmp)  # O_EXCL, mode 0600
+            fd, path = tempfile.mkstemp(prefix=f"{self._node}.", dir=self._tmp)  # O_EXCL, mode 0600
         return SpoolFile(Path(path), fd)
 
     def keep(self, id: str, files: Mapping[str, SpoolFile]) -> dict[str, str]:  # noqa: A002  # the field's name
@@ -126,7 +132,7 @@ class Spool:
 
         After an error, discard the files; what was renamed already is for the next sweep.
         """
-        names = {suffix: _name(id, suffix) for suffix in files}
+        names = {suffix: self._name(id, suffix) for suffix in files}
         with disk_errors():
             for file in files.values():
                 file.sync()
@@ -151,13 +157,13 @@ class Spool:
             self._path(name).unlink(missing_ok=True)
 
     def sweep(self, known: Container[str]) -> list[str]:
-        """Remove all that is being received and all that was kept and is not known; return their names.
+        """Remove all that this node was receiving, and all that it kept and is not known; return their names.
 
         For the start only, before anything is received: between `keep` and `Journal.accept` a good file is
         unknown.
         """
         with disk_errors():
-            unknown = [name for name in self._names() if name.startswith("tmp/") or name not in known]
+            unknown = [name for name in self._names() if self._is_ours(name) and name not in known]
             for name in unknown:
                 (self._root / name).unlink()
         return unknown
@@ -173,6 +179,17 @@ class Spool:
                 if path.is_symlink() or not path.is_dir():
                     yield path.relative_to(self._root).as_posix()
 
+    def _is_ours(self, name: str) -> bool:
+        if name.startswith("tmp/"):
+            return name.startswith(f"tmp/{self._node}.")
+        found = _NAME.fullmatch(name)
+        return found is not None and found["node"] == self._node
+
+    def _name(self, id: str, suffix: str) -> str:  # noqa: A002  # as in `keep`
+        name = f"messages/{_bucket(id)}/{id}.{self._node}.{suffix}"
+        assert _NAME.fullmatch(name), name  # ids and suffixes are ours, never a peer's
+        return name
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise JournalUnavailable(f"not a name in the spool: {name!r}")
@@ -181,12 +198,6 @@ class Spool:
 
 def _bucket(id: str) -> str:  # noqa: A002  # as in `keep`
     return sha256(id.encode()).hexdigest()[:2]
-
-
-def _name(id: str, suffix: str) -> str:  # noqa: A002  # as in `keep`
-    name = f"messages/{_bucket(id)}/{id}.{suffix}"
-    assert _NAME.fullmatch(name), name  # ids and suffixes are ours, never a peer's
-    return name
 
 
 def _make(directory: Path) -> None:

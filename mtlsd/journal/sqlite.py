@@ -49,6 +49,12 @@ def sqlite_errors() -> Iterator[None]:
         raise (SpoolFull if full else JournalUnavailable)(str(error)) from error
 
 
+def version_of(path: Path) -> int:
+    """The version of a journal that is there, of whoever's mtlsd; raises JournalUnavailable."""
+    with sqlite_errors(), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, **_OPTIONS)) as db:
+        return _version(db)
+
+
 class SQLiteJournal:
     """A journal in one SQLite file, which is created or migrated as needed.
 

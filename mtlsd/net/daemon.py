@@ -27,6 +27,7 @@ class Daemon:
     spool: Spool
     log: Logger
     clock: Callable[[], float] = time.time  # seconds of the epoch
+    node: str = "node"  # who we are among those who share the journal
     stopping: bool = False
     connections: Counter[str] = field(default_factory=Counter)  # by address of the client
     idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
@@ -47,10 +48,9 @@ class Daemon:
         self.services = self._services(self.services.failures)
 
     def _services(self, failures: FailureLimit) -> Services:
-        limits = self.snapshot.configuration.limits
-        return Services(
-            self.journal, self.spool, as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio), failures
-        )
+        limits, max_inline = self.snapshot.configuration.limits, self.snapshot.configuration.server.inline_limit
+        expansion = as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio)
+        return Services(self.journal, self.spool, expansion, failures, max_inline)
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""

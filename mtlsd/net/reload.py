@@ -19,6 +19,8 @@ from mtlsd.net.listeners import Listeners
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
+FIXED = ("state", "certs", "journal", "spool_directory")  # of `config.Server`
+
 
 class Reload:
     """Reloads one daemon, one reload at a time."""
@@ -104,5 +106,7 @@ def _facts(problem: Problem) -> dict[str, object]:
 def _check_fixed(previous: Snapshot, snapshot: Snapshot) -> None:
     """What a running daemon cannot change."""
     old, new = previous.configuration, snapshot.configuration
-    if (old.server.state, old.server.certs) != (new.server.state, new.server.certs):
-        raise ConfigurationError((Problem(new.file, "`state` and `certs` change with a restart only", key="server"),))
+    changed = [name for name in FIXED if getattr(old.server, name) != getattr(new.server, name)]
+    if changed:
+        message = f"`{'` and `'.join(changed)}` can be changed with a restart only"
+        raise ConfigurationError((Problem(new.file, message, key="server"),))

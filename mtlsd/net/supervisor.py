@@ -2,13 +2,14 @@
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import trio
 
 from mtlsd import log
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.journal import DirectoryInUse, Spool, SQLiteJournal, lock_directory
+from mtlsd.journal import DirectoryInUse, Journal, Place, Spool, lock_directory, node_of, open_journal
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
@@ -30,16 +31,19 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; raises ConfigurationError, JournalUnavailable or SpoolFull at the start."""
         snapshot = load(self._file, self._credentials)
-        state = snapshot.configuration.server.state
+        server = snapshot.configuration.server
         try:
-            with lock_directory(state):
-                await self._run_with(snapshot, Spool(state / "spool"), SQLiteJournal(state / "journal.sqlite"))
+            with lock_directory(server.state):
+                node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")
+                place = Place(server.journal, server.state, self._credentials)
+                spool = Spool(server.spool_directory, node)
+                await self._run_with(snapshot, node, spool, open_journal(place, node))
         except DirectoryInUse as error:
             raise ConfigurationError((Problem(self._file, str(error), key="server.state"),)) from error
         self._log.info(log.STOPPED)
 
-    async def _run_with(self, snapshot: Snapshot, spool: Spool, journal: SQLiteJournal) -> None:
-        daemon = Daemon(snapshot, journal, spool, self._log)
+    async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal) -> None:
+        daemon = Daemon(snapshot, journal, spool, self._log, node=node)
         try:
             report(self._log, snapshot)
             self._sweep(daemon)

@@ -1,7 +1,6 @@
 """The worker: claims deliveries, makes them, and records what came of it. What an outcome means is `relay`'s to say."""
 
 import random
-import socket
 from collections.abc import Callable
 from functools import partial
 
@@ -16,6 +15,7 @@ from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
 MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
+LOOKS_A_LEASE = 3  # and so often in the time of a lease: another node may have died
 
 
 class Worker:
@@ -23,7 +23,7 @@ class Worker:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._owner = socket.gethostname()
+        self._owner = daemon.node
         self._running = 0
 
     @property
@@ -32,13 +32,23 @@ class Worker:
 
     async def run(self) -> None:
         """Take back the leases of an earlier life, then deliver what is due, as it becomes due."""
-        await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, self._daemon.clock())
+        await self._take_back()
         async with trio.open_nursery() as nursery:
             while True:
                 due = self._daemon.due = trio.Event()
                 wait = await self._start_what_is_due(nursery)
                 with trio.move_on_after(wait):
                     await due.wait()
+
+    async def _take_back(self) -> None:
+        while True:
+            try:
+                await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, self._daemon.clock())
+            except (JournalUnavailable, SpoolFull) as error:
+                self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
+                await trio.sleep(TROUBLE_SECONDS)
+            else:
+                return
 
     async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
         """Start deliveries as far as there is room; how long to wait for more, in seconds."""
@@ -55,7 +65,8 @@ class Worker:
         except (JournalUnavailable, SpoolFull) as error:
             self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
             return TROUBLE_SECONDS
-        return MAX_WAIT_SECONDS if next_due is None else min(max(next_due - now, 0), MAX_WAIT_SECONDS)
+        longest = min(MAX_WAIT_SECONDS, self._settings.lease_seconds / LOOKS_A_LEASE)
+        return longest if next_due is None else min(max(next_due - now, 0), longest)
 
     async def _deliver(self, claimed: Claimed) -> None:
         """One attempt, from the request to the record."""

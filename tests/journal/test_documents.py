@@ -1,13 +1,11 @@
 """Documents: small ones in the journal's commit, large ones in the spool, and nothing in between lost."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import MAX_INLINE, Document, Spool, SQLiteJournal, keep, open_document, remove
+from mtlsd.journal import MAX_INLINE, Document, Journal, Spool, keep, open_document, remove
 from tests.journal.examples import accept, delivery, message
 
 
@@ -16,17 +14,9 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SQLiteJournal]:
-    with closing(SQLiteJournal(tmp_path / "journal.sqlite")) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("size", [0, 1, MAX_INLINE, MAX_INLINE + 1, 5 * MAX_INLINE])
 @pytest.mark.parametrize("chunk", [999, MAX_INLINE, 10 * MAX_INLINE])
-def test_a_document_of_any_size_comes_back_as_it_was(
-    spool: Spool, journal: SQLiteJournal, size: int, chunk: int
-) -> None:
+def test_a_document_of_any_size_comes_back_as_it_was(spool: Spool, journal: Journal, size: int, chunk: int) -> None:
     content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     document = Document(spool)
     for at in range(0, size, chunk):
@@ -38,6 +28,20 @@ def test_a_document_of_any_size_comes_back_as_it_was(
         assert file.read() == content
     assert bool(kept.inline) == (size <= MAX_INLINE)
     assert spool.holds_messages() == (size > MAX_INLINE)
+
+
+@pytest.mark.parametrize("limit", [0, 10, 5_000_000])
+def test_how_much_the_journal_holds_can_be_chosen(spool: Spool, journal: Journal, limit: int) -> None:
+    """What one node put into either, another one that shares both reads."""
+    inside, outside = Document(spool, limit), Document(spool, limit)
+    inside.write(bytes(limit))
+    outside.write(bytes(limit + 1))
+    kept = keep(spool, "0001", {"payload": outside, "as2": inside})
+    accept(journal, message(), [], kept.inline)
+    assert [*kept.inline] == [kept.names["as2"]]
+    for suffix, size in (("as2", limit), ("payload", limit + 1)):
+        with open_document(journal, spool, kept.names[suffix]) as file:
+            assert file.read() == bytes(size)
 
 
 def test_a_small_document_never_touches_the_spool(spool: Spool) -> None:
@@ -62,6 +66,6 @@ def test_what_the_journal_does_not_refer_to_can_be_removed(spool: Spool) -> None
     assert not spool.holds_messages()
 
 
-def test_a_document_that_the_journal_lacks_is_an_error(spool: Spool, journal: SQLiteJournal) -> None:
+def test_a_document_that_the_journal_lacks_is_an_error(spool: Spool, journal: Journal) -> None:
     with pytest.raises(JournalUnavailable):
         open_document(journal, spool, "journal/0001.payload")

@@ -55,6 +55,7 @@ class Tree:
     limits: str = ""
     delivery: str = ""
     route: str = ""  # more settings of each route
+    server: str = ""  # settings of the process
     hosts: dict[str, str] = field(default_factory=lambda: dict(HOSTS))
     address: tuple[str, int] = field(default_factory=lambda: _loopback_address())
 
@@ -81,7 +82,10 @@ class Tree:
     def configure(self, extra: str = "") -> None:
         """Write virtualhosts.toml anew."""
         listen = f"{self.address[0]}:{self.address[1]}"
-        text = "".join(_virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items())
+        text = f"[server]\n{self.server}\n" if self.server else ""
+        text += "".join(
+            _virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items()
+        )
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import postgres
 from tests.daemon import Daemon, Tree, running
 from tests.net import backend as backends
 from tests.net.backend import Backend
+from tests.postgres import Server
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,10 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterat
     tree = Tree(tmp_path_factory.mktemp("daemon"), backend.url, limits="max_failures_per_hour = 100_000")
     with running(tree) as running_daemon:
         yield running_daemon
+
+
+@pytest.fixture(scope="session")
+def durable_postgres() -> Iterator[Server]:
+    """A PostgreSQL server that brings every commit to the disk."""
+    with postgres.running() as server:
+        yield server

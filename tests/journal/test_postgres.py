@@ -1,6 +1,7 @@
 """What is particular to PostgreSQL: versions, two nodes at once, a server that goes away, and text that it refuses."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -41,14 +42,11 @@ def schema_of(url: str) -> str:
 
 
 def until_waiting(url: str, event: str, count: int = 1) -> None:
-    """Return when so many sessions of this schema's journals wait for a lock of this kind."""
-    ended = threading.Event()
-    timer = threading.Timer(PATIENCE, ended.set)
-    timer.start()
+    """Return when so many sessions wait for a lock of this kind."""
+    deadline = time.monotonic() + PATIENCE
     query = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = '{event}'"
     while execute(url, query) != [(count,)]:
-        assert not ended.is_set(), "nobody waits"
-    timer.cancel()
+        assert time.monotonic() < deadline, "nobody waits"
 
 
 # --- Versions -----------------------------------------------------------------------------------------------
@@ -102,15 +100,11 @@ def others(url: str) -> str:
 def test_a_migration_that_fails_leaves_nothing(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.empty()
     with monkeypatch.context() as patched:
-        patched.setattr(postgres_module(), "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
+        patched.setattr(postgres, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
         with pytest.raises(psycopg.errors.DivisionByZero):
             migrate(url)
     assert execute(url, f"SELECT count(*) FROM pg_tables WHERE schemaname = '{schema_of(url)}'") == [(0,)]
     assert migrate(url) == (0, len(MIGRATIONS))
-
-
-def postgres_module() -> Any:
-    return postgres
 
 
 def test_tables_of_somebody_else_are_not_touched(postgres: Server) -> None:

@@ -119,6 +119,9 @@ class Connections:
             db = self._idle_one() or self._connect()
             try:
                 yield db
+            except psycopg.Error:
+                db.close()  # whatever it was, the next one begins afresh, and looks at the version again
+                raise
             finally:
                 self._take_back(db)
         finally:

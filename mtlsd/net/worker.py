@@ -15,6 +15,7 @@ from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
 MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
+RECORD_AGAIN_SECONDS = 1  # sooner than anybody claims again
 LOOKS_A_LEASE = 3  # and so often in the time of a lease: another node may have died
 
 
@@ -109,15 +110,19 @@ class Worker:
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
         """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
-        lease = self._settings.lease_seconds
+        lease, renewed = self._settings.lease_seconds, trio.current_time()
         while True:
-            await trio.sleep(lease / 3)
-            renew = self._daemon.journal.renew
+            await trio.sleep(lease / LOOKS_A_LEASE)
+            renew = partial(self._daemon.journal.renew, claimed.delivery.id, self._owner, self._daemon.clock() + lease)
+            began = trio.current_time()
             try:
-                until = self._daemon.clock() + lease
-                await trio.to_thread.run_sync(renew, claimed.delivery.id, self._owner, until)
-            except (LeaseLost, JournalUnavailable, SpoolFull):
+                await trio.to_thread.run_sync(renew)
+                renewed = began
+            except LeaseLost:
                 attempt.cancel()
+            except (JournalUnavailable, SpoolFull):  # it may be back before the lease is over
+                if began - renewed > lease / 2:
+                    attempt.cancel()
 
     def _decide(self, claimed: Claimed, outcome: Outcome, now: float) -> Decision:
         settings = self._settings
@@ -148,9 +153,24 @@ class Worker:
             not_before=decision.not_before,
             now=started + duration,
         )
-        await trio.to_thread.run_sync(record)
+        await self._until_recorded(claimed, record)
         facts = {"status": status, "detail": detail, "reason": decision.reason, "state": decision.state.value}
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
+
+    async def _until_recorded(self, claimed: Claimed, record: Callable[[], None]) -> None:
+        """A journal that went away comes back: what was done is not to be done again.
+
+        Nobody else can claim the delivery meanwhile, and the outcome counts as long as nobody has.
+        """
+        said = False
+        while True:
+            try:
+                return await trio.to_thread.run_sync(record)
+            except JournalUnavailable as error:
+                if not said:
+                    self._log(claimed, "error", reason=error.reason, detail=error.detail)
+                said = True
+                await trio.sleep(RECORD_AGAIN_SECONDS)
 
     def _log(self, claimed: Claimed, level: str, **facts: object) -> None:
         about, delivery = claimed.about, claimed.delivery

@@ -1,5 +1,6 @@
 """What is particular to PostgreSQL: versions, two nodes at once, a server that goes away, and text that it refuses."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import Acceptance, Place, migrate_journal, open_journal, postgres
 from mtlsd.journal.connections import Connections, Database, connect, transaction
-from mtlsd.journal.postgres import MIGRATIONS, PostgresJournal, migrate
+from mtlsd.journal.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
 from tests.journal.examples import BARE, FULL, accept, delivery, mdn_delivery, message, refusal
 from tests.postgres import Server, execute
 from tests.postgres import running as postgres_running
 
+SORTED = {"message_by_message_id", "refusal_by_message_id", "deliveries", "attempts"}  # a handful of rows
 PATIENCE = 30  # seconds; only a failing test waits so long
 
 
@@ -100,7 +102,7 @@ def others(url: str) -> str:
 def test_a_migration_that_fails_leaves_nothing(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.empty()
     with monkeypatch.context() as patched:
-        patched.setattr(postgres, "MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
+        patched.setattr("mtlsd.journal.postgres.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
         with pytest.raises(psycopg.errors.DivisionByZero):
             migrate(url)
     assert execute(url, f"SELECT count(*) FROM pg_tables WHERE schemaname = '{schema_of(url)}'") == [(0,)]
@@ -447,3 +449,16 @@ def test_an_id_that_was_refused_for_its_length_can_be_found(url: str) -> None:
         refused = refusal(1, message_id=message_id)
         journal.promise(mdn_delivery(refused), refused)
         assert journal.refusal(message_id) == refused
+
+
+@pytest.mark.parametrize("name", [each for each in QUERIES if not each.startswith(("accept", "record_a", "counts"))])
+def test_every_query_goes_by_an_index(url: str, name: str) -> None:
+    wanted: Any = dict.fromkeys(re.findall(r"%\((\w+)\)s", QUERIES[name]), "1") or ("1",) * QUERIES[name].count("%s")
+    if isinstance(wanted, dict) and "ids" in wanted:
+        wanted["ids"] = ["1"]
+    with closing(connect(url)) as db:
+        db.execute("SET enable_seqscan = off")
+        db.execute("SET enable_bitmapscan = off")
+        plan = [next(iter(row.values())) for row in db.execute(f"EXPLAIN {QUERIES[name]}", wanted)]
+    assert not [step for step in plan if "Seq Scan" in step]
+    assert name in SORTED or not [step for step in plan if "Sort" in step]

@@ -4,24 +4,55 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import structlog
 import trio
+import trio.testing
 
 from mtlsd.config import Configuration, Limits, Server
 from mtlsd.config import Delivery as Settings
+from mtlsd.errors import JournalUnavailable
 from mtlsd.identity import TrustStore
-from mtlsd.journal import Acceptance, DeliveryState, Spool, SQLiteJournal
+from mtlsd.journal import Acceptance, Attempt, Claimed, DeliveryState, Spool, SQLiteJournal
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.worker import Worker
+from mtlsd.relay import Outcome
 from tests.journal.examples import delivery, message
+
+
+class Unsteady(SQLiteJournal):
+    """A journal that cannot be used for a while, as often as it is told."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.gone = {"take_back": 0, "record": 0, "renew": 0}
+
+    def take_back(self, owner: str, now: float) -> int:
+        self._may_be_gone("take_back")
+        return super().take_back(owner, now)
+
+    def renew(self, delivery_id: str, owner: str, until: float) -> None:
+        self._may_be_gone("renew")
+        super().renew(delivery_id, owner, until)
+
+    def record(
+        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+    ) -> None:
+        self._may_be_gone("record")
+        super().record(attempt, owner, state=state, not_before=not_before, now=now)
+
+    def _may_be_gone(self, name: str) -> None:
+        if self.gone[name]:
+            self.gone[name] -= 1
+            raise JournalUnavailable(name)
 
 
 def daemon(tmp_path: Path, clock: Callable[[], float]) -> Daemon:
     settings = Settings(first_retry_seconds=1, max_retry_seconds=1, give_up_after_seconds=10)
     configuration = Configuration(tmp_path / "virtualhosts.toml", Server(), Limits(), settings, ())
     snapshot = Snapshot(configuration, {}, {}, {}, TrustStore(), (), (), 0.0)
-    journal, spool = SQLiteJournal(tmp_path / "journal.sqlite"), Spool(tmp_path / "spool")
+    journal, spool = Unsteady(tmp_path / "journal.sqlite"), Spool(tmp_path / "spool")
     return Daemon(snapshot, journal, spool, structlog.get_logger().bind(), clock)
 
 
@@ -45,4 +76,33 @@ def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> 
     now[0] += 20
     trio.run(until, DeliveryState.FAILED)
     assert running.journal.deliveries(lost.id)[0].last_reason == "internal_error"
+    running.journal.close()
+
+
+class Slow(Worker):
+    """Each attempt takes longer than a lease."""
+
+    async def _request(self, claimed: Claimed) -> Outcome:
+        await trio.sleep(31)
+        return await super()._request(claimed)
+
+
+@pytest.mark.parametrize(("name", "times"), [("take_back", 3), ("renew", 1), ("record", 2)])
+def test_a_journal_that_goes_away_for_a_while_makes_nobody_deliver_again(tmp_path: Path, name: str, times: int) -> None:
+    """What was done is recorded when it is back, and not done again."""
+    running = daemon(tmp_path, lambda: 2000.0)  # on which no lease is ever over
+    assert isinstance(running.journal, Unsteady)
+    running.journal.gone[name] = times
+
+    async def main() -> None:
+        running.journal.accept([Acceptance(lost := message(1, payload="messages/00/0001.payload"), (delivery(lost),))])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Slow(running).run)
+            while not running.journal.attempts("d0001"):
+                await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert [each.number for each in running.journal.attempts("d0001")] == [1]
+    assert running.journal.gone[name] == 0
     running.journal.close()

@@ -19,7 +19,7 @@ from mtlsd.net.listeners import Listeners
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
-FIXED = ("state", "certs", "journal", "spool_directory")  # of `config.Server`
+FIXED = ("state", "certs", "journal", "spool")  # of `config.Server`
 
 
 class Reload:

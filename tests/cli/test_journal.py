@@ -8,6 +8,7 @@ import pytest
 
 from mtlsd.cli.journal import STATES
 from mtlsd.journal import MAX_INLINE, DeliveryState, Document, Spool, SQLiteJournal, StoredMDN, keep
+from mtlsd.journal.sqlite import MIGRATIONS
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
 from tests.journal.examples import accept, attempt, delivery, mdn_delivery, message, refusal
@@ -207,6 +208,46 @@ def test_a_bad_configuration_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("nonsense = 1\n")
     result = mtlsd("journal", "list", "--config", tmp_path / "x.toml")
     assert (result.exit_code, "x.toml:1: nonsense: " in result.stderr) == (78, True)
+
+
+# --- Migrate --------------------------------------------------------------------------------------------------
+
+
+def migrate(tree: Tree) -> tuple[int, str]:
+    result = mtlsd("journal", "migrate", "--config", tree.configuration)
+    return result.exit_code, result.output
+
+
+def test_a_journal_of_our_version_needs_no_migration(tree: Tree) -> None:
+    path = tree.state / "journal.sqlite"
+    assert migrate(tree) == (0, f"the journal at {path} has version {len(MIGRATIONS)} already\n")
+    assert ids(tree) == ["0003", "0002", "0001"]
+
+
+def test_a_journal_without_a_version_is_migrated(tree: Tree) -> None:
+    path = tree.state / "journal.sqlite"
+    path.write_bytes(b"")
+    assert migrate(tree) == (0, f"the journal at {path} has version {len(MIGRATIONS)} now; it was empty\n")
+    assert ids(tree) == []
+
+
+def test_a_journal_of_a_newer_version_is_not_migrated(tree: Tree) -> None:
+    with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db:
+        db.execute("PRAGMA user_version = 99")
+    code, words = migrate(tree)
+    assert (code, "version 99, from a newer mtlsd" in words) == (1, True)
+
+
+def test_a_journal_that_is_not_there_is_not_made_by_a_migration(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    code, words = migrate(tree)
+    assert (code, "there is no journal at" in words, tree.state.exists()) == (1, True, False)
+
+
+def test_a_database_that_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    tree = Tree(tmp_path, server='journal = "postgresql://mtlsd@127.0.0.1:9/mtlsd"')
+    code, words = migrate(tree)
+    assert (code, "the journal at postgresql://mtlsd@127.0.0.1:9/mtlsd cannot be " in words) == (1, True)
 
 
 # --- Retry ----------------------------------------------------------------------------------------------------

@@ -310,6 +310,23 @@ def test_an_address_that_is_taken_keeps_the_running_configuration(live: Daemon) 
     live.wait_for("reloaded")
 
 
+@pytest.mark.parametrize(
+    "setting", ['state = "other"', 'journal = "postgresql://127.0.0.1:9/x"', 'spool = "other"', 'certs = "other"']
+)
+def test_what_needs_a_restart_is_said_and_the_running_configuration_stays(live: Daemon, setting: str) -> None:
+    good = live.tree.configuration.read_text()
+    changed = f"[server]\n{setting}\n{good}"
+    if "certs" in setting:
+        (live.tree.root / "other").symlink_to("certs")
+    write(live, live.tree.configuration, changed.encode())
+    line = live.wait_for("reload_failed")
+    assert "can be changed with a restart only" in line["detail"]
+    assert f"`{setting.split()[0]}" in line["detail"]
+    assert served(live, acme())
+    write(live, live.tree.configuration, good.encode())
+    live.wait_for("reloaded")
+
+
 class BrokenListeners(Listeners):
     """Listeners with a bug."""
 

@@ -38,11 +38,12 @@ _NETWORK: Mapping[str, Any] = MappingProxyType(
         "application_name": "mtlsd",
     }
 )
+# A host that hangs within a transaction holds its locks no longer than a lease.
 # `on` and `remote_apply` wait for the disk, and for the standby where there is a synchronous one; the others do not.
 _SESSION = """
 SET statement_timeout = '30s';
 SET lock_timeout = '5s';
-SET idle_in_transaction_session_timeout = '30s';
+SET idle_in_transaction_session_timeout = '10s';
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
 """

@@ -185,7 +185,7 @@ class PostgresJournal:
         self._connections.close()
 
     def _wait_for_earlier_life(self, db: Database) -> None:
-        db.execute("SET LOCAL lock_timeout = '40s'; SET LOCAL statement_timeout = '45s'")
+        db.execute("SET LOCAL lock_timeout = '25s'")
         db.execute("SELECT pg_advisory_xact_lock(%s)", [self._node_lock])
 
     def _spool_page(self, after: str) -> list[tuple[str, str | None, str]]:

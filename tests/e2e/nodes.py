@@ -63,7 +63,7 @@ class Nodes:
 
 
 HOLD = """
-CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = '1min'
 AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared({key}); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON messages {when} FOR EACH ROW EXECUTE FUNCTION hold();
 """

@@ -89,7 +89,7 @@ def test_a_database_of_a_newer_version_is_not_migrated(url: str) -> None:
 def test_a_node_that_runs_on_while_the_version_changes_writes_nothing_on_a_new_connection(url: str) -> None:
     with journal_at(url) as journal:
         execute(url, "UPDATE journal_version SET version = 99")
-        execute(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others(url)}")
+        execute(url, f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {others(url)}")
         with pytest.raises(JournalUnavailable, match="from a newer mtlsd"):
             accept(journal, message(), [])
 
@@ -288,7 +288,7 @@ def test_names_are_told_when_the_earlier_life_of_the_node_has_committed(url: str
 
 
 COMMIT_WAITS = """
-CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = '1min'
 AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
 CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON messages DEFERRABLE INITIALLY DEFERRED
 FOR EACH ROW EXECUTE FUNCTION wait();

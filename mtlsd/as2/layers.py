@@ -16,12 +16,12 @@ from enum import StrEnum
 
 from mtlsd.as2 import cms, signature
 from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.armour import Unarmoured, WithoutPreamble
 from mtlsd.as2.compression import ZLIB, Inflater
 from mtlsd.as2.detached import (
     Deferred,
     SignedMultipart,
     SignedPart,
-    Unarmoured,
     announced_digests,
     encoding_of_multipart,
 )
@@ -128,7 +128,8 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     """The sink for the body that this header describes."""
     content_type = block.content_type() or ContentType("")
     if content_type.value in PKCS7_MIME:
-        return Unarmoured(CMSLayer(context))
+        value = Unarmoured(CMSLayer(context))
+        return WithoutPreamble(value) if outermost else value
     if content_type.value == "multipart/signed":
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)

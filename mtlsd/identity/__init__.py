@@ -12,7 +12,6 @@ from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
-    RELAXATIONS,
     LoadedPartner,
     Match,
     Partner,
@@ -21,6 +20,7 @@ from mtlsd.identity.partners import (
 )
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "Relax",
     "Require",
     "TrustStore",
     "build_trust_store",

@@ -26,10 +26,11 @@ from collections.abc import Callable
 import pytest
 from asn1crypto import cms, core, parser
 
-from mtlsd.as2 import AS2Headers, ReceivedMDN, algorithm_of, read_mdn, verify_detached
+from mtlsd.as2 import Agreement, AS2Headers, ReceivedMDN, algorithm_of, read_mdn, verify_detached
 from mtlsd.as2.headers import AS2Name
-from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed
+from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.handlers.filenames import filename_of
+from mtlsd.identity import KeyPair
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.as2.test_receiver import NOTHING, agreement, receive
@@ -427,6 +428,38 @@ def test_row_an_empty_content_in_a_detached_signature_is_none() -> None:
     signature = cms.ContentInfo.load(messages.signed_data(ENTITY, ACME))
     signature["content"]["encap_content_info"]["content"] = core.OctetString(b"")
     assert received(signed(signature.dump(force=True))) == EDI
+
+
+# --- Relaxations: refused, but for a partner whose `relax` has the name -----------------------------------------------
+
+
+def relaxed(entity: bytes, *names: str, signer: KeyPair = ACME) -> bytes:
+    """The payload, where the partner is excused from these."""
+    partner = messages.partner(relax=frozenset(names), certificates=(signer.certificate,))
+    return receive(message(entity), Agreement(messages.organization(), partner, NOTHING))[1]
+
+
+def test_relax_sha1_for_signatures() -> None:
+    entity = build("sE", digest="sha1")
+    assert relaxed(entity, "sha1") == EDI
+    with pytest.raises(AS2SecurityTooLow, match="sha1"):
+        relaxed(entity, "3des", "rsa-1024")
+
+
+def test_relax_3des_for_envelopes() -> None:
+    entity = build("sE", cipher="des3")
+    assert relaxed(entity, "3des") == EDI
+    with pytest.raises(AS2SecurityTooLow, match="3des"):
+        relaxed(entity, "sha1", "rsa-1024")
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_relax_rsa_1024_for_signatures(attributes: bool) -> None:
+    old = key_pair("ACME of old", bits=1024)
+    entity = messages.encrypt(messages.sign(ENTITY, old, attributes=attributes), EXAMPLE)
+    assert relaxed(entity, "rsa-1024", signer=old) == EDI
+    with pytest.raises(AS2SecurityTooLow, match="1024 bits"):
+        relaxed(entity, "sha1", "3des", signer=old)
 
 
 # --- MDN from partners ------------------------------------------------------------------------------------------------

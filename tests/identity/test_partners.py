@@ -103,7 +103,7 @@ def test_an_empty_list_of_hosts_allows_none(acme: Path) -> None:
         ("hosts = 'a'", "hosts: found 'a', expected a list of host names"),
         ("hosts = ['a:443']", "hosts: found ['a:443'], expected names of virtual hosts, without a port"),
         ("require = ['sing']", "require: found ['sing'], expected a list of sign, encrypt"),
-        ("relax = ['md5']", "expected a list of sha1, 3des, te-and-cl, server-auth-only"),
+        ("relax = ['md5']", "expected a list of sha1, 3des, rsa-1024, te-and-cl, server-auth-only"),
         ("relax = true", "relax: found True"),
         ("mdn_urls = ['ftp://a/']", "mdn_urls: found ['ftp://a/'], expected URLs"),
         ("mdn_urls = ['http://user@a/']", "mdn_urls: found"),

@@ -22,7 +22,7 @@ from tests.as2 import messages
 from tests.as2.messages import EDI, Sent, key_pair
 from tests.as2.test_quirks import PART, REPORT, REPORT_TYPE, mdn, signed_mdn
 from tests.as2.test_receiver import NOTHING, agreement, receive
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, running
+from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, resident, running
 from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
 from tests.net import backend as backends
 from tests.net.backend import Backend
@@ -133,12 +133,6 @@ def test_decompression_has_an_end(daemon: Daemon) -> None:
     signed = messages.sign(entity, keys("ACME"))
     assert said(daemon, encrypted(signed)) == "processed/error: decompression-failed"
     assert resident(daemon) - before < 16 << 20
-
-
-def resident(daemon: Daemon) -> int:
-    """Octets of memory that the daemon uses."""
-    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
 def test_a_promised_length_reserves_no_memory(daemon: Daemon) -> None:

@@ -1,23 +1,4 @@
-"""What real senders do with AS2 headers, MIME, CMS and MDNs, a test a row.
-
-Rows that other files show:
-
-    HTTP itself, names of fields in any case              tests/e2e/test_senders_have_quirks.py
-    D-N-To as e-mail, URL or empty                        tests/e2e/test_senders_have_quirks.py
-    the MDN keeps the quoting style of the names          tests/e2e/test_dispositions.py
-    Message-ID echoed exactly                             tests/e2e/test_dispositions.py
-    payload base64 inside: hashed encoded                 test_receiver.py, TestQuirks
-    encrypted without inner MIME headers                  test_receiver.py, TestQuirks
-    line ends behind the DER                              test_receiver.py, TestQuirks
-    SignedData with or without certificates, by SKI       test_receiver.py, TestQuirks; test_algorithms.py
-    no signed attributes                                  test_receiver.py, test_every_digest_verifies_and_is_the_mic
-    bare LF in a header block, in a payload               test_receiver.py, TestForms
-    micalg disagrees with the SignerInfo                  test_receiver.py, TestMIC
-    compressed before or after signing                    test_receiver.py, TestMIC; tests/interop/test_permutations.py
-    BER, constructed octet strings                        test_receiver.py, test_every_cipher_decrypts_in_der_and_ber
-    digestAlgorithm parameters absent, NULL               tests/interop/test_algorithms.py, CMS-06
-    MDN: disposition, MIC, notification, Final-Recipient  test_pyas2.py
-"""
+"""What real senders do with AS2 headers, MIME, CMS and MDNs, a test a row; tests/test_rows.py lists all rows."""
 
 import base64
 import hashlib

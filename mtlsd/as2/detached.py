@@ -103,8 +103,9 @@ class SignedMultipart:
         return self._signature.signers
 
     @property
-    def has_epilogue(self) -> bool:
-        return self._parts.has_epilogue
+    def has_odd_surroundings(self) -> bool:
+        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        return self._parts.has_odd_preamble or self._parts.has_epilogue
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)

@@ -265,8 +265,8 @@ class SignedLayer:
 
     def close(self) -> None:
         self._parts.close()
-        if self._context.findings.cipher and self._parts.has_epilogue:
-            raise AS2MIMEMalformed("octets behind the multipart: whoever holds no key could have put them there")
+        if self._context.findings.cipher and self._parts.has_odd_surroundings:
+            raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)
 
 

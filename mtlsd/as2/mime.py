@@ -18,6 +18,7 @@ MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
 _COMMENT = re.compile(r"\([^()]*\)")
+_NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
 
 
@@ -151,6 +152,7 @@ class MultipartReader:
         self._buffer = b""
         self._at_line_start = True  # whether a delimiter may stand where the buffer begins
         self._closed = False
+        self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
         self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
 
     def write(self, data: bytes) -> None:
@@ -210,6 +212,8 @@ class MultipartReader:
             self._at_line_start = False
             if self._sink:
                 self._sink.write(self._buffer[:count])
+            elif _NOT_TEXT.search(self._buffer, 0, count):
+                self.has_odd_preamble = True
 
     def _next_part(self, *, closing: bool) -> None:
         if self._sink:

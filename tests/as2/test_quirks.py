@@ -216,6 +216,22 @@ def test_row_inside_an_envelope_a_cms_value_has_no_preamble(preamble: bytes) -> 
         received(messages.encrypt(inside, EXAMPLE))
 
 
+@pytest.mark.parametrize("preamble", [b"This is an S/MIME signed message\r\n\r\n", b"Date: today\n\n"])
+def test_row_inside_an_envelope_a_multipart_may_have_a_preamble_of_text(preamble: bytes) -> None:
+    head, _, body = signed().partition(b"\r\n\r\n")
+    assert received(messages.encrypt(head + b"\r\n\r\n" + preamble + body, EXAMPLE)) == EDI
+
+
+@pytest.mark.parametrize("octet", [b"\x00", b"\x7f", b"\x80", b"\xff"])
+def test_row_inside_an_envelope_a_preamble_is_no_place_for_spliced_blocks(octet: bytes) -> None:
+    """Blocks of ciphertext that are put there decrypt to anything; if that were read over, it could be guessed at."""
+    head, _, body = signed().partition(b"\r\n\r\n")
+    spliced = head + b"\r\n\r\n" + b"sixteen octets " + octet + b"\r\n" + body
+    assert received(spliced) == EDI
+    with pytest.raises(AS2DecryptFailed):
+        received(messages.encrypt(spliced, EXAMPLE))
+
+
 def test_row_what_a_preamble_says_is_believed_nowhere() -> None:
     """Each MIME part has its own header: one that is repeated in the body decodes nothing and names nothing."""
     again = b"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=other.edi\r\n\r\n"

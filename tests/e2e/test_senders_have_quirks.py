@@ -133,10 +133,15 @@ def test_h_14_a_boundary_with_all_that_it_may_have(daemon: Daemon, backend: Back
 RELATED = b"--r\r\nContent-Type: text/xml\r\n\r\n<order/>\r\n--r\r\n\r\n%PDF\r\n--r--\r\n"
 
 
-def test_h_15_h_16_a_related_without_its_type_and_a_part_without_its_own(daemon: Daemon, backend: Backend) -> None:
+def test_h_15_a_related_without_its_type(daemon: Daemon, backend: Backend) -> None:
     signed = messages.sign(messages.entity(RELATED, 'multipart/related; boundary="r"'), keys("ACME"))
     delivered = arrives(daemon, backend, "<h15@acme.example>", signed)
     assert (delivered.get("Content-Type"), delivered.body) == ('multipart/related; boundary="r"', RELATED)
+
+
+def test_h_16_a_second_part_without_its_content_type(daemon: Daemon, backend: Backend) -> None:
+    signed = messages.sign(messages.entity(RELATED, 'multipart/related; type="text/xml"; boundary=r'), keys("ACME"))
+    assert arrives(daemon, backend, "<h16@acme.example>", signed).body == RELATED
 
 
 def test_h_17_a_file_name_in_doubled_quotes(daemon: Daemon, backend: Backend) -> None:

@@ -218,6 +218,12 @@ class Daemon:
         self._events.put(None)
 
 
+def resident(daemon: Daemon) -> int:
+    """Octets of memory that the daemon uses."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
 def _parsed(line: str) -> Event:
     try:
         event: Event = json.loads(line)

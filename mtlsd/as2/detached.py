@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mtlsd.as2 import cms, signature
+from mtlsd.as2.armour import Unarmoured
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mic import FormDigests
 from mtlsd.as2.mime import (
-    Base64Decoder,
     ContentType,
     HeaderBlock,
     HeaderBlockReader,
@@ -103,8 +103,9 @@ class SignedMultipart:
         return self._signature.signers
 
     @property
-    def has_epilogue(self) -> bool:
-        return self._parts.has_epilogue
+    def has_odd_surroundings(self) -> bool:
+        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        return self._parts.has_odd_preamble or self._parts.has_epilogue
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
@@ -229,26 +230,6 @@ class Deferred:
                 self._sink.close()
             except AS2Refused as refusal:
                 self.refusal = refusal
-
-
-class Unarmoured:
-    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._decided: Sink | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._decided is None:
-            data = data.lstrip(b"\r\n")
-            if not data:
-                return
-            binary = data[0] == 0x30  # a SEQUENCE; in base64 it would begin with M
-            self._decided = self._sink if binary else Base64Decoder(self._sink)
-        self._decided.write(data)
-
-    def close(self) -> None:
-        (self._decided or self._sink).close()
 
 
 class _Octets:

@@ -19,6 +19,7 @@ from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.recipients import content_key
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
+from mtlsd.identity import Relax
 
 MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
@@ -31,14 +32,14 @@ class ContentCipher:
     algorithm: type[AES | TripleDES]
     key_length: int
     block_length: int = 16
-    relax: str | None = None
+    relax: Relax | None = None
 
 
 CBC = {
     "2.16.840.1.101.3.4.1.2": ContentCipher("aes128-cbc", AES, 16),
     "2.16.840.1.101.3.4.1.22": ContentCipher("aes192-cbc", AES, 24),
     "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", AES, 32),
-    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax="3des"),
+    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax=Relax.TRIPLE_DES),
 }
 GCM = {  # RFC 5084; in AuthEnvelopedData only
     "2.16.840.1.101.3.4.1.6": ContentCipher("aes128-gcm", AES, 16),

@@ -16,12 +16,12 @@ from enum import StrEnum
 
 from mtlsd.as2 import cms, signature
 from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.armour import Unarmoured, WithoutPreamble
 from mtlsd.as2.compression import ZLIB, Inflater
 from mtlsd.as2.detached import (
     Deferred,
     SignedMultipart,
     SignedPart,
-    Unarmoured,
     announced_digests,
     encoding_of_multipart,
 )
@@ -135,7 +135,8 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     """The sink for the body that this header describes."""
     content_type = block.content_type() or ContentType("")
     if content_type.value in PKCS7_MIME:
-        return Unarmoured(CMSLayer(context))
+        value = Unarmoured(CMSLayer(context))
+        return WithoutPreamble(value) if outermost else value
     if content_type.value == "multipart/signed":
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
@@ -271,8 +272,8 @@ class SignedLayer:
 
     def close(self) -> None:
         self._parts.close()
-        if self._context.findings.cipher and self._parts.has_epilogue:
-            raise AS2MIMEMalformed("octets behind the multipart: whoever holds no key could have put them there")
+        if self._context.findings.cipher and self._parts.has_odd_surroundings:
+            raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)
 
 

@@ -17,6 +17,8 @@ MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
+_COMMENT = re.compile(r"\([^()]*\)")
+_NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
 
 
@@ -63,7 +65,8 @@ class HeaderBlock:
 
     def transfer_encoding(self) -> str:
         """The Content-Transfer-Encoding; where there is none, AS2 means binary (RFC 4130, section 5.2.1)."""
-        return self.fields.get("content-transfer-encoding", "binary").strip().lower() or "binary"
+        text = _COMMENT.sub(" ", self.fields.get("content-transfer-encoding", ""))
+        return text.strip(' \t";').lower() or "binary"
 
 
 class HeaderBlockReader:
@@ -137,15 +140,19 @@ class MultipartReader:
     """
 
     def __init__(self, boundary: str, part: Callable[[int], Sink]) -> None:
-        if not 0 < len(boundary) <= MAX_BOUNDARY:
+        declared = boundary.encode("latin-1", "replace")
+        boundary_octets = declared.rstrip(b" \t")  # it ends with no blank (RFC 2046), whatever the parameter says
+        if not 0 < len(boundary_octets) <= len(declared) <= MAX_BOUNDARY:
             raise AS2MIMEMalformed("a multipart without a usable boundary")
-        self._delimiter = b"--" + boundary.encode("latin-1", "replace")
+        self._delimiter = b"--" + boundary_octets
+        self._has_blanks = boundary_octets != declared  # then they may stand before the closing hyphens
         self._part = part
         self._number = 0
         self._sink: Sink | None = None
         self._buffer = b""
         self._at_line_start = True  # whether a delimiter may stand where the buffer begins
         self._closed = False
+        self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
         self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
 
     def write(self, data: bytes) -> None:
@@ -178,7 +185,7 @@ class MultipartReader:
             newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
             line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
             if line_start and newline >= 0:
-                rest = self._buffer[after:newline].rstrip(b" \t\r")
+                rest = self._behind_delimiter(self._buffer[after:newline])
                 if rest in (b"", b"--"):
                     return at, newline + 1, rest == b"--"
             at = self._buffer.find(self._delimiter, after)
@@ -195,13 +202,18 @@ class MultipartReader:
 
     def _is_open_delimiter(self, line: bytes) -> bool:
         tail = line.removeprefix(self._delimiter)
-        return len(tail) < min(len(line), MAX_BOUNDARY) and tail.rstrip(b" \t\r") in (b"", b"-", b"--")
+        return len(tail) < min(len(line), MAX_BOUNDARY) and self._behind_delimiter(tail) in (b"", b"-", b"--")
+
+    def _behind_delimiter(self, octets: bytes) -> bytes:
+        return octets.strip(b" \t\r") if self._has_blanks else octets.rstrip(b" \t\r")
 
     def _emit(self, count: int) -> None:
         if count > 0:
             self._at_line_start = False
             if self._sink:
                 self._sink.write(self._buffer[:count])
+            elif _NOT_TEXT.search(self._buffer, 0, count):
+                self.has_odd_preamble = True
 
     def _next_part(self, *, closing: bool) -> None:
         if self._sink:

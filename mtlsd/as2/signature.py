@@ -25,9 +25,18 @@ from mtlsd.as2.der import (
     encode_oid,
 )
 from mtlsd.as2.mic import Form
-from mtlsd.as2.schemes import DIGEST_OIDS, ECDSA, HASHES, RSA_ENCRYPTION, Scheme, scheme_of
+from mtlsd.as2.schemes import (
+    DIGEST_OIDS,
+    ECDSA,
+    HASHES,
+    MIN_RSA_BITS,
+    RELAXED_RSA_BITS,
+    RSA_ENCRYPTION,
+    Scheme,
+    scheme_of,
+)
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.identity import Certificate, KeyPair, Relax
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
@@ -91,8 +100,9 @@ def _verify_signer(
     relax: Collection[str],
     now: datetime,
 ) -> VerifiedSignature:
-    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm)
-    if scheme.digest == "sha1" and "sha1" not in relax:
+    rsa_bits = RELAXED_RSA_BITS if Relax.RSA_1024 in relax else MIN_RSA_BITS
+    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm, rsa_bits)
+    if scheme.digest == "sha1" and Relax.SHA1 not in relax:
         raise AS2SecurityTooLow("signed with SHA-1: the partner's `relax` does not list sha1")
     if scheme.digest not in content.digests[Form.RAW]:
         raise DigestNotComputed(scheme.digest)
@@ -141,6 +151,7 @@ def _find_signer(
         for at, digest in enumerate(digests):
             if _fits(scheme, certificate, info.signature, digest):
                 return certificate, at
+    _check_strength(meant, scheme)
     if meant and info.signed_attributes is None:
         raise AS2SignatureBad("the content is not what was signed")
     raise AS2SignerUnknown(f"no certificate of the partner fits the signer, {info.identifier}")
@@ -160,6 +171,21 @@ def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: by
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _check_strength(meant: Sequence[Certificate], scheme: Scheme) -> None:
+    """Why the signer's own certificate was of no use, where that is its key."""
+    for bits in map(_rsa_bits, meant):
+        if bits is not None and bits < scheme.min_rsa_bits:
+            raise AS2SecurityTooLow(f"signed with an RSA key of {bits} bits; it must have {scheme.min_rsa_bits}")
+
+
+def _rsa_bits(certificate: Certificate) -> int | None:
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key.key_size if isinstance(key, rsa.RSAPublicKey) else None
 
 
 def _current_first(certificates: Sequence[Certificate], now: datetime) -> list[Certificate]:

@@ -18,6 +18,7 @@ from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
 from mtlsd.identity.policy import may_sign
+from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.settings import (
     Table,
     alternative_names,
@@ -34,7 +35,6 @@ from mtlsd.identity.targets import is_allowed
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
 MESSAGES = "as2"
-RELAXATIONS = ("sha1", "3des", "te-and-cl", "server-auth-only")
 
 DEFAULT_VERSION = "1.2"
 VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
@@ -55,7 +55,7 @@ KEYS: Table = {
     "as2_id": as2_ids,
     "hosts": host_names,
     "require": names_out_of(tuple(Require)),
-    "relax": names_out_of(RELAXATIONS),
+    "relax": names_out_of(tuple(RELAXATIONS)),
     "mdn_urls": url_prefixes,
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),

@@ -32,7 +32,7 @@ from mtlsd.errors import (
     TLSRefused,
 )
 from mtlsd.http import Request, Response
-from mtlsd.identity import Peer
+from mtlsd.identity import Peer, Relax
 from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
@@ -41,7 +41,6 @@ from mtlsd.net.judgement import Judgement
 from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
-TE_AND_CL = "te-and-cl"
 AS2_FIELDS = ("as2-from", "as2-to", "message-id")  # as received; the log escapes them
 GOODBYE_SECONDS = 1
 TURN_SECONDS = 0.01  # how long one body may keep the loop to itself while its octets are here already
@@ -317,7 +316,7 @@ def _deadline(seconds: float, late: type[PeerError], detail: str = "") -> Iterat
 
 def _check_framing(request: Request, peer: Peer | None) -> None:
     """Two framings are how requests are smuggled; some AS2 products send them all the same (`relax`)."""
-    if request.has_two_framings and not (peer and TE_AND_CL in peer.partner.relax):
+    if request.has_two_framings and not (peer and Relax.TE_AND_CL in peer.partner.relax):
         raise BadRequest("Content-Length and Transfer-Encoding in one request")
 
 

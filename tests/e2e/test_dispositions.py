@@ -1,4 +1,4 @@
-"""K-01 to K-14: what an MDN says of a message that is refused, and that nothing of it goes any further."""
+"""K-01 to K-14 and K-20: what an MDN says of a message that is refused, and that nothing of it goes any further."""
 
 import base64
 import zlib
@@ -7,8 +7,9 @@ import pytest
 
 from tests.as2 import messages
 from tests.as2.messages import Sent
-from tests.daemon import Daemon, acme, keys
+from tests.daemon import Daemon, acme, keys, resident
 from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
+from tests.net.backend import Backend
 from tests.net.client import opened, request
 
 LONG_ID = f"<{'x' * 1000}@acme.example>"
@@ -167,6 +168,64 @@ def test_k14_a_control_character_in_the_message_id_is_no_http(daemon: Daemon, co
 def test_k14_no_message_id(daemon: Daemon) -> None:
     answer = send(daemon, with_fields(message("<k14@acme.example>"), Message_ID=None))
     assert (answer.status, answer.reason) == (400, "as2_header_missing")
+
+
+def nested(depth: int) -> bytes:
+    """multipart/mixed in itself."""
+    inner = messages.entity()
+    for level in range(depth):
+        body = b"--n%d\r\n%b\r\n--n%d--\r\n" % (level, inner, level)
+        inner = messages.entity(body, f"multipart/mixed; boundary=n{level}")
+    return inner
+
+
+MALFORMED = {
+    "no boundary": messages.entity(b"--b\r\n\r\nx\r\n--b--\r\n", "multipart/signed; micalg=sha-256"),
+    "an empty boundary": messages.entity(b"--\r\n\r\nx\r\n----\r\n", 'multipart/signed; boundary=""'),
+    "a boundary of blanks": messages.entity(b"--\r\n\r\nx\r\n----\r\n", 'multipart/signed; boundary="  "'),
+    "signed 50 times": layered("s" * 50),
+    "10k fields in a part": messages.sign(b"X:y\r\n" * 10_000 + messages.entity(), keys("ACME")),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_k20_mime_that_is_malformed(daemon: Daemon, kind: str) -> None:
+    sent = message(f"<k20-{kind.replace(' ', '-')}@acme.example>", MALFORMED[kind])
+    check(daemon, sent, "processed/error: unexpected-processing-error", "as2_mime_malformed")
+
+
+def test_k20_a_document_that_nests_50_deep_is_delivered_unread(daemon: Daemon, backend: Backend) -> None:
+    document = nested(50)
+    signed = messages.sign(document, keys("ACME"))
+    sent = message("<k20-nested@acme.example>", messages.encrypt(signed, keys("EXAMPLE")))
+    assert disposition(send(daemon, sent), sent) == "processed"
+    assert backend.wait_for("<k20-nested@acme.example>").body == messages.split(document)[1]
+
+
+def test_k20_line_feeds_alone(daemon: Daemon, backend: Backend) -> None:
+    """In the MIME inside they are put right for hashing; in the HTTP header they end a line."""
+    inner = messages.entity(Content_Transfer_Encoding="7bit")
+    unix = messages.sign(inner, keys("ACME")).replace(b"\r\n", b"\n")
+    sent = message("<k20-lf@acme.example>", messages.encrypt(unix, keys("EXAMPLE")))
+    assert disposition(send(daemon, sent), sent) == "processed"
+    head, blank, body = request(fields=sent.fields, body=sent.body).partition(b"\r\n\r\n")
+    with opened(daemon.address, acme()) as client:
+        assert client.request((head + blank).replace(b"\r\n", b"\n") + body).status == 200
+
+
+def test_k20_10k_header_fields(daemon: Daemon) -> None:
+    sent = message("<k20-fields@acme.example>")
+    fields = [*sent.fields, *((f"X-{number}", "x") for number in range(10_000))]
+    answer = send(daemon, Sent(tuple(fields), sent.body))
+    assert (answer.status, answer.reason) == (431, "headers_too_large")
+
+
+def test_k20_costs_no_memory(daemon: Daemon) -> None:
+    before = resident(daemon)
+    for _ in range(3):
+        for kind, entity in MALFORMED.items():
+            send(daemon, message(f"<k20-again-{kind[:9]}@acme.example>", entity))
+    assert resident(daemon) - before < 16 << 20
 
 
 @pytest.mark.parametrize("mdn", ["", None])

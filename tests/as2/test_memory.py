@@ -58,6 +58,7 @@ def recipient(tag: int) -> bytes:
 
 CMS = "Content-Type: application/pkcs7-mime\r\n\r\n"
 SIGNED_PARTS = 'Content-Type: multipart/signed; boundary="b"\r\n\r\n'
+LONGEST = f'Content-Type: multipart/signed; boundary="{"b" * 200}"\r\n\r\n'
 SIGNATURE = SIGNED_PARTS + "--b\r\n\r\nx\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\n"
 BASE64 = "Content-Type: a/b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 QUOTED = "Content-Type: a/b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
@@ -95,6 +96,7 @@ STRUCTURES: dict[str, tuple[str, bytes, bytes]] = {
     "a preamble of blank lines": (SIGNED_PARTS, b"", b"\r\n"),
     "a preamble that looks like a boundary": (SIGNED_PARTS, b"", b"--"),
     "a boundary line without an end": (SIGNED_PARTS, b"--b", b" "),
+    "the longest boundary, in a line without an end": (LONGEST, b"--" + b"b" * 200, b" "),
     "parts without an end": (SIGNED_PARTS, b"", b"--b\r\n\r\nx\r\n"),
     "a header field without an end": (SIGNED_PARTS, b"--b\r\nContent-Type: ", b"x"),
     "a header without an end": (SIGNED_PARTS, b"--b\r\nContent-Type: x\r\n", b"x: y\r\n"),

@@ -164,3 +164,8 @@ def test_nor_does_it_inside_an_envelope(name: str) -> None:
     header, beginning, again = STRUCTURES[name]
     inside = pieces(header.encode() + beginning, again)
     assert peak(CMS, encrypted(inside)) < BOUND
+
+
+def test_nor_does_content_inside_a_signature_that_comes_octet_by_octet() -> None:
+    body = SIGNATURE.partition("\r\n\r\n")[2].encode() + OPAQUE + b"\xa0\x80\x24\x80" + SEGMENT * 50
+    assert peak(SIGNED_PARTS, (body[at : at + 1] for at in range(len(body)))) < BOUND

@@ -169,16 +169,15 @@ class SignaturePart:
 
     def __init__(self) -> None:
         self._header: HeaderBlockReader | None = HeaderBlockReader()
-        self._reader = cms.ContentInfoReader()
-        self._body = Unarmoured(_Push(self._reader))
+        self._cms = _WithoutContent()
+        self._body = Unarmoured(self._cms)
         self._size = 0
 
     @property
     def signers(self) -> tuple[cms.SignerInfo, ...]:
         """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
-        self._reader.close()
-        events = list(iter(self._reader.next_event, None))
-        match events:
+        self._cms.close()
+        match self._cms.events:
             case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
                 return signers
         raise AS2MIMEMalformed("the signature part is not a detached SignedData")
@@ -199,12 +198,19 @@ class SignaturePart:
         self._body.close()
 
 
-class _Push:
-    def __init__(self, reader: cms.ContentInfoReader) -> None:
-        self._reader = reader
+class _WithoutContent:
+    """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
+
+    def __init__(self) -> None:
+        self._reader = cms.ContentInfoReader()
+        self.events: list[cms.Event] = []
 
     def write(self, data: bytes) -> None:
         self._reader.receive_data(data)
+        while event := self._reader.next_event():
+            if isinstance(event, cms.ContentReceived):
+                raise AS2MIMEMalformed("the signature part has content inside, so it is not detached")
+            self.events.append(event)
 
     def close(self) -> None:
         self._reader.close()

@@ -194,7 +194,7 @@ class MultipartReader:
     def _undecided(self) -> int:
         """How many octets at the end may belong to a delimiter or the line end before one."""
         newline = self._buffer.rfind(b"\n")
-        line = self._buffer[newline + 1 : newline + 1 + MAX_BOUNDARY * 2]
+        line = self._buffer[newline + 1 : newline + 1 + len(self._delimiter) + MAX_BOUNDARY]
         possible = newline >= 0 or self._at_line_start
         if possible and (self._delimiter.startswith(line) or self._is_open_delimiter(line)):
             return len(self._buffer) - (_line_end_before(self._buffer, newline + 1) if newline >= 0 else 0)

@@ -33,8 +33,8 @@ class Committer:
         entry = _Entry(acceptance)
         self._waiting.append(entry)
         async with self._turn:  # whoever has the turn commits for all who wait
-            with trio.CancelScope(shield=True):  # the others' messages are in it, too
-                while entry.outcome is None:
+            while entry.outcome is None:
+                with trio.CancelScope(shield=True):  # the others' messages are in it, too
                     await self._commit()
         if isinstance(entry.outcome, Exception):
             raise entry.outcome

@@ -8,8 +8,8 @@ import click
 
 from mtlsd import as2, identity, net
 from mtlsd.as2 import BuiltMessage, Compression, Document, Draft, Encryption, Padding, Signing
+from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
-from mtlsd.cli.verdict import Asked
 from mtlsd.errors import ConfigurationError
 from mtlsd.identity import Certificate, KeyPair
 

@@ -11,10 +11,10 @@ import trio
 
 from mtlsd import __version__, as2, net
 from mtlsd.as2 import BuiltMessage
-from mtlsd.cli import verdict
+from mtlsd.cli import receipts
 from mtlsd.cli.drafting import key_pair
+from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
-from mtlsd.cli.verdict import Asked
 from mtlsd.config import Address, Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net import Answer, MDNListener, Recording
@@ -42,7 +42,7 @@ def exchange(
     try:
         if listening is None:
             return trio.run(request)
-        receive, waits = partial(verdict.receive, asked), partial(net.send_and_listen, request, listening)
+        receive, waits = partial(receipts.receive, asked), partial(net.send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
         text = f"no answer from {backend.host}:{backend.port}: {error} ({error.reason}){_hint(str(error))}"
@@ -54,7 +54,7 @@ def exchange(
 
 def _promises(answer: Answer) -> bool:
     """Whether an asynchronous MDN is to come."""
-    return 200 <= answer.status < 300 and not verdict.is_mdn(answer)
+    return 200 <= answer.status < 300 and not receipts.is_mdn(answer)
 
 
 def _framing(message: BuiltMessage) -> tuple[tuple[str, str], ...]:

@@ -1,38 +1,19 @@
 """What an answer to a test message is worth: `judge` decides, `say_verdict` says it to people."""
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Literal
 
 from mtlsd import as2
 from mtlsd.as2 import ReceivedMDN
 from mtlsd.cli.output import say, say_fields, say_text
-from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
+from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
+from mtlsd.errors import PeerError
 from mtlsd.identity import Certificate, CertificateUnreadable
-from mtlsd.net import Answer, PostedMDN, Reception
+from mtlsd.net import Answer, PostedMDN
 
-RECEIPTS = ("multipart/report", "multipart/signed")
 MAX_PAGE = 2000  # characters of an answer that is no MDN and no problem+json
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What our message asked for.
-
-    `mics` are the MICs that are right, by their algorithms. `waits` are the seconds that an asynchronous MDN was
-    waited for; None where the answer was to bring it.
-    """
-
-    message_id: str
-    mdn: Literal["none", "unsigned", "signed"]
-    mics: Mapping[str, str]
-    signed: bool
-    signers: tuple[Certificate, ...]
-    relax: frozenset[str] = frozenset()  # what the MDN's signature may be in spite of our policy
-    waits: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +77,14 @@ def judge(
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
     mdn, signer, unverified = None, None, ""
     if carrier := posted or (answer if is_mdn(answer) else None):
-        reader = _MDNReader(asked, now)
+        reader = MDNReader(asked, now)
         try:
             mdn = reader.read(carrier)
             signer = reader.signer
             failures += _failures(asked, mdn)
         except PeerError as error:
-            failures.append(f"the MDN is not accepted: {_why(error)} ({error.reason})")
-            unverified = _unverified(carrier)
+            failures.append(f"the MDN is not accepted: {why_refused(error)} ({error.reason})")
+            unverified = unverified_text(carrier)
     if (carrier or not failures) and (misplaced := _misplaced(asked, answer, posted)):
         failures.append(misplaced)
     return Verdict(
@@ -117,27 +98,11 @@ def judge(
         mdn=mdn,
         signer=signer,
         mic=_compared(asked, mdn),
-        page="" if problem or content_type in RECEIPTS else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
+        page="" if problem or is_mdn(answer) else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
         unverified=unverified,
         posted=posted,
         notes=notes,
     )
-
-
-def is_mdn(answer: Answer) -> bool:
-    """Whether an answer looks like an MDN."""
-    return as2.ContentType.parse(answer.get("content-type") or "").value in RECEIPTS
-
-
-def receive(asked: Asked, posted: PostedMDN) -> Reception:
-    """What to answer to an MDN that was posted: whether it is that of our message, whoever signed it."""
-    try:
-        found = as2.read_mdn(posted.fields, posted.body, verify=_first_part, message_id=None, mic=None)
-    except PeerError as error:
-        return Reception(400, f"no MDN: {error}")
-    if found.original_message_id.strip("<> ") != asked.message_id.strip("<> "):
-        return Reception(200, f"an MDN for another message, {found.original_message_id}")
-    return Reception(200)
 
 
 def say_verdict(verdict: Verdict) -> None:
@@ -170,49 +135,6 @@ def say_verdict(verdict: Verdict) -> None:
         say(f"FAILED: {failure}")
     if verdict.ok:
         say("OK")
-
-
-class _MDNReader:
-    """Reads an MDN whose signature is one of those asked for, and remembers whose it was."""
-
-    def __init__(self, asked: Asked, now: datetime) -> None:
-        self._asked = asked
-        self._now = now
-        self.signer: Certificate | None = None
-
-    def read(self, carrier: Answer | PostedMDN) -> ReceivedMDN:
-        message_id = self._asked.message_id
-        return as2.read_mdn(carrier.fields, carrier.body, verify=self._verify, message_id=message_id, mic=None)
-
-    def _verify(self, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-        opened = as2.open_detached(headers, body, self._asked.signers, self._now, self._asked.relax)
-        self.signer = opened.signer
-        return opened.octets
-
-
-def _why(error: PeerError) -> str:
-    """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
-    if isinstance(error, AS2SecurityTooLow) and "SHA-1" in error.detail:
-        return "it is signed with SHA-1, which only --micalg sha1 or --sign sha1 asks for"
-    if isinstance(error, AS2SignerUnknown) and not error.facts:  # with facts it is known, and out of its dates
-        return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"
-    return str(error)
-
-
-def _unverified(carrier: Answer | PostedMDN) -> str:
-    """The text of an MDN whose signature is of no worth; empty where it cannot be read."""
-    try:
-        found = as2.read_mdn(carrier.fields, carrier.body, verify=_first_part, message_id=None, mic=None)
-    except PeerError:
-        return ""
-    return found.text[:MAX_PAGE]
-
-
-def _first_part(headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-    content_type = as2.ContentType.parse(dict(headers).get("content-type", ""))
-    delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
-    _, _, behind = body.partition(delimiter)
-    return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
 
 
 def _misplaced(asked: Asked, answer: Answer, posted: PostedMDN | None) -> str | None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlsd.as2 import MIC, AS2Name, Disposition, Receipt, build_mdn
-from mtlsd.cli.verdict import Asked, judge, receive, say_verdict
+from mtlsd.cli.receipts import Asked, receive
+from mtlsd.cli.verdict import judge, say_verdict
 from mtlsd.net import Answer, PostedMDN, Reception
 from tests.as2.messages import NOW, key_pair
 

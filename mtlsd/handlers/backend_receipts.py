@@ -12,6 +12,7 @@ from mtlsd import as2
 from mtlsd.as2 import Candidate, ContentType, JudgedMDN, SealedMessage, VerifiedMessage
 from mtlsd.errors import BackendUnavailable
 from mtlsd.handlers.call import Inbound
+from mtlsd.identity import Relax
 from mtlsd.journal import StoredMDN
 from mtlsd.relay import Answered
 
@@ -50,6 +51,7 @@ def judge(
         headers,
         answer.body,
         certificates=inbound.call.organization.receipt_certificates,
+        relax=_relaxed(inbound),
         now=now,
         message_id=inbound.headers.message_id,
     )
@@ -60,6 +62,13 @@ def judge(
         is_negative=said is not None and not said.is_positive,
         alert=" ".join(_complaints(inbound, message, judged, explain)),
     )
+
+
+def _relaxed(inbound: Inbound) -> frozenset[str]:
+    """A partner that asks for SHA-1 gets it."""
+    receipt = inbound.headers.receipt
+    asks = receipt is not None and any(name == "sha1" for name, _ in receipt.algorithms)
+    return frozenset({Relax.SHA1} if asks else ())
 
 
 def _passed_on(answer: Answered) -> tuple[tuple[str, str], ...]:

@@ -29,7 +29,7 @@ class Listeners:
         problems = []
         for address in set(addresses) - self._open.keys():
             try:
-                opened[address] = _listen(address)
+                opened[address] = listener_on(open_socket(address))
             except OSError as error:
                 problems.append(Problem(self._daemon.snapshot.configuration.file, _why(address, error)))
         if problems:
@@ -78,7 +78,8 @@ class Listeners:
                 self._daemon.release(client)
 
 
-def _listen(address: Address) -> trio.SocketListener:
+def open_socket(address: Address) -> socket.socket:
+    """Bind and listen; raises OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -90,6 +91,11 @@ def _listen(address: Address) -> trio.SocketListener:
     except BaseException:
         listening.close()
         raise
+    return listening
+
+
+def listener_on(listening: socket.socket) -> trio.SocketListener:
+    """What trio accepts with."""
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 

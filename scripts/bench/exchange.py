@@ -11,8 +11,10 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2 import BuiltMessage, Sender
+from mtlsd.as2 import BuiltMessage, Document, Draft, Encryption, Signing, compose
+from mtlsd.identity import Certificate, KeyPair
 from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
 from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse
@@ -77,19 +79,20 @@ def fork(rig: Rig, message: BuiltMessage, numbers: range) -> int:
 
 def build(rig: Rig) -> BuiltMessage:
     """One message; its copies differ in Message-ID only."""
-    sender = Sender("ACME", rig.partner.key, rig.partner.certificate, "EXAMPLE", rig.organization.certificate)
-    payload = bytes(range(256)) * (SIZE // 256 + 1)
-    return sender.build(
-        payload[:SIZE],
-        content_type="application/octet-stream",
-        filename="bench.bin",
-        subject="bench",
-        message_id="bench",
-        sign="sha256",
-        encrypt="aes256-cbc",
-        compress=False,
-        mdn="signed",
+    partner, organization = (
+        KeyPair(Certificate.from_der(each.certificate.public_bytes(Encoding.DER)), (), each.key)
+        for each in (rig.partner, rig.organization)
     )
+    payload = bytes(range(256)) * (SIZE // 256 + 1)
+    draft = Draft(
+        as2_from="ACME",
+        as2_to="EXAMPLE",
+        message_id="bench",
+        documents=(Document(payload[:SIZE], "application/octet-stream", "bench.bin"),),
+        signing=Signing(partner),
+        encryption=Encryption(organization.certificate),
+    )
+    return compose(draft, now=time.time())
 
 
 def exchange(rig: Rig, message: BuiltMessage, numbers: range) -> None:

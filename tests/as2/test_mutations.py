@@ -50,6 +50,7 @@ def _read(receiver: Receiver, body: bytes, chunks: Sequence[int]) -> tuple[Verif
         receiver.receive_data(piece)
         payload += b"".join(event.data for event in receiver.events())
     verified = receiver.finish()
+    assert isinstance(verified, VerifiedMessage)
     return verified, payload + b"".join(event.data for event in receiver.events())
 
 

@@ -322,6 +322,14 @@ class BodyTooLarge(PeerError):
     advice = "Send a smaller message, or ask us to raise the limit."
 
 
+class ContentCodingUnsupported(PeerError):
+    """The body has a Content-Encoding: AS2 compresses inside CMS, and nobody could say what was signed."""
+
+    reason = "content_coding_unsupported"
+    http_status = 415
+    advice = "Send the body without Content-Encoding."
+
+
 class LengthRequired(PeerError):
     """A POST with neither Content-Length nor chunked."""
 
@@ -482,6 +490,13 @@ class AS2DuplicateOtherContent(AS2Refused):
     disposition = "processed/error: duplicate-document"
     advice = "Give each message a Message-ID of its own."
     log_level = "error"
+
+
+class AS2MDNUnexpected(AS2Refused):
+    """The message is an MDN, a receipt: it answers no message of ours, and is no document."""
+
+    reason = "as2_mdn_unexpected"
+    advice = "Send receipts to where they were asked for; this is where documents go."
 
 
 class MDNTargetDenied(PeerError):

@@ -107,7 +107,7 @@ class Partner:
         return text.replace("\n", "\r\n").encode("ascii")
 
     def message(self, number: int, *, sign: bool = True) -> BuiltMessage:
-        """That order as an AS2 message: compressed, signed, encrypted; it asks for a signed receipt."""
+        """That order as an AS2 message: compressed, signed, encrypted; or in the clear. It asks for a signed MDN."""
         document = Document(self.order(number), "application/edifact", f"order-{number}.edi")
         draft = Draft(
             as2_from=self.as2_id,
@@ -117,7 +117,7 @@ class Partner:
             documents=(document,),
             signing=Signing(self._pair) if sign else None,
             compression=Compression.BEFORE,
-            encryption=Encryption(self._receiver),
+            encryption=Encryption(self._receiver) if sign else None,
         )
         return compose(draft, now=time.time())
 

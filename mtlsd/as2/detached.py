@@ -107,6 +107,11 @@ class SignedMultipart:
         """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
         return self._parts.has_odd_preamble or self._parts.has_epilogue
 
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether there is anything but blanks around the parts."""
+        return self._parts.has_preamble or self._parts.has_epilogue
+
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 

@@ -40,6 +40,7 @@ from mtlsd.errors import (
     AS2Refused,
 )
 
+MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 
 
@@ -61,6 +62,7 @@ class Findings:
 
     layers: str = ""
     cipher: str | None = None
+    is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
@@ -134,13 +136,20 @@ class Entity:
 def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     """The sink for the body that this header describes."""
     content_type = block.content_type() or ContentType("")
+    _check_length(block)
     if content_type.value in PKCS7_MIME:
         value = Unarmoured(CMSLayer(context))
-        return WithoutPreamble(value) if outermost else value
+        return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
     if content_type.value == "multipart/signed":
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
     return Payload(block, context, outermost=outermost)
+
+
+def _check_length(block: HeaderBlock) -> None:
+    """What describes the body goes on to the backend and into the journal."""
+    if any(len(block.fields.get(name, "")) > MAX_FIELD for name in ("content-type", "content-disposition")):
+        raise AS2MIMEMalformed("a field that describes the body is too long")
 
 
 class Payload:
@@ -236,6 +245,7 @@ class EnvelopeLayer:
         self._findings = context.findings
         self._decryptor = open_envelope(started, context.agreement, context.hints)
         self._findings.cipher = self._decryptor.name
+        self._findings.is_authenticated = self._decryptor.is_authenticated
         self._findings.sealed = self._decryptor.refusal if isinstance(self._decryptor, Sealed) else None
         self._inside = Deferred(context.entity())
 
@@ -272,6 +282,8 @@ class SignedLayer:
 
     def close(self) -> None:
         self._parts.close()
+        if self._context.agreement.passed_on and self._parts.has_surroundings:
+            raise AS2MIMEMalformed("octets around the parts: whoever reads the message next may take them for it")
         if self._context.findings.cipher and self._parts.has_odd_surroundings:
             raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)

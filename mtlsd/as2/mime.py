@@ -39,9 +39,15 @@ class ContentType:
 
     @classmethod
     def parse(cls, text: str) -> "ContentType":
-        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all."""
+        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all; the first one counts.
+
+        Two boundaries are none: another reader might take the other one.
+        """
         value, _, _ = text.partition(";")
-        parameters = {name.lower(): _unquote(raw) for name, raw in _PARAMETER.findall(text)}
+        found = [(name.lower(), _unquote(raw)) for name, raw in _PARAMETER.findall(text)]
+        parameters = dict(reversed(found))
+        if len({raw for name, raw in found if name == "boundary"}) > 1:
+            parameters["boundary"] = ""
         return cls(value.strip().lower(), parameters)
 
 
@@ -152,6 +158,7 @@ class MultipartReader:
         self._buffer = b""
         self._at_line_start = True  # whether a delimiter may stand where the buffer begins
         self._closed = False
+        self.has_preamble = False  # whether anything but blanks stands before the first delimiter
         self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
         self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
 
@@ -212,8 +219,9 @@ class MultipartReader:
             self._at_line_start = False
             if self._sink:
                 self._sink.write(self._buffer[:count])
-            elif _NOT_TEXT.search(self._buffer, 0, count):
-                self.has_odd_preamble = True
+            else:
+                self.has_preamble = self.has_preamble or bool(self._buffer[:count].strip())
+                self.has_odd_preamble = self.has_odd_preamble or bool(_NOT_TEXT.search(self._buffer, 0, count))
 
     def _next_part(self, *, closing: bool) -> None:
         if self._sink:

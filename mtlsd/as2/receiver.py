@@ -136,8 +136,8 @@ class Receiver:
         """What was achieved, not what was announced, must be what the agreement asks for."""
         findings, require = self._context.findings, self._agreement.require
         if Require.SIGN in require and findings.signature is None:
-            if findings.cipher and not (findings.payload_header and findings.payload_header.fields):
-                raise AS2DecryptFailed("the envelope holds nothing that looks like a MIME entity")
+            if findings.cipher and not findings.is_authenticated:  # else whoever has no key learns what decrypts
+                raise AS2DecryptFailed("the envelope holds nothing that is signed")
             raise AS2SecurityTooLow("the message is not signed")
         if Require.ENCRYPT in require and findings.cipher is None:
             raise AS2SecurityTooLow("the message is not encrypted")

@@ -15,7 +15,7 @@ from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier,
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
-from mtlsd.identity import KeyPair
+from mtlsd.identity import Certificate, KeyPair
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
 SPECIFIED = "1.2.840.113549.1.1.9"  # the label of OAEP, spelled out
@@ -101,16 +101,17 @@ def _ours(recipients: Iterable[Recipient], keys: Sequence[KeyPair]) -> tuple[Rec
     pairs = [(recipient, pair) for recipient in recipients for pair in keys]
     for exactly in (True, False):  # some products encode the issuer's name anew: then the serial number decides
         for recipient, pair in pairs:
-            if _means(recipient.identifier, pair, exactly=exactly):
+            if means(recipient.identifier, pair.certificate, exactly=exactly):
                 return recipient, pair
     wanted = ", ".join(sorted({str(recipient.identifier) for recipient, _ in pairs})) or "nobody"
     held = ", ".join(f"{pair.certificate.serial:x}" for pair in keys)
     raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
 
 
-def _means(identifier: KeyIdentifier, pair: KeyPair, *, exactly: bool) -> bool:
+def means(identifier: KeyIdentifier, certificate: Certificate, *, exactly: bool = True) -> bool:
+    """Whether the identifier names the key of this certificate; `exactly` compares the issuer's encoding, too."""
     if identifier.subject_key_identifier is not None:
-        return identifier.subject_key_identifier == pair.certificate.subject_key_identifier
-    if identifier.serial != pair.certificate.serial:
+        return identifier.subject_key_identifier == certificate.subject_key_identifier
+    if identifier.serial != certificate.serial:
         return False
-    return not exactly or identifier.issuer == pair.certificate.issuer_der
+    return not exactly or identifier.issuer == certificate.issuer_der

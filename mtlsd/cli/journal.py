@@ -237,7 +237,10 @@ def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:
 
 def _found(opened: "Journal", id_or_message_id: str) -> "Message":
     """The message; that there is none ends the command."""
-    return opened.message(id_or_message_id) or _end("no such message in the journal")
+    found = opened.message(id_or_message_id)
+    if found is None and opened.refusal(id_or_message_id):
+        _end("the message was refused: only its MDN is kept, see `mtlsd journal show`")
+    return found or _end("no such message in the journal")
 
 
 def _told(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
@@ -308,7 +311,7 @@ def _say_message(message: "Message") -> None:
             ("file name", message.filename),
             ("content type", message.content_type),
             ("bytes", message.size),
-            ("compressed", "yes" if message.compressed else "no"),
+            ("compressed", ("yes" if message.compressed else "no") if message.payload else "not known"),
             ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),

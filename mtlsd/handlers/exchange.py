@@ -20,6 +20,7 @@ from mtlsd.config import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
     AS2FromUnknown,
+    AS2MDNUnexpected,
     AS2Refused,
     AS2SenderEqualsReceiver,
     AS2ToUnknown,
@@ -63,6 +64,7 @@ class Exchange:
             raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {organization.as2_id!r}")
         self._services.failures.check(self._failure_key(), self._call.now)
         headers.check()
+        _check_no_mdn(headers.entity.get("content-type", ""))
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
@@ -106,14 +108,17 @@ class Exchange:
     def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Acceptance | Response:
         """What to accept now that the backend was asked, or the answer to its refusal; raises BackendUnavailable."""
         if reason := relay.reason_of(outcome):
+            if isinstance(self._message, SealedMessage) and isinstance(outcome, Answered):
+                self._charge()  # else there is no end to guessing what the backend can open
             raise BackendUnavailable(f"{reason}: {attempt.detail or attempt.status}")
         assert isinstance(outcome, Answered)
         message = acceptance.message
         if self._inbound.backend_answers and self._headers.receipt:
-            receipt = self._backend_receipt(acceptance, outcome)
+            receipt = self._backend_receipt(outcome)
             self._alert = receipt.alert
             if receipt.is_negative:
                 self.withdraw()
+                self._charge()
                 return self._pass_on(receipt)
             message = replace(message, mdn=receipt.mdn, notes=(*message.notes, *filter(None, (receipt.alert,))))
         first, *others = records.deliveries_of(self._inbound, message)
@@ -121,15 +126,37 @@ class Exchange:
         return replace(acceptance, message=message, deliveries=(made, *others), attempts=(attempt,))
 
     def conclude(self, holder: Message) -> Response:
-        """The answer, once the message that holds the key is on disk: this one, or an earlier one."""
+        """The answer, once the message that holds the key is on disk: this one, or an earlier one (`is_first`).
+
+        With an earlier one it may read the message once more.
+        """
         assert self._message is not None
-        if holder.id == self._call.request_id:
+        if self.is_first(holder):
             return self._answer(holder.mdn, self._message)
-        self.withdraw()
         try:
             return self._duplicate(holder, self._message)
         except AS2Refused as refusal:
             return self.refuse(refusal)
+        finally:
+            self.withdraw()
+
+    def is_first(self, holder: Message) -> bool:
+        """Whether the message that holds the key is this one."""
+        return holder.id == self._call.request_id
+
+    def lacks_receipt(self, earlier: Message) -> bool:
+        """Whether the backend must be asked again: what it was sent before asked for no MDN, and this does."""
+        return self._inbound.backend_answers and self._headers.receipt is not None and earlier.mdn is None
+
+    def conclude_late(self, earlier: Message, mdn: StoredMDN | None) -> Response:
+        """The answer to a duplicate with an MDN that the backend made only now."""
+        assert self._message is not None
+        self.withdraw()
+        response = self._answer(mdn, self._message)
+        response.facts["duplicate_of"] = earlier.id
+        if self._inbound.target is None or mdn is None:
+            return response
+        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=mdn)
 
     def withdraw(self) -> None:
         """Remove what was kept for a message that is not accepted after all."""
@@ -144,7 +171,7 @@ class Exchange:
     def refuse(self, refusal: AS2Refused) -> Response:
         """The answer to a refusal: an MDN where one was asked for, else the HTTP status; or raises TooManyFailures."""
         if self._inbound.partner is not None:
-            self._services.failures.charge(self._failure_key(), self._call.now)
+            self._charge()
         if self._headers.receipt is None:
             request = self._call.request
             return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
@@ -168,8 +195,9 @@ class Exchange:
         call, partner = self._call, self._inbound.partner
         assert partner is not None
         require = partner.require | ({Require.SIGN} if call.peer is None else frozenset())
-        to_backend = call.route.deliver is Deliver.MESSAGE and self._inbound.backend_answers
-        return Agreement(call.organization, partner, frozenset(require), to_backend and call.peer is not None)
+        may_stay_sealed = self._inbound.backend_answers and call.peer is not None
+        passed_on = call.route.deliver is Deliver.MESSAGE
+        return Agreement(call.organization, partner, frozenset(require), may_stay_sealed, passed_on)
 
     def _read(self, data: bytes) -> None:
         assert self._receiver is not None
@@ -204,6 +232,8 @@ class Exchange:
         self._message = read
         if isinstance(read, SealedMessage):
             self._documents.pop("payload").discard()
+        else:
+            _check_no_mdn(read.content_type)
         mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
         kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = records.message_of(self._inbound, read, kept, mdn)
@@ -215,21 +245,21 @@ class Exchange:
             return None
         return receipts.accepted(self._headers, verified, sender)
 
-    def _backend_receipt(self, acceptance: Acceptance, answer: Answered) -> BackendReceipt:
+    def _backend_receipt(self, answer: Answered) -> BackendReceipt:
         assert self._message is not None
-        name = acceptance.message.original
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        return backend_receipts.judge(self._inbound, self._message, answer, now, self._explain)
+
+    def _explain(self) -> list[as2.Candidate]:
+        """Every digest of this message, which is kept: it is read once more."""
+        assert self._kept is not None
         limits, now = self._services.limits, datetime.fromtimestamp(self._call.now, UTC)
-
-        def explain() -> list[as2.Candidate]:
-            with journal.open_kept(self._services.spool, acceptance.documents, name) as file:
-                pieces = iter(partial(file.read, READ_AGAIN), b"")
-                return as2.explain(self._headers, self._agreement(), limits, now, pieces)
-
-        return backend_receipts.judge(self._inbound, self._message, answer, now, explain)
+        with journal.open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
+            pieces = iter(partial(file.read, READ_AGAIN), b"")
+            return as2.explain(self._headers, self._agreement(), limits, now, pieces)
 
     def _pass_on(self, receipt: BackendReceipt) -> Response:
         """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
-        self._services.failures.charge(self._failure_key(), self._call.now)
         error = BackendRefused(receipt.disposition)
         reason = ("Mtlsd-Reason", error.reason)
         if self._inbound.target is None:
@@ -239,15 +269,24 @@ class Exchange:
 
     def _duplicate(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> Response:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
-        if isinstance(read, VerifiedMessage) and not _is_same(earlier, read):
+        if isinstance(read, VerifiedMessage) and not self._is_same(earlier, read):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         late = None if earlier.mdn else self._late_receipt(earlier, read)
-        mdn = earlier.mdn or late
+        mdn = (earlier.mdn or late) if self._headers.receipt else None
         response = self._answer(mdn, read)
         response.facts["duplicate_of"] = earlier.id
         if self._inbound.target is None or mdn is None:
             return response
         return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=late)
+
+    def _is_same(self, earlier: Message, verified: VerifiedMessage) -> bool:
+        """Whether the content is that of the earlier message, as far as we know that one's."""
+        if earlier.mic is None:
+            return True
+        algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
+        if algorithm == verified.mic.algorithm:
+            return earlier.mic == verified.mic.value
+        return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in self._explain())
 
     def _late_receipt(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> StoredMDN | None:
         """The MDN of a message that came without the wish for one; made from what is stored, so always the same."""
@@ -293,6 +332,9 @@ class Exchange:
         version = partner.as2_version if partner else DEFAULT_VERSION
         return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now, version)
 
+    def _charge(self) -> None:
+        self._services.failures.charge(self._failure_key(), self._call.now)
+
     def _failure_key(self) -> str:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         partner = self._inbound.partner
@@ -300,12 +342,12 @@ class Exchange:
         return partner.name if self._call.peer else f"{partner.name} from {_network(self._call.address)}"
 
 
-def _is_same(earlier: Message, verified: VerifiedMessage) -> bool:
-    """Whether the content is that of the earlier message, as far as we know that one's."""
-    if earlier.mic is None:
-        return True
-    algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
-    return (earlier.mic, algorithm) == (verified.mic.value, verified.mic.algorithm)
+def _check_no_mdn(content_type: str) -> None:
+    """Raises AS2MDNUnexpected: some partners know one URL of ours and send everything there."""
+    parsed = as2.ContentType.parse(content_type)
+    kind = parsed.parameters.get("report-type", "disposition-notification").lower()
+    if parsed.value == "multipart/report" and kind == "disposition-notification":
+        raise AS2MDNUnexpected()
 
 
 def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:

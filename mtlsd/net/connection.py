@@ -216,7 +216,9 @@ class Connection:
             return await self._forward(exchange, accepted)
         holder = await self._daemon.committer.accept(accepted)
         self._daemon.due.set()
-        return exchange.conclude(holder)
+        if exchange.is_first(holder):
+            return exchange.conclude(holder)
+        return await trio.to_thread.run_sync(exchange.conclude, holder)
 
     async def _forward(self, exchange: handlers.Exchange, accepted: Acceptance) -> Response:
         response = await forward(self._daemon, exchange, accepted)
@@ -297,7 +299,7 @@ class Connection:
         presented = self._handshake.presented if self._handshake else None
         if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
             facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
-        write = getattr(self._daemon.log, refusal.log_level)
+        write = getattr(self._daemon.log, "error" if facts.get("alert") else refusal.log_level)
         write(event, **(refusal.facts | _known(facts)))
 
 

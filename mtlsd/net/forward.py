@@ -25,8 +25,9 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
     key = (message.as2_from, message.as2_to, message.message_id)
     async with daemon.turns.alone(key):
         try:
-            if earlier := await trio.to_thread.run_sync(daemon.journal.find, *key):
-                return exchange.conclude(earlier)
+            earlier = await trio.to_thread.run_sync(daemon.journal.find, *key)
+            if earlier and not exchange.lacks_receipt(earlier):
+                return await trio.to_thread.run_sync(exchange.conclude, earlier)
             made, outcome = await _attempt(daemon, acceptance)
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
         except BaseException:
@@ -34,6 +35,8 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
             raise
         if isinstance(taken, Response):
             return taken
+        if earlier:
+            return exchange.conclude_late(earlier, taken.message.mdn)
         return exchange.conclude(await daemon.committer.accept(taken))
 
 

@@ -18,15 +18,16 @@ from urllib.parse import quote
 
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 
-_UNFIT = re.compile(r"\A[ \t]+|[ \t]+\Z|[^\t\x20-\x7e\xa0-\xff]")
+_UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
+_BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
-_HOP_BY_HOP = {  # and what is about the answer, of which we want the octets as they are
-    *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer"),
-    *("transfer-encoding", "upgrade", "accept-encoding", "receipt-delivery-option"),
-}
-_FORGED = ("mtlsd-", "forwarded", "idempotency-key", "client-cert", "x-forwarded-", "x-real-ip")
+_OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others are about the hop, or could only be forged
+    r"(?:as2-|ediint-|disposition-notification-)[a-z0-9-]+"
+    r"|content-(?:type|transfer-encoding|disposition|description|id|md5)"
+    r"|mime-version|message-id|subject|date|from|to|recipient-address|user-agent"
+)
 _ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never encodes
 
 
@@ -84,17 +85,11 @@ def _message_to_backend(message: Message, delivery: Delivery) -> OutgoingRequest
 
     Receipt-Delivery-Option stays here: one MDN goes to the partner, and it passes us.
     """
-    received = (field for field in message.headers if not _is_ours(field[0]))
+    received = (field for field in message.headers if _OF_THE_MESSAGE.fullmatch(field[0].lower()))
     described = (field for field in _fields(message) if field[0] != "Content-Type")
     fields = (("Content-Length", str(message.original_size)), *received, *described)
     headers = tuple((name, _fit(value)) for name, value in fields)
     return OutgoingRequest("POST", delivery.target, headers, message.original)
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a field is about the hop before us, or one that a client could only forge."""
-    plain = name.lower().replace("_", "-")
-    return plain in _HOP_BY_HOP or plain.startswith(_FORGED)
 
 
 def _to_partner(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
@@ -122,7 +117,10 @@ def _fields(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _fit(value: str) -> str:
-    return _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), value)
+    inner = value.strip(_BLANKS)
+    before, _, behind = value.partition(inner) if inner else (value, "", "")
+    encoded = _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), inner)
+    return f"{quote(before, safe='')}{encoded}{quote(behind, safe='')}"
 
 
 def _filename(name: str) -> str:

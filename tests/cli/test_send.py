@@ -85,7 +85,7 @@ def test_several_documents_arrive_as_one(site: Site) -> None:
 
 REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no client certificate": ((), 400, "client_cert_missing"),
-    "not signed": (("tls", "--sign", "none"), 200, "as2_security_too_low"),
+    "not signed": (("tls", "--sign", "none", "--encrypt", "none"), 200, "as2_security_too_low"),
     "not encrypted": (("tls", "--encrypt", "none"), 200, "as2_security_too_low"),
     "signed with SHA-1": (("tls", "--sign", "sha1"), 200, "as2_security_too_low"),
     "not our id": (("tls", "--as2-to", "NOBODY"), 200, "as2_to_unknown"),

@@ -110,7 +110,13 @@ def test_k07_compressed_twice(daemon: Daemon) -> None:
     check(daemon, sent, "processed/error: decompression-failed", "as2_decompress_failed")
 
 
-@pytest.mark.parametrize("layers", ["", "c", "s", "E", "cE", "cs"])
+@pytest.mark.parametrize("layers", ["E", "cE"])
+def test_k08_encrypted_and_not_signed_looks_like_what_does_not_decrypt(daemon: Daemon, layers: str) -> None:
+    sent = message(f"<k08-{layers}@acme.example>", layered(layers))
+    check(daemon, sent, "processed/error: decryption-failed", "as2_decrypt_failed")
+
+
+@pytest.mark.parametrize("layers", ["", "c", "s", "cs"])
 def test_k08_less_than_agreed(daemon: Daemon, layers: str) -> None:
     sent = message(f"<k08-{layers}@acme.example>", layered(layers))
     check(daemon, sent, "processed/error: insufficient-message-security", "as2_security_too_low")
@@ -272,3 +278,21 @@ def test_an_asynchronous_mdn_to_a_target_that_is_not_listed(daemon: Daemon) -> N
         assert (answer.status, answer.reason) == (403, "mdn_target_denied")
         assert target.encode() not in answer.body
     assert kept(daemon.tree, "<async@acme.example>") is None
+
+
+@pytest.mark.parametrize("layers", ["", "s", "sE"])
+def test_an_mdn_is_no_document(daemon: Daemon, layers: str) -> None:
+    report = b'Content-Type: multipart/report; report-type=disposition-notification; boundary="b"\r\n\r\n--b--\r\n'
+    entity = report
+    for layer in layers:
+        entity = messages.sign(entity, keys("ACME")) if layer == "s" else messages.encrypt(entity, keys("EXAMPLE"))
+    answer = send(daemon, message(f"<mdn-{layers}@acme.example>", entity, mdn=None))
+    expected = "as2_security_too_low" if layers == "s" else "as2_mdn_unexpected"
+    assert (answer.status // 100, answer.reason) == (4, expected)
+    assert kept(daemon.tree, f"<mdn-{layers}@acme.example>") is None
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("identity", 200), ("Identity", 200), ("br, gzip", 415)])
+def test_a_content_coding_is_refused_before_the_body(daemon: Daemon, coding: str, status: int) -> None:
+    answer = send(daemon, with_fields(message(f"<{coding}@acme.example>"), Content_Encoding=coding))
+    assert (answer.status, answer.reason) == (status, None if status == 200 else "content_coding_unsupported")

@@ -215,3 +215,16 @@ def test_two_keys_differ_wherever_they_are_split(one: tuple[str, ...], other: tu
         return idempotency_key(replace(MESSAGE, as2_from=as2_from, as2_to=as2_to, message_id=message_id))
 
     assert (key(one) == key(other)) == (one == other)
+
+
+def test_a_field_of_blanks_is_read_once() -> None:
+    """By the square of its length, this would not end within the day."""
+    blanks = " " * 1_000_000
+    assert blanks in dict(build(replace(MESSAGE, content_type=f"a/b;{blanks}c=d"), DELIVERY).headers)["Content-Type"]
+
+
+@pytest.mark.parametrize("value", [" a", "a ", "\ta b\t ", "   ", "", "a\r\nb", "ä", "a" + " " * 100])
+def test_a_value_keeps_what_is_inside_it(value: str) -> None:
+    fields = dict(build(replace(MESSAGE, content_type=value or "x"), DELIVERY).headers)
+    assert unquote(fields["Content-Type"], "latin-1" if "ä" in value else "utf-8") == (value or "x")
+    assert fields["Content-Type"] == fields["Content-Type"].strip()

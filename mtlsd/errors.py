@@ -598,10 +598,17 @@ class InternalError(PeerError):
 
 
 class UpstreamFailed(MtlsdError):
-    """An attempt at a delivery failed; `retryable` says whether another one may help."""
+    """An attempt at a delivery failed; `retryable` says whether another one may help.
+
+    `body_began`: the backend got some of the body, and may have taken it.
+    """
 
     reason: ClassVar[str]
     retryable: ClassVar[bool] = True
+
+    def __init__(self, detail: str = "", *, body_began: bool = False) -> None:
+        super().__init__(detail)
+        self.body_began = body_began
 
 
 class DeliveryImpossible(UpstreamFailed):

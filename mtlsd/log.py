@@ -26,6 +26,8 @@ STOPPED = "stopped"
 SWEPT = "spool_swept"
 NOT_SWEPT = "spool_not_swept"
 INTERNAL_ERROR = "internal_error"
+BACKEND_PAUSED = "backend_paused"
+BACKEND_RESUMED = "backend_resumed"
 WORKER_TROUBLE = "worker_trouble"
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line

@@ -71,7 +71,7 @@ def only_problem(file: Path) -> Problem:
 def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Write) -> None:
     file = write(EXAMPLE)
     backend = Backend("http", "127.0.0.1", 9000, "/inbound", "http://127.0.0.1:9000/inbound")
-    route = Route("/as2", Handler.AS2, "EXAMPLE", backend)
+    route = Route("/as2", Handler.AS2, "EXAMPLE", (backend,))
     assert config.load(file) == Configuration(
         file=file,
         server=Server(state=file.parent / "state", certs=file.parent / "certs"),

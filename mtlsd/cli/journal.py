@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mtlsd.as2 import Candidate
     from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Refusal, StoredMDN
 
-STATES = ("pending", "claimed", "delivered", "failed")
+STATES = ("pending", "claimed", "delivered", "failed", "dropped")
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
@@ -36,7 +36,7 @@ def journal() -> None:
     Examples:
       mtlsd journal list --state failed
       mtlsd journal show '<42@acme.example>'
-      mtlsd journal retry '<42@acme.example>'
+      mtlsd journal replay '<42@acme.example>'
     """
 
 
@@ -126,34 +126,68 @@ def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> Non
 @journal.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
-def retry(file: Path, id_or_message_id: str) -> None:
+@click.option("--any-backend", is_flag=True, help="Also to another backend than the one that may have it already.")
+def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     """Make the failed delivery of a message due again: ID is ours, or the Message-ID that the partner gave it.
 
     A daemon that runs attempts it within a minute; otherwise the next one does. The age of a delivery counts from the
-    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt.
+    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt. Of several backends,
+    one that got some of the message and did not answer gets it again, and no other, but with --any-backend.
 
     \b
     Example:
-      mtlsd journal retry '<42@acme.example>'
+      mtlsd journal replay '<42@acme.example>'
 
     Exit codes: 0 it is due; 1 nothing of this message is failed, no such message, or no journal; 78 the configuration
     file has mistakes.
     """
+
+    def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
+        opened.requeue(delivery_id, now, unpin=any_backend)
+
+    for each in _step(file, id_or_message_id, ("failed",), requeue):
+        say(f"delivery {each.id} to {each.target} is due again; the daemon attempts it within a minute")
+
+
+@journal.command()
+@with_config
+@click.argument("id_or_message_id", metavar="ID")
+def drop(file: Path, id_or_message_id: str) -> None:
+    """Give up the deliveries of a message that are failed or wait: ID is ours, or the Message-ID of the partner.
+
+    Nobody will make them any more, and in an ordered line those behind them go on. The message and its documents stay
+    in the journal.
+
+    \b
+    Example:
+      mtlsd journal drop '<42@acme.example>'
+
+    Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
+    configuration file has mistakes.
+    """
+    for each in _step(file, id_or_message_id, ("failed", "pending"), lambda opened, id_, now: opened.drop(id_, now)):
+        say(f"delivery {each.id} to {each.target} is dropped")
+
+
+def _step(
+    file: Path, id_or_message_id: str, states: tuple[str, ...], step: "Callable[[Journal, str, float], None]"
+) -> "list[Delivery]":
+    """Take a step with every delivery that is in one of the states; that there is none ends the command."""
     from mtlsd.journal import TransitionRefused
 
+    now = datetime.now(UTC).timestamp()
     with _journal(file, read_only=False) as opened:
         deliveries = opened.deliveries(_told(opened, id_or_message_id).id)
-        failed = [each for each in deliveries if each.state == "failed"]
+        fitting = [each for each in deliveries if each.state in states]
         try:
-            for each in failed:
-                opened.requeue(each.id, datetime.now(UTC).timestamp())
+            for each in fitting:
+                step(opened, each.id, now)
         except TransitionRefused as error:  # somebody was quicker
             raise click.ClickException(str(error)) from error
-    for each in failed:
-        say(f"delivery {each.id} to {each.target} is due again; the daemon attempts it within a minute")
-    if not failed:
+    if not fitting:
         stand = "; ".join(f"the delivery to {each.target} is {each.state}" for each in deliveries)
-        _end(f"nothing to retry: {stand or 'the message has no delivery'}")
+        _end(f"nothing to do: {stand or 'the message has no delivery'}")
+    return fitting
 
 
 @journal.command()

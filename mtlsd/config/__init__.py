@@ -13,27 +13,34 @@ from mtlsd.config.document import Document, advise, read_document, shown
 from mtlsd.config.load import load
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
+    DIRECTORY,
     Address,
     Backend,
+    Balance,
     ClientCertificate,
     Configuration,
     Deliver,
     Delivery,
+    Directory,
     Handler,
     Limits,
     MDNMode,
     Route,
     Server,
     VirtualHost,
+    parse_backend,
 )
 
 __all__ = [
+    "DIRECTORY",
     "Address",
     "Backend",
+    "Balance",
     "ClientCertificate",
     "Configuration",
     "Deliver",
     "Delivery",
+    "Directory",
     "Document",
     "Handler",
     "KeyPath",
@@ -44,6 +51,7 @@ __all__ = [
     "VirtualHost",
     "advise",
     "load",
+    "parse_backend",
     "read_document",
     "shown",
 ]

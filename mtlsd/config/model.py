@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, unquote
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -19,6 +20,7 @@ from mtlsd.config.values import choice, number, text
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
+DIRECTORY = "dir:"
 _table = with_config(ConfigDict(extra="forbid"))
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
@@ -52,6 +54,13 @@ class MDNMode(StrEnum):
     ACCEPTED = "accepted"  # ours, once the message is durable here
     DELIVERED = "delivered"  # ours, once the backend has said 2xx
     BACKEND = "backend"  # the backend's own
+
+
+class Balance(StrEnum):
+    """Which of several backends is asked first."""
+
+    PRIORITY = "priority"  # the first in the list that is well
+    ROUND_ROBIN = "round-robin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +121,30 @@ class Backend:
         return cls(scheme, host, port, target, url)
 
 
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that a route delivers into; `url` is how it is written."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return f"{DIRECTORY}{quote(str(self.path))}"
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `dir:/var/spool/edi`; ValueError says what was expected."""
+        path = PurePosixPath(unquote(url.removeprefix(DIRECTORY)))
+        if not url.startswith(DIRECTORY) or not path.is_absolute() or "\0" in str(path) or ".." in path.parts:
+            raise ValueError('expected a directory such as "dir:/var/spool/edi/inbound", from the root')
+        return cls(Path(path))
+
+
+def parse_backend(text: str) -> Backend | Directory:
+    """Read what stands in `backend`; ValueError says what was expected."""
+    return Directory.parse(text) if text.startswith(DIRECTORY) else Backend.parse(text)
+
+
 @_table
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -120,9 +153,12 @@ class Route:
     path: Annotated[str, text(values.route_path)]
     handler: Annotated[Handler, choice(Handler, later=("proxy", "token"))]
     organization: Annotated[str, text(values.directory_name)]
-    backend: Annotated[Backend, text(Backend.parse)]
+    backend: Annotated[tuple[Backend | Directory, ...], values.one_or_more(parse_backend)]
     deliver: Annotated[Deliver, choice(Deliver)] = Deliver.PAYLOAD
     mdn: Annotated[MDNMode, choice(MDNMode)] = MDNMode.ACCEPTED
+    balance: Annotated[Balance, choice(Balance)] = Balance.PRIORITY
+    health: Annotated[str, text(values.health_page)] = ""
+    ordered: Annotated[bool, values.flag()] = False
 
 
 @_table
@@ -180,7 +216,11 @@ class Delivery:
     first_retry_seconds: Annotated[int, number(1, _DAY)] = 5
     max_retry_seconds: Annotated[int, number(1, _DAY)] = 40 * _MINUTE
     lease_seconds: Annotated[int, number(1, _HOUR)] = 15
-    concurrency: Annotated[int, number(1, 1000)] = 16
+    concurrency: Annotated[int, number(1, 1000)] = 32
+    concurrency_per_backend: Annotated[int, number(1, 1000)] = 8
+    failures_to_pause: Annotated[int, number(1, 1000)] = 5
+    pause_seconds: Annotated[int, number(1, _DAY)] = 30
+    health_seconds: Annotated[int, number(1, _DAY)] = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from mtlsd.as2 import SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver
 from mtlsd.handlers.call import Inbound
 from mtlsd.handlers.filenames import filename_of
-from mtlsd.journal import Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
+from mtlsd.journal import ORDERED, Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -87,11 +87,13 @@ def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN) -> Refusal:
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
     """What is promised together with a message."""
     call = inbound.call
+    target = " ".join(each.url for each in call.route.backend)
     yield Delivery(
         id=f"{message.id}-1",
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
-        target=call.route.backend.url,
+        target=target,
+        lane=f"{ORDERED}{message.partner} {target}" if call.route.ordered else target,
         not_before=call.now,
         created_at=call.now,
     )
@@ -103,10 +105,12 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     """The MDN, to where the partner asked for it."""
     call = inbound.call
     assert inbound.target is not None
+    assert inbound.partner is not None
     return Delivery(
         id=f"{call.request_id}-mdn",
         kind=DeliveryKind.MDN,
         target=inbound.target,
+        lane=f"mdn {inbound.partner.name}",
         not_before=call.now + ANSWER_FIRST_SECONDS,
         created_at=call.now,
         message_id=message_id,

@@ -7,6 +7,8 @@
 from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, open_kept, remove
 from mtlsd.journal.lock import DirectoryInUse, lock_directory
 from mtlsd.journal.model import (
+    NO_LANES,
+    ORDERED,
     TRANSITIONS,
     Acceptance,
     Attempt,
@@ -29,6 +31,8 @@ from mtlsd.journal.sqlite import SQLiteJournal
 
 __all__ = [
     "MAX_INLINE",
+    "NO_LANES",
+    "ORDERED",
     "TRANSITIONS",
     "Acceptance",
     "Attempt",

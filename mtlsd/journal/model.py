@@ -16,6 +16,9 @@ from mtlsd.errors import MtlsdError
 
 HeaderPairs = tuple[tuple[str, str], ...]
 
+ORDERED = "ordered "  # how the name of a lane begins that keeps the order
+NO_LANES: Mapping[str, int] = MappingProxyType({})
+
 
 class LeaseLost(MtlsdError):
     """The delivery is not, or no longer, claimed by this owner."""
@@ -40,11 +43,12 @@ class DeliveryState(StrEnum):
     CLAIMED = "claimed"
     DELIVERED = "delivered"
     FAILED = "failed"
+    DROPPED = "dropped"
 
 
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED}),  # claim
+        DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED, DeliveryState.DROPPED}),  # claim; an operator
         DeliveryState.CLAIMED: frozenset(
             {
                 DeliveryState.DELIVERED,  # ok
@@ -53,7 +57,8 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
             }
         ),
         DeliveryState.DELIVERED: frozenset(),
-        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),  # an operator
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.DROPPED}),  # an operator
+        DeliveryState.DROPPED: frozenset(),
     }
 )
 
@@ -130,8 +135,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A promise to bring something to `target`, a URL: a message, its MDN, or the MDN of a refusal.
+    """A promise to bring something to `target`: a message, its MDN, or the MDN of a refusal.
 
+    `target` is a URL, or several with blanks between, of which one is to take it; `pinned` is the one of them that may
+    have taken it already, so that no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
+    begins with ORDERED each waits for those before it, and for an operator where one of those has FAILED.
     `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
     that a crash cut off counts too.
     """
@@ -140,6 +148,8 @@ class Delivery:
     target: str
     not_before: float
     created_at: float
+    lane: str = ""
+    pinned: str | None = None
     message_id: str | None = None
     refusal_id: str | None = None
     kind: DeliveryKind = DeliveryKind.BACKEND
@@ -153,7 +163,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a delivery; `number` is `Delivery.attempts` as claimed, `status` an HTTP status."""
+    """One try at a delivery; `number` is `Delivery.attempts` as claimed, `status` an HTTP status, `target` a URL."""
 
     delivery_id: str
     number: int
@@ -162,6 +172,7 @@ class Attempt:
     status: int | None = None
     reason: str | None = None
     detail: str = ""
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,29 +243,47 @@ class Journal(Protocol):
     ) -> list[Listed]:
         """List the newest first; `before` is the id of ours at which the page before ended."""
 
-    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
-        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first."""
+    def claim(
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+    ) -> list[Claimed]:
+        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first.
+
+        `room` says of lanes how many may be claimed; of others it is `limit`, in an ordered lane always one.
+        """
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
         """Move the end of a lease; raises `LeaseLost`."""
 
     def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+        self,
+        attempt: Attempt,
+        owner: str,
+        *,
+        state: DeliveryState,
+        not_before: float | None,
+        now: float,
+        pinned: str | None = None,
     ) -> None:
         """Write an attempt and what follows from it; raises `LeaseLost` or `TransitionRefused`.
 
-        `not_before` is for PENDING only. An owner whose lease is over may still record, as long as nobody
-        has claimed the delivery since.
+        `not_before` is for PENDING only. `pinned` is the target that may have taken the delivery. An owner whose lease
+        is over may still record, as long as nobody has claimed the delivery since.
         """
 
     def take_back(self, owner: str, now: float) -> int:
         """End the leases of this owner's earlier life, and return how many there were."""
 
-    def requeue(self, delivery_id: str, now: float) -> None:
-        """Make a FAILED delivery due again; raises `TransitionRefused`."""
+    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
+        """Make a FAILED delivery due again; raises `TransitionRefused`. With `unpin` any of its targets may get it."""
 
-    def next_due(self, now: float) -> float | None:
-        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some."""
+    def drop(self, delivery_id: str, now: float) -> None:
+        """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
+
+    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some.
+
+        Lanes with no `room` do not count.
+        """
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of a message or a refusal, by our id of it."""

@@ -22,6 +22,8 @@ from typing import Any
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.model import (
+    NO_LANES,
+    ORDERED,
     Acceptance,
     Attempt,
     Claimed,
@@ -45,7 +47,8 @@ _PAGE = 1000  # messages a read of `spool_names`
 _LAST = "\U0010ffff"  # sorts after every id
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
 _DELIVERY = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
+    *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
+    "created_at",
     *("lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
@@ -141,11 +144,13 @@ class SQLiteJournal:
         with self._read() as db:
             return [_listed(row) for row in db.execute(QUERIES[name], wanted)]
 
-    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
+    def claim(
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+    ) -> list[Claimed]:
         with self._write() as db:
-            due = db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit}).fetchall()
-            leased = [_leased(_delivery(row), owner, now + lease) for row in due]
-            return [_claim(db, delivery) for delivery in leased]
+            due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
+            oldest = sorted(due, key=lambda each: (each.not_before, each.id))[:limit]
+            return [_claim(db, _leased(delivery, owner, now + lease)) for delivery in oldest]
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
         wanted = {"id": delivery_id, "owner": owner, "until": until}
@@ -154,7 +159,14 @@ class SQLiteJournal:
                 raise LeaseLost(delivery_id)
 
     def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+        self,
+        attempt: Attempt,
+        owner: str,
+        *,
+        state: DeliveryState,
+        not_before: float | None,
+        now: float,
+        pinned: str | None = None,
     ) -> None:
         pending = state is DeliveryState.PENDING
         assert pending == (not_before is not None), "not_before goes with PENDING"
@@ -164,6 +176,7 @@ class SQLiteJournal:
             "not_before": not_before,
             "finished_at": None if pending else now,
             "reason": attempt.reason,
+            "pinned": pinned,
         }
         with self._write() as db:
             transition(_held(db, attempt, owner).state, state)
@@ -174,20 +187,20 @@ class SQLiteJournal:
         with self._write() as db:
             return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
 
-    def requeue(self, delivery_id: str, now: float) -> None:
+    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         with self._write() as db:
-            delivery = _delivery_by_id(db, delivery_id)
-            if delivery is None:
-                raise TransitionRefused(f"there is no delivery {delivery_id!r}")
-            if delivery.state is DeliveryState.CLAIMED:  # the table has this step, but not for operators
-                raise TransitionRefused("the delivery is being attempted")
-            transition(delivery.state, DeliveryState.PENDING)
-            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
+            _for_operators(db, delivery_id, DeliveryState.PENDING)
+            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
 
-    def next_due(self, now: float) -> float | None:
+    def drop(self, delivery_id: str, now: float) -> None:
+        with self._write() as db:
+            _for_operators(db, delivery_id, DeliveryState.DROPPED)
+            db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
+
+    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
-            (due,) = db.execute(QUERIES["next_due"]).fetchone()
-        return due if due is None else max(due, now)
+            due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
+        return min((max(each, now) for each in due if each is not None), default=None)
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
@@ -367,6 +380,50 @@ def _held(db: sqlite3.Connection, attempt: Attempt, owner: str) -> Delivery:
     if delivery is None or (delivery.lease_owner, delivery.attempts) != (owner, attempt.number):
         raise LeaseLost(attempt.delivery_id)
     return delivery
+
+
+def _for_operators(db: sqlite3.Connection, delivery_id: str, following: DeliveryState) -> None:
+    """Refuse what an operator may not do; some steps of the table are not for them."""
+    delivery = _delivery_by_id(db, delivery_id)
+    if delivery is None:
+        raise TransitionRefused(f"there is no delivery {delivery_id!r}")
+    if delivery.state is DeliveryState.CLAIMED:
+        raise TransitionRefused("the delivery is being attempted")
+    transition(delivery.state, following)
+
+
+def _lanes(db: sqlite3.Connection) -> list[str]:
+    return [lane for (lane,) in db.execute(QUERIES["open_lanes"])]
+
+
+def _due(db: sqlite3.Connection, lane: str, now: float, limit: int) -> list[Delivery]:
+    """What may be claimed in a lane, oldest first; of an ordered one the first, if it is due."""
+    if limit <= 0:
+        return []
+    if not lane.startswith(ORDERED):
+        wanted = {"lane": lane, "now": now, "limit": limit}
+        return [_delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
+    due = _due_at(first := _first(db, lane))
+    return [first] if first and due is not None and due <= now else []
+
+
+def _next_due(db: sqlite3.Connection, lane: str) -> float | None:
+    if lane.startswith(ORDERED):
+        return _due_at(_first(db, lane))
+    due: float | None = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()[0]
+    return due
+
+
+def _first(db: sqlite3.Connection, lane: str) -> Delivery | None:
+    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
+    return row and _delivery(row)
+
+
+def _due_at(delivery: Delivery | None) -> float | None:
+    """When it can be claimed; one that FAILED waits for an operator."""
+    if delivery is None or delivery.state is DeliveryState.FAILED:
+        return None
+    return delivery.not_before if delivery.state is DeliveryState.PENDING else delivery.lease_until
 
 
 def _leased(delivery: Delivery, owner: str, until: float) -> Delivery:

@@ -52,17 +52,23 @@ async def send(
     `timeout`, in seconds, is for each wait, not for the whole: a large document may take its time. `fields` have the
     framing. `connect_to` is another address than the URL's. `recording` gets every octet, also of a failed exchange.
     """
+    request: _Request | None = None
     try:
         stream = await _connect(backend, timeout, context, connect_to)
+        request = _Request(stream, timeout, recording)
         try:
-            return await _Request(stream, timeout, recording).run(backend, method, fields, body)
+            return await request.run(backend, method, fields, body)
         finally:
             with trio.move_on_after(1):
                 await stream.aclose()
     except trio.TooSlowError as error:
-        raise UpstreamTimeout(f"no answer within {timeout:g} s") from error
+        raise UpstreamTimeout(f"no answer within {timeout:g} s", body_began=_began(request)) from error
     except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, ssl.SSLError) as error:
-        raise UpstreamUnreachable(why(error)) from error
+        raise UpstreamUnreachable(why(error), body_began=_began(request)) from error
+
+
+def _began(request: "_Request | None") -> bool:
+    return request is not None and request.body_began
 
 
 async def _connect(
@@ -93,6 +99,7 @@ class _Request:
         self._timeout = timeout
         self._recording = recording
         self._http = h11.Connection(h11.CLIENT)
+        self.body_began = False
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
@@ -110,6 +117,7 @@ class _Request:
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
         headers = [(b"Host", authority.encode("ascii")), *headers, (b"Connection", b"close")]
         await self._write(h11.Request(method=method, target=backend.target, headers=headers))
+        self.body_began = True
         for data in body:
             await self._write(h11.Data(data=data))
         await self._write(h11.EndOfMessage())

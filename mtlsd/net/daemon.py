@@ -16,6 +16,7 @@ from mtlsd.log import Logger
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Turns
+from mtlsd.relay import BreakerPolicy, Pins, Upstreams
 
 
 @dataclass(slots=True, eq=False)
@@ -32,19 +33,23 @@ class Daemon:
     idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
     due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
     services: Services = field(init=False)
+    upstreams: Upstreams = field(init=False)
     committer: Committer = field(init=False)
+    pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
         self.committer = Committer(self.journal)
+        self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
         """From here on, every request is judged by the new snapshot, on open connections too."""
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.services = self._services(self.services.failures)
+        self.upstreams.policy = _breaker(snapshot)
 
     def _services(self, failures: FailureLimit) -> Services:
         limits = self.snapshot.configuration.limits
@@ -72,3 +77,8 @@ class Daemon:
         self.stopping = True
         for scope in self.idle:
             scope.cancel()
+
+
+def _breaker(snapshot: Snapshot) -> BreakerPolicy:
+    settings = snapshot.configuration.delivery
+    return BreakerPolicy(settings.failures_to_pause, settings.pause_seconds)

@@ -5,12 +5,12 @@ the first. A crash between the backend's answer and the commit makes the partner
 message by its Idempotency-Key.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import trio
 
-from mtlsd import journal
-from mtlsd.errors import UpstreamFailed
+from mtlsd import journal, relay
 from mtlsd.handlers import Exchange
 from mtlsd.http import Response
 from mtlsd.journal import Acceptance, Attempt
@@ -41,19 +41,18 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
 
 
 async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Outcome]:
-    delivery, started, began = acceptance.deliveries[0], daemon.clock(), trio.current_time()
+    started, began = daemon.clock(), trio.current_time()
+    key = relay.idempotency_key(acceptance.message)
+    delivery = replace(acceptance.deliveries[0], pinned=daemon.pins.get(key))
     kept = partial(journal.open_kept, daemon.spool, acceptance.documents)
-    outcome: Outcome
-    try:
-        outcome = await attempt(acceptance.message, delivery, daemon.snapshot, kept)
-    except UpstreamFailed as failure:
-        outcome = failure
-    ended = started + trio.current_time() - began
+    tried = await attempt(daemon, acceptance.message, delivery, kept)
+    daemon.pins.note(key, tried.pinned if relay.reason_of(tried.outcome) else None)
     return Attempt(
         delivery_id=delivery.id,
         number=1,
         started_at=started,
-        finished_at=ended,
-        status=outcome.status if isinstance(outcome, Answered) else None,
-        detail="" if isinstance(outcome, Answered) else str(outcome),
-    ), outcome
+        finished_at=started + trio.current_time() - began,
+        status=tried.outcome.status if isinstance(tried.outcome, Answered) else None,
+        detail=tried.detail,
+        target=tried.target,
+    ), tried.outcome

@@ -12,6 +12,7 @@ from mtlsd.journal import DirectoryInUse, Spool, SQLiteJournal, lock_directory
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.health import check_backends
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.snapshot import Snapshot, load
@@ -56,6 +57,7 @@ class Supervisor:
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                     listeners.serve(listeners.bind(addresses), keep=addresses)
                     background.start_soon(Worker(daemon).run)
+                    background.start_soon(check_backends, daemon)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     self._log.info(log.STARTED, listening=[str(address) for address in addresses])

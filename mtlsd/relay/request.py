@@ -21,7 +21,6 @@ from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TARGET = re.compile(r"[\x21-\x7e]+")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
 _OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others are about the hop, or could only be forged
     r"(?:as2-|ediint-|disposition-notification-)[a-z0-9-]+"
@@ -41,10 +40,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request; the client adds `Host`. `body` is its octets, or the name of a kept document."""
+    """A request, whatever the URL; the client adds `Host`. `body` is its octets, or the name of a kept document."""
 
     method: str
-    url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes | str
     credentials: Credentials | None = None
@@ -52,13 +50,12 @@ class OutgoingRequest:
 
 def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
     """Build the request of a delivery. It is the same for every attempt."""
-    assert _TARGET.fullmatch(delivery.target), "what makes a target has parsed it as a URL"
     if delivery.kind is DeliveryKind.MDN:
-        return _to_partner(about, delivery)
+        return _to_partner(about)
     assert isinstance(about, Message)
     if delivery.kind is DeliveryKind.MESSAGE:
-        return _message_to_backend(about, delivery)
-    return _to_backend(about, delivery)
+        return _message_to_backend(about)
+    return _to_backend(about)
 
 
 def idempotency_key(message: Message) -> str:
@@ -73,14 +70,14 @@ def idempotency_key(message: Message) -> str:
     return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
 
 
-def _to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+def _to_backend(message: Message) -> OutgoingRequest:
     fields = (("Content-Length", str(message.size)), *_fields(message))
     headers = tuple((name, _fit(value)) for name, value in fields)
     assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
-    return OutgoingRequest("POST", delivery.target, headers, message.payload)
+    return OutgoingRequest("POST", headers, message.payload)
 
 
-def _message_to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+def _message_to_backend(message: Message) -> OutgoingRequest:
     """The AS2 message as it came, header and body, and beside it what we know of it.
 
     Receipt-Delivery-Option stays here: one MDN goes to the partner, and it passes us.
@@ -89,15 +86,15 @@ def _message_to_backend(message: Message, delivery: Delivery) -> OutgoingRequest
     described = (field for field in _fields(message) if field[0] != "Content-Type")
     fields = (("Content-Length", str(message.original_size)), *received, *described)
     headers = tuple((name, _fit(value)) for name, value in fields)
-    return OutgoingRequest("POST", delivery.target, headers, message.original)
+    return OutgoingRequest("POST", headers, message.original)
 
 
-def _to_partner(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+def _to_partner(about: Message | Refusal) -> OutgoingRequest:
     """The MDN as it is stored, octet for octet: its names are spelled as the partner spells them."""
     assert about.mdn is not None
     headers = (("Content-Length", str(len(about.mdn.body))), *about.mdn.headers)
     credentials = Credentials(about.host, about.partner)
-    return OutgoingRequest("POST", delivery.target, headers, about.mdn.body, credentials)
+    return OutgoingRequest("POST", headers, about.mdn.body, credentials)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:

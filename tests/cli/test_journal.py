@@ -137,7 +137,7 @@ def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:
         assert words in result.stdout
     found = mtlsd_json("journal", "show", "<9@acme.example>", "--config", tree.configuration)
     assert (found["refused_at"], found["deliveries"][0]["kind"]) == ("1970-01-01T00:16:49Z", "mdn")
-    retried = mtlsd("journal", "retry", "<9@acme.example>", "--config", tree.configuration)
+    retried = mtlsd("journal", "replay", "<9@acme.example>", "--config", tree.configuration)
     assert (retried.exit_code, "mr0009" in retried.stdout) == (0, True)
 
 
@@ -167,7 +167,9 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
     assert not tree.state.exists()
 
 
-@pytest.mark.parametrize("command", [("list",), ("show", "0001"), ("retry", "0001"), ("payload", "0001")])
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001")]
+)
 def test_a_journal_that_is_for_others_is_said(open_folder: Path, command: tuple[str, ...]) -> None:
     (open_folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
     state = open_folder / "state"
@@ -223,7 +225,7 @@ def fail(tree: Tree, *, now: float = 3000.0) -> None:
 @pytest.mark.parametrize("name", ["0002", "<2@acme.example>"])
 def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
     fail(tree)
-    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due again")
     journal = SQLiteJournal(tree.state / "journal.sqlite")
@@ -235,15 +237,24 @@ def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("0001", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
-        ("0002", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
-        ("0003", "nothing to retry: the message has no delivery\n"),
+        ("0001", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
+        ("0002", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
+        ("0003", "nothing to do: the message has no delivery\n"),
         ("nobody", "no such message in the journal\n"),
     ],
 )
 def test_what_has_not_failed_is_not_retried(tree: Tree, name: str, words: str) -> None:
-    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", words)
+
+
+def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> None:
+    fail(tree)
+    dropped, again = (mtlsd("journal", "drop", "0002", "--config", tree.configuration) for _ in range(2))
+    assert (dropped.exit_code, dropped.stdout) == (0, "delivery d0002 to http://127.0.0.1:9000/inbound is dropped\n")
+    assert (again.exit_code, "is dropped" in again.stderr) == (1, True)
+    replayed = mtlsd("journal", "replay", "0002", "--config", tree.configuration)
+    assert (replayed.exit_code, replayed.stdout) == (1, "")
 
 
 # --- Payload --------------------------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ def test_r08_a_target_that_never_answers_is_given_up_and_said(tmp_path: Path, ba
             line = until_sent(daemon, "<r08@acme.example>", state="failed")
             assert (line["level"], line["reason"]) == ("error", "upstream_unreachable")
         late.start()
-        retried = mtlsd("journal", "retry", "<r08@acme.example>", "--config", tree.configuration)
+        retried = mtlsd("journal", "replay", "<r08@acme.example>", "--config", tree.configuration)
         assert (retried.exit_code, late.url in retried.stdout) == (0, True)
         with running(tree) as daemon:
             assert said(late.wait(), sent) == "processed"

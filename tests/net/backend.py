@@ -133,7 +133,7 @@ def _read(stream: BinaryIO) -> Delivered:
     if not lines:
         raise EOFError
     fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines[1:]))
-    length = next(int(value) for name, value in fields if name.lower() == "content-length")
+    length = next((int(value) for name, value in fields if name.lower() == "content-length"), 0)
     return Delivered(lines[0], fields, stream.read(length))
 
 

@@ -58,8 +58,10 @@ CREATE TABLE deliveries (
     message_id  TEXT REFERENCES messages (id),
     refusal_id  TEXT REFERENCES refusals (id),
     kind        TEXT NOT NULL,
-    target      TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ('pending', 'claimed', 'delivered', 'failed')),
+    target      TEXT NOT NULL,    -- one or more URLs, with blanks between
+    lane        TEXT NOT NULL,
+    pinned      TEXT,
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'claimed', 'delivered', 'failed', 'dropped')),
     not_before  REAL NOT NULL,
     attempts    INTEGER NOT NULL,
     created_at  REAL NOT NULL,
@@ -70,14 +72,15 @@ CREATE TABLE deliveries (
     CHECK ((message_id IS NULL) <> (refusal_id IS NULL)),
     CHECK ((state = 'claimed') = (lease_owner IS NOT NULL)),
     CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
-    CHECK ((state IN ('delivered', 'failed')) = (finished_at IS NOT NULL))
+    CHECK ((state IN ('delivered', 'failed', 'dropped')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX deliveries_by_message ON deliveries (message_id);
 CREATE INDEX deliveries_by_refusal ON deliveries (refusal_id) WHERE refusal_id IS NOT NULL;
 CREATE INDEX deliveries_by_state ON deliveries (state, message_id);
-CREATE INDEX deliveries_open ON deliveries (not_before) WHERE state IN ('pending', 'claimed');
-CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'claimed';
+CREATE INDEX deliveries_open ON deliveries (lane, not_before) WHERE state IN ('pending', 'claimed');
+CREATE INDEX deliveries_leased ON deliveries (lane, lease_until) WHERE state = 'claimed';
+CREATE INDEX deliveries_in_order ON deliveries (lane, id) WHERE lane >= 'ordered ' AND lane < 'ordered!' AND state IN ('pending', 'claimed', 'failed');
 
 CREATE TABLE attempts (
     delivery_id TEXT NOT NULL REFERENCES deliveries (id),
@@ -87,5 +90,6 @@ CREATE TABLE attempts (
     status      INTEGER,
     reason      TEXT,
     detail      TEXT NOT NULL,
+    target      TEXT,
     PRIMARY KEY (delivery_id, number)
 ) STRICT, WITHOUT ROWID;

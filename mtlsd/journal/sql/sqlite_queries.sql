@@ -14,9 +14,9 @@ SELECT data FROM documents WHERE name = :name;
 
 -- name: accept_delivery
 INSERT INTO deliveries (
-    id, message_id, refusal_id, kind, target, state, not_before, attempts, created_at,
+    id, message_id, refusal_id, kind, target, lane, pinned, state, not_before, attempts, created_at,
     lease_owner, lease_until, finished_at, last_reason
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: answer_message
 UPDATE messages SET mdn_headers = ?, mdn_body = ? WHERE id = ? AND mdn_headers IS NULL;
@@ -61,10 +61,37 @@ SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_
 WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id < :before AND m.partner = :partner
 ORDER BY d.message_id DESC LIMIT :limit;
 
--- name: due_deliveries
+-- name: open_lanes
+WITH RECURSIVE lanes (lane) AS (  -- from one to the next by the index, however many deliveries a lane has
+    SELECT min(lane) FROM deliveries INDEXED BY deliveries_open WHERE state IN ('pending', 'claimed')
+    UNION ALL
+    SELECT (
+        SELECT min(d.lane) FROM deliveries d INDEXED BY deliveries_open
+        WHERE d.state IN ('pending', 'claimed') AND d.lane > lanes.lane
+    ) FROM lanes WHERE lanes.lane IS NOT NULL
+)
+SELECT lane FROM lanes WHERE lane IS NOT NULL;
+
+-- name: due_in_lane
 SELECT * FROM deliveries INDEXED BY deliveries_open  -- else a long backlog is sorted at every claim
-WHERE state IN ('pending', 'claimed') AND not_before <= :now AND (state = 'pending' OR lease_until <= :now)
+WHERE lane = :lane AND state IN ('pending', 'claimed') AND not_before <= :now
+    AND (state = 'pending' OR lease_until <= :now)
 ORDER BY not_before, id LIMIT :limit;
+
+-- name: first_in_lane
+SELECT * FROM deliveries INDEXED BY deliveries_in_order
+WHERE lane = :lane AND lane >= 'ordered ' AND lane < 'ordered!' AND state IN ('pending', 'claimed', 'failed')
+ORDER BY id LIMIT 1;
+
+-- name: next_due_in_lane
+SELECT min(due) FROM (
+    SELECT * FROM (
+        SELECT not_before AS due FROM deliveries INDEXED BY deliveries_open
+        WHERE lane = :lane AND state IN ('pending', 'claimed') AND state = 'pending' ORDER BY not_before LIMIT 1
+    )
+    UNION ALL
+    SELECT min(lease_until) FROM deliveries INDEXED BY deliveries_leased WHERE lane = :lane AND state = 'claimed'
+);
 
 -- name: lease_delivery
 UPDATE deliveries SET state = 'claimed', attempts = :attempts, lease_owner = :owner, lease_until = :until
@@ -76,13 +103,13 @@ SET lease_until = :until, not_before = min(not_before, :until)  -- the clock jum
 WHERE id = :id AND state = 'claimed' AND lease_owner = :owner;
 
 -- name: record_attempt
-INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail)
-VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail, target)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: record_outcome
 UPDATE deliveries
 SET state = :state, not_before = coalesce(:not_before, not_before), finished_at = :finished_at,
-    last_reason = :reason, lease_owner = NULL, lease_until = NULL
+    last_reason = :reason, lease_owner = NULL, lease_until = NULL, pinned = coalesce(:pinned, pinned)
 WHERE id = :id;
 
 -- name: take_back_leases
@@ -91,17 +118,12 @@ SET state = 'pending', not_before = min(not_before, :now), lease_owner = NULL, l
 WHERE state = 'claimed' AND lease_owner = :owner;
 
 -- name: requeue_delivery
-UPDATE deliveries SET state = 'pending', not_before = :now, finished_at = NULL WHERE id = :id;
+UPDATE deliveries
+SET state = 'pending', not_before = :now, finished_at = NULL, pinned = CASE WHEN :unpin THEN NULL ELSE pinned END
+WHERE id = :id;
 
--- name: next_due
-SELECT min(due) FROM (
-    SELECT * FROM (
-        SELECT not_before AS due FROM deliveries INDEXED BY deliveries_open
-        WHERE state IN ('pending', 'claimed') AND state = 'pending' ORDER BY not_before LIMIT 1
-    )
-    UNION ALL
-    SELECT min(lease_until) FROM deliveries WHERE state = 'claimed'
-);
+-- name: drop_delivery
+UPDATE deliveries SET state = 'dropped', finished_at = :now WHERE id = :id;
 
 -- name: delivery
 SELECT * FROM deliveries WHERE id = :id;

@@ -10,6 +10,7 @@ from mtlsd.journal.model import (
     TRANSITIONS,
     Acceptance,
     Attempt,
+    Backlog,
     Claimed,
     Delivery,
     DeliveryKind,
@@ -24,7 +25,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
-from mtlsd.journal.spool import Spool, SpoolFile
+from mtlsd.journal.spool import Space, Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "TRANSITIONS",
     "Acceptance",
     "Attempt",
+    "Backlog",
     "Claimed",
     "Delivery",
     "DeliveryKind",
@@ -46,6 +48,7 @@ __all__ = [
     "Message",
     "Refusal",
     "SQLiteJournal",
+    "Space",
     "Spool",
     "SpoolFile",
     "StoredMDN",

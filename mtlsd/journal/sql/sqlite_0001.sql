@@ -76,6 +76,7 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_by_message ON deliveries (message_id);
 CREATE INDEX deliveries_by_refusal ON deliveries (refusal_id) WHERE refusal_id IS NOT NULL;
 CREATE INDEX deliveries_by_state ON deliveries (state, message_id);
+CREATE INDEX deliveries_by_reason ON deliveries (last_reason, message_id) WHERE last_reason IS NOT NULL;
 CREATE INDEX deliveries_open ON deliveries (not_before) WHERE state IN ('pending', 'claimed');
 CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'claimed';
 

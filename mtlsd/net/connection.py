@@ -171,6 +171,8 @@ class Connection:
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
+        if request.has_body:
+            self._daemon.require_room(request.content_length)
         exchange = handlers.begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)

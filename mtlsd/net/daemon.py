@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mtlsd import as2
+from mtlsd import access, as2
 from mtlsd.access import FailureLimit
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
@@ -66,6 +66,10 @@ class Daemon:
         self.connections[address] -= 1
         if not self.connections[address]:
             del self.connections[address]
+
+    def require_room(self, length: int | None) -> None:
+        """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
+        access.check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
 
     def stop(self) -> None:
         """Close the idle connections, and the busy ones once they have answered."""

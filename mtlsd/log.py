@@ -25,6 +25,8 @@ STOPPING = "stopping"
 STOPPED = "stopped"
 SWEPT = "spool_swept"
 NOT_SWEPT = "spool_not_swept"
+DISK_LOW = "disk_low"
+DISK_LOW_OVER = "disk_low_over"
 INTERNAL_ERROR = "internal_error"
 WORKER_TROUBLE = "worker_trouble"
 

@@ -86,9 +86,11 @@ class Connection:
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
             self._log_refusal(log.HANDSHAKE_FAILED, refusal, **facts, duration_ms=duration)
+            self._daemon.metrics.handshake(refusal.reason)
             if isinstance(refusal, PlainHTTPOnTLSPort):
                 await self._answer_in_the_clear(refusal, request_id)
             return False
+        self._daemon.metrics.handshake()
         return True
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
@@ -271,6 +273,7 @@ class Connection:
         assert self._handshake is not None
         request, peer = record.request, record.peer
         bytes_in, bytes_out = self._wire.take_counts()
+        seconds = trio.current_time() - record.started
         facts = {
             "request_id": record.request_id,
             "client": self._client,
@@ -284,7 +287,7 @@ class Connection:
             "status": response.status,
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
-            "duration_ms": _milliseconds(trio.current_time() - record.started),
+            "duration_ms": _milliseconds(seconds),
             "alert": response.alert,
             **response.facts,
         }
@@ -293,6 +296,15 @@ class Connection:
             write(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
+        self._daemon.metrics.exchange(
+            self._handshake.host,
+            facts["partner"] or "",
+            response.status,
+            response.error.reason if response.error else "",
+            seconds=seconds,
+            received=bytes_in,
+            sent=bytes_out,
+        )
 
     def _log_refusal(self, event: str, refusal: PeerError, **facts: Any) -> None:
         facts = {"client": self._client, **facts, "reason": refusal.reason, "detail": refusal.detail}

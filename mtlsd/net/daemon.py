@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mtlsd import access, as2
+from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
-from mtlsd.journal import Journal, Spool
+from mtlsd.journal import Delivery, DeliveryKind, Journal, Spool
 from mtlsd.log import Logger
+from mtlsd.metrics import Metrics
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Turns
+from mtlsd.relay import Answered, Outcome
 
 
 @dataclass(slots=True, eq=False)
@@ -33,12 +35,14 @@ class Daemon:
     due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
     services: Services = field(init=False)
     committer: Committer = field(init=False)
+    metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
+    backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
     turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
-        self.committer = Committer(self.journal)
+        self.committer = Committer(self.journal, self.metrics.commit)
 
     def swap(self, snapshot: Snapshot) -> None:
         """From here on, every request is judged by the new snapshot, on open connections too."""
@@ -70,6 +74,12 @@ class Daemon:
     def require_room(self, length: int | None) -> None:
         """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
         access.check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
+
+    def note_attempt(self, delivery: Delivery, outcome: Outcome, *, became: str, reason: str, seconds: float) -> None:
+        """Count an attempt at a delivery, and remember whether its backend could be reached."""
+        self.metrics.attempt(delivery.kind, became, reason, seconds=seconds)
+        if delivery.kind is not DeliveryKind.MDN and delivery.target in self.snapshot.backends:
+            self.backends[delivery.target] = trio.current_time(), "" if isinstance(outcome, Answered) else reason
 
     def stop(self) -> None:
         """Close the idle connections, and the busy ones once they have answered."""

@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from mtlsd import journal
+from mtlsd import journal, relay
 from mtlsd.errors import UpstreamFailed
 from mtlsd.handlers import Exchange
 from mtlsd.http import Response
@@ -45,12 +45,14 @@ async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Out
         outcome = await attempt(acceptance.message, delivery, daemon.snapshot, kept)
     except UpstreamFailed as failure:
         outcome = failure
-    ended = started + trio.current_time() - began
+    seconds, reason = trio.current_time() - began, relay.reason_of(outcome) or ""
+    became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
+    daemon.note_attempt(delivery, outcome, became=became, reason=reason, seconds=seconds)
     return Attempt(
         delivery_id=delivery.id,
         number=1,
         started_at=started,
-        finished_at=ended,
+        finished_at=started + seconds,
         status=outcome.status if isinstance(outcome, Answered) else None,
         detail="" if isinstance(outcome, Answered) else str(outcome),
     ), outcome

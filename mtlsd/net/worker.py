@@ -138,6 +138,8 @@ class Worker:
             now=started + duration,
         )
         await trio.to_thread.run_sync(record)
+        became, reason = decision.state.value, decision.reason or ""
+        self._daemon.note_attempt(claimed.delivery, outcome, became=became, reason=reason, seconds=duration)
         facts = {"status": status, "detail": detail, "reason": decision.reason, "state": decision.state.value}
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 

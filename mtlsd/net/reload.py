@@ -71,6 +71,8 @@ class Reload:
         previous = self._daemon.snapshot
         snapshot = await trio.to_thread.run_sync(load, previous.configuration.file, self._credentials, previous)
         _check_fixed(previous, snapshot)
+        if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
+            return
         opened = self._listeners.bind(snapshot.listeners)
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)

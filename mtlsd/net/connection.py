@@ -233,7 +233,7 @@ class Connection:
         self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
-        """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
+        """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS
         pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
@@ -246,6 +246,7 @@ class Connection:
                 scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
                 if trio.current_time() > turn_ends:
                     await trio.lowlevel.checkpoint()
+                    self._daemon.require_room(None)  # others write, too
                     turn_ends = trio.current_time() + TURN_SECONDS
 
     # --- The answer -------------------------------------------------------------------------------------------------

@@ -104,6 +104,21 @@ def test_above_the_high_watermark_nothing_is_taken_and_the_body_never_comes(
         assert disposition(send(daemon, sent), sent) == "processed"
 
 
+def test_a_body_is_given_up_where_the_disk_fills_meanwhile(tmp_path_factory: pytest.TempPathFactory) -> None:
+    tree = Tree(tmp_path_factory.mktemp("meanwhile"))
+    sent = message("<meanwhile@acme.example>", layered("sE", LARGE, content_type="application/octet-stream"))
+    with running(tree) as daemon, opened(daemon.address, acme()) as client:
+        whole = request(fields=sent.fields, body=sent.body)
+        client.send(whole[: 1 << 20])
+        tree.limits = f"disk_stop_bytes = {PLENTY}"
+        tree.configure()
+        daemon.reload()
+        client.send(whole[1 << 20 :])
+        answer = client.answer()
+        assert (answer.status, answer.reason) == (503, "spool_full")
+        assert not list((tree.state / "spool" / "tmp").iterdir())
+
+
 def test_a_body_that_would_not_leave_enough_is_refused_by_its_length(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -9,7 +9,7 @@ import trio
 
 from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
-from mtlsd.errors import TooManyConnections
+from mtlsd.errors import DeliveryImpossible, TooManyConnections
 from mtlsd.handlers import Services
 from mtlsd.journal import Delivery, DeliveryKind, Journal, Spool
 from mtlsd.log import Logger
@@ -78,7 +78,9 @@ class Daemon:
     def note_attempt(self, delivery: Delivery, outcome: Outcome, *, became: str, reason: str, seconds: float) -> None:
         """Count an attempt at a delivery, and remember whether its backend could be reached."""
         self.metrics.attempt(delivery.kind, became, reason, seconds=seconds)
-        if delivery.kind is not DeliveryKind.MDN and delivery.target in self.snapshot.backends:
+        if isinstance(outcome, DeliveryImpossible) or delivery.kind is DeliveryKind.MDN:
+            return  # says nothing of a backend
+        if delivery.target in self.snapshot.backends:
             self.backends[delivery.target] = trio.current_time(), "" if isinstance(outcome, Answered) else reason
 
     def stop(self) -> None:

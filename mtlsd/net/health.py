@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,10 +13,8 @@ from mtlsd.handlers import probes
 from mtlsd.handlers.probes import BackendSeen, Facts, OwnCertificate
 from mtlsd.identity import KeyPair
 from mtlsd.journal import DeliveryState, Space
+from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from mtlsd.net.daemon import Daemon
 
 Labelled = dict[tuple[str, ...], float]
 
@@ -29,7 +26,7 @@ LATELY = 60  # seconds that what was seen of a backend counts; who is asked no m
 class Health:
     """Looks after one daemon. The warning about the disk is logged once, and once when it is over."""
 
-    def __init__(self, daemon: "Daemon") -> None:
+    def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._trouble: JournalUnavailable | SpoolFull | None = None
         self._answered = trio.current_time()
@@ -42,7 +39,10 @@ class Health:
         """Look every few seconds, for ever."""
         while True:
             await trio.sleep(LOOK_SECONDS)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # a bug in looking must not end what is looked after
+                self._daemon.log.exception(log.INTERNAL_ERROR, doing="health")
 
     async def look(self) -> None:
         """Write to journal and spool, and see how much room there is."""

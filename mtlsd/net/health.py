@@ -10,7 +10,6 @@ from mtlsd import access, config, log
 from mtlsd.config import MDNMode
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
-from mtlsd.handlers.probes import BackendSeen, Facts, OwnCertificate
 from mtlsd.identity import KeyPair
 from mtlsd.journal import DeliveryState, Space
 from mtlsd.net.daemon import Daemon
@@ -50,10 +49,10 @@ class Health:
         self._answered = trio.current_time()
         self._look_at_disk()
 
-    def facts(self) -> Facts:
+    def facts(self) -> probes.Facts:
         """Everything that the probes want to know, as it is now."""
         daemon, snapshot = self._daemon, self._daemon.snapshot
-        return Facts(
+        return probes.Facts(
             now=datetime.fromtimestamp(daemon.clock(), UTC),
             stopping=daemon.stopping,
             silent=trio.current_time() - self._answered,
@@ -128,7 +127,7 @@ class Health:
         show("mtlsd_partners", {(): len(daemon.snapshot.truststore.partners)})
 
 
-def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[BackendSeen]:
+def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[probes.BackendSeen]:
     """Each backend once; asked first, where every route to it asks first."""
     routes: dict[str, list[config.Route]] = defaultdict(list)
     for host in snapshot.configuration.virtualhosts:
@@ -139,10 +138,10 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
         known = now - at < LATELY
         asked_first = all(route.mdn is not MDNMode.ACCEPTED for route in those)
         shown = url.partition("?")[0]  # a query may hold a secret
-        yield BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
+        yield probes.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
 
 
-def _certificates(snapshot: Snapshot) -> Iterator[OwnCertificate]:
+def _certificates(snapshot: Snapshot) -> Iterator[probes.OwnCertificate]:
     for listener in snapshot.listeners.values():
         for name, host in listener.hosts.items():
             yield _own("server", name, host.key_pair)
@@ -152,5 +151,5 @@ def _certificates(snapshot: Snapshot) -> Iterator[OwnCertificate]:
             yield _own("decryption", name, pair)
 
 
-def _own(use: str, name: str, pair: KeyPair) -> OwnCertificate:
-    return OwnCertificate(use, name, pair.certificate.not_before, pair.certificate.not_after)
+def _own(use: str, name: str, pair: KeyPair) -> probes.OwnCertificate:
+    return probes.OwnCertificate(use, name, pair.certificate.not_before, pair.certificate.not_after)

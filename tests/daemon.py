@@ -81,9 +81,16 @@ class Tree:
     def configure(self, extra: str = "") -> None:
         """Write virtualhosts.toml anew."""
         listen = f"{self.address[0]}:{self.address[1]}"
-        text = "".join(_virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items())
+        text = f'server.admin = "{self.admin[0]}:{self.admin[1]}"\n' + "".join(
+            _virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items()
+        )
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
+
+    @property
+    def admin(self) -> tuple[str, int]:
+        """The admin address: the same loopback address, another port."""
+        return self.address[0], 9180
 
     def add(self, directory: str, as2_id: str, connection: Issued, settings: str = "", **files: bytes) -> Path:
         """A partner with its root, its certificate for connections and its own for messages."""

@@ -3,26 +3,29 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
+from mtlsd.cli import listing
 from mtlsd.cli.explain import candidates, say_candidates
+from mtlsd.cli.listing import STATES, Moment, Wanted
 from mtlsd.cli.options import load_configuration, with_config, with_json
-from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
+from mtlsd.cli.output import iso, say, say_fields, say_json, say_text
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.as2 import Candidate
-    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Refusal, StoredMDN
+    from mtlsd.journal import Attempt, Delivery, Journal, Message, Refusal, StoredMDN
 
-STATES = ("pending", "claimed", "delivered", "failed", "dropped")
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
@@ -45,34 +48,35 @@ def journal() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
 @click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
 @click.option("--state", type=click.Choice(STATES), help="Only those whose delivery to the backend stands so.")
+@click.option("--reason", metavar="CODE", help="Only those with this reason: a delivery's last one, or a refusal's.")
+@click.option("--since", type=Moment(), help="Only those received then or later: a time in UTC, or an age such as 36h.")
+@click.option("--until", type=Moment(), help="Only those received before.")
 @click.option("--before", metavar="ID", help="Only those older than this one: the last ID of the page before.")
+@click.option("--follow", is_flag=True, help="Go on with each one that is new or whose state changes, until Ctrl-C.")
 @with_json
-def list_messages(
-    file: Path, limit: int, partner: str | None, state: str | None, before: str | None, as_json: bool
-) -> None:
+def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> None:
     """List the accepted messages, the newest first.
 
+    Refused messages are in the journal only where their MDN is asynchronous: --state refused lists them, and --reason
+    finds them, too. With --follow the newest come last, and --json writes one object a line.
+
     \b
-    Example:
+    Examples:
       mtlsd journal list --partner acme --state pending --limit 10
+      mtlsd journal list --reason upstream_timeout --since 2026-11-21T08:00 --until 2026-11-21T12:00
+      mtlsd journal list --state failed --follow --json
 
     Exit codes: 0 fine, also where nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
     file has mistakes.
     """
-    from mtlsd.journal import DeliveryState
-
-    with _journal(file) as opened:
-        wanted = DeliveryState(state) if state else None
-        listed = opened.messages(limit=limit, partner=partner, state=wanted, before=before)
-    if as_json:
-        say_json([_summary(each) for each in listed])
+    looked_for = Wanted(**wanted)
+    if not follow:
+        with _journal(file) as opened:
+            listing.show(opened, looked_for, as_json=as_json)
         return
-    headings = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
-    say_table(headings, map(_row, listed), fold="MESSAGE-ID")
-    if not listed:
-        say("no messages")
-    elif len(listed) == limit:
-        say(f"older ones: --before {listed[-1].message.id}")
+    with suppress(KeyboardInterrupt):
+        wait = partial(time.sleep, listing.POLL_SECONDS)
+        listing.follow(partial(_journal, file), looked_for, as_json=as_json, wait=wait)
 
 
 @journal.command()
@@ -290,20 +294,6 @@ def _end(words: str) -> NoReturn:
 # --- Text -----------------------------------------------------------------------------------------------------
 
 
-def _row(listed: "Listed") -> tuple[object, ...]:
-    message = listed.message
-    return (
-        message.id,
-        iso(message.received_at),
-        message.partner,
-        message.as2_from,
-        message.as2_to,
-        message.message_id,
-        message.size,
-        listed.state,
-    )
-
-
 def _say_about(about: "Message | Refusal") -> None:
     from mtlsd.journal import Message
 
@@ -387,20 +377,6 @@ def _say_mdn(mdn: "StoredMDN | None") -> None:
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------
-
-
-def _summary(listed: "Listed") -> dict[str, object]:
-    message = listed.message
-    return {
-        "id": message.id,
-        "received_at": iso(message.received_at),
-        "partner": message.partner,
-        "as2_from": message.as2_from,
-        "as2_to": message.as2_to,
-        "message_id": message.message_id,
-        "size": message.size,
-        "state": listed.state,
-    }
 
 
 def _whole(about: "Message | Refusal", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:

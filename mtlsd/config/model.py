@@ -204,6 +204,8 @@ class Limits:
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
+    disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB
+    disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
 
 
 @_table

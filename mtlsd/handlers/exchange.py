@@ -177,9 +177,10 @@ class Exchange:
             return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
         mdn = receipts.refused(self._headers, refusal, self._sender())
         reason = ("Mtlsd-Reason", refusal.reason)
+        alert = self._signing_alert()
         if self._inbound.target is None:
-            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal)
-        return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal))
+            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal, alert=alert)
+        return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal, alert=alert))
 
     # --- Reading ------------------------------------------------------------------------------------------------
 
@@ -243,7 +244,20 @@ class Exchange:
         """Our MDN, where one was asked for and it is ours to give."""
         if self._headers.receipt is None or self._inbound.backend_answers:
             return None
+        self._alert = self._signing_alert()
         return receipts.accepted(self._headers, verified, sender)
+
+    def _signing_alert(self) -> str:
+        """What the operators must hear where a receipt is signed with a certificate that is not valid now.
+
+        It is signed all the same: a partner that pins the certificate takes it, and without it nobody has a proof.
+        """
+        certificate = self._call.organization.signing.certificate
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        asked = self._headers.receipt is not None and self._headers.receipt.signed
+        if not asked or certificate.not_before <= now <= certificate.not_after:
+            return ""
+        return f"Our signing certificate is valid from {certificate.not_before} to {certificate.not_after} only."
 
     def _backend_receipt(self, answer: Answered) -> BackendReceipt:
         assert self._message is not None
@@ -315,7 +329,8 @@ class Exchange:
         )
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
-        facts = _facts(read)
+        assert self._inbound.partner is not None  # the message has proved it, where TLS did not
+        facts = {"partner": self._inbound.partner.name, **_facts(read)}
         if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
             facts["receipt_target"] = self._inbound.target
             return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)

@@ -12,6 +12,7 @@ from mtlsd.journal.model import (
     TRANSITIONS,
     Acceptance,
     Attempt,
+    Backlog,
     Claimed,
     Delivery,
     DeliveryKind,
@@ -26,7 +27,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
-from mtlsd.journal.spool import Spool, SpoolFile
+from mtlsd.journal.spool import Space, Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "TRANSITIONS",
     "Acceptance",
     "Attempt",
+    "Backlog",
     "Claimed",
     "Delivery",
     "DeliveryKind",
@@ -50,6 +52,7 @@ __all__ = [
     "Message",
     "Refusal",
     "SQLiteJournal",
+    "Space",
     "Spool",
     "SpoolFile",
     "StoredMDN",

@@ -201,6 +201,16 @@ class Listed:
     state: DeliveryState | None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many deliveries of one kind stand in one state, and when the oldest of them was promised."""
+
+    kind: DeliveryKind
+    state: DeliveryState
+    count: int
+    oldest: float
+
+
 class Journal(Protocol):
     """What we promised. Every method is one transaction, and safe to call from any thread.
 
@@ -239,9 +249,30 @@ class Journal(Protocol):
         limit: int,
         partner: str | None = None,
         state: DeliveryState | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
         before: str | None = None,
     ) -> list[Listed]:
-        """List the newest first; `before` is the id of ours at which the page before ended."""
+        """List the newest first; `before` is the id of ours at which the page before ended.
+
+        `state` is that of the delivery to the backend, `reason` the last one of any delivery. `since <= received_at
+        < until` is compared message by message: ids beyond which there is none, `after` and `before`, keep that short.
+        """
+
+    def refusals(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[Refusal]:
+        """List the recorded refusals as `messages` lists messages; `reason` is why the message was refused."""
 
     def claim(
         self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
@@ -293,6 +324,12 @@ class Journal(Protocol):
 
     def counts(self) -> dict[DeliveryState, int]:
         """Count the deliveries by state; every state is there."""
+
+    def backlog(self) -> list[Backlog]:
+        """Count what is not delivered, by kind and state; the effort is that of the backlog, not of the journal."""
+
+    def probe(self) -> None:
+        """Make a durable write that means nothing, as `accept` would; raises where that could not."""
 
     def spool_names(self) -> Iterator[str]:
         """Yield every spool name that a message refers to; no lock is held between two names."""

@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +33,14 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         cause = SpoolFull if error.errno in _NO_SPACE else JournalUnavailable
         raise cause(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A file system, in bytes: what is free for us, and how large it is."""
+
+    free: int
+    size: int
 
 
 class SpoolFile:
@@ -161,6 +170,22 @@ class Spool:
             for name in unknown:
                 (self._root / name).unlink()
         return unknown
+
+    def space(self) -> Space:
+        """How much room there is now; a system call, so cheap enough for every request."""
+        with disk_errors():
+            found = os.statvfs(self._root)
+        return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def probe(self) -> None:
+        """Write a file, sync it and remove it, as every message needs it; raises where that cannot be done."""
+        file = self.create()
+        try:
+            file.write(b"\0")
+            with disk_errors():
+                file.sync()
+        finally:
+            file.discard()
 
     def holds_messages(self) -> bool:
         """Whether anything was ever kept here and is still here."""

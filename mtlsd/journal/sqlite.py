@@ -6,6 +6,7 @@ The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA us
 """
 
 import json
+import math
 import os
 import re
 import sqlite3
@@ -26,6 +27,7 @@ from mtlsd.journal.model import (
     ORDERED,
     Acceptance,
     Attempt,
+    Backlog,
     Claimed,
     Delivery,
     DeliveryKind,
@@ -137,12 +139,33 @@ class SQLiteJournal:
         limit: int,
         partner: str | None = None,
         state: DeliveryState | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
         before: str | None = None,
     ) -> list[Listed]:
-        name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
-        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or _LAST}
+        by_state = state and not (partner and state is DeliveryState.DELIVERED)  # most messages are delivered
+        indexes = ((reason, "_with_reason"), (by_state, "_in_state"), (partner, "_of_partner"), (True, ""))
+        name = "list_messages" + next(suffix for value, suffix in indexes if value)
+        wanted = {"limit": limit, "partner": partner, "state": state, "reason": reason}
         with self._read() as db:
-            return [_listed(row) for row in db.execute(QUERIES[name], wanted)]
+            return [_listed(row) for row in db.execute(QUERIES[name], wanted | _range(since, until, after, before))]
+
+    def refusals(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[Refusal]:
+        wanted = {"limit": limit, "partner": partner, "reason": reason} | _range(since, until, after, before)
+        with self._read() as db:
+            return [_refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
 
     def claim(
         self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
@@ -215,6 +238,15 @@ class SQLiteJournal:
         with self._read() as db:
             counted = dict(db.execute(QUERIES["counts"]).fetchall())
         return {state: counted.get(state, 0) for state in DeliveryState}
+
+    def backlog(self) -> list[Backlog]:
+        with self._read() as db:
+            rows = db.execute(QUERIES["backlog"]).fetchall()
+        return [Backlog(DeliveryKind(kind), DeliveryState(state), *rest) for kind, state, *rest in rows]
+
+    def probe(self) -> None:
+        with self._write() as db:
+            db.execute(f"PRAGMA user_version = {_version(db)}")  # the same again: SQLite writes the page, and syncs it
 
     def spool_names(self) -> Iterator[str]:
         after = ""
@@ -454,6 +486,15 @@ def _about(db: sqlite3.Connection, delivery: Delivery) -> Message | Refusal:
     if delivery.refusal_id is not None:
         return _refusal(db.execute(QUERIES["refusal"], {"id": delivery.refusal_id}).fetchone())
     return _message(db.execute(QUERIES["message"], {"id": delivery.message_id}).fetchone())
+
+
+def _range(since: float | None, until: float | None, after: str | None, before: str | None) -> dict[str, float | str]:
+    return {
+        "since": -math.inf if since is None else since,
+        "until": math.inf if until is None else until,
+        "after": after or "",
+        "before": before or _LAST,
+    }
 
 
 def _message_values(message: Message) -> tuple[object, ...]:

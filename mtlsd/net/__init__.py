@@ -7,7 +7,7 @@ delivers, `Reload` swaps the `Snapshot`. `Daemon` is what they share. `client` m
 
 from mtlsd.net.client import Answer, Recording
 from mtlsd.net.client import send as send_request
-from mtlsd.net.ids import new_id
+from mtlsd.net.ids import first_id, new_id
 from mtlsd.net.mdn_listener import MDNListener, PostedMDN, Reception, send_and_listen
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.snapshot import load as load_snapshot
@@ -21,6 +21,7 @@ __all__ = [
     "Recording",
     "Snapshot",
     "Supervisor",
+    "first_id",
     "load_snapshot",
     "new_id",
     "send_and_listen",

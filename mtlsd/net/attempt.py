@@ -86,6 +86,8 @@ async def _watched(
         changed = daemon.upstreams.report(circuit, outcome, daemon.clock())
         if changed and outcome is not None:
             tell(daemon, circuit, outcome)
+    if delivery.kind is not DeliveryKind.MDN:
+        daemon.note_backend(target, outcome)
     return outcome
 
 

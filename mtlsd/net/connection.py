@@ -86,9 +86,11 @@ class Connection:
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
             self._log_refusal(log.HANDSHAKE_FAILED, refusal, **facts, duration_ms=duration)
+            self._daemon.metrics.handshake(refusal.reason)
             if isinstance(refusal, PlainHTTPOnTLSPort):
                 await self._answer_in_the_clear(refusal, request_id)
             return False
+        self._daemon.metrics.handshake()
         return True
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
@@ -171,6 +173,8 @@ class Connection:
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
+        if request.has_body:
+            self._daemon.require_room(request.content_length)
         exchange = handlers.begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
@@ -231,7 +235,7 @@ class Connection:
         self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
-        """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
+        """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS
         pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
@@ -244,6 +248,7 @@ class Connection:
                 scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
                 if trio.current_time() > turn_ends:
                     await trio.lowlevel.checkpoint()
+                    self._daemon.require_room(None)  # others write, too
                     turn_ends = trio.current_time() + TURN_SECONDS
 
     # --- The answer -------------------------------------------------------------------------------------------------
@@ -271,6 +276,7 @@ class Connection:
         assert self._handshake is not None
         request, peer = record.request, record.peer
         bytes_in, bytes_out = self._wire.take_counts()
+        seconds = trio.current_time() - record.started
         facts = {
             "request_id": record.request_id,
             "client": self._client,
@@ -284,7 +290,7 @@ class Connection:
             "status": response.status,
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
-            "duration_ms": _milliseconds(trio.current_time() - record.started),
+            "duration_ms": _milliseconds(seconds),
             "alert": response.alert,
             **response.facts,
         }
@@ -293,6 +299,15 @@ class Connection:
             write(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
+        self._daemon.metrics.exchange(
+            self._handshake.host,
+            facts["partner"] or "",
+            response.status,
+            response.error.reason if response.error else "",
+            seconds=seconds,
+            received=bytes_in,
+            sent=bytes_out,
+        )
 
     def _log_refusal(self, event: str, refusal: PeerError, **facts: Any) -> None:
         facts = {"client": self._client, **facts, "reason": refusal.reason, "detail": refusal.detail}

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mtlsd import as2
+from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
-from mtlsd.journal import Journal, Spool
+from mtlsd.journal import Delivery, Journal, Spool
 from mtlsd.log import Logger
+from mtlsd.metrics import Metrics
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Turns
-from mtlsd.relay import BreakerPolicy, Pins, Upstreams
+from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
 
 
 @dataclass(slots=True, eq=False)
@@ -35,13 +36,15 @@ class Daemon:
     services: Services = field(init=False)
     upstreams: Upstreams = field(init=False)
     committer: Committer = field(init=False)
+    metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
+    backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
-        self.committer = Committer(self.journal)
+        self.committer = Committer(self.journal, self.metrics.commit)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -71,6 +74,20 @@ class Daemon:
         self.connections[address] -= 1
         if not self.connections[address]:
             del self.connections[address]
+
+    def require_room(self, length: int | None) -> None:
+        """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
+        access.check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
+
+    def note_attempt(self, delivery: Delivery, *, became: str, reason: str, seconds: float) -> None:
+        """Count an attempt at a delivery."""
+        self.metrics.attempt(delivery.kind, became, reason, seconds=seconds)
+
+    def note_backend(self, url: str, outcome: Outcome) -> None:
+        """Remember whether a backend could be reached."""
+        if url in self.snapshot.backends:
+            reason = "" if isinstance(outcome, Answered) else outcome.reason
+            self.backends[url] = trio.current_time(), reason
 
     def stop(self) -> None:
         """Close the idle connections, and the busy ones once they have answered."""

@@ -47,11 +47,14 @@ async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Out
     kept = partial(journal.open_kept, daemon.spool, acceptance.documents)
     tried = await attempt(daemon, acceptance.message, delivery, kept)
     daemon.pins.note(key, tried.pinned if relay.reason_of(tried.outcome) else None)
+    seconds, reason = trio.current_time() - began, relay.reason_of(tried.outcome) or ""
+    became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
+    daemon.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
     return Attempt(
         delivery_id=delivery.id,
         number=1,
         started_at=started,
-        finished_at=started + trio.current_time() - began,
+        finished_at=started + seconds,
         status=tried.outcome.status if isinstance(tried.outcome, Answered) else None,
         detail=tried.detail,
         target=tried.target,

@@ -31,7 +31,7 @@ class Listeners:
             try:
                 opened[address] = listener_on(open_socket(address))
             except OSError as error:
-                problems.append(Problem(self._daemon.snapshot.configuration.file, _why(address, error)))
+                problems.append(Problem(self._daemon.snapshot.configuration.file, why_not(address, error)))
         if problems:
             for listener in opened.values():
                 listener.socket.close()
@@ -68,6 +68,7 @@ class Listeners:
             except TooManyConnections as refusal:
                 facts = {"client": client, "reason": refusal.reason, "detail": refusal.detail}
                 self._daemon.log.warning(log.CONNECTION_REFUSED, **facts)
+                self._daemon.metrics.connection_refused(refusal.reason)
                 return
             try:
                 if contexts is not None:
@@ -99,9 +100,10 @@ def listener_on(listening: socket.socket) -> trio.SocketListener:
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
-def _why(address: Address, error: OSError) -> str:
+def why_not(address: Address, error: OSError, key: str = "listen") -> str:
+    """What keeps us from listening there, and what to do; `key` is where the address is configured."""
     advice = {
-        errno.EADDRINUSE: "another program listens there: stop it, or change `listen`",
+        errno.EADDRINUSE: f"another program listens there: stop it, or change `{key}`",
         errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: see scripts/mtlsd.service",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }.get(error.errno or 0, error.strerror or str(error))

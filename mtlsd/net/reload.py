@@ -6,6 +6,7 @@ rest, and the log says which file and why.
 
 import signal
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from pathlib import Path
 
 import trio
@@ -49,13 +50,16 @@ class Reload:
         """Read all files anew; on a mistake, theirs or ours, say it and go on with what was."""
         async with self._lock:
             systemd.reloading()
+            outcome = "failure"
             try:
                 await self._swap()
+                outcome = "success"
             except ConfigurationError as error:
                 for problem in error.problems:
                     self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
             except Exception:  # a bug that some file brings out must not end what runs well
                 self._daemon.log.exception(log.INTERNAL_ERROR, doing="reload")
+            self._daemon.metrics.reload(outcome)
             systemd.ready(self.status())
 
     def status(self) -> str:
@@ -67,6 +71,8 @@ class Reload:
         previous = self._daemon.snapshot
         snapshot = await trio.to_thread.run_sync(load, previous.configuration.file, self._credentials, previous)
         _check_fixed(previous, snapshot)
+        if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
+            return
         opened = self._listeners.bind(snapshot.listeners)
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
@@ -104,5 +110,7 @@ def _facts(problem: Problem) -> dict[str, object]:
 def _check_fixed(previous: Snapshot, snapshot: Snapshot) -> None:
     """What a running daemon cannot change."""
     old, new = previous.configuration, snapshot.configuration
-    if (old.server.state, old.server.certs) != (new.server.state, new.server.certs):
-        raise ConfigurationError((Problem(new.file, "`state` and `certs` change with a restart only", key="server"),))
+    fixed = attrgetter("state", "certs", "admin")
+    if fixed(old.server) != fixed(new.server):
+        problem = Problem(new.file, "`state`, `certs` and `admin` change with a restart only", key="server")
+        raise ConfigurationError((problem,))

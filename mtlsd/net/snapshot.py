@@ -28,6 +28,11 @@ class Snapshot:
     warnings: tuple[Problem, ...]
     read_at: float  # seconds of the epoch: what changed later is not in it
 
+    @property
+    def backends(self) -> frozenset[str]:
+        """Their URLs."""
+        return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
+
 
 def load(file: Path, credentials: Path | None, previous: Snapshot | None = None) -> Snapshot:
     """Read all files; raises ConfigurationError with every mistake outside of partners/.

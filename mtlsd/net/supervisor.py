@@ -7,12 +7,15 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
+from mtlsd.config import Address
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.journal import DirectoryInUse, Spool, SQLiteJournal, lock_directory
 from mtlsd.log import Logger
-from mtlsd.net import systemd
+from mtlsd.net import admin, systemd
+from mtlsd.net.admin import Admin
+from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.health import check_backends
+from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.snapshot import Snapshot, load
@@ -56,11 +59,13 @@ class Supervisor:
                 addresses = daemon.snapshot.listeners.keys()
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                     listeners.serve(listeners.bind(addresses), keep=addresses)
+                    admin_address = await self._watch(daemon, background)
                     background.start_soon(Worker(daemon).run)
                     background.start_soon(check_backends, daemon)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
-                    self._log.info(log.STARTED, listening=[str(address) for address in addresses])
+                    listening = [str(address) for address in addresses]
+                    self._log.info(log.STARTED, listening=listening, admin=str(admin_address))
                     systemd.ready(reload.status())
                     await reload.on_signals(signals)
                 self._log.info(log.STOPPING, connections=daemon.connections.total())
@@ -70,6 +75,16 @@ class Supervisor:
                 deadline = daemon.snapshot.configuration.limits.shutdown_seconds
                 connections.cancel_scope.deadline = trio.current_time() + deadline
             background.cancel_scope.cancel()
+
+    async def _watch(self, daemon: Daemon, background: trio.Nursery) -> Address:
+        """Look after the daemon and answer on the admin address, to the very end; return where that is."""
+        configuration = daemon.snapshot.configuration
+        listener = admin.bind(configuration.file, configuration.server.admin)
+        health = Health(daemon)
+        background.start_soon(Admin(daemon, health).serve, listener)
+        await health.look()
+        background.start_soon(health.watch)
+        return Address(*listener.socket.getsockname()[:2])
 
     def _sweep(self, daemon: Daemon) -> None:
         """Remove what a crash left in the spool; not where the journal knows of nothing at all."""

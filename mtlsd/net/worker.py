@@ -148,6 +148,8 @@ class Worker:
             pinned=tried.pinned,
         )
         await trio.to_thread.run_sync(record)
+        became, reason = decision.state.value, decision.reason or ""
+        self._daemon.note_attempt(claimed.delivery, became=became, reason=reason, seconds=duration)
         facts = {"status": status, "detail": tried.detail, "reason": decision.reason, "state": decision.state.value}
         facts["target"] = tried.target
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)

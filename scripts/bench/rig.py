@@ -24,6 +24,7 @@ CONFIGURATION = """
 [server]
 state = "state"
 certs = "certs"
+admin = "127.0.0.1:0"
 
 [delivery]
 concurrency = 1

@@ -11,7 +11,9 @@ from mtlsd.journal import (
     ORDERED,
     Acceptance,
     Attempt,
+    Backlog,
     Delivery,
+    DeliveryKind,
     DeliveryState,
     Journal,
     LeaseLost,
@@ -396,6 +398,95 @@ def test_messages_are_listed_by_partner_and_by_state(journal: Journal) -> None:
     assert listed(partner="nobody") == []
     states = [each.state for each in journal.messages(limit=9)]
     assert states == [None, PENDING, PENDING, FAILED]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["0006", "0005", "0004", "0003", "0002", "0001"]),
+        ({"since": 1003.0}, ["0006", "0005", "0004", "0003"]),
+        ({"until": 1003.0}, ["0002", "0001"]),
+        ({"since": 1002.0, "until": 1004.0}, ["0003", "0002"]),
+        ({"after": "0003"}, ["0006", "0005", "0004"]),
+        ({"after": "0001", "before": "0004"}, ["0003", "0002"]),
+        ({"reason": "so_failed"}, ["0002", "0001"]),
+        ({"reason": "so_failed", "limit": 1}, ["0002"]),
+        ({"reason": "so_failed", "partner": "other"}, []),
+        ({"reason": "so_failed", "state": FAILED}, ["0002", "0001"]),
+        ({"reason": "so_failed", "state": PENDING}, []),
+        ({"reason": "so_failed", "since": 1002.0, "after": "0001"}, ["0002"]),
+        ({"reason": "so_pending"}, ["0003"]),
+        ({"reason": "unheard_of"}, []),
+        ({"state": FAILED, "until": 1002.0}, ["0001"]),
+        ({"state": FAILED, "after": "0001"}, ["0002"]),
+        ({"partner": "other", "since": 1005.0}, ["0005"]),
+        ({"partner": "acme", "state": FAILED}, ["0002", "0001"]),
+        ({"partner": "acme", "state": DELIVERED}, ["0006"]),
+        ({"partner": "other", "state": DELIVERED}, []),
+        ({"partner": "acme", "until": 1002.0}, ["0001"]),
+    ],
+)
+def test_messages_are_listed_by_time_and_by_reason(journal: Journal, filters: dict[str, Any], found: list[str]) -> None:
+    for number, state in enumerate([FAILED, FAILED, PENDING], 1):
+        accept_numbered(journal, number)
+        finish(journal, state)
+    for number in (4, 5):
+        accept(journal, message(number, partner="other"), [])
+    accept_numbered(journal, 6)
+    finish(journal, DELIVERED)
+    assert [each.message.id for each in journal.messages(**{"limit": 9, **filters})] == found
+
+
+def test_a_message_whose_deliveries_fail_alike_is_listed_once(journal: Journal) -> None:
+    new = message(1)
+    accept(journal, new, [delivery(new), mdn_delivery(new)])
+    for now in (10.0, 11.0):
+        finish(journal, FAILED, now)
+    assert [each.message for each in journal.messages(limit=9, reason="so_failed")] == [new]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["r0003", "r0002", "r0001"]),
+        ({"limit": 2}, ["r0003", "r0002"]),
+        ({"before": "r0002"}, ["r0001"]),
+        ({"after": "r0002"}, ["r0003"]),
+        ({"since": 1002.0, "until": 1003.0}, ["r0002"]),
+        ({"partner": "other"}, ["r0003"]),
+        ({"reason": "as2_signature_bad"}, ["r0003", "r0001"]),
+        ({"reason": "as2_signature_bad", "partner": "acme"}, ["r0001"]),
+    ],
+)
+def test_refusals_are_listed_newest_first(journal: Journal, filters: dict[str, Any], found: list[str]) -> None:
+    for refused in (refusal(1), refusal(2, reason="as2_decrypt_failed"), refusal(3, partner="other")):
+        journal.promise(mdn_delivery(refused), refused)
+    assert [each.id for each in journal.refusals(**{"limit": 9, **filters})] == found
+
+
+def test_the_backlog_is_what_is_not_delivered_by_kind_and_state(journal: Journal) -> None:
+    assert journal.backlog() == []
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    accept_numbered(journal, 2)
+    finish(journal, FAILED)
+    accept_numbered(journal, 3, 4, not_before=50.0)
+    refused = refusal(5)
+    journal.promise(mdn_delivery(refused), refused)
+    journal.claim("a", 20.0, 15.0, 1)
+    assert sorted(journal.backlog(), key=lambda each: each.oldest) == [
+        Backlog(DeliveryKind.MDN, CLAIMED, 1, 1000.0),
+        Backlog(DeliveryKind.BACKEND, FAILED, 1, 1002.0),
+        Backlog(DeliveryKind.BACKEND, PENDING, 2, 1003.0),
+    ]
+
+
+def test_a_probe_writes_and_changes_nothing(journal: Journal, open_journal: Callable[[], Journal]) -> None:
+    accept_numbered(journal, 1)
+    journal.probe()
+    journal.probe()
+    assert [each.message for each in journal.messages(limit=9)] == [message(1)]
+    assert [each.message for each in open_journal().messages(limit=9)] == [message(1)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])

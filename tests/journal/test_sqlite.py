@@ -17,7 +17,7 @@ from mtlsd.journal import SQLiteJournal
 from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, sqlite_errors
 from tests.journal.examples import accept, delivery, message
 
-SORTED = {"message_by_message_id"}  # a handful of rows
+SORTED = {"message_by_message_id", "backlog"}  # a handful of rows; a handful of groups
 
 
 @pytest.fixture
@@ -180,6 +180,16 @@ again.close()
 print("recovered")
 """
     assert run(tmp_path, script) == "recovered"
+
+
+def test_a_probe_is_a_real_write(path: Path) -> None:
+    with closing(SQLiteJournal(path)) as journal:
+        log = path.with_name(f"{path.name}-wal")
+        before = log.stat().st_size
+        journal.probe()
+        assert log.stat().st_size > before
+        with closing(SQLiteJournal(path, read_only=True)) as reader, pytest.raises(JournalUnavailable):
+            reader.probe()
 
 
 def test_a_full_database_is_a_full_disk(db: sqlite3.Connection) -> None:

@@ -81,6 +81,7 @@ CREATE INDEX deliveries_by_state ON deliveries (state, message_id);
 CREATE INDEX deliveries_open ON deliveries (lane, not_before) WHERE state IN ('pending', 'claimed');
 CREATE INDEX deliveries_leased ON deliveries (lane, lease_until) WHERE state = 'claimed';
 CREATE INDEX deliveries_in_order ON deliveries (lane, id) WHERE lane >= 'ordered ' AND lane < 'ordered!' AND state IN ('pending', 'claimed', 'failed');
+CREATE INDEX deliveries_by_reason ON deliveries (last_reason, message_id) WHERE last_reason IS NOT NULL;
 
 CREATE TABLE attempts (
     delivery_id TEXT NOT NULL REFERENCES deliveries (id),

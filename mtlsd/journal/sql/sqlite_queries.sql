@@ -44,22 +44,37 @@ SELECT * FROM refusals WHERE message_id = :message_id ORDER BY refused_at DESC, 
 -- name: list_messages
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.id < :before ORDER BY m.id DESC LIMIT :limit;
+WHERE m.id > :after AND m.id < :before AND m.received_at >= :since AND m.received_at < :until
+ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_of_partner
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.partner = :partner AND m.id < :before ORDER BY m.id DESC LIMIT :limit;
+WHERE m.partner = :partner AND m.id > :after AND m.id < :before AND m.received_at >= :since AND m.received_at < :until
+    AND (:state IS NULL OR d.state = :state)
+ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_in_state
 SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
-WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id < :before
+WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id > :after AND d.message_id < :before
+    AND (:partner IS NULL OR m.partner = :partner) AND m.received_at >= :since AND m.received_at < :until
 ORDER BY d.message_id DESC LIMIT :limit;
 
--- name: list_messages_of_partner_in_state
-SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
-WHERE d.state = :state AND d.kind <> 'mdn' AND d.message_id < :before AND m.partner = :partner
-ORDER BY d.message_id DESC LIMIT :limit;
+-- name: list_messages_with_reason
+SELECT m.*, d.state FROM deliveries r
+CROSS JOIN messages m ON m.id = r.message_id
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+WHERE r.last_reason = :reason AND r.message_id > :after AND r.message_id < :before
+    AND r.id = (SELECT max(id) FROM deliveries WHERE message_id = r.message_id AND last_reason = :reason)  -- once
+    AND (:partner IS NULL OR m.partner = :partner) AND (:state IS NULL OR d.state = :state)
+    AND m.received_at >= :since AND m.received_at < :until
+ORDER BY r.message_id DESC LIMIT :limit;
+
+-- name: list_refusals
+SELECT * FROM refusals
+WHERE id > :after AND id < :before AND (:partner IS NULL OR partner = :partner)
+    AND (:reason IS NULL OR reason = :reason) AND refused_at >= :since AND refused_at < :until
+ORDER BY id DESC LIMIT :limit;
 
 -- name: open_lanes
 WITH RECURSIVE lanes (lane) AS (  -- from one to the next by the index, however many deliveries a lane has
@@ -138,6 +153,10 @@ SELECT * FROM attempts WHERE delivery_id = :delivery_id ORDER BY number;
 
 -- name: counts
 SELECT state, count(*) FROM deliveries GROUP BY state;
+
+-- name: backlog
+SELECT kind, state, count(*), min(created_at) FROM deliveries INDEXED BY deliveries_by_state
+WHERE state IN ('pending', 'claimed', 'failed') GROUP BY state, kind;
 
 -- name: spool_names
 SELECT id, payload, original FROM messages WHERE id > :after ORDER BY id LIMIT :limit;

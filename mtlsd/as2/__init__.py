@@ -15,6 +15,7 @@ from mtlsd.as2.draft import Compression, Document, Draft, Encryption, MDNRequest
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
+from mtlsd.as2.layers import Evidence
 from mtlsd.as2.mdn import MDN, Receipt
 from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import DIGESTS, MIC
@@ -42,6 +43,7 @@ __all__ = [
     "Document",
     "Draft",
     "Encryption",
+    "Evidence",
     "Hints",
     "JudgedMDN",
     "Limits",

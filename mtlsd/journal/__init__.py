@@ -2,58 +2,117 @@
 
 `Message`, `Refusal`, `Delivery` and `Attempt` are the records; `Journal` is what can be done with them, and
 `SQLiteJournal` does it in one file. A `Document` is kept inside the journal while it is small, else in the `Spool`.
+
+What is written is entered in a hash chain as well: `Proof` is what can be done with it, `checkpoints` are what is
+signed of it, and `verify` says whether all of it still fits.
 """
 
-from mtlsd.journal.documents import MAX_INLINE, Document, Kept, keep, open_document, open_kept, remove
+from mtlsd.journal import checkpoints
+from mtlsd.journal.chain import (
+    Break,
+    Checkpoint,
+    Entry,
+    EntryKind,
+    Follower,
+    Head,
+    Note,
+    canonical,
+    follow,
+)
+from mtlsd.journal.checkpoints import CheckpointUnreadable, NodeKey, load_key
+from mtlsd.journal.documents import (
+    MAX_INLINE,
+    Document,
+    Kept,
+    keep,
+    open_document,
+    open_kept,
+    remove,
+    remove_files,
+)
 from mtlsd.journal.lock import DirectoryInUse, lock_directory
 from mtlsd.journal.model import (
     TRANSITIONS,
     Acceptance,
     Attempt,
     Claimed,
+    DeliveriesOpen,
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Evidence,
     HeaderPairs,
     Journal,
     LeaseLost,
     Listed,
     Message,
+    Proof,
+    Reason,
     Refusal,
     StoredMDN,
     TransitionRefused,
     transition,
 )
+from mtlsd.journal.notes import commitment, mdn_octets, record_of
 from mtlsd.journal.spool import Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.verification import Chain, Progress, Verification, chain_entries, next_checkpoint, steps, verify
 
 __all__ = [
     "MAX_INLINE",
     "TRANSITIONS",
     "Acceptance",
     "Attempt",
+    "Break",
+    "Chain",
+    "Checkpoint",
+    "CheckpointUnreadable",
     "Claimed",
+    "DeliveriesOpen",
     "Delivery",
     "DeliveryKind",
     "DeliveryState",
     "DirectoryInUse",
     "Document",
+    "Entry",
+    "EntryKind",
+    "Evidence",
+    "Follower",
+    "Head",
     "HeaderPairs",
     "Journal",
     "Kept",
     "LeaseLost",
     "Listed",
     "Message",
+    "NodeKey",
+    "Note",
+    "Progress",
+    "Proof",
+    "Reason",
     "Refusal",
     "SQLiteJournal",
     "Spool",
     "SpoolFile",
     "StoredMDN",
     "TransitionRefused",
+    "Verification",
+    "canonical",
+    "chain_entries",
+    "checkpoints",
+    "commitment",
+    "follow",
     "keep",
+    "load_key",
     "lock_directory",
+    "mdn_octets",
+    "next_checkpoint",
     "open_document",
     "open_kept",
+    "record_of",
     "remove",
+    "remove_files",
+    "steps",
     "transition",
+    "verify",
 ]

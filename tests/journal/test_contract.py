@@ -400,5 +400,7 @@ def test_messages_are_listed_by_partner_and_by_state(journal: Journal) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
     for number in range(count):
-        accept(journal, message(number, payload=f"p{number}", original=f"o{number}"), [])
-    assert sorted(journal.spool_names()) == sorted(f"{k}{n}" for k in "op" for n in range(count))
+        names = {name: f"{name}{number}" for name in ("payload", "original", "signed", "signature")}
+        accept(journal, message(number, **names), [])
+    kinds = ("payload", "original", "signed", "signature")
+    assert sorted(journal.spool_names()) == sorted(f"{kind}{number}" for kind in kinds for number in range(count))

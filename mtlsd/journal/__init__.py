@@ -54,6 +54,7 @@ from mtlsd.journal.model import (
     transition,
 )
 from mtlsd.journal.notes import commitment, mdn_octets, record_of
+from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
 from mtlsd.journal.spool import Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.journal.verification import Chain, Progress, Verification, chain_entries, next_checkpoint, steps, verify
@@ -89,8 +90,10 @@ __all__ = [
     "Note",
     "Progress",
     "Proof",
+    "Pruned",
     "Reason",
     "Refusal",
+    "RetentionPolicy",
     "SQLiteJournal",
     "Spool",
     "SpoolFile",
@@ -109,10 +112,12 @@ __all__ = [
     "next_checkpoint",
     "open_document",
     "open_kept",
+    "prune",
     "record_of",
     "remove",
     "remove_files",
     "steps",
     "transition",
     "verify",
+    "would_prune",
 ]

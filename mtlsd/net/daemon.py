@@ -9,6 +9,7 @@ import trio
 
 from mtlsd import as2
 from mtlsd.access import FailureLimit
+from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
 from mtlsd.journal import Journal, Spool
@@ -47,9 +48,14 @@ class Daemon:
         self.services = self._services(self.services.failures)
 
     def _services(self, failures: FailureLimit) -> Services:
-        limits = self.snapshot.configuration.limits
+        configuration = self.snapshot.configuration
+        limits = configuration.limits
         return Services(
-            self.journal, self.spool, as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio), failures
+            self.journal,
+            self.spool,
+            as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            failures,
+            keeps_evidence=configuration.proof.keep is Keep.CONTENT,
         )
 
     def admit(self, address: str) -> None:

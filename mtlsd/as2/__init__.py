@@ -9,7 +9,7 @@ A message is a nest of layers, read from the outside in as its octets arrive (`l
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.answers import JudgedMDN, judge_mdn, read_unverified
 from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
+from mtlsd.as2.detached import SignedEntity, open_detached, split_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.draft import Compression, Document, Draft, Encryption, MDNRequest, Signing
 from mtlsd.as2.explain import Candidate, explain
@@ -68,5 +68,6 @@ __all__ = [
     "open_detached",
     "read_mdn",
     "read_unverified",
+    "split_detached",
     "verify_detached",
 ]

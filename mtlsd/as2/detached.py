@@ -78,6 +78,18 @@ def open_detached(
             return SignedEntity(bytes(octets.data), signer, bytes(signed_data))
 
 
+def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
+    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    fields = {name.lower(): value for name, value in headers}
+    octets, signed_data = _Octets(), bytearray()
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    multipart = SignedMultipart(content_type, (), octets, signed_data.extend)
+    decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+    decoder.write(body)
+    decoder.close()
+    return bytes(octets.data), bytes(signed_data)
+
+
 def announced_digests(content_type: ContentType) -> list[str]:
     """The digests that `micalg` announces, as far as we have them; SHA-256 where it announces none."""
     labels = content_type.parameters.get("micalg", "").split(",")

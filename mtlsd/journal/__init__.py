@@ -19,7 +19,7 @@ from mtlsd.journal.chain import (
     canonical,
     follow,
 )
-from mtlsd.journal.checkpoints import CheckpointUnreadable, NodeKey, load_key
+from mtlsd.journal.checkpoints import CheckpointUnreadable, NodeKey, SignedCheckpoint, load_key, node_name
 from mtlsd.journal.documents import (
     MAX_INLINE,
     Document,
@@ -53,7 +53,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
-from mtlsd.journal.notes import commitment, mdn_octets, record_of
+from mtlsd.journal.notes import mdn_octets, record_of
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
 from mtlsd.journal.spool import Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
@@ -95,6 +95,7 @@ __all__ = [
     "Refusal",
     "RetentionPolicy",
     "SQLiteJournal",
+    "SignedCheckpoint",
     "Spool",
     "SpoolFile",
     "StoredMDN",
@@ -103,13 +104,13 @@ __all__ = [
     "canonical",
     "chain_entries",
     "checkpoints",
-    "commitment",
     "follow",
     "keep",
     "load_key",
     "lock_directory",
     "mdn_octets",
     "next_checkpoint",
+    "node_name",
     "open_document",
     "open_kept",
     "prune",

@@ -33,6 +33,7 @@ from mtlsd.journal.spool import disk_errors
 KEY = "node.key"
 NAME_DIGITS = 32
 MAX_LINE = 4096  # octets
+UNNAMED = "unnamed"  # the chain of whoever has no key
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,11 @@ def load_key(state: Path) -> NodeKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise JournalUnavailable(f"{path} is not an Ed25519 key")
     return NodeKey(private)
+
+
+def node_name(state: Path) -> str:
+    """The name of the node, for others than the daemon; of none, where the daemon has made no key so far."""
+    return load_key(state).node if (state / KEY).exists() else UNNAMED
 
 
 def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckpoint:

@@ -211,7 +211,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that the journal has about one message or refusal, read at one moment; `entries` in the order of numbers."""
+    """All that the journal has about one message or refusal, read at one moment; `entries` in the order of writing."""
 
     entries: tuple[Entry, ...]
     about: Message | Refusal | None

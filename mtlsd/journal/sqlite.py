@@ -22,6 +22,7 @@ from typing import Any
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import notes
 from mtlsd.journal.chain import Note
+from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import (
     Acceptance,
     Attempt,
@@ -40,7 +41,7 @@ from mtlsd.journal.model import (
 )
 from mtlsd.journal.queries import load_queries
 from mtlsd.journal.spool import disk_errors
-from mtlsd.journal.sqlite_proof import UNNAMED, Rows, SQLiteProof, accept_certificates, enter, salt_of
+from mtlsd.journal.sqlite_proof import Rows, SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}

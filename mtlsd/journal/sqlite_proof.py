@@ -10,7 +10,6 @@ from mtlsd.journal.chain import Entry, EntryKind, Head, Note, follow
 from mtlsd.journal.model import Attempt, DeliveriesOpen, Delivery, Evidence, Message, Reason, Refusal
 from mtlsd.journal.queries import load_queries
 
-UNNAMED = "unnamed"  # the chain of whoever gives no name
 PROOF_QUERIES = load_queries("sqlite_proof.sql")
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
 _FINISHED, _FAILED = "delivered", "failed"

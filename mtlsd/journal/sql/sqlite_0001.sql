@@ -102,6 +102,7 @@ CREATE TABLE attempts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE entries (            -- the hash chain of each node: see chain.py
+    position INTEGER NOT NULL PRIMARY KEY,  -- in the order of writing, whatever the node and the clock
     node     TEXT NOT NULL,
     number   INTEGER NOT NULL,
     at       REAL NOT NULL,
@@ -110,8 +111,8 @@ CREATE TABLE entries (            -- the hash chain of each node: see chain.py
     facts    TEXT NOT NULL,       -- canonical JSON
     previous TEXT NOT NULL,
     digest   TEXT NOT NULL,
-    PRIMARY KEY (node, number)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (node, number)
+) STRICT;
 
 CREATE INDEX entries_by_subject ON entries (subject);
 

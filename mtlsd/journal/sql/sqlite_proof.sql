@@ -13,10 +13,12 @@ WITH RECURSIVE nodes (node) AS (  -- one step a node, and not a scan of all entr
 SELECT node FROM nodes WHERE node IS NOT NULL;
 
 -- name: chain_entries
-SELECT * FROM entries WHERE node = :node AND number > :after ORDER BY number LIMIT :limit;
+SELECT node, number, at, kind, subject, facts, previous, digest FROM entries
+WHERE node = :node AND number > :after ORDER BY number LIMIT :limit;
 
 -- name: entries_about
-SELECT * FROM entries WHERE subject = :subject ORDER BY at, number;
+SELECT node, number, at, kind, subject, facts, previous, digest FROM entries
+WHERE subject = :subject ORDER BY position;
 
 -- name: subjects
 SELECT id FROM (SELECT id FROM messages WHERE id > :after ORDER BY id LIMIT :limit)

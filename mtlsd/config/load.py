@@ -86,7 +86,7 @@ def load(path: Path) -> Configuration:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
     server = replace(tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs)
     proof, place = tables.proof, tables.proof.checkpoints
-    proof = replace(proof, checkpoints=file.parent / place) if place else proof
+    proof = replace(proof, checkpoints=file.parent / place if place else server.state / "checkpoints")
     return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention)
 
 

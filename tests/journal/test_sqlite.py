@@ -208,7 +208,7 @@ def test_a_bug_of_ours_is_loud(path: Path) -> None:
 
 
 INSERTS = ("accept", "record_a", "enter")
-ALL_QUERIES = QUERIES | PROOF_QUERIES
+ALL_QUERIES = {**QUERIES, **PROOF_QUERIES}
 
 
 @pytest.mark.parametrize("name", [each for each in ALL_QUERIES if not each.startswith(INSERTS)])

@@ -31,6 +31,12 @@ INTERNAL_ERROR = "internal_error"
 BACKEND_PAUSED = "backend_paused"
 BACKEND_RESUMED = "backend_resumed"
 WORKER_TROUBLE = "worker_trouble"
+CHECKPOINT_SIGNED = "checkpoint_signed"
+CHECKPOINT_FAILED = "checkpoint_failed"
+CHAIN_BROKEN = "chain_broken"
+PRUNED = "contents_pruned"
+RETENTION_FAILED = "retention_failed"
+CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
 

@@ -24,6 +24,7 @@ from mtlsd.config import (
     KeyPath,
     Limits,
     MDNMode,
+    Proof,
     Route,
     Server,
     VirtualHost,
@@ -77,6 +78,7 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
         server=Server(state=file.parent / "state", certs=file.parent / "certs"),
         limits=Limits(),
         delivery=Delivery(),
+        proof=Proof(checkpoints=file.parent / "state" / "checkpoints"),
         virtualhosts=(
             VirtualHost("as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)),
             VirtualHost("drop.example.com", Address.parse("0.0.0.0:9443"), ClientCertificate.NONE, (route,)),

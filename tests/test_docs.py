@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mtlsd import log
-from mtlsd.config import Delivery, Limits, Route, Server, VirtualHost
+from mtlsd.config import Delivery, Limits, Proof, Retention, Route, Server, VirtualHost
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.identity import RELAXATIONS
 from mtlsd.identity.partners import KEYS
@@ -163,6 +163,8 @@ TABLES: dict[str, type[Any]] = {
     "[[virtualhost.route]]": Route,
     "[limits]": Limits,
     "[delivery]": Delivery,
+    "[proof]": Proof,
+    "[retention]": Retention,
 }
 
 
@@ -182,7 +184,7 @@ def test_the_keys_of_the_configuration_are_those_that_are_documented(heading: st
     assert set(rows(f"## `{heading}`")) == keys
 
 
-@pytest.mark.parametrize("heading", ["[limits]", "[delivery]"])
+@pytest.mark.parametrize("heading", ["[limits]", "[delivery]", "[retention]"])
 def test_the_documented_defaults_are_those_of_the_code(heading: str) -> None:
     documented = {key: int(cells[0].split()[0]) for key, cells in rows(f"## `{heading}`").items()}
     assert documented == {each.name: each.default for each in fields(TABLES[heading])}

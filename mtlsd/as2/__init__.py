@@ -9,12 +9,13 @@ A message is a nest of layers, read from the outside in as its octets arrive (`l
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.answers import JudgedMDN, judge_mdn, read_unverified
 from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.detached import SignedEntity, open_detached, verify_detached
+from mtlsd.as2.detached import SignedEntity, open_detached, split_detached, verify_detached
 from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.draft import Compression, Document, Draft, Encryption, MDNRequest, Signing
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
+from mtlsd.as2.layers import Evidence
 from mtlsd.as2.mdn import MDN, Receipt
 from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import DIGESTS, MIC
@@ -42,6 +43,7 @@ __all__ = [
     "Document",
     "Draft",
     "Encryption",
+    "Evidence",
     "Hints",
     "JudgedMDN",
     "Limits",
@@ -66,5 +68,6 @@ __all__ = [
     "open_detached",
     "read_mdn",
     "read_unverified",
+    "split_detached",
     "verify_detached",
 ]

@@ -4,7 +4,7 @@
 got, which is small and comes whole.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,10 +29,11 @@ MAX_SIGNATURE = 1024 * 1024  # octets
 
 @dataclass(frozen=True, slots=True)
 class SignedEntity:
-    """The octets that were signed, header included, as they came; and whose certificate verified them."""
+    """The octets that were signed, header included, as they came; who signed them, and the SignedData that says so."""
 
     octets: bytes
     signer: Certificate
+    signed_data: bytes = b""
 
 
 def verify_detached(
@@ -63,8 +64,8 @@ def open_detached(
         raise AS2MIMEMalformed("not a multipart/signed")
     algorithms = frozenset(announced_digests(content_type))
     while True:  # each turn adds a digest of the few that there are
-        octets = _Octets()
-        multipart = SignedMultipart(content_type, algorithms, octets)
+        octets, signed_data = _Octets(), bytearray()
+        multipart = SignedMultipart(content_type, algorithms, octets, signed_data.extend)
         decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
         decoder.write(body)
         decoder.close()
@@ -74,7 +75,19 @@ def open_detached(
         except DigestNotComputed as missing:
             algorithms |= {missing.algorithm}
         else:
-            return SignedEntity(bytes(octets.data), signer)
+            return SignedEntity(bytes(octets.data), signer, bytes(signed_data))
+
+
+def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
+    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    fields = {name.lower(): value for name, value in headers}
+    octets, signed_data = _Octets(), bytearray()
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    multipart = SignedMultipart(content_type, (), octets, signed_data.extend)
+    decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+    decoder.write(body)
+    decoder.close()
+    return bytes(octets.data), bytes(signed_data)
 
 
 def announced_digests(content_type: ContentType) -> list[str]:
@@ -89,11 +102,17 @@ def encoding_of_multipart(block: HeaderBlock) -> str:
 
 
 class SignedMultipart:
-    """The signed part, which is hashed and goes on into `inside`, then its signature."""
+    """The signed part, which is hashed and goes on into `inside`, then its SignedData, which `signature` is given."""
 
-    def __init__(self, content_type: ContentType, algorithms: Iterable[str], inside: Sink) -> None:
+    def __init__(
+        self,
+        content_type: ContentType,
+        algorithms: Iterable[str],
+        inside: Sink,
+        signature: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.signed = SignedPart(algorithms, inside)
-        self._signature = SignaturePart()
+        self._signature = SignaturePart(signature)
         self._count = 0
         self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
 
@@ -172,9 +191,9 @@ class SignedPart:
 class SignaturePart:
     """The second part: a header, then SignedData without content, in binary or base64."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
         self._header: HeaderBlockReader | None = HeaderBlockReader()
-        self._cms = _WithoutContent()
+        self._cms = _WithoutContent(taken)
         self._body = Unarmoured(self._cms)
         self._size = 0
 
@@ -206,11 +225,13 @@ class SignaturePart:
 class _WithoutContent:
     """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
+        self._taken = taken
         self._reader = cms.ContentInfoReader()
         self.events: list[cms.Event] = []
 
     def write(self, data: bytes) -> None:
+        self._taken(data)
         self._reader.receive_data(data)
         while event := self._reader.next_event():
             if isinstance(event, cms.ContentReceived):

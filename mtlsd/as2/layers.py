@@ -71,11 +71,23 @@ class Findings:
     payload_size: int = 0
 
 
+class Evidence(StrEnum):
+    """What proves who signed what."""
+
+    SIGNED_ENTITY = "signed"  # the octets that were signed, header included
+    SIGNED_DATA = "p7s"  # the SignedData, without its armour; where the content is inside it, it is all there is
+
+
+Witness = Callable[[Evidence, bytes], None]  # is given the evidence, in order, as it comes
 Observe = Callable[[str, Sink], Sink]  # the layers that are open, an entity inside them; what to write to instead
 
 
 def observe_nothing(_: str, entity: Sink) -> Sink:
     return entity
+
+
+def witness_nothing(_: Evidence, __: bytes) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,7 @@ class Context:
     hints: Hints
     payload: Callable[[bytes], None]
     observe: Observe
+    witness: Witness
     findings: Findings = field(default_factory=Findings)
 
     def open(self, layer: Layer) -> None:
@@ -102,6 +115,10 @@ class Context:
     def entity(self) -> Sink:
         """The sink for a MIME entity inside the layers that are open."""
         return self.observe(self.findings.layers, Entity(self))
+
+    def witness_signature(self, data: bytes) -> None:
+        """Take some octets of a detached SignedData."""
+        self.witness(Evidence.SIGNED_DATA, data)
 
     def with_digest(self, algorithm: str) -> Hints:
         """Hints for another pass that also needs this digest."""
@@ -193,8 +210,13 @@ class CMSLayer:
         self._context = context
         self._reader = cms.ContentInfoReader()
         self._content: EnvelopeLayer | OpaqueLayer | CompressedLayer | None = None
+        self._beginning = b""  # until it is known what this is
 
     def write(self, data: bytes) -> None:
+        if self._content is None:
+            self._beginning += data
+        elif isinstance(self._content, OpaqueLayer):
+            self._context.witness(Evidence.SIGNED_DATA, data)
         self._reader.receive_data(data)
         while event := self._reader.next_event():
             self._handle(event)
@@ -210,12 +232,14 @@ class CMSLayer:
                 self._content = CompressedLayer(event, self._context)
             case cms.SignedDataStarted():
                 self._content = OpaqueLayer(event, self._context)
+                self._context.witness(Evidence.SIGNED_DATA, self._beginning)
             case cms.ContentReceived(data):
                 assert self._content is not None
                 self._content.write(data)
             case cms.ContentInfoEnded():
                 assert self._content is not None
                 self._content.close(event)
+        self._beginning = b""
 
 
 class CompressedLayer:
@@ -275,7 +299,7 @@ class SignedLayer:
         context.open(Layer.SIGNED)
         self._context = context
         algorithms = _digests_to_compute(announced_digests(content_type), context)
-        self._parts = SignedMultipart(content_type, algorithms, context.entity())
+        self._parts = SignedMultipart(content_type, algorithms, Witnessed(context), context.witness_signature)
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
@@ -287,6 +311,21 @@ class SignedLayer:
         if self._context.findings.cipher and self._parts.has_odd_surroundings:
             raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)
+
+
+class Witnessed:
+    """A signed entity on its way inside."""
+
+    def __init__(self, context: Context) -> None:
+        self._witness = context.witness
+        self._entity = context.entity()
+
+    def write(self, data: bytes) -> None:
+        self._witness(Evidence.SIGNED_ENTITY, data)
+        self._entity.write(data)
+
+    def close(self) -> None:
+        self._entity.close()
 
 
 class OpaqueLayer:

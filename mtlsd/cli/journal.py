@@ -120,6 +120,7 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
 def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> None:
     with _journal(file) as opened:
         message = _found(opened, id_or_message_id)
+        check_contents(opened, message)
         found = candidates(file, opened, message)
     if as_json:
         say_json([_candidate(each) for each in found])
@@ -222,10 +223,18 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
         if not spool.is_dir():  # `Spool` would make it
             _end(f"there is no spool at {spool}")
         name = message.original if original else message.payload
+        check_contents(opened, message)
         if name is None:
             _end("there is no document: the message is for a key that is not here; --original has it as it came")
         with open_document(opened, Spool(spool), name) as source:
             _copy(source, output)
+
+
+def check_contents(opened: "Journal", message: "Message") -> None:
+    """That the contents were pruned ends the command, and says when."""
+    gone = [each for each in opened.proof.evidence(message.id).entries if each.kind == "pruned"]
+    if gone:
+        _end(f"its contents were let go on {iso(gone[-1].at)}: the record and the MDN are what is kept")
 
 
 def _copy(source: BinaryIO, output: Path | None) -> None:
@@ -246,9 +255,10 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
 @contextmanager
 def _journal(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal import SQLiteJournal
+    from mtlsd.journal import SQLiteJournal, node_name
 
-    path = _state(file) / "journal.sqlite"
+    state = _state(file)
+    path = state / "journal.sqlite"
     try:
         path.stat()
     except FileNotFoundError as error:
@@ -256,7 +266,8 @@ def _journal(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     except OSError as error:
         raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error
     try:
-        with closing(SQLiteJournal(path, read_only=read_only)) as opened:
+        node = "" if read_only else node_name(state)  # nothing is entered by one who reads
+        with closing(SQLiteJournal(path, read_only=read_only, node=node)) as opened:
             yield opened
     except (JournalUnavailable, SpoolFull) as error:
         raise click.ClickException(f"the journal at {path} cannot be read: {_why(error)}") from error

@@ -13,7 +13,19 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from mtlsd.config.document import Document, advise, read_document, shown
 from mtlsd.config.locate import KeyPath
-from mtlsd.config.model import DIRECTORY, Configuration, Deliver, Delivery, Limits, MDNMode, Route, Server, VirtualHost
+from mtlsd.config.model import (
+    DIRECTORY,
+    Configuration,
+    Deliver,
+    Delivery,
+    Limits,
+    MDNMode,
+    Proof,
+    Retention,
+    Route,
+    Server,
+    VirtualHost,
+)
 from mtlsd.errors import ConfigurationError, Problem
 
 
@@ -26,6 +38,8 @@ class _Tables:
     server: Server = field(default_factory=Server)
     limits: Limits = field(default_factory=Limits)
     delivery: Delivery = field(default_factory=Delivery)
+    proof: Proof = field(default_factory=Proof)
+    retention: Retention = field(default_factory=Retention)
 
 
 def _names(table: type[Any]) -> frozenset[str]:
@@ -37,6 +51,8 @@ _KEYS: dict[tuple[str, ...], frozenset[str]] = {
     ("server",): _names(Server),
     ("limits",): _names(Limits),
     ("delivery",): _names(Delivery),
+    ("proof",): _names(Proof),
+    ("retention",): _names(Retention),
     ("virtualhost",): _names(VirtualHost),
     ("virtualhost", "route"): _names(Route),
 }
@@ -44,6 +60,8 @@ _HEADERS: dict[tuple[str, ...], str] = {
     ("server",): "[server]",
     ("limits",): "[limits]",
     ("delivery",): "[delivery]",
+    ("proof",): "[proof]",
+    ("retention",): "[retention]",
     ("virtualhost",): "[[virtualhost]]",
     ("virtualhost", "route"): "[[virtualhost.route]]",
 }
@@ -68,7 +86,9 @@ def load(path: Path) -> Configuration:
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
     server = replace(tables.server, state=file.parent / tables.server.state, certs=file.parent / tables.server.certs)
-    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost)
+    proof, place = tables.proof, tables.proof.checkpoints
+    proof = replace(proof, checkpoints=file.parent / place if place else server.state / "checkpoints")
+    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention)
 
 
 def _parse(document: Document) -> tuple[_Tables | None, list[Problem]]:

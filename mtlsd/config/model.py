@@ -63,6 +63,13 @@ class Balance(StrEnum):
     ROUND_ROBIN = "round-robin"
 
 
+class Keep(StrEnum):
+    """What is kept of a signed entity and its SignedData."""
+
+    CONTENT = "content"
+    DIGESTS = "digests"
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """An IP address and a port to listen on; port 0 lets the system choose one."""
@@ -225,6 +232,26 @@ class Delivery:
     health_seconds: Annotated[int, number(1, _DAY)] = 10
 
 
+@_table
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is kept for proof, and where its checkpoints go."""
+
+    keep: Annotated[Keep, choice(Keep)] = Keep.CONTENT
+    checkpoints: Annotated[Path | None, text(values.path)] = None  # none: below `state`
+    checkpoint_seconds: Annotated[int, number(1, _DAY)] = 10 * _MINUTE
+    checkpoint_entries: Annotated[int, number(1, 1_000_000)] = 1000
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the contents of delivered messages stay, and how much of them, for each partner; 0 is without end."""
+
+    days: Annotated[int, number(0, 36_500)] = 0
+    max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that one file says; every path in it is absolute."""
@@ -234,6 +261,13 @@ class Configuration:
     limits: Limits
     delivery: Delivery
     virtualhosts: tuple[VirtualHost, ...]
+    proof: Proof = Proof()
+    retention: Retention = Retention()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of the signed checkpoints."""
+        return self.proof.checkpoints or self.server.state / "checkpoints"
 
 
 def _backend_address(authority: str, default_port: int) -> tuple[str, int]:

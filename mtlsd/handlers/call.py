@@ -12,12 +12,13 @@ from mtlsd.journal import Delivery, Journal, Refusal, Spool, StoredMDN
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What outlives an exchange: the journal, the spool, the limits."""
+    """What outlives an exchange: the journal, the spool, the limits, and whether the evidence of signatures is kept."""
 
     journal: Journal
     spool: Spool
     limits: Limits
     failures: FailureLimit
+    keeps_evidence: bool = True  # else its digests alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Call:
     peer: Peer | None
     address: str  # of the client
     now: float
+    configuration: str = ""  # the version in force
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from mtlsd import as2, http, journal, relay
-from mtlsd.as2 import Agreement, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
+from mtlsd.as2 import Agreement, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
@@ -189,7 +189,16 @@ class Exchange:
             if suffix not in self._documents:
                 self._documents[suffix] = Document(self._services.spool)
         now = datetime.fromtimestamp(self._call.now, UTC)
-        self._receiver = Receiver(self._headers, self._agreement(), self._services.limits, now, hints)
+        self._receiver = Receiver(
+            self._headers, self._agreement(), self._services.limits, now, hints, witness=self._witness
+        )
+
+    def _witness(self, evidence: Evidence, data: bytes) -> None:
+        """Keep what proves who signed what, or its digest."""
+        if evidence not in self._documents:
+            services = self._services
+            self._documents[evidence] = Document(services.spool, digest_only=not services.keeps_evidence)
+        self._documents[evidence].write(data)
 
     def _agreement(self) -> Agreement:
         """Who proved nothing over TLS must sign, and nobody but the backend vouches for what stays sealed."""
@@ -222,7 +231,8 @@ class Exchange:
         return verified
 
     def _read_again(self, hints: Hints) -> None:
-        self._documents.pop("payload").discard()
+        for suffix in self._documents.keys() - {"as2"}:
+            self._documents.pop(suffix).discard()
         self._open(hints)
         for data in self._documents["as2"].read_back(READ_AGAIN):
             self._read(data)
@@ -238,7 +248,8 @@ class Exchange:
         mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
         kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = records.message_of(self._inbound, read, kept, mdn)
-        return Acceptance(message, tuple(records.deliveries_of(self._inbound, message)), kept.inline)
+        deliveries = tuple(records.deliveries_of(self._inbound, message))
+        return Acceptance(message, deliveries, kept.inline, certificates=records.certificates_of(read))
 
     def _receipt(self, verified: VerifiedMessage, sender: receipts.Sender) -> StoredMDN | None:
         """Our MDN, where one was asked for and it is ours to give."""

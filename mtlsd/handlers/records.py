@@ -1,9 +1,10 @@
 """What an exchange writes into the journal."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from mtlsd.as2 import SealedMessage, VerifiedMessage
+from mtlsd.as2 import Evidence, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver
 from mtlsd.handlers.call import Inbound
 from mtlsd.handlers.filenames import filename_of
@@ -15,6 +16,8 @@ SEALED = (
     "Not opened ({recipients}). Checked: the client certificate, the AS2 ids, the cipher, and the form of the"
     " envelope. Not checked: the signature, the MIC, and everything else inside."
 )
+UNSIGNED = "The message is not signed: nothing proves who sent it but the connection that it came over."
+SALT = 16  # octets
 _CARRIES = {Deliver.PAYLOAD: DeliveryKind.BACKEND, Deliver.MESSAGE: DeliveryKind.MESSAGE}
 
 
@@ -37,6 +40,12 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         headers=tuple(field for field in call.request.fields if field[0] not in SECRET_FIELDS),
         request_id=call.request_id,
         subject=headers.subject or None,
+        signed=kept.names.get(Evidence.SIGNED_ENTITY),
+        signature=kept.names.get(Evidence.SIGNED_DATA),
+        configuration=call.configuration,
+        salt=_new_salt(),
+        contents=sum(kept.sizes.values()),
+        digests=tuple(sorted((str(suffix), digest) for suffix, digest in kept.digests.items())),
         mdn=mdn,
         **known,
     )
@@ -53,6 +62,8 @@ def _verified(verified: VerifiedMessage, kept: Kept) -> dict[str, Any]:
         "mic_algorithm": verified.mic.label,
         "signer_sha256": verified.signer.sha256 if verified.signer else None,
         "encrypted_with": verified.cipher,
+        "form": verified.form,
+        "notes": () if verified.signer else (UNSIGNED,),
     }
 
 
@@ -81,7 +92,19 @@ def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN) -> Refusal:
         reason=reason,
         request_id=call.request_id,
         mdn=mdn,
+        configuration=call.configuration,
+        salt=_new_salt(),
     )
+
+
+def certificates_of(read: VerifiedMessage | SealedMessage) -> dict[str, bytes]:
+    """The certificate that verified the signature, by its SHA-256."""
+    signer = read.signer if isinstance(read, VerifiedMessage) else None
+    return {signer.sha256: signer.der} if signer else {}
+
+
+def _new_salt() -> str:
+    return os.urandom(SALT).hex()
 
 
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mtlsd.errors import MtlsdError
+from mtlsd.journal.chain import Entry, Head, Note
 
 HeaderPairs = tuple[tuple[str, str], ...]
 
@@ -86,6 +87,11 @@ class Message:
     and `original` are names in the spool; `headers` are those of the AS2 request as received; `mic` is base64. A
     message that we hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be
     checked, and what was odd. Text holds no lone surrogates, because it is stored as UTF-8.
+
+    For proof: `signed` and `signature` name the signed entity and the SignedData, where they are kept; `form` is how
+    the entity was taken for hashing; `digests` are SHA-256 of the documents by suffix, kept or not; `configuration` is
+    the version that was in force. `salt` is in every digest that the chain has of this message. `contents` are the
+    octets of its documents that are here; none are once they were pruned.
     """
 
     id: str
@@ -111,6 +117,13 @@ class Message:
     mic_algorithm: str | None = None
     signer_sha256: str | None = None
     encrypted_with: str | None = None
+    signed: str | None = None
+    signature: str | None = None
+    form: str | None = None
+    configuration: str = ""
+    salt: str = ""
+    contents: int = 0
+    digests: tuple[tuple[str, str], ...] = ()
     mdn: StoredMDN | None = None
 
 
@@ -131,6 +144,8 @@ class Refusal:
     reason: str
     request_id: str
     mdn: StoredMDN
+    configuration: str = ""
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,12 +192,16 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already."""
+    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already.
+
+    `certificates` are those of its signer, DER by SHA-256.
+    """
 
     message: Message
     deliveries: tuple[Delivery, ...]
     documents: Mapping[str, bytes] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +228,80 @@ class Backlog:
     state: DeliveryState
     count: int
     oldest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the journal has about one message or refusal, read at one moment; `entries` in the order of writing."""
+
+    entries: tuple[Entry, ...]
+    about: Message | Refusal | None
+    deliveries: tuple[Delivery, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Who lets something go, why, and when."""
+
+    by: str
+    why: str
+    at: float
+
+
+class DeliveriesOpen(MtlsdError):
+    """What is to be erased is still to be delivered."""
+
+
+class Proof(Protocol):
+    """The hash chain of this node beside the journal. Every method is one transaction, as those of `Journal` are.
+
+    What `Journal` writes is entered by itself, in the same transaction.
+    """
+
+    node: str
+
+    def enter(self, notes: Iterable[Note]) -> None:
+        """Enter what was done and is no row of the journal."""
+
+    def nodes(self) -> list[str]:
+        """The nodes that have a chain here."""
+
+    def head(self, node: str) -> Head:
+        """Where a chain stands."""
+
+    def entries(self, node: str, after: int, limit: int) -> list[Entry]:
+        """The entries behind a number, in their order."""
+
+    def subjects(self, after: str, limit: int) -> list[str]:
+        """The ids of messages and refusals, in their order."""
+
+    def evidence(self, subject: str) -> Evidence:
+        """Everything about a message or a refusal of this id."""
+
+    def certificate(self, sha256: str) -> bytes | None:
+        """A certificate of a signer, in DER."""
+
+    def stored(self) -> dict[str, int]:
+        """The octets of contents that are here, by partner."""
+
+    def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
+        """Messages that came earlier, are delivered and still have contents: their ids and octets, the oldest first."""
+
+    def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
+        """Let the contents of delivered messages go, and return the names that are to be removed from the spool."""
+
+    def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
+        """The refusals of a partner, the oldest first; `after` is the id at which the page before ended."""
+
+    def open_deliveries(self, partner: str) -> int:
+        """How many deliveries of a partner are not delivered."""
+
+    def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
+        """Erase up to so many records of a partner: how many there were, and the names to remove from the spool.
+
+        Raises DeliveriesOpen where something is still to be delivered; with `undelivered` what has failed goes, too.
+        """
 
 
 class Journal(Protocol):
@@ -333,6 +426,10 @@ class Journal(Protocol):
 
     def spool_names(self) -> Iterator[str]:
         """Yield every spool name that a message refers to; no lock is held between two names."""
+
+    @property
+    def proof(self) -> Proof:
+        """The chain of what was done, and what of it may go."""
 
     def close(self) -> None:
         """Close the database; using the journal after that is a bug."""

@@ -18,10 +18,12 @@ from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Any
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal import notes
+from mtlsd.journal.chain import Note
+from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import (
     NO_LANES,
     ORDERED,
@@ -41,13 +43,16 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
+from mtlsd.journal.queries import load_queries
 from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.sqlite_proof import Rows, SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _PAGE = 1000  # messages a read of `spool_names`
 _LAST = "\U0010ffff"  # sorts after every id
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
+_JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
 _DELIVERY = attrgetter(
     *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
     "created_at",
@@ -57,19 +62,13 @@ _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "m
 _ATTEMPT = attrgetter(*(each.name for each in fields(Attempt)))
 
 
-def _load_queries() -> Mapping[str, str]:
-    text = files("mtlsd.journal").joinpath("sql", "sqlite_queries.sql").read_text()
-    _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
-
-
 def _load_migrations() -> tuple[str, ...]:
     scripts = files("mtlsd.journal").joinpath("sql").iterdir()
     numbered = sorted(each.name for each in scripts if re.fullmatch(r"sqlite_\d{4}\.sql", each.name))
     return tuple(files("mtlsd.journal").joinpath("sql", name).read_text() for name in numbered)
 
 
-QUERIES = _load_queries()
+QUERIES = load_queries("sqlite_queries.sql")
 MIGRATIONS = _load_migrations()  # the n-th makes version n
 
 
@@ -89,24 +88,31 @@ class SQLiteJournal:
     """A journal in one SQLite file, which is created or migrated as needed.
 
     With `read_only` it is neither, and its version must be ours; whatever writes raises `JournalUnavailable`.
+    `node` is whose chain takes the entries.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, node: str = UNNAMED) -> None:
         self._write_lock = Lock()
         self._read_lock = Lock()
         self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
+        self.proof = SQLiteProof(self._read, self._write, node, Rows(_message, _refusal, _delivery))
 
     def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
         with self._write() as db:
-            return [_accept(db, acceptance) for acceptance in acceptances]
+            written = [(each, _accept(db, each)) for each in acceptances]
+            new = (each for each, holder in written if holder is each.message)
+            enter(db, self.proof.node, [note for each in new for note in notes.accepted(each)])
+            return [holder for _, holder in written]
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
                 db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
-            if mdn:
-                db.execute(QUERIES["answer_message"], (*_mdn_values(mdn), delivery.message_id))
+                note = notes.refused(refusal, [delivery])
+            else:
+                note = _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
+            enter(db, self.proof.node, [note])
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -202,9 +208,12 @@ class SQLiteJournal:
             "pinned": pinned,
         }
         with self._write() as db:
-            transition(_held(db, attempt, owner).state, state)
+            delivery = _held(db, attempt, owner)
+            transition(delivery.state, state)
             db.execute(QUERIES["record_attempt"], _ATTEMPT(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
+            if not pending:
+                enter(db, self.proof.node, [notes.outcome(_subject(delivery), attempt, state, now)])
 
     def take_back(self, owner: str, now: float) -> int:
         with self._write() as db:
@@ -212,13 +221,15 @@ class SQLiteJournal:
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         with self._write() as db:
-            _for_operators(db, delivery_id, DeliveryState.PENDING)
+            delivery = _for_operators(db, delivery_id, DeliveryState.PENDING)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
+            enter(db, self.proof.node, [notes.replayed(_subject(delivery), delivery_id, now)])
 
     def drop(self, delivery_id: str, now: float) -> None:
         with self._write() as db:
-            _for_operators(db, delivery_id, DeliveryState.DROPPED)
+            delivery = _for_operators(db, delivery_id, DeliveryState.DROPPED)
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
+            enter(db, self.proof.node, [notes.dropped(_subject(delivery), delivery_id, now)])
 
     def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
@@ -251,8 +262,8 @@ class SQLiteJournal:
     def spool_names(self) -> Iterator[str]:
         after = ""
         while page := self._spool_page(after):
-            for after, payload, original in page:  # noqa: B007  # the last one begins the next page
-                yield from filter(None, (payload, original))
+            for after, *names, contents in page:  # noqa: B007  # the last one begins the next page
+                yield from filter(None, names if contents else ())
 
     def close(self) -> None:
         with self._write_lock, self._read_lock, sqlite_errors():
@@ -389,10 +400,24 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
         db.executemany(QUERIES["accept_document"], acceptance.documents.items())
         db.executemany(QUERIES["accept_delivery"], map(_DELIVERY, acceptance.deliveries))
         db.executemany(QUERIES["record_attempt"], map(_ATTEMPT, acceptance.attempts))
+        accept_certificates(db, acceptance.certificates)
         return message
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
+
+
+def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | None) -> Note:
+    """Write the late MDN, where there is none so far, and say what is promised of a message that is here already."""
+    if mdn and not db.execute(QUERIES["answer_message"], (*_mdn_values(mdn), delivery.message_id)).rowcount:
+        mdn = None
+    return notes.promised(_subject(delivery), salt_of(db, _subject(delivery)), delivery, mdn)
+
+
+def _subject(delivery: Delivery) -> str:
+    subject = delivery.message_id or delivery.refusal_id
+    assert subject is not None
+    return subject
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:
@@ -414,14 +439,15 @@ def _held(db: sqlite3.Connection, attempt: Attempt, owner: str) -> Delivery:
     return delivery
 
 
-def _for_operators(db: sqlite3.Connection, delivery_id: str, following: DeliveryState) -> None:
-    """Refuse what an operator may not do; some steps of the table are not for them."""
+def _for_operators(db: sqlite3.Connection, delivery_id: str, following: DeliveryState) -> Delivery:
+    """The delivery; refuse what an operator may not do: some steps of the table are not for them."""
     delivery = _delivery_by_id(db, delivery_id)
     if delivery is None:
         raise TransitionRefused(f"there is no delivery {delivery_id!r}")
     if delivery.state is DeliveryState.CLAIMED:
         raise TransitionRefused("the delivery is being attempted")
     transition(delivery.state, following)
+    return delivery
 
 
 def _lanes(db: sqlite3.Connection) -> list[str]:
@@ -498,7 +524,8 @@ def _range(since: float | None, until: float | None, after: str | None, before: 
 
 
 def _message_values(message: Message) -> tuple[object, ...]:
-    return *_PLAIN(message), json.dumps(message.headers), json.dumps(message.notes), *_mdn_values(message.mdn)
+    texts = map(json.dumps, (message.headers, message.notes, message.digests))
+    return *_PLAIN(message), *texts, *_mdn_values(message.mdn)
 
 
 def _mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
@@ -511,6 +538,7 @@ def _message(row: sqlite3.Row) -> Message:
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
     values["headers"] = _pairs(values["headers"])
     values["notes"] = tuple(json.loads(values["notes"]))
+    values["digests"] = _pairs(values["digests"])
     values["compressed"] = bool(values["compressed"])
     mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
     return Message(**values, mdn=mdn)

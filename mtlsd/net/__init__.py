@@ -9,6 +9,7 @@ from mtlsd.net.client import Answer, Recording
 from mtlsd.net.client import send as send_request
 from mtlsd.net.ids import first_id, new_id
 from mtlsd.net.mdn_listener import MDNListener, PostedMDN, Reception, send_and_listen
+from mtlsd.net.retention import retention_of
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.snapshot import load as load_snapshot
 from mtlsd.net.supervisor import Supervisor
@@ -24,6 +25,7 @@ __all__ = [
     "first_id",
     "load_snapshot",
     "new_id",
+    "retention_of",
     "send_and_listen",
     "send_request",
 ]

@@ -170,6 +170,7 @@ class Connection:
             peer=peer,
             address=self._client,
             now=self._daemon.clock(),
+            configuration=snapshot.version,
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")

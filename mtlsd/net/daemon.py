@@ -9,6 +9,7 @@ import trio
 
 from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
+from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
 from mtlsd.journal import Delivery, Journal, Spool
@@ -55,9 +56,14 @@ class Daemon:
         self.upstreams.policy = _breaker(snapshot)
 
     def _services(self, failures: FailureLimit) -> Services:
-        limits = self.snapshot.configuration.limits
+        configuration = self.snapshot.configuration
+        limits = configuration.limits
         return Services(
-            self.journal, self.spool, as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio), failures
+            self.journal,
+            self.spool,
+            as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            failures,
+            keeps_evidence=configuration.proof.keep is Keep.CONTENT,
         )
 
     def admit(self, address: str) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.errors import ConfigurationError, JournalUnavailable, Problem, SpoolFull
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.notary import configuration_note
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
@@ -77,7 +78,17 @@ class Reload:
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         report(self._daemon.log, snapshot)
+        if snapshot.version != previous.version:
+            await self._enter(snapshot)
         self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners), **_changes(previous, snapshot))
+
+    async def _enter(self, snapshot: Snapshot) -> None:
+        """Enter the new version in the chain; the configuration is in force, whether that can be written or not."""
+        note = configuration_note(snapshot, self._daemon.clock())
+        try:
+            await trio.to_thread.run_sync(self._daemon.journal.proof.enter, [note])
+        except (JournalUnavailable, SpoolFull) as error:
+            self._daemon.log.error(log.CONFIGURATION_NOT_ENTERED, reason=error.reason, detail=error.detail)
 
 
 def _changes(previous: Snapshot, snapshot: Snapshot) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import trio
 from mtlsd import log
 from mtlsd.config import Address
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.journal import DirectoryInUse, Spool, SQLiteJournal, lock_directory
+from mtlsd.journal import DirectoryInUse, NodeKey, Spool, SQLiteJournal, load_key, lock_directory
 from mtlsd.log import Logger
 from mtlsd.net import admin, systemd
 from mtlsd.net.admin import Admin
@@ -17,7 +17,9 @@ from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
+from mtlsd.net.retention import keep_retention
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
 
@@ -37,21 +39,27 @@ class Supervisor:
         state = snapshot.configuration.server.state
         try:
             with lock_directory(state):
-                await self._run_with(snapshot, Spool(state / "spool"), SQLiteJournal(state / "journal.sqlite"))
+                key = load_key(state)
+                journal = SQLiteJournal(state / "journal.sqlite", node=key.node)
+                await self._run_with(snapshot, Spool(state / "spool"), journal, key)
         except DirectoryInUse as error:
             raise ConfigurationError((Problem(self._file, str(error), key="server.state"),)) from error
         self._log.info(log.STOPPED)
 
-    async def _run_with(self, snapshot: Snapshot, spool: Spool, journal: SQLiteJournal) -> None:
+    async def _run_with(self, snapshot: Snapshot, spool: Spool, journal: SQLiteJournal, key: NodeKey) -> None:
         daemon = Daemon(snapshot, journal, spool, self._log)
+        notary = Notary(daemon, key)
         try:
             report(self._log, snapshot)
             self._sweep(daemon)
-            await self._serve(daemon)
+            journal.proof.enter([configuration_note(snapshot, daemon.clock())])
+            notary.sign()
+            await self._serve(daemon, notary)
+            notary.sign()
         finally:
             journal.close()
 
-    async def _serve(self, daemon: Daemon) -> None:
+    async def _serve(self, daemon: Daemon, notary: Notary) -> None:
         async with trio.open_nursery() as background:
             async with trio.open_nursery() as connections:
                 listeners = Listeners(daemon, connections)
@@ -62,6 +70,8 @@ class Supervisor:
                     admin_address = await self._watch(daemon, background)
                     background.start_soon(Worker(daemon).run)
                     background.start_soon(check_backends, daemon)
+                    background.start_soon(notary.run)
+                    background.start_soon(keep_retention, daemon)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     listening = [str(address) for address in addresses]

@@ -492,8 +492,10 @@ def test_a_probe_writes_and_changes_nothing(journal: Journal, open_journal: Call
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
     for number in range(count):
-        accept(journal, message(number, payload=f"p{number}", original=f"o{number}"), [])
-    assert sorted(journal.spool_names()) == sorted(f"{k}{n}" for k in "op" for n in range(count))
+        names = {name: f"{name}{number}" for name in ("payload", "original", "signed", "signature")}
+        accept(journal, message(number, **names), [])
+    kinds = ("payload", "original", "signed", "signature")
+    assert sorted(journal.spool_names()) == sorted(f"{kind}{number}" for kind in kinds for number in range(count))
 
 
 # --- Lanes --------------------------------------------------------------------------------------------------

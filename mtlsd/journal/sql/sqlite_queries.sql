@@ -2,8 +2,8 @@
 INSERT INTO messages (
     id, as2_from, as2_to, message_id, partner, host, route, received_at, content_type, size, payload, original,
     original_size, request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
-    headers, notes, mdn_headers, mdn_body
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    signed, signature, form, configuration, salt, contents, headers, notes, digests, mdn_headers, mdn_body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
 
 -- name: accept_document
@@ -23,8 +23,9 @@ UPDATE messages SET mdn_headers = ?, mdn_body = ? WHERE id = ? AND mdn_headers I
 
 -- name: accept_refusal
 INSERT INTO refusals (
-    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, mdn_headers, mdn_body
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, configuration, salt,
+    mdn_headers, mdn_body
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: find_message
 SELECT * FROM messages WHERE message_id = :message_id AND as2_from = :as2_from AND as2_to = :as2_to;
@@ -159,4 +160,4 @@ SELECT kind, state, count(*), min(created_at) FROM deliveries INDEXED BY deliver
 WHERE state IN ('pending', 'claimed', 'failed') GROUP BY state, kind;
 
 -- name: spool_names
-SELECT id, payload, original FROM messages WHERE id > :after ORDER BY id LIMIT :limit;
+SELECT id, payload, original, signed, signature, contents FROM messages WHERE id > :after ORDER BY id LIMIT :limit;

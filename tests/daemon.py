@@ -232,9 +232,7 @@ class Daemon:
         self._events.put(None)
 
 
-def _start(
-    tree: Tree, preexec: Callable[[], None] | None, environment: dict[str, str]
-) -> "subprocess.Popen[str]":
+def _start(tree: Tree, preexec: Callable[[], None] | None, environment: dict[str, str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*COMMAND, str(tree.configuration)],
         stdout=subprocess.DEVNULL,

@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was done, and to what: a path, a statement, or how many octets."""
+    """What was done, to what (a path, a statement, so many octets), and the new path or the peer."""
 
     kind: str
     what: str
@@ -178,7 +178,7 @@ def _install_sqlite(steps: Steps) -> None:
     connect = sqlite3.connect
 
     def counted_connect(*places: Any, **options: Any) -> sqlite3.Connection:
-        return connect(*places, **options, factory=Counted)  # type: ignore[no-any-return]
+        return connect(*places, **options, factory=Counted)
 
     setattr(sqlite3, "connect", counted_connect)  # noqa: B010  # it has overloads
 
@@ -192,11 +192,20 @@ def _install_sockets(steps: Steps) -> None:
 
     async def counted_send(stream: trio.SocketStream, data: Any) -> None:
         half = data[: len(data) // 2]
-        with steps.step("send", f"{len(data)} octets", cut=lambda: WRITE(stream.socket.fileno(), half)):
+        sends = steps.step("send", f"{len(data)} octets", _peer(stream), lambda: WRITE(stream.socket.fileno(), half))
+        with sends:
             await send_all(stream, data)
 
     setattr(trio.SocketStream, "__init__", counted_init)  # noqa: B010  # as above
     setattr(trio.SocketStream, "send_all", counted_send)  # noqa: B010
+
+
+def _peer(stream: trio.SocketStream) -> str:
+    try:
+        host, port = stream.socket.getpeername()[:2]
+    except OSError:
+        return "gone"
+    return f"{host}:{port}"
 
 
 def _path(fd: int) -> str:

@@ -34,6 +34,14 @@ def disk_errors() -> Iterator[None]:
         raise cause(str(error)) from error
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory, and what is missing above it, so that a loss of power takes none of them."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(directory.parent)
+
+
 class SpoolFile:
     """A file that is being received; it ends with `Spool.keep` or `discard`. Owns the descriptor."""
 

@@ -37,7 +37,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
-from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.spool import disk_errors, make_directory
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
@@ -282,7 +282,7 @@ def _version(db: sqlite3.Connection) -> int:
 def _create(path: Path) -> None:
     """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
     with disk_errors():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 

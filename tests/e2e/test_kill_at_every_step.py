@@ -16,7 +16,6 @@ from queue import Empty
 import pytest
 
 from mtlsd.journal import DeliveryKind, DeliveryState, Listed, Spool, SQLiteJournal, open_document
-from tests.as2.messages import Sent
 from tests.daemon import Daemon, Tree, acme, running
 from tests.e2e.partner import disposition, layered, message, send, with_fields
 from tests.forked import ForkServer, fork_server

@@ -243,3 +243,61 @@ def test_a_kill_at_a_step_loses_nothing_and_doubles_nothing(
             step = steps[plan.at - 1] if plan.at <= len(steps) else "none"
             error.add_note(f"died {plan.when} step {plan.at}: {step}")
             raise
+
+
+ORPHANS = ("tmp/half", "messages/00/one.as2", "messages/00/one.payload")
+
+
+def test_a_sweep_that_is_cut_off_is_completed_by_the_next(tree: Tree, server: ForkServer) -> None:
+    def start(plan: Plan) -> tuple[int, list[Step]]:
+        """How many files such a start leaves, and its steps."""
+        shutil.rmtree(tree.state, ignore_errors=True)
+        shutil.copytree(tree.root.parent / "earlier", tree.state)
+        for name in ORPHANS:
+            (tree.state / "spool" / name).touch()
+        daemon = Daemon(tree, start=server.starting(plan))
+        if not plan.at:
+            daemon.wait_for("started")
+            daemon.kill()
+        daemon.wait()
+        return left_over(tree), read(tree.root / "steps")
+
+    left, steps = start(Plan(from_start=True))
+    removals = [at for at, step in enumerate(steps, 1) if step.kind == "unlink"]
+    assert (left, len(removals)) == (0, len(ORPHANS))
+    for done, at in enumerate(removals):
+        left, _ = start(Plan(at, from_start=True))
+        assert left == len(ORPHANS) - done
+        with running(tree, start=server.starting()) as daemon:
+            (line,) = (each for each in daemon.log if each["event"] == "spool_swept")
+            assert (line["files"], len(line["names"])) == (left, left)
+            assert set(line["names"]) <= set(ORPHANS)
+        assert not left_over(tree)
+
+
+def test_the_files_of_the_first_message_of_all_stay_until_the_journal_has_one(
+    tmp_path: Path, server: ForkServer, backend: Backend
+) -> None:
+    """A spool with messages beside a journal without any may have the wrong one: only what was half received goes."""
+    tree = Tree(tmp_path / "tree", backend.url)
+    sent = message("<first@acme.example>", layered("sE", bytes(200_000)))
+
+    def die(plan: Plan) -> list[Step]:
+        shutil.rmtree(tree.state, ignore_errors=True)
+        daemon = Daemon(tree, start=server.starting(plan))
+        daemon.wait_for("started")
+        with suppress(OSError, EOFError):
+            send(daemon, sent)
+        daemon.kill()
+        return read(tree.root / "steps")
+
+    renames = [at for at, step in enumerate(die(Plan()), 1) if step.kind == "rename"]
+    die(Plan(renames[0], When.AFTER))
+    assert left_over(tree) == 2  # one has its name, and the other does not
+    with running(tree, start=server.starting()) as daemon:
+        assert daemon.log[0]["event"] == "spool_not_swept"
+        assert (daemon.log[1]["event"], daemon.log[1]["files"]) == ("spool_swept", 1)
+        assert disposition(send(daemon, sent), sent) == "processed"
+    with running(tree, start=server.starting()) as daemon:
+        assert daemon.log[0]["files"] == 1
+    assert not left_over(tree)

@@ -50,7 +50,8 @@ async def send(
     """Send a request; raises UpstreamUnreachable or UpstreamTimeout.
 
     `timeout`, in seconds, is for each wait while the document is sent, which may take its time, and then for the whole
-    answer: one that trickles ends, too. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every octet, also of a failed exchange.
+    answer: one that trickles ends, too. `fields` have the framing. `connect_to` is another address than the URL's.
+    `recording` gets every octet, also of a failed exchange.
     """
     try:
         stream = await _connect(backend, timeout, context, connect_to)

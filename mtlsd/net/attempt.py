@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 import trio
 
 from mtlsd import config, relay
+from mtlsd.errors import JournalUnavailable
 from mtlsd.journal import Delivery, Message, Refusal
 from mtlsd.net import client
 from mtlsd.net.outgoing import context_for
@@ -28,6 +29,7 @@ async def attempt(
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
+        _check_size(file, request)
         answer = await client.send(
             target,
             request.method,
@@ -37,6 +39,14 @@ async def attempt(
             context=context,
         )
     return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+
+
+def _check_size(file: BinaryIO, request: relay.OutgoingRequest) -> None:
+    """Send nothing of a document that is cut or has grown: the backend would wait for the rest, or get too much."""
+    size, promised = file.seek(0, SEEK_END), int(dict(request.headers)["Content-Length"])
+    if size != promised:
+        raise JournalUnavailable(f"{request.body!r} has {size} octets, and {promised} were kept")
+    file.seek(0)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

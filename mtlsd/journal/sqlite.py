@@ -174,6 +174,10 @@ class SQLiteJournal:
         with self._write() as db:
             return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
 
+    def hasten(self, latest: float) -> int:
+        with self._write() as db:
+            return db.execute(QUERIES["hasten_deliveries"], {"latest": latest}).rowcount
+
     def requeue(self, delivery_id: str, now: float) -> None:
         with self._write() as db:
             delivery = _delivery_by_id(db, delivery_id)

@@ -402,3 +402,14 @@ def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
     for number in range(count):
         accept(journal, message(number, payload=f"p{number}", original=f"o{number}"), [])
     assert sorted(journal.spool_names()) == sorted(f"{k}{n}" for k in "op" for n in range(count))
+
+
+def test_nothing_waits_beyond_what_it_is_hastened_to(journal: Journal) -> None:
+    for number, not_before in enumerate((10.0, 50.0, 900.0), 1):
+        accept(journal, each := message(number), [delivery(each, not_before)])
+    (claimed,) = journal.claim("a", 10.0, 15.0, 1)
+    assert journal.hasten(60.0) == 1
+    assert journal.hasten(60.0) == 0
+    assert [each.delivery.id for each in journal.claim("a", 60.0, 15.0, 9)] == ["d0001", "d0002", "d0003"]
+    assert claimed.delivery.id == "d0001"
+    assert [journal.deliveries(f"000{number}")[0].not_before for number in (1, 2, 3)] == [10.0, 50.0, 60.0]

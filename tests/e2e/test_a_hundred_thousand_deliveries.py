@@ -49,8 +49,8 @@ def test_a_claim_and_the_next_due_cost_no_more_than_with_a_short_backlog(tmp_pat
     for size in (1000, count):
         fill(path := tmp_path / f"{size}.sqlite", size)
         with closing(SQLiteJournal(path)) as journal:
-            claim = cpu_seconds(lambda: journal.claim("a", 2000.0, 1.0, 16))  # noqa: B023  # called here
-            costs.append((claim, cpu_seconds(lambda: [journal.next_due(2000.0) for _ in range(100)])))  # noqa: B023
+            claim = cpu_seconds(lambda: journal.claim("a", 2000.0, 1.0, 16))  # called here
+            costs.append((claim, cpu_seconds(lambda: [journal.next_due(2000.0) for _ in range(100)])))
     (short_claim, short_due), (long_claim, long_due) = costs
     assert long_claim < 5 * short_claim
     assert long_due < 5 * short_due

@@ -397,6 +397,9 @@ class Journal(Protocol):
     def take_back(self, owner: str, now: float) -> int:
         """End the leases of this owner's earlier life, and return how many there were."""
 
+    def hasten(self, latest: float) -> int:
+        """Let no pending delivery wait beyond this time, and return how many did: for a clock that jumped back."""
+
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         """Make a FAILED delivery due again; raises `TransitionRefused`. With `unpin` any of its targets may get it."""
 

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -41,6 +41,14 @@ class Space:
 
     free: int
     size: int
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory, and what is missing above it, so that a loss of power takes none of them."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 class SpoolFile:
@@ -159,17 +167,18 @@ class Spool:
         with disk_errors():
             self._path(name).unlink(missing_ok=True)
 
-    def sweep(self, known: Container[str]) -> list[str]:
+    def sweep(self, known: Iterable[str]) -> list[str]:
         """Remove all that is being received and all that was kept and is not known; return their names.
 
         For the start only, before anything is received: between `keep` and `Journal.accept` a good file is
         unknown.
         """
         with disk_errors():
-            unknown = [name for name in self._names() if name.startswith("tmp/") or name not in known]
+            unknown = set(self._names())
+            unknown.difference_update(known)  # the journal may know many more, and none is held here
             for name in unknown:
                 (self._root / name).unlink()
-        return unknown
+        return sorted(unknown)
 
     def space(self) -> Space:
         """How much room there is now; a system call, so cheap enough for every request."""
@@ -187,10 +196,10 @@ class Spool:
         finally:
             file.discard()
 
-    def holds_messages(self) -> bool:
-        """Whether anything was ever kept here and is still here."""
+    def kept(self) -> Iterator[str]:
+        """The name of everything that was ever kept here and is still here."""
         with disk_errors():
-            return any(name.startswith("messages/") for name in self._names())
+            yield from (name for name in self._names() if name.startswith("messages/"))
 
     def _names(self) -> Iterator[str]:
         for directory in (self._tmp, self._messages):

@@ -44,7 +44,7 @@ from mtlsd.journal.model import (
     transition,
 )
 from mtlsd.journal.queries import load_queries
-from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.spool import disk_errors, make_directory
 from mtlsd.journal.sqlite_proof import Rows, SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
@@ -219,6 +219,10 @@ class SQLiteJournal:
         with self._write() as db:
             return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
 
+    def hasten(self, latest: float) -> int:
+        with self._write() as db:
+            return db.execute(QUERIES["hasten_deliveries"], {"latest": latest}).rowcount
+
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         with self._write() as db:
             delivery = _for_operators(db, delivery_id, DeliveryState.PENDING)
@@ -338,7 +342,7 @@ def _version(db: sqlite3.Connection) -> int:
 def _create(path: Path) -> None:
     """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
     with disk_errors():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 

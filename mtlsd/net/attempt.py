@@ -6,14 +6,14 @@ No second backend is asked once the first may have taken the message (`relay.ups
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 import trio
 
 from mtlsd import config, log, relay
 from mtlsd.config import Backend, Balance, Directory
-from mtlsd.errors import UpstreamFailed, UpstreamUnreachable
+from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
@@ -61,7 +61,7 @@ def _order(daemon: Daemon, about: Message | Refusal, delivery: Delivery) -> list
     if len(targets) == 1:
         return targets
     in_turn = isinstance(about, Message) and _balance(daemon.snapshot, about) is Balance.ROUND_ROBIN
-    return daemon.upstreams.order(targets, daemon.clock(), in_turn=in_turn)
+    return daemon.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
 
 
 def _balance(snapshot: Snapshot, message: Message) -> Balance:
@@ -83,7 +83,7 @@ async def _watched(
     except UpstreamFailed as failure:
         outcome = failure
     finally:
-        changed = daemon.upstreams.report(circuit, outcome, daemon.clock())
+        changed = daemon.upstreams.report(circuit, outcome, trio.current_time())
         if changed and outcome is not None:
             tell(daemon, circuit, outcome)
     if delivery.kind is not DeliveryKind.MDN:
@@ -106,6 +106,7 @@ async def _ask(
         assert isinstance(about, Message)
         deposit = relay.deposit_of(about, delivery)
         with open_document(deposit.document) as file:
+            _check_size(file, deposit.document, deposit.size)
             await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
         return Answered(CREATED)
     return await _post(snapshot, about, delivery, Backend.parse(target), open_document)
@@ -120,6 +121,7 @@ async def _post(
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
+        _check_size(file, body, int(dict(request.headers)["Content-Length"]))
         answer = await client.send(
             target,
             request.method,
@@ -137,6 +139,14 @@ def _words(outcome: Outcome) -> str:
 
 def _said(outcome: Outcome) -> str:
     return str(outcome.status) if isinstance(outcome, Answered) else str(outcome)
+
+
+def _check_size(file: BinaryIO, name: bytes | str, promised: int) -> None:
+    """Send nothing of a document that is cut or has grown: the backend would wait for the rest, or get too much."""
+    size = file.seek(0, SEEK_END)
+    if size != promised:
+        raise JournalUnavailable(f"{name!r} has {size} octets, and {promised} were kept")
+    file.seek(0)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

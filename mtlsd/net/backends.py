@@ -36,7 +36,7 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
 async def _check(daemon: Daemon, backend: Backend, path: str) -> None:
     """A page that is not well pauses its backend at once; one that is ends the pause."""
     outcome = await _ask(daemon.snapshot, backend, path)
-    if daemon.upstreams.note_health(backend.url, outcome, daemon.clock()):
+    if daemon.upstreams.note_health(backend.url, outcome, trio.current_time()):
         tell(daemon, backend.url, outcome)
         daemon.due.set()
 

@@ -49,8 +49,9 @@ async def send(
 ) -> Answer:
     """Send a request; raises UpstreamUnreachable or UpstreamTimeout.
 
-    `timeout`, in seconds, is for each wait, not for the whole: a large document may take its time. `fields` have the
-    framing. `connect_to` is another address than the URL's. `recording` gets every octet, also of a failed exchange.
+    `timeout`, in seconds, is for each wait while the document is sent, which may take its time, and then for the whole
+    answer: one that trickles ends, too. `fields` have the framing. `connect_to` is another address than the URL's.
+    `recording` gets every octet, also of a failed exchange.
     """
     request: _Request | None = None
     try:
@@ -104,9 +105,13 @@ class _Request:
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
     ) -> Answer:
-        with suppress(trio.BrokenResourceError):  # a backend may answer early and close: then its answer counts
+        with suppress(trio.BrokenResourceError):  # a backend may refuse early and close: then its answer counts
             await self._send(backend, method, fields, body)
-        return await self._receive()
+        with trio.fail_after(self._timeout):
+            answer = await self._receive()
+        if self._http.our_state is h11.SEND_BODY and answer.status < 300:
+            raise trio.BrokenResourceError(f"the backend said {answer.status} before it had the whole document")
+        return answer
 
     async def _send(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
@@ -135,8 +140,7 @@ class _Request:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                with trio.fail_after(self._timeout):
-                    data = bytes(await self._stream.receive_some(RECEIVE))
+                data = bytes(await self._stream.receive_some(RECEIVE))
                 if self._recording:
                     self._recording.received += data
                 if not data and response is None:

@@ -23,6 +23,8 @@ from mtlsd.net.retention import keep_retention
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
 
+MAX_NAMES = 20  # of files that the log names at once
+
 
 class Supervisor:
     """Runs one daemon until a signal stops it."""
@@ -97,12 +99,13 @@ class Supervisor:
         return Address(*listener.socket.getsockname()[:2])
 
     def _sweep(self, daemon: Daemon) -> None:
-        """Remove what a crash left in the spool; not where the journal knows of nothing at all."""
-        known = set(daemon.journal.spool_names())
-        if not known and daemon.spool.holds_messages():
+        """Remove what a crash left in the spool; of messages only where the journal knows of any."""
+        known = daemon.journal.spool_names()
+        if not daemon.journal.messages(limit=1) and any(daemon.spool.kept()):
             self._log.warning(
                 log.NOT_SWEPT, detail="the spool has messages and the journal has none: is it the right one?"
             )
-            return
+            known = daemon.spool.kept()
         if swept := daemon.spool.sweep(known):
-            self._log.warning(log.SWEPT, files=len(swept), detail="left by a crash; nothing of it was acknowledged")
+            detail = "left by a crash; nothing of it was acknowledged"
+            self._log.warning(log.SWEPT, files=len(swept), names=swept[:MAX_NAMES], detail=detail)

@@ -3,6 +3,7 @@
 import random
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -12,6 +13,7 @@ from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net.attempt import Tried, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.jumps import Jumps
 from mtlsd.relay import Answered, Decision, Lanes, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
@@ -25,6 +27,8 @@ class Worker:
         self._daemon = daemon
         self._owner = socket.gethostname()
         self._lanes = Lanes(daemon.upstreams)
+        self._attempted: set[str] = set()  # deliveries whose lease is ours now
+        self._jumps = Jumps()
 
     @property
     def _settings(self) -> config.Delivery:
@@ -32,7 +36,10 @@ class Worker:
 
     async def run(self) -> None:
         """Take back the leases of an earlier life, then deliver what is due, as it becomes due."""
-        await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, self._daemon.clock())
+        now = self._daemon.clock()
+        await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, now)
+        longest = now + self._settings.max_retry_seconds  # the clock may have been ahead when it was planned
+        await trio.to_thread.run_sync(self._daemon.journal.hasten, longest)
         async with trio.open_nursery() as nursery:
             while True:
                 due = self._daemon.due = trio.Event()
@@ -44,18 +51,23 @@ class Worker:
         """Start deliveries as far as there is room; how long to wait for more, in seconds."""
         now = self._daemon.clock()
         try:
+            if jump := self._jumps.look(now, trio.current_time()):
+                await trio.to_thread.run_sync(self._follow, jump, now)
             while claims := await self._claim(now):
                 for claimed in claims:
                     self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
+                    self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)
-            room = self._lanes.room(self._settings.concurrency_per_backend, now)
+            room = self._lanes.room(self._settings.concurrency_per_backend, trio.current_time())
             next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now, room)
         except (JournalUnavailable, SpoolFull) as error:
             self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
             return TROUBLE_SECONDS
         if len(self._lanes) >= self._settings.concurrency:
             return MAX_WAIT_SECONDS  # whichever ends first says that there is room
-        waits = (at - now for at in (next_due, self._lanes.look_again_at(now)) if at is not None)
+        again, ticks = self._lanes.look_again_at(trio.current_time()), trio.current_time()
+        waits = [] if again is None else [again - ticks]
+        waits += [] if next_due is None else [next_due - now]
         return min(max(min(waits, default=MAX_WAIT_SECONDS), 0), MAX_WAIT_SECONDS)
 
     async def _claim(self, now: float) -> list[Claimed]:
@@ -64,9 +76,17 @@ class Worker:
         limit = min(self._settings.concurrency - len(self._lanes), share)
         if limit <= 0:
             return []
-        lease, room = self._settings.lease_seconds, self._lanes.room(share, now)
+        lease, room = self._settings.lease_seconds, self._lanes.room(share, trio.current_time())
         claim = partial(self._daemon.journal.claim, self._owner, now, lease, limit, room)
         return await trio.to_thread.run_sync(claim)
+
+    def _follow(self, jump: float, now: float) -> None:
+        """The clock has jumped: what is being attempted stays ours, and what waits waits no longer than it should."""
+        for delivery in tuple(self._attempted):  # it may change meanwhile
+            with suppress(LeaseLost):
+                self._daemon.journal.renew(delivery, self._owner, now + self._settings.lease_seconds)
+        if jump < 0:
+            self._daemon.journal.hasten(now)
 
     async def _deliver(self, claimed: Claimed) -> None:
         """One attempt, from the request to the record."""
@@ -84,6 +104,7 @@ class Worker:
             self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
         finally:
             self._lanes.end(claimed.delivery.lane)
+            self._attempted.discard(claimed.delivery.id)
             self._daemon.due.set()
 
     async def _attempt(self, claimed: Claimed) -> Tried:
@@ -120,7 +141,7 @@ class Worker:
     def _decide(self, claimed: Claimed, outcome: Outcome, now: float) -> Decision:
         settings = self._settings
         policy = RetryPolicy(settings.first_retry_seconds, settings.max_retry_seconds, settings.give_up_after_seconds)
-        age = now - claimed.delivery.created_at
+        age = self._jumps.age(claimed.delivery.created_at, now)
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         return relay.decide(outcome, claimed.delivery.attempts, age, now, policy, jitter)
 

@@ -21,6 +21,7 @@ class Deposit:
 
     name: str
     document: str
+    size: int  # of the document, in octets
     metadata: bytes
 
 
@@ -31,7 +32,8 @@ def deposit_of(message: Message, delivery: Delivery) -> Deposit:
     assert document is not None, "what nobody opened has no payload, and goes as a message"
     called = "message.as2" if as_message else message.filename or "document"
     name = f"{message.id}_{_UNFIT.sub('_', called)[:_MAX_NAME].strip('.') or 'document'}"
-    return Deposit(name, document, json.dumps(_metadata(message, name, as_message=as_message), indent=2).encode())
+    size = message.original_size if as_message else message.size
+    return Deposit(name, document, size, json.dumps(_metadata(message, name, as_message=as_message), indent=2).encode())
 
 
 def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, object]:

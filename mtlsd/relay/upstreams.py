@@ -1,7 +1,7 @@
 """Which of a route's backends gets a delivery, and which are left alone for a while: a circuit breaker for each.
 
 A circuit opens after so many failures in a row, or when a health check fails. When it has been open for long enough,
-one attempt may go through; that closes it, or opens it anew.
+one attempt may go through; that closes it, or opens it anew. `now` is of a clock that never jumps.
 """
 
 from collections import OrderedDict

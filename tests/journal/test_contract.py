@@ -618,3 +618,14 @@ def test_only_an_operator_takes_the_pin_away(journal: Journal, unpin: bool) -> N
     journal.record(attempt(found), "a", state=FAILED, not_before=None, now=11.0, pinned="http://a/")
     journal.requeue("d0001", 20.0, unpin=unpin)
     assert only(journal).pinned == (None if unpin else "http://a/")
+
+
+def test_nothing_waits_beyond_what_it_is_hastened_to(journal: Journal) -> None:
+    for number, not_before in enumerate((10.0, 50.0, 900.0), 1):
+        accept(journal, each := message(number), [delivery(each, not_before)])
+    (held,) = journal.claim("a", 10.0, 15.0, 1)
+    assert journal.hasten(60.0) == 1
+    assert journal.hasten(60.0) == 0
+    assert [each.delivery.id for each in journal.claim("a", 60.0, 15.0, 9)] == ["d0001", "d0002", "d0003"]
+    assert held.delivery.id == "d0001"
+    assert [journal.deliveries(f"000{number}")[0].not_before for number in (1, 2, 3)] == [10.0, 50.0, 60.0]

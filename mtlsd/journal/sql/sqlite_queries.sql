@@ -133,6 +133,10 @@ UPDATE deliveries
 SET state = 'pending', not_before = min(not_before, :now), lease_owner = NULL, lease_until = NULL
 WHERE state = 'claimed' AND lease_owner = :owner;
 
+-- name: hasten_deliveries
+UPDATE deliveries INDEXED BY deliveries_open SET not_before = :latest
+WHERE state IN ('pending', 'claimed') AND state = 'pending' AND not_before > :latest;
+
 -- name: requeue_delivery
 UPDATE deliveries
 SET state = 'pending', not_before = :now, finished_at = NULL, pinned = CASE WHEN :unpin THEN NULL ELSE pinned END

@@ -264,15 +264,15 @@ def test_one_octet_that_was_changed_makes_the_proof_fail(tree: Tree, name: str) 
     assert follow_instructions(path.parent).returncode != 0
 
 
-LF = layered("s", payload=b"line\nline\n").replace(b"\r\n", b"\n")  # line ends that something changed on the way
-
-
 @pytest.mark.parametrize("settings", ['keep = "digests"', 'keep = "content"'])
 def test_a_proof_says_what_is_not_in_it_and_mends_line_ends(tmp_path: Path, backend: Backend, settings: str) -> None:
     tree = Tree(tmp_path, backend.url)
     tree.configure(f"[proof]\n{settings}\n")
     (tree.certs / "partners" / "acme" / "partner.toml").write_text('as2_id = "ACME"\nrequire = ["sign"]\n')
-    sent = message("<lf@acme.example>", LF)
+    inner = messages.entity(b"line\r\nline\r\n", "text/plain", Content_Transfer_Encoding="7bit")
+    signed = messages.sign(inner, keys("ACME"))
+    changed = signed.replace(inner, inner.replace(b"\r\n", b"\n"))  # as something on the way does it
+    sent = message("<lf@acme.example>", changed)
     with running(tree) as daemon:
         assert send(daemon, sent).status == 200
         assert daemon.wait_for("exchange_finished", message_id="<lf@acme.example>")["form"] == "full-crlf"

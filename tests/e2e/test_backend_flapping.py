@@ -144,7 +144,8 @@ def flapping(ways: dict[str, Way]) -> Iterator[Flapping]:
 def test_a_bad_answer_is_no_answer_and_the_delivery_is_made_in_the_end(tmp_path: Path) -> None:
     payload = bytes(range(256)) * 40_000  # 10 MB, more than the buffers of a socket hold
     ways = {f"<bad-{number}@acme.example>": way for number, way in enumerate(WAYS.values())}
-    with flapping(ways) as backend, running(Tree(tmp_path, backend.url, delivery="timeout_seconds = 1")) as daemon:
+    settings = "timeout_seconds = 1\nfailures_to_pause = 1000"
+    with flapping(ways) as backend, running(Tree(tmp_path, backend.url, delivery=settings)) as daemon:
         send(daemon, message("<good@acme.example>", layered("sE", payload)))
         before = resident(daemon)
         for message_id, way in ways.items():

@@ -322,6 +322,14 @@ class BodyTooLarge(PeerError):
     advice = "Send a smaller message, or ask us to raise the limit."
 
 
+class ContentCodingUnsupported(PeerError):
+    """The body has a Content-Encoding: AS2 compresses inside CMS, and nobody could say what was signed."""
+
+    reason = "content_coding_unsupported"
+    http_status = 415
+    advice = "Send the body without Content-Encoding."
+
+
 class LengthRequired(PeerError):
     """A POST with neither Content-Length nor chunked."""
 
@@ -484,6 +492,13 @@ class AS2DuplicateOtherContent(AS2Refused):
     log_level = "error"
 
 
+class AS2MDNUnexpected(AS2Refused):
+    """The message is an MDN, a receipt: it answers no message of ours, and is no document."""
+
+    reason = "as2_mdn_unexpected"
+    advice = "Send receipts to where they were asked for; this is where documents go."
+
+
 class MDNTargetDenied(PeerError):
     """An asynchronous MDN is asked for at a target that is not on the partner's list."""
 
@@ -583,10 +598,17 @@ class InternalError(PeerError):
 
 
 class UpstreamFailed(MtlsdError):
-    """An attempt at a delivery failed; `retryable` says whether another one may help."""
+    """An attempt at a delivery failed; `retryable` says whether another one may help.
+
+    `body_began`: the backend got some of the body, and may have taken it.
+    """
 
     reason: ClassVar[str]
     retryable: ClassVar[bool] = True
+
+    def __init__(self, detail: str = "", *, body_began: bool = False) -> None:
+        super().__init__(detail)
+        self.body_began = body_began
 
 
 class DeliveryImpossible(UpstreamFailed):

@@ -25,8 +25,18 @@ STOPPING = "stopping"
 STOPPED = "stopped"
 SWEPT = "spool_swept"
 NOT_SWEPT = "spool_not_swept"
+DISK_LOW = "disk_low"
+DISK_LOW_OVER = "disk_low_over"
 INTERNAL_ERROR = "internal_error"
+BACKEND_PAUSED = "backend_paused"
+BACKEND_RESUMED = "backend_resumed"
 WORKER_TROUBLE = "worker_trouble"
+CHECKPOINT_SIGNED = "checkpoint_signed"
+CHECKPOINT_FAILED = "checkpoint_failed"
+CHAIN_BROKEN = "chain_broken"
+PRUNED = "contents_pruned"
+RETENTION_FAILED = "retention_failed"
+CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
 

@@ -3,18 +3,26 @@
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from mtlsd.as2 import BuiltMessage, ReceivedMDN, Sender, read_mdn
+from mtlsd.as2 import (
+    BuiltMessage,
+    Compression,
+    Document,
+    Draft,
+    Encryption,
+    ReceivedMDN,
+    Signing,
+    compose,
+    read_mdn,
+)
 from mtlsd.errors import AS2SignatureBad
+from mtlsd.identity import Certificate, KeyPair, load_key_pair, read_certificates
 
 Headers = Sequence[tuple[str, str]]
 
@@ -99,30 +107,34 @@ class Partner:
         return text.replace("\n", "\r\n").encode("ascii")
 
     def message(self, number: int, *, sign: bool = True) -> BuiltMessage:
-        """That order as an AS2 message: compressed, signed, encrypted; it asks for a signed receipt."""
-        return self._sender.build(
-            self.order(number),
-            content_type="application/edifact",
-            filename=f"order-{number}.edi",
-            subject=f"Order {number}",
+        """That order as an AS2 message: compressed, signed, encrypted; or in the clear. It asks for a signed MDN."""
+        document = Document(self.order(number), "application/edifact", f"order-{number}.edi")
+        draft = Draft(
+            as2_from=self.as2_id,
+            as2_to=self.receiver_as2_id,
             message_id=f"<order-{number}@{self.as2_id.lower()}.example>",
-            sign="sha256" if sign else None,
-            encrypt="aes256-cbc",
-            compress=True,
-            mdn="signed",
+            subject=f"Order {number}",
+            documents=(document,),
+            signing=Signing(self._pair) if sign else None,
+            compression=Compression.BEFORE,
+            encryption=Encryption(self._receiver) if sign else None,
         )
+        return compose(draft, now=time.time())
 
     def read_receipt(self, answer: Answer, message: BuiltMessage) -> ReceivedMDN:
         """Check the receipt's signature with openssl, then read it. Raises AS2SignatureBad or MDNUnreadable."""
         message_id = dict(message.headers)["Message-ID"]
-        return read_mdn(answer.headers, answer.body, verify=self._verify, message_id=message_id, mic=message.mic)
+        return read_mdn(
+            answer.headers, answer.body, verify=self._verify, message_id=message_id, mic=message.mic("sha256")
+        )
 
     @cached_property
-    def _sender(self) -> Sender:
-        key = load_pem_private_key((self.folder / "as2-key.pem").read_bytes(), None)
-        assert isinstance(key, RSAPrivateKey)
-        own = _certificate(self.folder / "as2-cert.pem")
-        return Sender(self.as2_id, key, own, self.receiver_as2_id, _certificate(self.receiver_certificate))
+    def _pair(self) -> KeyPair:
+        return load_key_pair(self.folder / "as2-cert.pem", self.folder / "as2-key.pem").key_pair
+
+    @cached_property
+    def _receiver(self) -> Certificate:
+        return read_certificates(self.receiver_certificate.read_bytes())[0]
 
     def _verify(self, headers: Headers, body: bytes) -> bytes:
         """`openssl cms -verify`, with the one certificate that the receipt must be signed with."""
@@ -134,7 +146,3 @@ class Partner:
         if done.returncode:
             raise AS2SignatureBad(done.stderr.decode(errors="replace"))
         return done.stdout
-
-
-def _certificate(file: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(file.read_bytes())

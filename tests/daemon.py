@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from mtlsd.identity import KeyPair
 from tests import pki
@@ -82,12 +82,17 @@ class Tree:
     def configure(self, extra: str = "") -> None:
         """Write virtualhosts.toml anew."""
         listen = f"{self.address[0]}:{self.address[1]}"
-        text = f"[server]\n{self.server}\n" if self.server else ""
-        text += "".join(
+        admin = f'admin = "{self.admin[0]}:{self.admin[1]}"\n'
+        text = f"[server]\n{admin}{self.server}\n" + "".join(
             _virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items()
         )
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
+
+    @property
+    def admin(self) -> tuple[str, int]:
+        """The admin address: the same loopback address, another port."""
+        return self.address[0], 9180
 
     def add(self, directory: str, as2_id: str, connection: Issued, settings: str = "", **files: bytes) -> Path:
         """A partner with its root, its certificate for connections and its own for messages."""
@@ -150,22 +155,36 @@ def _loopback_address() -> tuple[str, int]:
 Event = dict[str, Any]
 
 
+class Process(Protocol):
+    """What is asked of a daemon's process; `stderr` is its log."""
+
+    pid: int
+    stderr: IO[str] | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Daemon:
     """The running process. `log` is everything it said so far, one dict a line."""
 
-    def __init__(self, tree: Tree, *, preexec: Callable[[], None] | None = None, **environment: str) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        preexec: Callable[[], None] | None = None,
+        start: "Callable[[Tree], Process] | None" = None,
+        **environment: str,
+    ) -> None:
+        """`start` is another way to start the process."""
         self.tree = tree
         self.log: list[Event] = []
         self._events: queue.Queue[Event | None] = queue.Queue()
         self._unread: list[Event] = []
-        self.process = subprocess.Popen(
-            [*COMMAND, str(tree.configuration)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-            preexec_fn=preexec,  # it only sets resource limits
-        )
+        self.process: Process = start(tree) if start else _start(tree, preexec, environment)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -220,6 +239,23 @@ class Daemon:
             self.log.append(event := _parsed(line))
             self._events.put(event)
         self._events.put(None)
+
+
+def _start(tree: Tree, preexec: Callable[[], None] | None, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*COMMAND, str(tree.configuration)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+        preexec_fn=preexec,  # it only sets resource limits
+    )
+
+
+def resident(daemon: Daemon) -> int:
+    """Octets of memory that the daemon uses."""
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
 def _parsed(line: str) -> Event:

@@ -17,6 +17,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "terminal": (set(), set()),
     "log": ({"terminal"}, {"structlog"}),
+    "metrics": (set(), {"prometheus_client"}),
     "config": ({"errors"}, {"pydantic"}),
     "identity": ({"errors", "config"}, {"asn1crypto"}),
     "tls": ({"errors", "config", "identity"}, {"OpenSSL"}),

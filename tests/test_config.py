@@ -24,6 +24,7 @@ from mtlsd.config import (
     KeyPath,
     Limits,
     MDNMode,
+    Proof,
     Route,
     Server,
     VirtualHost,
@@ -71,7 +72,7 @@ def only_problem(file: Path) -> Problem:
 def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Write) -> None:
     file = write(EXAMPLE)
     backend = Backend("http", "127.0.0.1", 9000, "/inbound", "http://127.0.0.1:9000/inbound")
-    route = Route("/as2", Handler.AS2, "EXAMPLE", backend)
+    route = Route("/as2", Handler.AS2, "EXAMPLE", (backend,))
     assert config.load(file) == Configuration(
         file=file,
         server=Server(
@@ -82,6 +83,7 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
         ),
         limits=Limits(),
         delivery=Delivery(),
+        proof=Proof(checkpoints=file.parent / "state" / "checkpoints"),
         virtualhosts=(
             VirtualHost("as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)),
             VirtualHost("drop.example.com", Address.parse("0.0.0.0:9443"), ClientCertificate.NONE, (route,)),

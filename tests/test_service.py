@@ -89,8 +89,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def configure(folder: Path, port: int, extra: str = "", name: str = "virtualhosts.toml") -> None:
+    server = "" if "[server]" in extra else 'server.admin = "127.0.0.1:0"\n'
     (folder / name).write_text(
-        f'[[virtualhost]]\nname = "{HOST}"\nlisten = "127.0.0.1:{port}"\n'
+        f'{server}[[virtualhost]]\nname = "{HOST}"\nlisten = "127.0.0.1:{port}"\n'
         '[[virtualhost.route]]\npath = "/as2"\nhandler = "as2"\norganization = "EXAMPLE"\n'
         f'backend = "http://127.0.0.1:{free_port()}/inbound"\n{extra}'
     )
@@ -233,7 +234,7 @@ def test_a_mistake_in_the_configuration_is_said_with_its_line_and_is_not_to_be_t
 def test_a_port_in_use_is_said_and_never_ready(folder: Path) -> None:
     with running(folder) as first:
         first.told_next("READY")
-        configure(folder, first.port, '[server]\nstate = "other"\n', name="second.toml")
+        configure(folder, first.port, '[server]\nadmin = "127.0.0.1:0"\nstate = "other"\n', name="second.toml")
         with running(folder, "second.toml") as second:
             assert second.ends() == EXIT_CONFIGURATION
             assert second.told_nothing()

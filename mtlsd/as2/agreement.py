@@ -9,13 +9,15 @@ from mtlsd.identity import Organization, Partner, Require
 class Agreement:
     """Our organization, the partner, and what this message must be: more than the partner's `require`, never less.
 
-    `may_stay_sealed`: an envelope for somebody else's key is no mistake, because the backend has that key.
+    `may_stay_sealed`: an envelope for a key of the backend's is no mistake. `passed_on`: somebody else will read the
+    message again, so there must be one way only to read it.
     """
 
     organization: Organization
     partner: Partner
     require: frozenset[Require]
     may_stay_sealed: bool = False
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Only what a signature vouches for is `proven`. What an MDN says whose signature 
 people to read, and proves nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,30 +34,34 @@ def judge_mdn(
     body: bytes,
     *,
     certificates: Sequence[Certificate],
+    relax: Collection[str],
     now: datetime,
     message_id: str | None,
     mic: str | None = None,
 ) -> JudgedMDN:
-    """Verify and read an MDN; `message_id` and `mic` as in `read_mdn`. Raises nothing for what the MDN holds."""
+    """Verify and read an MDN; `message_id` and `mic` as in `read_mdn`. Raises nothing for what the MDN holds.
+
+    `relax` is what the signature may be in spite of our policy.
+    """
     signer: Certificate | None = None
 
     def verify(fields: Headers, data: bytes) -> bytes:
         nonlocal signer
-        opened = open_detached(fields, data, certificates, now)
+        opened = open_detached(fields, data, certificates, now, relax)
         signer = opened.signer
         return opened.octets
 
     try:
         return JudgedMDN(read_mdn(headers, body, verify=verify, message_id=message_id, mic=mic), signer)
     except PeerError as refusal:
-        return JudgedMDN(_unverified(headers, body), None, refusal)
+        with suppress(PeerError):
+            return JudgedMDN(read_unverified(headers, body), None, refusal)
+        return JudgedMDN(None, None, refusal)
 
 
-def _unverified(headers: Headers, body: bytes) -> ReceivedMDN | None:
-    try:
-        return read_mdn(headers, body, verify=_first_part, message_id=None, mic=None)
-    except PeerError:
-        return None
+def read_unverified(headers: Headers, body: bytes) -> ReceivedMDN:
+    """What an MDN says, whoever made it; raises MDNUnreadable."""
+    return read_mdn(headers, body, verify=_first_part, message_id=None, mic=None)
 
 
 def _first_part(headers: Headers, body: bytes) -> bytes:

@@ -185,9 +185,9 @@ class ContentInfoReader:
             return
         self._reader.receive_data(data)
         done = next(self._steps, _DONE) is _DONE
-        if self._pieces:
-            self._events.append(ContentReceived(b"".join(self._pieces)))
-            self._pieces.clear()
+        if content := b"".join(self._pieces):
+            self._events.append(ContentReceived(content))
+        self._pieces.clear()
         if done:
             self._steps = None
             self._events.append(self._ended)

@@ -23,6 +23,7 @@ def context(number: int, *, constructed: bool = True) -> int:
 
 
 MAX_DEPTH = 24
+MAX_CHILDREN = 1024  # elements of one value in memory: each costs far more there than the two octets that it may have
 MAX_LENGTH_OCTETS = 8
 END_OF_CONTENTS = b"\0\0"
 
@@ -260,8 +261,11 @@ def _parse_indefinite(tag: int, data: bytes, start: int, end: int, depth: int) -
 
 
 def _parse_all(data: bytes) -> list[Element]:
-    elements, at, end = [], 0, len(data)
+    elements: list[Element] = []
+    at, end = 0, len(data)
     while at < end:
+        if len(elements) == MAX_CHILDREN:
+            raise AS2MIMEMalformed(f"a value of more than {MAX_CHILDREN} elements")
         element, at = _parse(data, at, end, 0)
         elements.append(element)
     return elements

@@ -4,15 +4,15 @@
 got, which is small and comes whole.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mtlsd.as2 import cms, signature
+from mtlsd.as2.armour import Unarmoured
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mic import FormDigests
 from mtlsd.as2.mime import (
-    Base64Decoder,
     ContentType,
     HeaderBlock,
     HeaderBlockReader,
@@ -29,10 +29,11 @@ MAX_SIGNATURE = 1024 * 1024  # octets
 
 @dataclass(frozen=True, slots=True)
 class SignedEntity:
-    """The octets that were signed, header included, as they came; and whose certificate verified them."""
+    """The octets that were signed, header included, as they came; who signed them, and the SignedData that says so."""
 
     octets: bytes
     signer: Certificate
+    signed_data: bytes = b""
 
 
 def verify_detached(
@@ -63,8 +64,8 @@ def open_detached(
         raise AS2MIMEMalformed("not a multipart/signed")
     algorithms = frozenset(announced_digests(content_type))
     while True:  # each turn adds a digest of the few that there are
-        octets = _Octets()
-        multipart = SignedMultipart(content_type, algorithms, octets)
+        octets, signed_data = _Octets(), bytearray()
+        multipart = SignedMultipart(content_type, algorithms, octets, signed_data.extend)
         decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
         decoder.write(body)
         decoder.close()
@@ -74,7 +75,19 @@ def open_detached(
         except DigestNotComputed as missing:
             algorithms |= {missing.algorithm}
         else:
-            return SignedEntity(bytes(octets.data), signer)
+            return SignedEntity(bytes(octets.data), signer, bytes(signed_data))
+
+
+def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
+    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    fields = {name.lower(): value for name, value in headers}
+    octets, signed_data = _Octets(), bytearray()
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    multipart = SignedMultipart(content_type, (), octets, signed_data.extend)
+    decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+    decoder.write(body)
+    decoder.close()
+    return bytes(octets.data), bytes(signed_data)
 
 
 def announced_digests(content_type: ContentType) -> list[str]:
@@ -89,11 +102,17 @@ def encoding_of_multipart(block: HeaderBlock) -> str:
 
 
 class SignedMultipart:
-    """The signed part, which is hashed and goes on into `inside`, then its signature."""
+    """The signed part, which is hashed and goes on into `inside`, then its SignedData, which `signature` is given."""
 
-    def __init__(self, content_type: ContentType, algorithms: Iterable[str], inside: Sink) -> None:
+    def __init__(
+        self,
+        content_type: ContentType,
+        algorithms: Iterable[str],
+        inside: Sink,
+        signature: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.signed = SignedPart(algorithms, inside)
-        self._signature = SignaturePart()
+        self._signature = SignaturePart(signature)
         self._count = 0
         self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
 
@@ -103,8 +122,14 @@ class SignedMultipart:
         return self._signature.signers
 
     @property
-    def has_epilogue(self) -> bool:
-        return self._parts.has_epilogue
+    def has_odd_surroundings(self) -> bool:
+        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        return self._parts.has_odd_preamble or self._parts.has_epilogue
+
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether there is anything but blanks around the parts."""
+        return self._parts.has_preamble or self._parts.has_epilogue
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
@@ -166,18 +191,17 @@ class SignedPart:
 class SignaturePart:
     """The second part: a header, then SignedData without content, in binary or base64."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
         self._header: HeaderBlockReader | None = HeaderBlockReader()
-        self._reader = cms.ContentInfoReader()
-        self._body = Unarmoured(_Push(self._reader))
+        self._cms = _WithoutContent(taken)
+        self._body = Unarmoured(self._cms)
         self._size = 0
 
     @property
     def signers(self) -> tuple[cms.SignerInfo, ...]:
         """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
-        self._reader.close()
-        events = list(iter(self._reader.next_event, None))
-        match events:
+        self._cms.close()
+        match self._cms.events:
             case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
                 return signers
         raise AS2MIMEMalformed("the signature part is not a detached SignedData")
@@ -198,12 +222,21 @@ class SignaturePart:
         self._body.close()
 
 
-class _Push:
-    def __init__(self, reader: cms.ContentInfoReader) -> None:
-        self._reader = reader
+class _WithoutContent:
+    """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
+
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
+        self._taken = taken
+        self._reader = cms.ContentInfoReader()
+        self.events: list[cms.Event] = []
 
     def write(self, data: bytes) -> None:
+        self._taken(data)
         self._reader.receive_data(data)
+        while event := self._reader.next_event():
+            if isinstance(event, cms.ContentReceived):
+                raise AS2MIMEMalformed("the signature part has content inside, so it is not detached")
+            self.events.append(event)
 
     def close(self) -> None:
         self._reader.close()
@@ -229,26 +262,6 @@ class Deferred:
                 self._sink.close()
             except AS2Refused as refusal:
                 self.refusal = refusal
-
-
-class Unarmoured:
-    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._decided: Sink | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._decided is None:
-            data = data.lstrip(b"\r\n")
-            if not data:
-                return
-            binary = data[0] == 0x30  # a SEQUENCE; in base64 it would begin with M
-            self._decided = self._sink if binary else Base64Decoder(self._sink)
-        self._decided.write(data)
-
-    def close(self) -> None:
-        (self._decided or self._sink).close()
 
 
 class _Octets:

@@ -17,8 +17,9 @@ from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.cms import ContentInfoEnded, EnvelopedDataStarted
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.recipients import content_key
+from mtlsd.as2.recipients import content_key, means
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
+from mtlsd.identity import Relax
 
 MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
@@ -31,14 +32,14 @@ class ContentCipher:
     algorithm: type[AES | TripleDES]
     key_length: int
     block_length: int = 16
-    relax: str | None = None
+    relax: Relax | None = None
 
 
 CBC = {
     "2.16.840.1.101.3.4.1.2": ContentCipher("aes128-cbc", AES, 16),
     "2.16.840.1.101.3.4.1.22": ContentCipher("aes192-cbc", AES, 24),
     "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", AES, 32),
-    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax="3des"),
+    "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax=Relax.TRIPLE_DES),
 }
 GCM = {  # RFC 5084; in AuthEnvelopedData only
     "2.16.840.1.101.3.4.1.6": ContentCipher("aes128-gcm", AES, 16),
@@ -51,6 +52,7 @@ class Decryptor(Protocol):
     """Ciphertext in, plaintext out; nothing that came out is worth anything before `finalize` has returned."""
 
     name: str
+    is_authenticated: bool  # whether nobody without the key can have changed what comes out
 
     def update(self, ciphertext: bytes) -> bytes: ...
 
@@ -70,14 +72,24 @@ def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hi
     try:
         key = content_key(started.recipients, agreement.organization.decryption, cipher.key_length)
     except AS2RecipientUnknown as refusal:
-        if not agreement.may_stay_sealed:
+        if not _is_for_backend(started, agreement):
             raise
         return Sealed(cipher.name, refusal)
     return GCMDecryptor(cipher, key, iv, hints) if started.is_authenticated else CBCDecryptor(cipher, key, iv)
 
 
+def _is_for_backend(started: EnvelopedDataStarted, agreement: Agreement) -> bool:
+    """Whether the backend has the key: its certificate is registered, and named by one of the recipients."""
+    if not agreement.may_stay_sealed:
+        return False
+    certificates = agreement.organization.backend_certificates
+    return any(means(each.identifier, held) for each in started.recipients for held in certificates)
+
+
 class CBCDecryptor:
     """One block behind: the last block has the padding."""
+
+    is_authenticated = False
 
     def __init__(self, cipher: ContentCipher, key: bytes | None, iv: bytes) -> None:
         self.name = cipher.name
@@ -112,6 +124,8 @@ class GCMDecryptor:
     The attributes come behind the content and must go in before it: where there are any, the body is read once more.
     """
 
+    is_authenticated = True
+
     def __init__(self, cipher: ContentCipher, key: bytes | None, nonce: bytes, hints: Hints) -> None:
         self.name = cipher.name
         self._hints = hints
@@ -136,6 +150,8 @@ class GCMDecryptor:
 
 class Sealed:
     """For an envelope that somebody else opens: nothing comes out."""
+
+    is_authenticated = False
 
     def __init__(self, name: str, refusal: AS2RecipientUnknown) -> None:
         self.name = name

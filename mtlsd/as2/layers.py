@@ -16,12 +16,12 @@ from enum import StrEnum
 
 from mtlsd.as2 import cms, signature
 from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.armour import Unarmoured, WithoutPreamble
 from mtlsd.as2.compression import ZLIB, Inflater
 from mtlsd.as2.detached import (
     Deferred,
     SignedMultipart,
     SignedPart,
-    Unarmoured,
     announced_digests,
     encoding_of_multipart,
 )
@@ -40,6 +40,7 @@ from mtlsd.errors import (
     AS2Refused,
 )
 
+MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 
 
@@ -61,6 +62,7 @@ class Findings:
 
     layers: str = ""
     cipher: str | None = None
+    is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
@@ -69,11 +71,23 @@ class Findings:
     payload_size: int = 0
 
 
+class Evidence(StrEnum):
+    """What proves who signed what."""
+
+    SIGNED_ENTITY = "signed"  # the octets that were signed, header included
+    SIGNED_DATA = "p7s"  # the SignedData, without its armour; where the content is inside it, it is all there is
+
+
+Witness = Callable[[Evidence, bytes], None]  # is given the evidence, in order, as it comes
 Observe = Callable[[str, Sink], Sink]  # the layers that are open, an entity inside them; what to write to instead
 
 
 def observe_nothing(_: str, entity: Sink) -> Sink:
     return entity
+
+
+def witness_nothing(_: Evidence, __: bytes) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,7 @@ class Context:
     hints: Hints
     payload: Callable[[bytes], None]
     observe: Observe
+    witness: Witness
     findings: Findings = field(default_factory=Findings)
 
     def open(self, layer: Layer) -> None:
@@ -100,6 +115,10 @@ class Context:
     def entity(self) -> Sink:
         """The sink for a MIME entity inside the layers that are open."""
         return self.observe(self.findings.layers, Entity(self))
+
+    def witness_signature(self, data: bytes) -> None:
+        """Take some octets of a detached SignedData."""
+        self.witness(Evidence.SIGNED_DATA, data)
 
     def with_digest(self, algorithm: str) -> Hints:
         """Hints for another pass that also needs this digest."""
@@ -134,12 +153,20 @@ class Entity:
 def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     """The sink for the body that this header describes."""
     content_type = block.content_type() or ContentType("")
+    _check_length(block)
     if content_type.value in PKCS7_MIME:
-        return Unarmoured(CMSLayer(context))
+        value = Unarmoured(CMSLayer(context))
+        return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
     if content_type.value == "multipart/signed":
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
     return Payload(block, context, outermost=outermost)
+
+
+def _check_length(block: HeaderBlock) -> None:
+    """What describes the body goes on to the backend and into the journal."""
+    if any(len(block.fields.get(name, "")) > MAX_FIELD for name in ("content-type", "content-disposition")):
+        raise AS2MIMEMalformed("a field that describes the body is too long")
 
 
 class Payload:
@@ -183,8 +210,13 @@ class CMSLayer:
         self._context = context
         self._reader = cms.ContentInfoReader()
         self._content: EnvelopeLayer | OpaqueLayer | CompressedLayer | None = None
+        self._beginning = b""  # until it is known what this is
 
     def write(self, data: bytes) -> None:
+        if self._content is None:
+            self._beginning += data
+        elif isinstance(self._content, OpaqueLayer):
+            self._context.witness(Evidence.SIGNED_DATA, data)
         self._reader.receive_data(data)
         while event := self._reader.next_event():
             self._handle(event)
@@ -200,12 +232,14 @@ class CMSLayer:
                 self._content = CompressedLayer(event, self._context)
             case cms.SignedDataStarted():
                 self._content = OpaqueLayer(event, self._context)
+                self._context.witness(Evidence.SIGNED_DATA, self._beginning)
             case cms.ContentReceived(data):
                 assert self._content is not None
                 self._content.write(data)
             case cms.ContentInfoEnded():
                 assert self._content is not None
                 self._content.close(event)
+        self._beginning = b""
 
 
 class CompressedLayer:
@@ -235,6 +269,7 @@ class EnvelopeLayer:
         self._findings = context.findings
         self._decryptor = open_envelope(started, context.agreement, context.hints)
         self._findings.cipher = self._decryptor.name
+        self._findings.is_authenticated = self._decryptor.is_authenticated
         self._findings.sealed = self._decryptor.refusal if isinstance(self._decryptor, Sealed) else None
         self._inside = Deferred(context.entity())
 
@@ -264,16 +299,33 @@ class SignedLayer:
         context.open(Layer.SIGNED)
         self._context = context
         algorithms = _digests_to_compute(announced_digests(content_type), context)
-        self._parts = SignedMultipart(content_type, algorithms, context.entity())
+        self._parts = SignedMultipart(content_type, algorithms, Witnessed(context), context.witness_signature)
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 
     def close(self) -> None:
         self._parts.close()
-        if self._context.findings.cipher and self._parts.has_epilogue:
-            raise AS2MIMEMalformed("octets behind the multipart: whoever holds no key could have put them there")
+        if self._context.agreement.passed_on and self._parts.has_surroundings:
+            raise AS2MIMEMalformed("octets around the parts: whoever reads the message next may take them for it")
+        if self._context.findings.cipher and self._parts.has_odd_surroundings:
+            raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)
+
+
+class Witnessed:
+    """A signed entity on its way inside."""
+
+    def __init__(self, context: Context) -> None:
+        self._witness = context.witness
+        self._entity = context.entity()
+
+    def write(self, data: bytes) -> None:
+        self._witness(Evidence.SIGNED_ENTITY, data)
+        self._entity.write(data)
+
+    def close(self) -> None:
+        self._entity.close()
 
 
 class OpaqueLayer:

@@ -17,6 +17,8 @@ MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
+_COMMENT = re.compile(r"\([^()]*\)")
+_NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
 
 
@@ -37,9 +39,15 @@ class ContentType:
 
     @classmethod
     def parse(cls, text: str) -> "ContentType":
-        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all."""
+        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all; the first one counts.
+
+        Two boundaries are none: another reader might take the other one.
+        """
         value, _, _ = text.partition(";")
-        parameters = {name.lower(): _unquote(raw) for name, raw in _PARAMETER.findall(text)}
+        found = [(name.lower(), _unquote(raw)) for name, raw in _PARAMETER.findall(text)]
+        parameters = dict(reversed(found))
+        if len({raw for name, raw in found if name == "boundary"}) > 1:
+            parameters["boundary"] = ""
         return cls(value.strip().lower(), parameters)
 
 
@@ -63,7 +71,8 @@ class HeaderBlock:
 
     def transfer_encoding(self) -> str:
         """The Content-Transfer-Encoding; where there is none, AS2 means binary (RFC 4130, section 5.2.1)."""
-        return self.fields.get("content-transfer-encoding", "binary").strip().lower() or "binary"
+        text = _COMMENT.sub(" ", self.fields.get("content-transfer-encoding", ""))
+        return text.strip(' \t";').lower() or "binary"
 
 
 class HeaderBlockReader:
@@ -137,15 +146,20 @@ class MultipartReader:
     """
 
     def __init__(self, boundary: str, part: Callable[[int], Sink]) -> None:
-        if not 0 < len(boundary) <= MAX_BOUNDARY:
+        declared = boundary.encode("latin-1", "replace")
+        boundary_octets = declared.rstrip(b" \t")  # it ends with no blank (RFC 2046), whatever the parameter says
+        if not 0 < len(boundary_octets) <= len(declared) <= MAX_BOUNDARY:
             raise AS2MIMEMalformed("a multipart without a usable boundary")
-        self._delimiter = b"--" + boundary.encode("latin-1", "replace")
+        self._delimiter = b"--" + boundary_octets
+        self._has_blanks = boundary_octets != declared  # then they may stand before the closing hyphens
         self._part = part
         self._number = 0
         self._sink: Sink | None = None
         self._buffer = b""
         self._at_line_start = True  # whether a delimiter may stand where the buffer begins
         self._closed = False
+        self.has_preamble = False  # whether anything but blanks stands before the first delimiter
+        self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
         self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
 
     def write(self, data: bytes) -> None:
@@ -178,7 +192,7 @@ class MultipartReader:
             newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
             line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
             if line_start and newline >= 0:
-                rest = self._buffer[after:newline].rstrip(b" \t\r")
+                rest = self._behind_delimiter(self._buffer[after:newline])
                 if rest in (b"", b"--"):
                     return at, newline + 1, rest == b"--"
             at = self._buffer.find(self._delimiter, after)
@@ -187,7 +201,7 @@ class MultipartReader:
     def _undecided(self) -> int:
         """How many octets at the end may belong to a delimiter or the line end before one."""
         newline = self._buffer.rfind(b"\n")
-        line = self._buffer[newline + 1 : newline + 1 + MAX_BOUNDARY * 2]
+        line = self._buffer[newline + 1 : newline + 1 + len(self._delimiter) + MAX_BOUNDARY]
         possible = newline >= 0 or self._at_line_start
         if possible and (self._delimiter.startswith(line) or self._is_open_delimiter(line)):
             return len(self._buffer) - (_line_end_before(self._buffer, newline + 1) if newline >= 0 else 0)
@@ -195,13 +209,19 @@ class MultipartReader:
 
     def _is_open_delimiter(self, line: bytes) -> bool:
         tail = line.removeprefix(self._delimiter)
-        return len(tail) < min(len(line), MAX_BOUNDARY) and tail.rstrip(b" \t\r") in (b"", b"-", b"--")
+        return len(tail) < min(len(line), MAX_BOUNDARY) and self._behind_delimiter(tail) in (b"", b"-", b"--")
+
+    def _behind_delimiter(self, octets: bytes) -> bytes:
+        return octets.strip(b" \t\r") if self._has_blanks else octets.rstrip(b" \t\r")
 
     def _emit(self, count: int) -> None:
         if count > 0:
             self._at_line_start = False
             if self._sink:
                 self._sink.write(self._buffer[:count])
+            else:
+                self.has_preamble = self.has_preamble or bool(self._buffer[:count].strip())
+                self.has_odd_preamble = self.has_odd_preamble or bool(_NOT_TEXT.search(self._buffer, 0, count))
 
     def _next_part(self, *, closing: bool) -> None:
         if self._sink:

@@ -1,6 +1,6 @@
-"""The home of pyas2lib: it builds the messages of a test partner and reads the MDNs of others.
+"""The home of pyas2lib: it reads the MDNs of others.
 
-Its own checks are not relied on. It never sees a payload of a partner, and of a signed MDN it gets the
+Its own checks are not relied on. It never sees a message, and of a signed MDN it gets the
 `multipart/report` alone, from the very bytes whose signature held.
 """
 
@@ -8,111 +8,19 @@ import email
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.header import Header
 from email.message import Message as Part
 from functools import cache
 from typing import Any, Literal, cast
-
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.as2 import oscrypto_standin
 from mtlsd.errors import MDNUnreadable
 
 Headers = Sequence[tuple[str, str]]
 VerifySigned = Callable[[Headers, bytes], bytes]
-MDNRequest = Literal["none", "unsigned", "signed"]
 
-SIGN_ALGORITHMS = ("sha1", "sha224", "sha256", "sha384", "sha512")
-ENCRYPT_ALGORITHMS = {
-    "3des": "tripledes_192_cbc",
-    "aes128-cbc": "aes_128_cbc",
-    "aes192-cbc": "aes_192_cbc",
-    "aes256-cbc": "aes_256_cbc",
-}
 MAX_MDN_SIZE = 128 * 1024  # bytes; real ones are below 20 KiB
 MAX_MDN_PARTS = 64  # a report has two or three; the time that email takes grows with the depth,
 MAX_MDN_PARAMETERS = 1000  # and with the square of the semicolons in one field
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltMessage:
-    """An AS2 message, ready for HTTP. `mic` is None where it is not signed: pyas2lib has none then."""
-
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    mic: str | None
-    mic_algorithm: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """A test partner: signs with its own key, and encrypts to the receiver's certificate (RSA, both)."""
-
-    as2_id: str
-    private_key: RSAPrivateKey
-    certificate: x509.Certificate
-    receiver_as2_id: str
-    receiver_certificate: x509.Certificate
-
-    def build(
-        self,
-        payload: bytes,
-        *,
-        content_type: str,
-        filename: str,
-        subject: str,
-        message_id: str,
-        sign: str | None,
-        encrypt: str | None,
-        compress: bool,
-        mdn: MDNRequest,
-        micalg: str = "sha256",
-    ) -> BuiltMessage:
-        """Make one message, with PKCS#1 v1.5 signatures and key transport.
-
-        Line ends become CRLF in a signed, compressed or encrypted payload, unless `content_type` is
-        application/octet-stream. pyas2lib reads the clock for `Date` and the signing time. ValueError for
-        an algorithm that is not in `SIGN_ALGORITHMS` or `ENCRYPT_ALGORITHMS`, and for a value that fits no
-        header field.
-        """
-        _check_algorithms(sign or micalg, micalg, encrypt)
-        _check_fields(self.as2_id, self.receiver_as2_id, content_type, message_id)
-        _check_fields(*filter(None, (filename, subject)), any_language=True)
-        partner = self._partner(sign, encrypt, compress, mdn, micalg)
-        message = _pyas2lib().Message(self._organization(), partner)
-        message.build(
-            payload,
-            filename=filename,
-            subject=Header(subject).encode(maxlinelen=0),
-            content_type=content_type,
-            additional_headers={"Message-ID": message_id, "MIME-Version": "1.0"},
-            disposition_notification_to=self.as2_id,
-            message_id="replaced",
-        )
-        mic = message.mic.decode() if message.mic else None
-        return BuiltMessage(tuple(message.payload.items()), message.content, mic, sign or micalg)
-
-    def _organization(self) -> Any:
-        organization = _pyas2lib().Organization(as2_name=self.as2_id, domain="invalid")
-        own = oscrypto_standin.load_certificate(self.certificate.public_bytes(Encoding.DER))
-        organization.sign_key = (self.private_key, own)
-        return organization
-
-    def _partner(self, sign: str | None, encrypt: str | None, compress: bool, mdn: MDNRequest, micalg: str) -> Any:
-        return _pyas2lib().Partner(
-            as2_name=self.receiver_as2_id,
-            encrypt_cert=self.receiver_certificate.public_bytes(Encoding.DER),
-            validate_certs=False,  # reads the clock, and would make every expired test certificate useless
-            compress=compress,
-            sign=sign is not None,
-            digest_alg=sign or micalg,
-            encrypt=encrypt is not None,
-            enc_alg=ENCRYPT_ALGORITHMS[encrypt] if encrypt else None,
-            mdn_mode=None if mdn == "none" else "SYNC",
-            mdn_digest_alg=micalg if mdn == "signed" else None,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +89,6 @@ def _pyas2lib() -> Any:
         from pyas2lib import as2
     as2.logger.disabled = True  # it logs payloads
     return as2
-
-
-def _check_algorithms(sign: str, micalg: str, encrypt: str | None) -> None:
-    for each in (sign, micalg):
-        if each not in SIGN_ALGORITHMS:
-            raise ValueError(f"no such digest algorithm: {each}")
-    if encrypt is not None and encrypt not in ENCRYPT_ALGORITHMS:
-        raise ValueError(f"no such content encryption algorithm: {encrypt}")
-
-
-def _check_fields(*values: str, any_language: bool = False) -> None:
-    for each in values:
-        if not each or not each.isprintable() or not (any_language or each.isascii()):
-            raise ValueError(f"not the value of a header field: {each!r}")
 
 
 def _one_content_type(headers: Headers) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.layers import Context, Layer, Observe, body_of, observe_nothing
+from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_nothing, witness_nothing
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime import HeaderBlock
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
@@ -53,7 +53,7 @@ class SealedMessage:
 
 
 class Receiver:
-    """Reads one AS2 message through all its layers."""
+    """Reads one AS2 message through all its layers. What `witness` is given proves nothing before `finish`, either."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Receiver:
         now: datetime,
         hints: Hints = Hints(),  # noqa: B008 - it is immutable
         observe: Observe = observe_nothing,
+        witness: Witness = witness_nothing,
     ) -> None:
         self._agreement = agreement
         self._payload: list[bytes] = []
@@ -74,6 +75,7 @@ class Receiver:
             hints=hints,
             payload=self._payload.append,
             observe=observe,
+            witness=witness,
         )
         outermost = HeaderBlock(b"", headers.entity)
         self._body = body_of(outermost, self._context, outermost=True)
@@ -136,8 +138,8 @@ class Receiver:
         """What was achieved, not what was announced, must be what the agreement asks for."""
         findings, require = self._context.findings, self._agreement.require
         if Require.SIGN in require and findings.signature is None:
-            if findings.cipher and not (findings.payload_header and findings.payload_header.fields):
-                raise AS2DecryptFailed("the envelope holds nothing that looks like a MIME entity")
+            if findings.cipher and not findings.is_authenticated:  # else whoever has no key learns what decrypts
+                raise AS2DecryptFailed("the envelope holds nothing that is signed")
             raise AS2SecurityTooLow("the message is not signed")
         if Require.ENCRYPT in require and findings.cipher is None:
             raise AS2SecurityTooLow("the message is not encrypted")

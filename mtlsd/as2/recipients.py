@@ -15,20 +15,20 @@ from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier,
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
-from mtlsd.identity import KeyPair
+from mtlsd.identity import Certificate, KeyPair
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
 SPECIFIED = "1.2.840.113549.1.1.9"  # the label of OAEP, spelled out
 
 # dhSinglePass-stdDH-…kdf-scheme: elliptic curve Diffie-Hellman and the KDF of X9.63 (RFC 5753, section 7.1.4).
-_AGREEMENTS: dict[str, hashes.HashAlgorithm] = {
+AGREEMENTS: dict[str, hashes.HashAlgorithm] = {
     "1.3.133.16.840.63.0.2": hashes.SHA1(),  # noqa: S303 - as a key derivation function it is not broken
     "1.3.132.1.11.1": hashes.SHA256(),
     "1.3.132.1.11.2": hashes.SHA384(),
     "1.3.132.1.11.3": hashes.SHA512(),
 }
 # AES key wrap (RFC 3394): octets of the wrapping key.
-_WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840.1.101.3.4.1.45": 32}
+WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840.1.101.3.4.1.45": 32}
 
 
 def content_key(recipients: Iterable[Recipient], keys: Sequence[KeyPair], length: int) -> bytes | None:
@@ -73,9 +73,9 @@ def _oaep(parameters: Element | None) -> padding.OAEP:
 
 
 def _agreed(recipient: KeyAgreeRecipient, pair: KeyPair) -> bytes | None:
-    kdf_hash = _AGREEMENTS.get(recipient.algorithm.oid)
+    kdf_hash = AGREEMENTS.get(recipient.algorithm.oid)
     wrap = recipient.algorithm.parameters and AlgorithmIdentifier.parse(recipient.algorithm.parameters)
-    if kdf_hash is None or wrap is None or wrap.oid not in _WRAPS:
+    if kdf_hash is None or wrap is None or wrap.oid not in WRAPS:
         raise AS2DecryptFailed(f"key agreement {recipient.algorithm.oid} is not supported")
     if not isinstance(pair.private_key, ec.EllipticCurvePrivateKey):
         return None
@@ -83,34 +83,35 @@ def _agreed(recipient: KeyAgreeRecipient, pair: KeyPair) -> bytes | None:
         theirs = ec.EllipticCurvePublicKey.from_encoded_point(pair.private_key.curve, recipient.originator_key)
         secret = pair.private_key.exchange(ec.ECDH(), theirs)
         assert recipient.algorithm.parameters is not None
-        info = _shared_info(recipient.algorithm.parameters, recipient.keying_material, _WRAPS[wrap.oid])
-        wrapping_key = X963KDF(kdf_hash, _WRAPS[wrap.oid], info).derive(secret)
+        info = shared_info(recipient.algorithm.parameters.raw, recipient.keying_material, WRAPS[wrap.oid])
+        wrapping_key = X963KDF(kdf_hash, WRAPS[wrap.oid], info).derive(secret)
         return aes_key_unwrap(wrapping_key, recipient.encrypted_key)
     except (ValueError, InvalidUnwrap, UnsupportedAlgorithm):
         return None
 
 
-def _shared_info(wrap: Element, keying_material: Element | None, length: int) -> bytes:
-    """ECC-CMS-SharedInfo (RFC 5753, section 7.2)."""
+def shared_info(wrap: bytes, keying_material: Element | None, length: int) -> bytes:
+    """ECC-CMS-SharedInfo (RFC 5753, section 7.2); `wrap` is the algorithm of the key wrap, in DER."""
     material = encode(context(0), keying_material.raw) if keying_material else b""
     bits = encode(context(2), encode(OCTET_STRING, (length * 8).to_bytes(4, "big")))
-    return encode(SEQUENCE, wrap.raw, material, bits)
+    return encode(SEQUENCE, wrap, material, bits)
 
 
 def _ours(recipients: Iterable[Recipient], keys: Sequence[KeyPair]) -> tuple[Recipient, KeyPair]:
     pairs = [(recipient, pair) for recipient in recipients for pair in keys]
     for exactly in (True, False):  # some products encode the issuer's name anew: then the serial number decides
         for recipient, pair in pairs:
-            if _means(recipient.identifier, pair, exactly=exactly):
+            if means(recipient.identifier, pair.certificate, exactly=exactly):
                 return recipient, pair
     wanted = ", ".join(sorted({str(recipient.identifier) for recipient, _ in pairs})) or "nobody"
     held = ", ".join(f"{pair.certificate.serial:x}" for pair in keys)
     raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
 
 
-def _means(identifier: KeyIdentifier, pair: KeyPair, *, exactly: bool) -> bool:
+def means(identifier: KeyIdentifier, certificate: Certificate, *, exactly: bool = True) -> bool:
+    """Whether the identifier names the key of this certificate; `exactly` compares the issuer's encoding, too."""
     if identifier.subject_key_identifier is not None:
-        return identifier.subject_key_identifier == pair.certificate.subject_key_identifier
-    if identifier.serial != pair.certificate.serial:
+        return identifier.subject_key_identifier == certificate.subject_key_identifier
+    if identifier.serial != certificate.serial:
         return False
-    return not exactly or identifier.issuer == pair.certificate.issuer_der
+    return not exactly or identifier.issuer == certificate.issuer_der

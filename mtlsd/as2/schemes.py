@@ -49,6 +49,7 @@ ECDSA: dict[str, str | None] = {
     "1.2.840.10045.4.3.4": "sha512",
 }
 MIN_RSA_BITS = 2048
+RELAXED_RSA_BITS = 1024  # for a partner whose `relax` has rsa-1024
 MIN_CURVE_BITS = 256
 
 Check = Callable[[PublicKeyTypes, bytes, bytes], None]
@@ -60,26 +61,30 @@ class Scheme:
 
     digest: str
     check: Check
+    min_rsa_bits: int
 
 
-def scheme_of(digest_algorithm: AlgorithmIdentifier, signature_algorithm: AlgorithmIdentifier) -> Scheme:
+def scheme_of(
+    digest_algorithm: AlgorithmIdentifier, signature_algorithm: AlgorithmIdentifier, min_rsa_bits: int = MIN_RSA_BITS
+) -> Scheme:
     """What a SignerInfo asks for; raises AS2SecurityTooLow where it is not supported."""
     digest = DIGEST_OIDS.get(digest_algorithm.oid)
     if digest is None:
         raise AS2SecurityTooLow(f"digest algorithm {digest_algorithm.oid} is not supported")
     oid = signature_algorithm.oid
     if oid in _RSA and _RSA[oid] in (None, digest):
-        return Scheme(digest, _rsa(padding.PKCS1v15(), digest))
+        return Scheme(digest, _rsa(padding.PKCS1v15(), digest, min_rsa_bits), min_rsa_bits)
     if oid == RSASSA_PSS:
-        return Scheme(digest, _rsa(_pss(signature_algorithm.parameters, digest), digest))
+        pss = _pss(signature_algorithm.parameters, digest)
+        return Scheme(digest, _rsa(pss, digest, min_rsa_bits), min_rsa_bits)
     if oid in ECDSA and ECDSA[oid] in (None, digest):
-        return Scheme(digest, _ecdsa(digest))
+        return Scheme(digest, _ecdsa(digest), min_rsa_bits)
     raise AS2SecurityTooLow(f"signature algorithm {oid} is not supported with {digest}")
 
 
-def _rsa(scheme: padding.PKCS1v15 | padding.PSS, digest: str) -> Check:
+def _rsa(scheme: padding.PKCS1v15 | padding.PSS, digest: str, min_bits: int) -> Check:
     def check(key: PublicKeyTypes, signature: bytes, hashed: bytes) -> None:
-        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < MIN_RSA_BITS:
+        if not isinstance(key, rsa.RSAPublicKey) or key.key_size < min_bits:
             raise InvalidSignature
         key.verify(signature, hashed, scheme, Prehashed(HASHES[digest]))
 

@@ -1,4 +1,4 @@
-"""Verifying a SignedData against a partner's own certificates (RFC 5652, section 5), and making one for our MDNs.
+"""Verifying a SignedData against a partner's own certificates (RFC 5652, section 5).
 
 A certificate inside the message is never looked at: it proves nothing. A verifier returns what it verified, or raises.
 """
@@ -9,25 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mtlsd.as2 import cms
 from mtlsd.as2.cms import SignerInfo
-from mtlsd.as2.der import (
-    NULL,
-    OCTET_STRING,
-    SEQUENCE,
-    SET,
-    Element,
-    context,
-    encode,
-    encode_integer,
-    encode_oid,
-)
+from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.mic import Form
-from mtlsd.as2.schemes import DIGEST_OIDS, ECDSA, HASHES, RSA_ENCRYPTION, Scheme, scheme_of
+from mtlsd.as2.schemes import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.identity import Certificate, Relax
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
@@ -91,8 +81,9 @@ def _verify_signer(
     relax: Collection[str],
     now: datetime,
 ) -> VerifiedSignature:
-    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm)
-    if scheme.digest == "sha1" and "sha1" not in relax:
+    rsa_bits = RELAXED_RSA_BITS if Relax.RSA_1024 in relax else MIN_RSA_BITS
+    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm, rsa_bits)
+    if scheme.digest == "sha1" and Relax.SHA1 not in relax:
         raise AS2SecurityTooLow("signed with SHA-1: the partner's `relax` does not list sha1")
     if scheme.digest not in content.digests[Form.RAW]:
         raise DigestNotComputed(scheme.digest)
@@ -141,6 +132,7 @@ def _find_signer(
         for at, digest in enumerate(digests):
             if _fits(scheme, certificate, info.signature, digest):
                 return certificate, at
+    _check_strength(meant, scheme)
     if meant and info.signed_attributes is None:
         raise AS2SignatureBad("the content is not what was signed")
     raise AS2SignerUnknown(f"no certificate of the partner fits the signer, {info.identifier}")
@@ -160,6 +152,21 @@ def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: by
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _check_strength(meant: Sequence[Certificate], scheme: Scheme) -> None:
+    """Why the signer's own certificate was of no use, where that is its key."""
+    for bits in map(_rsa_bits, meant):
+        if bits is not None and bits < scheme.min_rsa_bits:
+            raise AS2SecurityTooLow(f"signed with an RSA key of {bits} bits; it must have {scheme.min_rsa_bits}")
+
+
+def _rsa_bits(certificate: Certificate) -> int | None:
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key.key_size if isinstance(key, rsa.RSAPublicKey) else None
 
 
 def _current_first(certificates: Sequence[Certificate], now: datetime) -> list[Certificate]:
@@ -204,49 +211,3 @@ def _is_a_set_of_attributes(content: SignedContent) -> bool:
     octets = beginning[1] & 0x7F if beginning[1] & 0x80 else 0
     length = int.from_bytes(beginning[2 : 2 + octets], "big") if octets else beginning[1]
     return content.size == 2 + octets + length and beginning[2 + octets : 3 + octets] in (b"\x30", b"")
-
-
-def sign(digest: bytes, algorithm: str, pair: KeyPair) -> bytes:
-    """A detached SignedData over content with this digest: one signer, with our certificate chain inside."""
-    digest_algorithm = _algorithm({name: oid for oid, name in DIGEST_OIDS.items()}[algorithm])
-    attributes = _signed_attributes(digest)
-    signature_algorithm, signature = _sign(encode(SET, attributes), algorithm, pair)
-    certificate = pair.certificate
-    signer_info = encode(
-        SEQUENCE,
-        encode_integer(1),
-        encode(SEQUENCE, certificate.issuer_der, encode_integer(certificate.serial)),
-        digest_algorithm,
-        encode(context(0), attributes),
-        signature_algorithm,
-        encode(OCTET_STRING, signature),
-    )
-    signed_data = encode(
-        SEQUENCE,
-        encode_integer(1),
-        encode(SET, digest_algorithm),
-        encode(SEQUENCE, encode_oid(cms.DATA)),
-        encode(context(0), certificate.der, *(each.der for each in pair.chain)),
-        encode(SET, signer_info),
-    )
-    return encode(SEQUENCE, encode_oid(cms.SIGNED_DATA), encode(context(0), signed_data))
-
-
-def _sign(data: bytes, algorithm: str, pair: KeyPair) -> tuple[bytes, bytes]:
-    """The algorithm identifier and the signature."""
-    if isinstance(pair.private_key, ec.EllipticCurvePrivateKey):
-        oid = next(oid for oid, digest in ECDSA.items() if digest == algorithm)
-        return encode(SEQUENCE, encode_oid(oid)), pair.private_key.sign(data, ec.ECDSA(HASHES[algorithm]))
-    assert isinstance(pair.private_key, rsa.RSAPrivateKey)  # `load_organization` takes no other
-    return _algorithm(RSA_ENCRYPTION), pair.private_key.sign(data, padding.PKCS1v15(), HASHES[algorithm])
-
-
-def _algorithm(oid: str) -> bytes:
-    return encode(SEQUENCE, encode_oid(oid), encode(NULL))
-
-
-def _signed_attributes(digest: bytes) -> bytes:
-    """Content type and message digest, in DER order: the shorter encoding comes first."""
-    return encode(SEQUENCE, encode_oid(CONTENT_TYPE), encode(SET, encode_oid(cms.DATA))) + encode(
-        SEQUENCE, encode_oid(MESSAGE_DIGEST), encode(SET, encode(OCTET_STRING, digest))
-    )

@@ -63,7 +63,8 @@ def _say_host(host: "VirtualHost") -> None:
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
-        say(f"  {route.path} -> {route.organization} -> {route.backend.url}")
+        backends = ", ".join(each.url for each in route.backend)
+        say(f"  {route.path} -> {route.organization} -> {backends}")
     if not host.routes:
         say("  no route: every request is answered with 404")
 

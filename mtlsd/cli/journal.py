@@ -3,26 +3,29 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import click
 
+from mtlsd.cli import listing
 from mtlsd.cli.explain import candidates, say_candidates
+from mtlsd.cli.listing import STATES, Moment, Wanted
 from mtlsd.cli.options import credentials, load_configuration, with_config, with_json
-from mtlsd.cli.output import iso, say, say_fields, say_json, say_table, say_text
+from mtlsd.cli.output import iso, say, say_fields, say_json, say_text
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.as2 import Candidate
-    from mtlsd.journal import Attempt, Delivery, Journal, Listed, Message, Place, Refusal, StoredMDN
+    from mtlsd.journal import Attempt, Delivery, Journal, Message, Place, Refusal, StoredMDN
 
-STATES = ("pending", "claimed", "delivered", "failed")
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
@@ -36,7 +39,7 @@ def journal() -> None:
     Examples:
       mtlsd journal list --state failed
       mtlsd journal show '<42@acme.example>'
-      mtlsd journal retry '<42@acme.example>'
+      mtlsd journal replay '<42@acme.example>'
     """
 
 
@@ -45,34 +48,35 @@ def journal() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
 @click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
 @click.option("--state", type=click.Choice(STATES), help="Only those whose delivery to the backend stands so.")
+@click.option("--reason", metavar="CODE", help="Only those with this reason: a delivery's last one, or a refusal's.")
+@click.option("--since", type=Moment(), help="Only those received then or later: a time in UTC, or an age such as 36h.")
+@click.option("--until", type=Moment(), help="Only those received before.")
 @click.option("--before", metavar="ID", help="Only those older than this one: the last ID of the page before.")
+@click.option("--follow", is_flag=True, help="Go on with each one that is new or whose state changes, until Ctrl-C.")
 @with_json
-def list_messages(
-    file: Path, limit: int, partner: str | None, state: str | None, before: str | None, as_json: bool
-) -> None:
+def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> None:
     """List the accepted messages, the newest first.
 
+    Refused messages are in the journal only where their MDN is asynchronous: --state refused lists them, and --reason
+    finds them, too. With --follow the newest come last, and --json writes one object a line.
+
     \b
-    Example:
+    Examples:
       mtlsd journal list --partner acme --state pending --limit 10
+      mtlsd journal list --reason upstream_timeout --since 2026-11-21T08:00 --until 2026-11-21T12:00
+      mtlsd journal list --state failed --follow --json
 
     Exit codes: 0 fine, also where nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
     file has mistakes.
     """
-    from mtlsd.journal import DeliveryState
-
-    with _journal(file) as opened:
-        wanted = DeliveryState(state) if state else None
-        listed = opened.messages(limit=limit, partner=partner, state=wanted, before=before)
-    if as_json:
-        say_json([_summary(each) for each in listed])
+    looked_for = Wanted(**wanted)
+    if not follow:
+        with _journal(file) as opened:
+            listing.show(opened, looked_for, as_json=as_json)
         return
-    headings = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
-    say_table(headings, map(_row, listed), fold="MESSAGE-ID")
-    if not listed:
-        say("no messages")
-    elif len(listed) == limit:
-        say(f"older ones: --before {listed[-1].message.id}")
+    with suppress(KeyboardInterrupt):
+        wait = partial(time.sleep, listing.POLL_SECONDS)
+        listing.follow(partial(_journal, file), looked_for, as_json=as_json, wait=wait)
 
 
 @journal.command()
@@ -116,6 +120,7 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
 def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> None:
     with _journal(file) as opened:
         message = _found(opened, id_or_message_id)
+        check_contents(opened, message)
         found = candidates(file, opened, message)
     if as_json:
         say_json([_candidate(each) for each in found])
@@ -126,34 +131,68 @@ def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> Non
 @journal.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
-def retry(file: Path, id_or_message_id: str) -> None:
+@click.option("--any-backend", is_flag=True, help="Also to another backend than the one that may have it already.")
+def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     """Make the failed delivery of a message due again: ID is ours, or the Message-ID that the partner gave it.
 
     A daemon that runs attempts it within a minute; otherwise the next one does. The age of a delivery counts from the
-    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt.
+    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt. Of several backends,
+    one that got some of the message and did not answer gets it again, and no other, but with --any-backend.
 
     \b
     Example:
-      mtlsd journal retry '<42@acme.example>'
+      mtlsd journal replay '<42@acme.example>'
 
     Exit codes: 0 it is due; 1 nothing of this message is failed, no such message, or no journal; 78 the configuration
     file has mistakes.
     """
+
+    def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
+        opened.requeue(delivery_id, now, unpin=any_backend)
+
+    for each in _step(file, id_or_message_id, ("failed",), requeue):
+        say(f"delivery {each.id} to {each.target} is due again; the daemon attempts it within a minute")
+
+
+@journal.command()
+@with_config
+@click.argument("id_or_message_id", metavar="ID")
+def drop(file: Path, id_or_message_id: str) -> None:
+    """Give up the deliveries of a message that are failed or wait: ID is ours, or the Message-ID of the partner.
+
+    Nobody will make them any more, and in an ordered line those behind them go on. The message and its documents stay
+    in the journal.
+
+    \b
+    Example:
+      mtlsd journal drop '<42@acme.example>'
+
+    Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
+    configuration file has mistakes.
+    """
+    for each in _step(file, id_or_message_id, ("failed", "pending"), lambda opened, id_, now: opened.drop(id_, now)):
+        say(f"delivery {each.id} to {each.target} is dropped")
+
+
+def _step(
+    file: Path, id_or_message_id: str, states: tuple[str, ...], step: "Callable[[Journal, str, float], None]"
+) -> "list[Delivery]":
+    """Take a step with every delivery that is in one of the states; that there is none ends the command."""
     from mtlsd.journal import TransitionRefused
 
+    now = datetime.now(UTC).timestamp()
     with _journal(file, read_only=False) as opened:
         deliveries = opened.deliveries(_told(opened, id_or_message_id).id)
-        failed = [each for each in deliveries if each.state == "failed"]
+        fitting = [each for each in deliveries if each.state in states]
         try:
-            for each in failed:
-                opened.requeue(each.id, datetime.now(UTC).timestamp())
+            for each in fitting:
+                step(opened, each.id, now)
         except TransitionRefused as error:  # somebody was quicker
             raise click.ClickException(str(error)) from error
-    for each in failed:
-        say(f"delivery {each.id} to {each.target} is due again; the daemon attempts it within a minute")
-    if not failed:
+    if not fitting:
         stand = "; ".join(f"the delivery to {each.target} is {each.state}" for each in deliveries)
-        _end(f"nothing to retry: {stand or 'the message has no delivery'}")
+        _end(f"nothing to do: {stand or 'the message has no delivery'}")
+    return fitting
 
 
 @journal.command()
@@ -184,6 +223,7 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
         if not spool.is_dir():  # `Spool` would make it
             _end(f"there is no spool at {spool}")
         name = message.original if original else message.payload
+        check_contents(opened, message)
         if name is None:
             _end("there is no document: the message is for a key that is not here; --original has it as it came")
         with open_document(opened, Spool(spool), name) as source:
@@ -215,6 +255,13 @@ def migrate(file: Path) -> None:
         say(f"the journal at {place} has version {after} now; it was {before or 'empty'}")
 
 
+def check_contents(opened: "Journal", message: "Message") -> None:
+    """That the contents were pruned ends the command, and says when."""
+    gone = [each for each in opened.proof.evidence(message.id).entries if each.kind == "pruned"]
+    if gone:
+        _end(f"its contents were let go on {iso(gone[-1].at)}: the record and the MDN are what is kept")
+
+
 def _copy(source: BinaryIO, output: Path | None) -> None:
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
@@ -233,10 +280,12 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
 @contextmanager
 def _journal(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal import open_journal
+    from mtlsd.journal import node_name, open_journal
 
-    with _where(file) as place, closing(open_journal(place, read_only=read_only)) as opened:
-        yield opened
+    with _where(file) as place:
+        chain = "" if read_only else node_name(place.state)  # nothing is entered by one who reads
+        with closing(open_journal(place, chain=chain, read_only=read_only)) as opened:
+            yield opened
 
 
 @contextmanager
@@ -249,10 +298,13 @@ def _where(file: Path) -> "Iterator[Place]":
     try:
         if place.url is None:
             place.file.stat()
-        yield place
     except FileNotFoundError as error:
         raise click.ClickException(f"there is no journal at {place}: the daemon makes it when it first runs") from error
-    except (OSError, JournalUnavailable, SpoolFull) as error:
+    except OSError as error:
+        raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
+    try:
+        yield place
+    except (JournalUnavailable, SpoolFull) as error:
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
 
 
@@ -265,7 +317,10 @@ def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:
 
 def _found(opened: "Journal", id_or_message_id: str) -> "Message":
     """The message; that there is none ends the command."""
-    return opened.message(id_or_message_id) or _end("no such message in the journal")
+    found = opened.message(id_or_message_id)
+    if found is None and opened.refusal(id_or_message_id):
+        _end("the message was refused: only its MDN is kept, see `mtlsd journal show`")
+    return found or _end("no such message in the journal")
 
 
 def _told(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
@@ -279,20 +334,6 @@ def _end(words: str) -> NoReturn:
 
 
 # --- Text -----------------------------------------------------------------------------------------------------
-
-
-def _row(listed: "Listed") -> tuple[object, ...]:
-    message = listed.message
-    return (
-        message.id,
-        iso(message.received_at),
-        message.partner,
-        message.as2_from,
-        message.as2_to,
-        message.message_id,
-        message.size,
-        listed.state,
-    )
 
 
 def _say_about(about: "Message | Refusal") -> None:
@@ -336,7 +377,7 @@ def _say_message(message: "Message") -> None:
             ("file name", message.filename),
             ("content type", message.content_type),
             ("bytes", message.size),
-            ("compressed", "yes" if message.compressed else "no"),
+            ("compressed", ("yes" if message.compressed else "no") if message.payload else "not known"),
             ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),
@@ -378,20 +419,6 @@ def _say_mdn(mdn: "StoredMDN | None") -> None:
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------
-
-
-def _summary(listed: "Listed") -> dict[str, object]:
-    message = listed.message
-    return {
-        "id": message.id,
-        "received_at": iso(message.received_at),
-        "partner": message.partner,
-        "as2_from": message.as2_from,
-        "as2_to": message.as2_to,
-        "message_id": message.message_id,
-        "size": message.size,
-        "state": listed.state,
-    }
 
 
 def _whole(about: "Message | Refusal", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:

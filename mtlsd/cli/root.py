@@ -6,6 +6,8 @@ from mtlsd import __version__
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
 from mtlsd.cli.partner import partner
+from mtlsd.cli.privacy import privacy
+from mtlsd.cli.proof import prove, prune, verify_journal
 from mtlsd.cli.run import run
 from mtlsd.cli.send import send
 
@@ -33,5 +35,7 @@ def main() -> None:
     """
 
 
-for command in (run, check, partner, send, journal):
+for command in (run, check, partner, send, journal, privacy):
     main.add_command(command)
+for command in (verify_journal, prove, prune):
+    journal.add_command(command)

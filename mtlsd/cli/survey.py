@@ -323,7 +323,7 @@ def _route(route: config.Route) -> dict[str, object]:
         "path": route.path,
         "handler": route.handler.value,
         "organization": route.organization,
-        "backend": route.backend.url,
+        "backend": [each.url for each in route.backend],
         "deliver": route.deliver,
         "mdn": route.mdn,
     }

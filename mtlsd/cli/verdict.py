@@ -1,32 +1,19 @@
 """What an answer to a test message is worth: `judge` decides, `say_verdict` says it to people."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Literal
 
 from mtlsd import as2
 from mtlsd.as2 import ReceivedMDN
 from mtlsd.cli.output import say, say_fields, say_text
-from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
-from mtlsd.identity import Certificate
-from mtlsd.net import Answer
+from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
+from mtlsd.errors import PeerError
+from mtlsd.identity import Certificate, CertificateUnreadable
+from mtlsd.net import Answer, PostedMDN
 
-RECEIPTS = ("multipart/report", "multipart/signed")
 MAX_PAGE = 2000  # characters of an answer that is no MDN and no problem+json
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What our message asked for; `mic` is None where there is none to compare."""
-
-    message_id: str
-    mdn: Literal["none", "unsigned", "signed"]
-    mic: str | None
-    signed: bool
-    signers: tuple[Certificate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +32,8 @@ class Verdict:
     mic: str  # what came of the comparison
     page: str  # of an answer that is no MDN
     unverified: str = ""  # the text of an MDN that is not accepted: anybody could have written it
+    posted: PostedMDN | None = None  # the asynchronous MDN, as it came
+    notes: tuple[str, ...] = ()  # what else came while we listened
 
     @property
     def disposition(self) -> str | None:
@@ -60,7 +49,7 @@ class Verdict:
             "mic": self.mdn.mic,
             "mic_algorithm": self.mdn.mic_algorithm,
             "signed": self.mdn.signed,
-            "signer": self.signer and {"subject": self.signer.subject, "sha256": self.signer.sha256},
+            "signer": _named(self.signer),
             "text": self.mdn.text,
         }
         return {
@@ -74,26 +63,30 @@ class Verdict:
             "mic": self.mic,
             "mdn": mdn,
             "unverified_text": self.unverified,
+            "posted_by": self.posted and {"address": self.posted.client, "certificate": _named(_client(self.posted))},
+            "notes": list(self.notes),
         }
 
 
-def judge(asked: Asked, answer: Answer, now: datetime) -> Verdict:
-    """The verdict; `now` is when the MDN's signature is judged."""
+def judge(
+    asked: Asked, answer: Answer, now: datetime, posted: PostedMDN | None = None, notes: tuple[str, ...] = ()
+) -> Verdict:
+    """The verdict; `now` is when the MDN's signature is judged, `posted` the MDN that came by itself."""
     content_type = as2.ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
     mdn, signer, unverified = None, None, ""
-    if content_type in RECEIPTS:
-        reader = _MDNReader(asked, now)
+    if carrier := posted or (answer if is_mdn(answer) else None):
+        reader = MDNReader(asked, now)
         try:
-            mdn = reader.read(answer)
+            mdn = reader.read(carrier)
             signer = reader.signer
             failures += _failures(asked, mdn)
         except PeerError as error:
-            failures.append(f"the MDN is not accepted: {_why(error)} ({error.reason})")
-            unverified = _unverified(answer)
-    elif asked.mdn != "none" and not failures:
-        failures.append("no MDN came, though one was asked for")
+            failures.append(f"the MDN is not accepted: {why_refused(error)} ({error.reason})")
+            unverified = unverified_text(carrier)
+    if (carrier or not failures) and (misplaced := _misplaced(asked, answer, posted)):
+        failures.append(misplaced)
     return Verdict(
         ok=not failures,
         failures=tuple(failures),
@@ -105,8 +98,10 @@ def judge(asked: Asked, answer: Answer, now: datetime) -> Verdict:
         mdn=mdn,
         signer=signer,
         mic=_compared(asked, mdn),
-        page="" if problem or content_type in RECEIPTS else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
+        page="" if problem or is_mdn(answer) else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
         unverified=unverified,
+        posted=posted,
+        notes=notes,
     )
 
 
@@ -120,11 +115,14 @@ def say_verdict(verdict: Verdict) -> None:
             ("reason", verdict.reason),
             ("advice", verdict.advice),
             ("request id", verdict.request_id),
+            ("MDN from", _sender(verdict.posted)),
             ("disposition", verdict.disposition),
             ("MIC", verdict.mic if mdn else None),
             ("signature", _signature(verdict)),
         ]
     )
+    for note in verdict.notes:
+        say(f"also came: {note}")
     if text := mdn.text if mdn else verdict.page:
         say()
         say_text(text, indent="  ")
@@ -139,69 +137,75 @@ def say_verdict(verdict: Verdict) -> None:
         say("OK")
 
 
-class _MDNReader:
-    """Reads an MDN whose signature is one of those asked for, and remembers whose it was."""
-
-    def __init__(self, asked: Asked, now: datetime) -> None:
-        self._asked = asked
-        self._now = now
-        self.signer: Certificate | None = None
-
-    def read(self, answer: Answer) -> ReceivedMDN:
-        asked = self._asked
-        return as2.read_mdn(answer.fields, answer.body, verify=self._verify, message_id=asked.message_id, mic=asked.mic)
-
-    def _verify(self, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-        opened = as2.open_detached(headers, body, self._asked.signers, self._now)
-        self.signer = opened.signer
-        return opened.octets
-
-
-def _why(error: PeerError) -> str:
-    """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
-    if isinstance(error, AS2SecurityTooLow) and "SHA-1" in error.detail:
-        return "mtlsd send does not accept MDNs signed with SHA-1"
-    if isinstance(error, AS2SignerUnknown) and not error.facts:  # with facts it is known, and out of its dates
-        return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"
-    return str(error)
-
-
-def _unverified(answer: Answer) -> str:
-    """The text of an MDN whose signature is of no worth; empty where it cannot be read."""
-    try:
-        found = as2.read_mdn(answer.fields, answer.body, verify=_first_part, message_id=None, mic=None)
-    except PeerError:
-        return ""
-    return found.text[:MAX_PAGE]
-
-
-def _first_part(headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-    content_type = as2.ContentType.parse(dict(headers).get("content-type", ""))
-    delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
-    _, _, behind = body.partition(delimiter)
-    return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
+def _misplaced(asked: Asked, answer: Answer, posted: PostedMDN | None) -> str | None:
+    """What is wrong with where the MDN came, or did not come."""
+    if asked.mdn == "none" or posted:
+        return None
+    if asked.waits is None:
+        return None if is_mdn(answer) else "no MDN came, though one was asked for"
+    if is_mdn(answer):
+        return "the MDN came in the answer, though an asynchronous one was asked for"
+    return f"no MDN for this message came within {asked.waits:g} s"
 
 
 def _failures(asked: Asked, mdn: ReceivedMDN) -> list[str]:
     failures = []
-    if mdn.disposition_type != "processed" or (mdn.modifier and not mdn.modifier.startswith("warning")):
+    if not mdn.confirmed:
         failures.append("the receiver did not process the message")
-    elif not mdn.confirmed:
-        failures.append("the MIC is not that of the message")
+    elif wrong := _wrong_mic(asked, mdn):
+        failures.append(wrong)
     if asked.mdn == "signed" and not mdn.signed:
         failures.append("the MDN is not signed, though that was asked for")
     return failures
 
 
+def _wrong_mic(asked: Asked, mdn: ReceivedMDN) -> str | None:
+    """What is wrong with the MIC. An unsigned MDN for an unsigned message needs none (RFC 4130, section 7.4.3)."""
+    if mdn.mic is None:
+        return "the MDN has no MIC" if asked.signed or asked.mdn == "signed" else None
+    expected = _expected_mics(asked, mdn)
+    if not expected:
+        return f"the MIC is made with {mdn.mic_algorithm}, which was not asked for"
+    return None if mdn.mic in expected else "the MIC is not that of the message"
+
+
+def _expected_mics(asked: Asked, mdn: ReceivedMDN) -> list[str]:
+    """Those with the algorithm that the MDN names; all of them where it names none."""
+    if mdn.mic_algorithm is None:
+        return list(asked.mics.values())
+    name = as2.algorithm_of(mdn.mic_algorithm)
+    return [value for algorithm, value in asked.mics.items() if algorithm == name]
+
+
 def _compared(asked: Asked, mdn: ReceivedMDN | None) -> str:
     if mdn is None:
         return "not compared: there is no MDN"
-    if asked.mic is None:
-        why = "--micalg is another digest than --sign" if asked.signed else "the message is not signed"
-        return f"not compared: {why}"
     if mdn.mic is None:
-        return "missing"
-    return f"equal ({mdn.mic}, {mdn.mic_algorithm})" if mdn.mic == asked.mic else f"differs: {mdn.mic} came"
+        return "none"
+    said = f"{mdn.mic}, {mdn.mic_algorithm}" if mdn.mic_algorithm else mdn.mic
+    expected = _expected_mics(asked, mdn)
+    if mdn.mic in expected:
+        return f"equal ({said})"
+    ours = f"; ours is {', '.join(expected)}" if expected else ""
+    return f"differs: {said} came{ours}"
+
+
+def _sender(posted: PostedMDN | None) -> str | None:
+    if posted is None:
+        return None
+    certificate = _client(posted)
+    return f"{posted.client}, with the certificate of {certificate.subject}" if certificate else posted.client
+
+
+def _client(posted: PostedMDN) -> Certificate | None:
+    try:
+        return Certificate.from_der(posted.certificate) if posted.certificate else None
+    except CertificateUnreadable:
+        return None  # OpenSSL reads some that we do not
+
+
+def _named(certificate: Certificate | None) -> dict[str, str] | None:
+    return {"subject": certificate.subject, "sha256": certificate.sha256} if certificate else None
 
 
 def _signature(verdict: Verdict) -> str | None:

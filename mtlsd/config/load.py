@@ -13,7 +13,19 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from mtlsd.config.document import Document, advise, read_document, shown
 from mtlsd.config.locate import KeyPath
-from mtlsd.config.model import Configuration, Deliver, Delivery, Limits, MDNMode, Route, Server, VirtualHost
+from mtlsd.config.model import (
+    DIRECTORY,
+    Configuration,
+    Deliver,
+    Delivery,
+    Limits,
+    MDNMode,
+    Proof,
+    Retention,
+    Route,
+    Server,
+    VirtualHost,
+)
 from mtlsd.errors import ConfigurationError, Problem
 
 
@@ -26,6 +38,8 @@ class _Tables:
     server: Server = field(default_factory=Server)
     limits: Limits = field(default_factory=Limits)
     delivery: Delivery = field(default_factory=Delivery)
+    proof: Proof = field(default_factory=Proof)
+    retention: Retention = field(default_factory=Retention)
 
 
 def _names(table: type[Any]) -> frozenset[str]:
@@ -37,6 +51,8 @@ _KEYS: dict[tuple[str, ...], frozenset[str]] = {
     ("server",): _names(Server),
     ("limits",): _names(Limits),
     ("delivery",): _names(Delivery),
+    ("proof",): _names(Proof),
+    ("retention",): _names(Retention),
     ("virtualhost",): _names(VirtualHost),
     ("virtualhost", "route"): _names(Route),
 }
@@ -44,6 +60,8 @@ _HEADERS: dict[tuple[str, ...], str] = {
     ("server",): "[server]",
     ("limits",): "[limits]",
     ("delivery",): "[delivery]",
+    ("proof",): "[proof]",
+    ("retention",): "[retention]",
     ("virtualhost",): "[[virtualhost]]",
     ("virtualhost", "route"): "[[virtualhost.route]]",
 }
@@ -67,7 +85,10 @@ def load(path: Path) -> Configuration:
     problems += _conflicts(document)
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
-    return Configuration(file, _below(file.parent, tables.server), tables.limits, tables.delivery, tables.virtualhost)
+    server, proof = _below(file.parent, tables.server), tables.proof
+    place = file.parent / proof.checkpoints if proof.checkpoints else server.state / "checkpoints"
+    proof = replace(proof, checkpoints=place)
+    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention)
 
 
 def _below(directory: Path, server: Server) -> Server:
@@ -120,17 +141,27 @@ def _conflicts(document: Document) -> list[Problem]:
         names.append(((*at, "name"), str(host.get("name", "")).lower()))
         paths = [((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")]
         problems += _repeated(document, paths, "a path has one route in a host")
-        problems += [_no_receipt(document, below) for below, route in _elements(at, host, "route") if _is_half(route)]
+        for below, route in _elements(at, host, "route"):
+            problems += [document.problem((*below, key), words) for key, words in _half_said(route)]
     return problems + _repeated(document, names, "a virtual host has one name and one listener")
 
 
-def _is_half(route: dict[str, Any]) -> bool:
-    return route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE
-
-
-def _no_receipt(document: Document, route: KeyPath) -> Problem:
-    words = 'found "backend": only a backend that gets the AS2 message can make its MDN; add deliver = "message"'
-    return document.problem((*route, "mdn"), words)
+def _half_said(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings of a route that need another one, or do not go with it."""
+    written = route.get("backend")
+    backends = written if isinstance(written, list) else [written]
+    has_directory = any(str(each).startswith(DIRECTORY) for each in backends)
+    if route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE:
+        yield (
+            "mdn",
+            'found "backend": only a backend that gets the AS2 message can make its MDN; add deliver = "message"',
+        )
+    if route.get("mdn") == MDNMode.BACKEND and has_directory:
+        yield "mdn", 'found "backend": a directory makes no MDN; expected an http or https URL in backend'
+    if has_directory and len(backends) > 1:
+        yield "backend", "found a directory among others: a directory stands alone"
+    if route.get("health") and has_directory:
+        yield "health", "a directory has no health check: remove it"
 
 
 def _repeated(document: Document, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:

@@ -8,8 +8,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, unquote
 
 from pydantic import ConfigDict, Field, with_config
 
@@ -20,7 +21,7 @@ _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 SQLITE = "sqlite"  # `Server.journal`, where it is not the URL of a PostgreSQL database
-
+DIRECTORY = "dir:"
 _table = with_config(ConfigDict(extra="forbid"))
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
@@ -54,6 +55,20 @@ class MDNMode(StrEnum):
     ACCEPTED = "accepted"  # ours, once the message is durable here
     DELIVERED = "delivered"  # ours, once the backend has said 2xx
     BACKEND = "backend"  # the backend's own
+
+
+class Balance(StrEnum):
+    """Which of several backends is asked first."""
+
+    PRIORITY = "priority"  # the first in the list that is well
+    ROUND_ROBIN = "round-robin"
+
+
+class Keep(StrEnum):
+    """What is kept of a signed entity and its SignedData."""
+
+    CONTENT = "content"
+    DIGESTS = "digests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,30 @@ class Backend:
         return cls(scheme, host, port, target, url)
 
 
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that a route delivers into; `url` is how it is written."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return f"{DIRECTORY}{quote(str(self.path))}"
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `dir:/var/spool/edi`; ValueError says what was expected."""
+        path = PurePosixPath(unquote(url.removeprefix(DIRECTORY)))
+        if not url.startswith(DIRECTORY) or not path.is_absolute() or "\0" in str(path) or ".." in path.parts:
+            raise ValueError('expected a directory such as "dir:/var/spool/edi/inbound", from the root')
+        return cls(Path(path))
+
+
+def parse_backend(text: str) -> Backend | Directory:
+    """Read what stands in `backend`; ValueError says what was expected."""
+    return Directory.parse(text) if text.startswith(DIRECTORY) else Backend.parse(text)
+
+
 @_table
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -122,9 +161,12 @@ class Route:
     path: Annotated[str, text(values.route_path)]
     handler: Annotated[Handler, choice(Handler, later=("proxy", "token"))]
     organization: Annotated[str, text(values.directory_name)]
-    backend: Annotated[Backend, text(Backend.parse)]
+    backend: Annotated[tuple[Backend | Directory, ...], values.one_or_more(parse_backend)]
     deliver: Annotated[Deliver, choice(Deliver)] = Deliver.PAYLOAD
     mdn: Annotated[MDNMode, choice(MDNMode)] = MDNMode.ACCEPTED
+    balance: Annotated[Balance, choice(Balance)] = Balance.PRIORITY
+    health: Annotated[str, text(values.health_page)] = ""
+    ordered: Annotated[bool, values.flag()] = False
 
 
 @_table
@@ -184,6 +226,8 @@ class Limits:
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
+    disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB
+    disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
 
 
 @_table
@@ -196,7 +240,31 @@ class Delivery:
     first_retry_seconds: Annotated[int, number(1, _DAY)] = 5
     max_retry_seconds: Annotated[int, number(1, _DAY)] = 40 * _MINUTE
     lease_seconds: Annotated[int, number(1, _HOUR)] = 15
-    concurrency: Annotated[int, number(1, 1000)] = 16
+    concurrency: Annotated[int, number(1, 1000)] = 32
+    concurrency_per_backend: Annotated[int, number(1, 1000)] = 8
+    failures_to_pause: Annotated[int, number(1, 1000)] = 5
+    pause_seconds: Annotated[int, number(1, _DAY)] = 30
+    health_seconds: Annotated[int, number(1, _DAY)] = 10
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What is kept for proof, and where its checkpoints go."""
+
+    keep: Annotated[Keep, choice(Keep)] = Keep.CONTENT
+    checkpoints: Annotated[Path | None, text(values.path)] = None  # none: below `state`
+    checkpoint_seconds: Annotated[int, number(1, _DAY)] = 10 * _MINUTE
+    checkpoint_entries: Annotated[int, number(1, 1_000_000)] = 1000
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the contents of delivered messages stay, and how much of them, for each partner; 0 is without end."""
+
+    days: Annotated[int, number(0, 36_500)] = 0
+    max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +276,13 @@ class Configuration:
     limits: Limits
     delivery: Delivery
     virtualhosts: tuple[VirtualHost, ...]
+    proof: Proof = Proof()
+    retention: Retention = Retention()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The directory of the signed checkpoints."""
+        return self.proof.checkpoints or self.server.state / "checkpoints"
 
 
 def _backend_address(authority: str, default_port: int) -> tuple[str, int]:

@@ -43,6 +43,31 @@ def number(lowest: int, highest: int) -> PlainValidator:
     return PlainValidator(validate)
 
 
+def flag() -> PlainValidator:
+    """A TOML boolean."""
+
+    def validate(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("expected true or false")
+        return value
+
+    return PlainValidator(validate)
+
+
+def one_or_more(parse: Callable[[str], object]) -> PlainValidator:
+    """A TOML string that `parse` understands, or a list of different ones."""
+
+    def validate(value: object) -> tuple[object, ...]:
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(each, str) for each in listed):
+            raise ValueError("expected text in quotes, or a list of such texts")
+        if len(set(listed)) < len(listed):
+            raise ValueError("expected each of the list once")
+        return tuple(map(parse, listed))
+
+    return PlainValidator(validate)
+
+
 def choice(names: type[StrEnum] | tuple[str, ...], later: tuple[str, ...] = ()) -> PlainValidator:
     """One of some names; those that a later version will serve get an answer of their own."""
     served = {str(name): name for name in names}
@@ -96,6 +121,11 @@ def route_path(value: str) -> str:
             'or ".." segment, no query, no fragment and no percent-encoding'
         )
     return value
+
+
+def health_page(value: str) -> str:
+    """The path of a page, or nothing."""
+    return value and route_path(value)
 
 
 def journal(value: str) -> str:

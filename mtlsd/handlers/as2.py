@@ -9,6 +9,7 @@ from mtlsd.errors import (
     AS2FromMismatchCert,
     AS2FromUnknown,
     AS2Refused,
+    ContentCodingUnsupported,
     LengthRequired,
     MDNTargetDenied,
     RangeNotSupported,
@@ -28,6 +29,8 @@ def begin(call: Call, services: Services) -> Exchange | Response:
         return Response(200)
     if call.request.get("content-range") is not None:
         raise RangeNotSupported()
+    if (call.request.get("content-encoding") or "identity").strip().lower() != "identity":
+        raise ContentCodingUnsupported(f"Content-Encoding {call.request.get('content-encoding')!r}")
     if not call.request.has_body:
         raise LengthRequired()
     headers = AS2Headers.parse(call.request.fields)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mtlsd import as2
-from mtlsd.as2 import Candidate, ContentType, JudgedMDN, SealedMessage, VerifiedMessage
-from mtlsd.errors import BackendUnavailable
+from mtlsd.as2 import AS2Name, Candidate, ContentType, JudgedMDN, ReceivedMDN, SealedMessage, VerifiedMessage
+from mtlsd.errors import AS2HeaderMissing, AS2SignerUnknown, BackendUnavailable
 from mtlsd.handlers.call import Inbound
+from mtlsd.identity import Relax
 from mtlsd.journal import StoredMDN
 from mtlsd.relay import Answered
 
 RECEIPTS = ("multipart/report", "multipart/signed")
-_PASSED_ON = ("as2-", "content-", "mime-", "ediint-", "disposition-")  # prefixes of names; the rest is about the hop
-_PASSED_ON_TOO = ("message-id", "subject", "date", "from", "to")
-_REBUILT = ("content-length", "content-encoding")
+_PASSED_ON = ("content-type", "content-transfer-encoding", "content-disposition", "content-description")
+_PASSED_ON_TOO = ("message-id", "subject", "mime-version", "ediint-features", "as2-version", "as2-product")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,62 +38,92 @@ def judge(
     now: datetime,
     explain: Callable[[], list[Candidate]],
 ) -> BackendReceipt:
-    """Read and compare it; raises BackendUnavailable where the answer is no MDN.
+    """Read and compare it; raises BackendUnavailable where the answer is no MDN, or answers another message.
 
     `explain` gives the candidates for the MIC; it reads the message once more, so it is called only on a mismatch.
     """
-    headers = _passed_on(answer)
+    headers = _passed_on(inbound, answer)
     content_type = ContentType.parse(dict(headers).get("content-type", "")).value
     if content_type not in RECEIPTS or dict(answer.headers).get("content-encoding", "identity") != "identity":
-        raise BackendUnavailable(f"{answer.status}, but {content_type or 'nothing'} is no MDN, and one was asked for")
+        found = content_type or "no Content-Type"
+        raise BackendUnavailable(f"{answer.status} without an MDN, though one was asked for: {found}")
     judged = as2.judge_mdn(
         headers,
         answer.body,
         certificates=inbound.call.organization.receipt_certificates,
+        relax=_relaxed(inbound),
         now=now,
         message_id=inbound.headers.message_id,
     )
     said = judged.said
+    if said is None:
+        raise BackendUnavailable(f"{answer.status} with an MDN that cannot be read: {judged.refusal}")
+    if said.original_message_id.strip("<> ") != inbound.headers.message_id.strip("<> "):
+        raise BackendUnavailable(f"{answer.status} with an MDN for another message, {said.original_message_id}")
     return BackendReceipt(
         mdn=StoredMDN(headers=headers, body=answer.body),
-        disposition=str(said and said.disposition),
-        is_negative=said is not None and not said.is_positive,
-        alert=" ".join(_complaints(inbound, message, judged, explain)),
+        disposition=said.disposition,
+        is_negative=not said.is_positive,
+        alert=" ".join(_complaints(inbound, message, judged, said, explain)),
     )
 
 
-def _passed_on(answer: Answered) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (name, value)
-        for name, value in answer.headers
-        if name not in _REBUILT and (name.startswith(_PASSED_ON) or name in _PASSED_ON_TOO)
-    )
+def _relaxed(inbound: Inbound) -> frozenset[str]:
+    """A partner that asks for SHA-1 gets it."""
+    receipt = inbound.headers.receipt
+    asks = receipt is not None and any(name == "sha1" for name, _ in receipt.algorithms)
+    return frozenset({Relax.SHA1} if asks else ())
+
+
+def _passed_on(inbound: Inbound, answer: Answered) -> tuple[tuple[str, str], ...]:
+    """What describes the MDN, once each, between the names that it must have."""
+    found = dict(reversed([field for field in answer.headers if field[0] in (*_PASSED_ON, *_PASSED_ON_TOO)]))
+    ours, theirs = inbound.headers.as2_to, inbound.headers.as2_from
+    names = {"as2-from": ours, "as2-to": theirs}
+    for name, value in answer.headers:
+        if name in names and _name(value) != names[name].value:
+            raise BackendUnavailable(f"{answer.status} with an MDN between others: {name} {value!r}")
+    return (("AS2-From", ours.spelled), ("AS2-To", theirs.spelled), *found.items())
+
+
+def _name(spelled: str) -> str | None:
+    try:
+        return AS2Name.parse(spelled).value
+    except AS2HeaderMissing:
+        return None
 
 
 def _complaints(
     inbound: Inbound,
     message: VerifiedMessage | SealedMessage,
     judged: JudgedMDN,
+    said: ReceivedMDN,
     explain: Callable[[], list[Candidate]],
 ) -> Iterator[str]:
-    if judged.refusal is not None:
+    if isinstance(judged.refusal, AS2SignerUnknown):
+        place = f"organizations/{inbound.call.organization.name}/backend.pem"
+        yield f"The backend's MDN is signed with another key than ours: put its certificate into {place}."
+    elif judged.refusal is not None:
         yield f"The backend's MDN proves nothing: {judged.refusal} ({judged.refusal.reason})."
-    said = judged.said
-    if said is None:
-        return
     receipt = inbound.headers.receipt
     if receipt and receipt.signed and not said.signed:
         yield "The backend's MDN is not signed, though a signed one was asked for."
     if isinstance(message, VerifiedMessage) and said.is_positive:
-        yield from _mic_complaints(message, said.mic, said.mic_algorithm, explain)
+        is_wanted = message.signer is not None or bool(receipt and receipt.signed)
+        yield from _mic_complaints(message, said.mic, said.mic_algorithm, explain, is_wanted=is_wanted)
 
 
 def _mic_complaints(
-    message: VerifiedMessage, value: str | None, label: str | None, explain: Callable[[], list[Candidate]]
+    message: VerifiedMessage,
+    value: str | None,
+    label: str | None,
+    explain: Callable[[], list[Candidate]],
+    *,
+    is_wanted: bool,
 ) -> Iterator[str]:
     ours = message.mic
     if value is None:
-        if message.signer is not None:
+        if is_wanted:
             yield "The backend's MDN has no MIC."
         return
     if (value, as2.algorithm_of(label or "")) == (ours.value, ours.algorithm):

@@ -12,13 +12,14 @@ from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool, StoredM
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What outlives an exchange: the journal, the spool, the limits."""
+    """What outlives an exchange: the journal, the spool, the limits, and whether the evidence of signatures is kept."""
 
     journal: Journal
     spool: Spool
     limits: Limits
     failures: FailureLimit
     max_inline: int = MAX_INLINE  # octets of a document that the journal itself holds
+    keeps_evidence: bool = True  # else its digests alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Call:
     peer: Peer | None
     address: str  # of the client
     now: float
+    configuration: str = ""  # the version in force
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from mtlsd import as2, http, journal, relay
-from mtlsd.as2 import Agreement, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
+from mtlsd.as2 import Agreement, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
     AS2FromUnknown,
+    AS2MDNUnexpected,
     AS2Refused,
     AS2SenderEqualsReceiver,
     AS2ToUnknown,
@@ -64,6 +65,7 @@ class Exchange:
             raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {organization.as2_id!r}")
         self._services.failures.check(self._failure_key(), self._call.now)
         headers.check()
+        _check_no_mdn(headers.entity.get("content-type", ""))
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
@@ -107,14 +109,17 @@ class Exchange:
     def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Acceptance | Response:
         """What to accept now that the backend was asked, or the answer to its refusal; raises BackendUnavailable."""
         if reason := relay.reason_of(outcome):
+            if isinstance(self._message, SealedMessage) and isinstance(outcome, Answered):
+                self._charge()  # else there is no end to guessing what the backend can open
             raise BackendUnavailable(f"{reason}: {attempt.detail or attempt.status}")
         assert isinstance(outcome, Answered)
         message = acceptance.message
         if self._inbound.backend_answers and self._headers.receipt:
-            receipt = self._backend_receipt(acceptance, outcome)
+            receipt = self._backend_receipt(outcome)
             self._alert = receipt.alert
             if receipt.is_negative:
                 self.withdraw()
+                self._charge()
                 return self._pass_on(receipt)
             message = replace(message, mdn=receipt.mdn, notes=(*message.notes, *filter(None, (receipt.alert,))))
         first, *others = records.deliveries_of(self._inbound, message)
@@ -122,15 +127,37 @@ class Exchange:
         return replace(acceptance, message=message, deliveries=(made, *others), attempts=(attempt,))
 
     def conclude(self, holder: Message) -> Response:
-        """The answer, once the message that holds the key is on disk: this one, or an earlier one."""
+        """The answer, once the message that holds the key is on disk: this one, or an earlier one (`is_first`).
+
+        With an earlier one it may read the message once more.
+        """
         assert self._message is not None
-        if holder.id == self._call.request_id:
+        if self.is_first(holder):
             return self._answer(holder.mdn, self._message)
-        self.withdraw()
         try:
             return self._duplicate(holder, self._message)
         except AS2Refused as refusal:
             return self.refuse(refusal)
+        finally:
+            self.withdraw()
+
+    def is_first(self, holder: Message) -> bool:
+        """Whether the message that holds the key is this one."""
+        return holder.id == self._call.request_id
+
+    def lacks_receipt(self, earlier: Message) -> bool:
+        """Whether the backend must be asked again: what it was sent before asked for no MDN, and this does."""
+        return self._inbound.backend_answers and self._headers.receipt is not None and earlier.mdn is None
+
+    def conclude_late(self, earlier: Message, mdn: StoredMDN | None) -> Response:
+        """The answer to a duplicate with an MDN that the backend made only now."""
+        assert self._message is not None
+        self.withdraw()
+        response = self._answer(mdn, self._message)
+        response.facts["duplicate_of"] = earlier.id
+        if self._inbound.target is None or mdn is None:
+            return response
+        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=mdn)
 
     def withdraw(self) -> None:
         """Remove what was kept for a message that is not accepted after all."""
@@ -145,15 +172,16 @@ class Exchange:
     def refuse(self, refusal: AS2Refused) -> Response:
         """The answer to a refusal: an MDN where one was asked for, else the HTTP status; or raises TooManyFailures."""
         if self._inbound.partner is not None:
-            self._services.failures.charge(self._failure_key(), self._call.now)
+            self._charge()
         if self._headers.receipt is None:
             request = self._call.request
             return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
         mdn = receipts.refused(self._headers, refusal, self._sender())
         reason = ("Mtlsd-Reason", refusal.reason)
+        alert = self._signing_alert()
         if self._inbound.target is None:
-            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal)
-        return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal))
+            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal, alert=alert)
+        return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal, alert=alert))
 
     # --- Reading ------------------------------------------------------------------------------------------------
 
@@ -162,15 +190,25 @@ class Exchange:
             if suffix not in self._documents:
                 self._documents[suffix] = Document(self._services.spool, self._services.max_inline)
         now = datetime.fromtimestamp(self._call.now, UTC)
-        self._receiver = Receiver(self._headers, self._agreement(), self._services.limits, now, hints)
+        self._receiver = Receiver(
+            self._headers, self._agreement(), self._services.limits, now, hints, witness=self._witness
+        )
+
+    def _witness(self, evidence: Evidence, data: bytes) -> None:
+        """Keep what proves who signed what, or its digest."""
+        if evidence not in self._documents:
+            services = self._services
+            self._documents[evidence] = Document(services.spool, digest_only=not services.keeps_evidence)
+        self._documents[evidence].write(data)
 
     def _agreement(self) -> Agreement:
         """Who proved nothing over TLS must sign, and nobody but the backend vouches for what stays sealed."""
         call, partner = self._call, self._inbound.partner
         assert partner is not None
         require = partner.require | ({Require.SIGN} if call.peer is None else frozenset())
-        to_backend = call.route.deliver is Deliver.MESSAGE and self._inbound.backend_answers
-        return Agreement(call.organization, partner, frozenset(require), to_backend and call.peer is not None)
+        may_stay_sealed = self._inbound.backend_answers and call.peer is not None
+        passed_on = call.route.deliver is Deliver.MESSAGE
+        return Agreement(call.organization, partner, frozenset(require), may_stay_sealed, passed_on)
 
     def _read(self, data: bytes) -> None:
         assert self._receiver is not None
@@ -194,7 +232,8 @@ class Exchange:
         return verified
 
     def _read_again(self, hints: Hints) -> None:
-        self._documents.pop("payload").discard()
+        for suffix in self._documents.keys() - {"as2"}:
+            self._documents.pop(suffix).discard()
         self._open(hints)
         for data in self._documents["as2"].read_back(READ_AGAIN):
             self._read(data)
@@ -205,32 +244,48 @@ class Exchange:
         self._message = read
         if isinstance(read, SealedMessage):
             self._documents.pop("payload").discard()
+        else:
+            _check_no_mdn(read.content_type)
         mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
         kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = records.message_of(self._inbound, read, kept, mdn)
-        return Acceptance(message, tuple(records.deliveries_of(self._inbound, message)), kept.inline)
+        deliveries = tuple(records.deliveries_of(self._inbound, message))
+        return Acceptance(message, deliveries, kept.inline, certificates=records.certificates_of(read))
 
     def _receipt(self, verified: VerifiedMessage, sender: receipts.Sender) -> StoredMDN | None:
         """Our MDN, where one was asked for and it is ours to give."""
         if self._headers.receipt is None or self._inbound.backend_answers:
             return None
+        self._alert = self._signing_alert()
         return receipts.accepted(self._headers, verified, sender)
 
-    def _backend_receipt(self, acceptance: Acceptance, answer: Answered) -> BackendReceipt:
+    def _signing_alert(self) -> str:
+        """What the operators must hear where a receipt is signed with a certificate that is not valid now.
+
+        It is signed all the same: a partner that pins the certificate takes it, and without it nobody has a proof.
+        """
+        certificate = self._call.organization.signing.certificate
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        asked = self._headers.receipt is not None and self._headers.receipt.signed
+        if not asked or certificate.not_before <= now <= certificate.not_after:
+            return ""
+        return f"Our signing certificate is valid from {certificate.not_before} to {certificate.not_after} only."
+
+    def _backend_receipt(self, answer: Answered) -> BackendReceipt:
         assert self._message is not None
-        name = acceptance.message.original
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        return backend_receipts.judge(self._inbound, self._message, answer, now, self._explain)
+
+    def _explain(self) -> list[as2.Candidate]:
+        """Every digest of this message, which is kept: it is read once more."""
+        assert self._kept is not None
         limits, now = self._services.limits, datetime.fromtimestamp(self._call.now, UTC)
-
-        def explain() -> list[as2.Candidate]:
-            with journal.open_kept(self._services.spool, acceptance.documents, name) as file:
-                pieces = iter(partial(file.read, READ_AGAIN), b"")
-                return as2.explain(self._headers, self._agreement(), limits, now, pieces)
-
-        return backend_receipts.judge(self._inbound, self._message, answer, now, explain)
+        with journal.open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
+            pieces = iter(partial(file.read, READ_AGAIN), b"")
+            return as2.explain(self._headers, self._agreement(), limits, now, pieces)
 
     def _pass_on(self, receipt: BackendReceipt) -> Response:
         """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
-        self._services.failures.charge(self._failure_key(), self._call.now)
         error = BackendRefused(receipt.disposition)
         reason = ("Mtlsd-Reason", error.reason)
         if self._inbound.target is None:
@@ -240,15 +295,24 @@ class Exchange:
 
     def _duplicate(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> Response:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
-        if isinstance(read, VerifiedMessage) and not _is_same(earlier, read):
+        if isinstance(read, VerifiedMessage) and not self._is_same(earlier, read):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         late = None if earlier.mdn else self._late_receipt(earlier, read)
-        mdn = earlier.mdn or late
+        mdn = (earlier.mdn or late) if self._headers.receipt else None
         response = self._answer(mdn, read)
         response.facts["duplicate_of"] = earlier.id
         if self._inbound.target is None or mdn is None:
             return response
         return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=late)
+
+    def _is_same(self, earlier: Message, verified: VerifiedMessage) -> bool:
+        """Whether the content is that of the earlier message, as far as we know that one's."""
+        if earlier.mic is None:
+            return True
+        algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
+        if algorithm == verified.mic.algorithm:
+            return earlier.mic == verified.mic.value
+        return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in self._explain())
 
     def _late_receipt(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> StoredMDN | None:
         """The MDN of a message that came without the wish for one; made from what is stored, so always the same."""
@@ -277,7 +341,8 @@ class Exchange:
         )
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
-        facts = _facts(read)
+        assert self._inbound.partner is not None  # the message has proved it, where TLS did not
+        facts = {"partner": self._inbound.partner.name, **_facts(read)}
         if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
             facts["receipt_target"] = self._inbound.target
             return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)
@@ -294,6 +359,9 @@ class Exchange:
         version = partner.as2_version if partner else DEFAULT_VERSION
         return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now, version)
 
+    def _charge(self) -> None:
+        self._services.failures.charge(self._failure_key(), self._call.now)
+
     def _failure_key(self) -> str:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         partner = self._inbound.partner
@@ -301,12 +369,12 @@ class Exchange:
         return partner.name if self._call.peer else f"{partner.name} from {_network(self._call.address)}"
 
 
-def _is_same(earlier: Message, verified: VerifiedMessage) -> bool:
-    """Whether the content is that of the earlier message, as far as we know that one's."""
-    if earlier.mic is None:
-        return True
-    algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
-    return (earlier.mic, algorithm) == (verified.mic.value, verified.mic.algorithm)
+def _check_no_mdn(content_type: str) -> None:
+    """Raises AS2MDNUnexpected: some partners know one URL of ours and send everything there."""
+    parsed = as2.ContentType.parse(content_type)
+    kind = parsed.parameters.get("report-type", "disposition-notification").lower()
+    if parsed.value == "multipart/report" and kind == "disposition-notification":
+        raise AS2MDNUnexpected()
 
 
 def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from mtlsd import __version__
 from mtlsd.as2 import AS2Headers, Disposition, Receipt, VerifiedMessage, build_mdn, choose_mic
-from mtlsd.errors import AS2FromUnknown, AS2ReceiptFormatUnsupported, AS2Refused, AS2ToUnknown
+from mtlsd.errors import (
+    AS2FromUnknown,
+    AS2ReceiptFormatUnsupported,
+    AS2Refused,
+    AS2SecurityTooLow,
+    AS2ToUnknown,
+)
 from mtlsd.identity import KeyPair
 from mtlsd.journal import StoredMDN
 
@@ -31,7 +37,7 @@ def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> 
         original_message_id=headers.message_id,
         disposition=Disposition.of(None),
         mic=verified.mic,
-        explanation="The message was received, verified and stored.",
+        explanation=f"The message was received{', verified' if verified.signer else ''} and stored.",
         reference=sender.reference,
     )
     assert headers.receipt is not None
@@ -46,12 +52,17 @@ def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredM
         original_message_id=headers.message_id,
         disposition=Disposition.of(refusal.disposition),
         mic=None,
-        explanation=f"The message was refused ({refusal.reason}). {refusal.advice}",
+        explanation=f"The message was refused ({refusal.reason}). {_cause(refusal)}{refusal.advice}",
         reference=sender.reference,
     )
     assert headers.receipt is not None
     signed = headers.receipt.signed and not isinstance(refusal, UNSIGNED)
     return _build(receipt, sender, choose_mic(headers.receipt, None)[0] if signed else None)
+
+
+def _cause(refusal: AS2Refused) -> str:
+    """Which of several causes it was, where that is about the agreement and tells nothing of the content."""
+    return f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. " if isinstance(refusal, AS2SecurityTooLow) else ""
 
 
 def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> StoredMDN:

@@ -1,13 +1,14 @@
 """What an exchange writes into the journal."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
-from mtlsd.as2 import SealedMessage, VerifiedMessage
+from mtlsd.as2 import Evidence, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver
 from mtlsd.handlers.call import Inbound
 from mtlsd.handlers.filenames import filename_of
-from mtlsd.journal import Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
+from mtlsd.journal import ORDERED, Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -15,6 +16,8 @@ SEALED = (
     "Not opened ({recipients}). Checked: the client certificate, the AS2 ids, the cipher, and the form of the"
     " envelope. Not checked: the signature, the MIC, and everything else inside."
 )
+UNSIGNED = "The message is not signed: nothing proves who sent it but the connection that it came over."
+SALT = 16  # octets
 _CARRIES = {Deliver.PAYLOAD: DeliveryKind.BACKEND, Deliver.MESSAGE: DeliveryKind.MESSAGE}
 
 
@@ -37,6 +40,12 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         headers=tuple(field for field in call.request.fields if field[0] not in SECRET_FIELDS),
         request_id=call.request_id,
         subject=headers.subject or None,
+        signed=kept.names.get(Evidence.SIGNED_ENTITY),
+        signature=kept.names.get(Evidence.SIGNED_DATA),
+        configuration=call.configuration,
+        salt=_new_salt(),
+        contents=sum(kept.sizes.values()),
+        digests=tuple(sorted((str(suffix), digest) for suffix, digest in kept.digests.items())),
         mdn=mdn,
         **known,
     )
@@ -53,6 +62,8 @@ def _verified(verified: VerifiedMessage, kept: Kept) -> dict[str, Any]:
         "mic_algorithm": verified.mic.label,
         "signer_sha256": verified.signer.sha256 if verified.signer else None,
         "encrypted_with": verified.cipher,
+        "form": verified.form,
+        "notes": () if verified.signer else (UNSIGNED,),
     }
 
 
@@ -81,17 +92,31 @@ def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN) -> Refusal:
         reason=reason,
         request_id=call.request_id,
         mdn=mdn,
+        configuration=call.configuration,
+        salt=_new_salt(),
     )
+
+
+def certificates_of(read: VerifiedMessage | SealedMessage) -> dict[str, bytes]:
+    """The certificate that verified the signature, by its SHA-256."""
+    signer = read.signer if isinstance(read, VerifiedMessage) else None
+    return {signer.sha256: signer.der} if signer else {}
+
+
+def _new_salt() -> str:
+    return os.urandom(SALT).hex()
 
 
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
     """What is promised together with a message."""
     call = inbound.call
+    target = " ".join(each.url for each in call.route.backend)
     yield Delivery(
         id=f"{message.id}-1",
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
-        target=call.route.backend.url,
+        target=target,
+        lane=f"{ORDERED}{message.partner} {target}" if call.route.ordered else target,
         not_before=call.now,
         created_at=call.now,
     )
@@ -103,10 +128,12 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     """The MDN, to where the partner asked for it."""
     call = inbound.call
     assert inbound.target is not None
+    assert inbound.partner is not None
     return Delivery(
         id=f"{call.request_id}-mdn",
         kind=DeliveryKind.MDN,
         target=inbound.target,
+        lane=f"mdn {inbound.partner.name}",
         not_before=call.now + ANSWER_FIRST_SECONDS,
         created_at=call.now,
         message_id=message_id,

@@ -13,7 +13,6 @@ from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, matc
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
     DEFAULT_VERSION,
-    RELAXATIONS,
     LoadedPartner,
     Match,
     Partner,
@@ -22,6 +21,7 @@ from mtlsd.identity.partners import (
 )
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "Relax",
     "Require",
     "TrustStore",
     "build_trust_store",

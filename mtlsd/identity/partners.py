@@ -18,6 +18,7 @@ from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
 from mtlsd.identity.policy import may_sign
+from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.settings import (
     Table,
     alternative_names,
@@ -28,13 +29,13 @@ from mtlsd.identity.settings import (
     read_settings,
     subject,
     url_prefixes,
+    whole_number,
 )
 from mtlsd.identity.targets import is_allowed
 
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
 MESSAGES = "as2"
-RELAXATIONS = ("sha1", "3des", "te-and-cl", "server-auth-only")
 
 DEFAULT_VERSION = "1.2"
 VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
@@ -55,11 +56,12 @@ KEYS: Table = {
     "as2_id": as2_ids,
     "hosts": host_names,
     "require": names_out_of(tuple(Require)),
-    "relax": names_out_of(RELAXATIONS),
+    "relax": names_out_of(tuple(RELAXATIONS)),
     "mdn_urls": url_prefixes,
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),
     "match": {"subject": subject, "san": alternative_names},
+    "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
 }
 
 
@@ -92,6 +94,8 @@ class Partner:
     message_certificates: tuple[Certificate, ...] = ()
     as2_version: str = DEFAULT_VERSION  # that our MDNs say
     async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
+    retention_days: int | None = None  # of contents; None: as for all partners
+    retention_max_bytes: int | None = None  # so this
 
     def may_have_mdns_at(self, target: str) -> bool:
         """Whether an asynchronous MDN may go to this URL, which the partner named."""
@@ -162,7 +166,7 @@ def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, 
 
 
 def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", messages: tuple[Certificate, ...]) -> Partner:
-    match = values.get("match")
+    match, retention = values.get("match"), values.get("retention", {})
     return Partner(
         name=name,
         as2_ids=values["as2_id"],
@@ -172,6 +176,8 @@ def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", message
         mdn_urls=values.get("mdn_urls", ()),
         as2_version=values.get("as2_version", DEFAULT_VERSION),
         async_ack=values.get("async_ack", 204 if values.get("as2_version") == "1.3" else 200),
+        retention_days=retention.get("days"),
+        retention_max_bytes=retention.get("max_bytes"),
         match=Match(**match) if match else None,
         public_certificates=certificates.public,
         trusted_roots=certificates.roots,

@@ -19,11 +19,11 @@ from mtlsd.errors import (
     CertUntrustedIssuer,
 )
 from mtlsd.identity.certificates import Certificate, is_costly
+from mtlsd.identity.relaxations import Relax
 
 RSA_BITS = 2048
 CURVE_BITS = 256
 DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
-SERVER_AUTH_ONLY = "server-auth-only"
 
 
 def check_client(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
@@ -93,7 +93,7 @@ def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
     except ExtensionNotFound:
         return
     allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if SERVER_AUTH_ONLY in relax:
+    if Relax.SERVER_AUTH_ONLY in relax:
         allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
     if usages.isdisjoint(allowed):
         raise refused(CertEKUNoClientAuth, certificate)

@@ -156,6 +156,17 @@ def one_of(known: tuple[object, ...]) -> Check:
     return check
 
 
+def whole_number(highest: int) -> Check:
+    """A whole number from 0 on."""
+
+    def check(value: object) -> int:
+        if type(value) is not int or not 0 <= value <= highest:
+            raise ValueError(f"a whole number from 0 to {highest}")
+        return value
+
+    return check
+
+
 def url_prefixes(value: object) -> tuple[str, ...]:
     """Prefixes of URLs; each has a path, so that the prefix of one host is not that of a longer name."""
     return tuple(map(_url_prefix, _texts(value, "a list of URLs")))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable, MtlsdError
-from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.spool import disk_errors, make_directory
 
 _UNFIT = re.compile(r"[^\w-]", re.ASCII)
 _NODE = re.compile(r"[\w-]{1,100}", re.ASCII)
@@ -28,7 +28,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
     Raises DirectoryInUse, SpoolFull or JournalUnavailable.
     """
     with disk_errors():
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(directory)
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _lock(fd, directory)

@@ -13,8 +13,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mtlsd.errors import MtlsdError
+from mtlsd.journal.chain import Entry, Head, Note
 
 HeaderPairs = tuple[tuple[str, str], ...]
+
+ORDERED = "ordered "  # how the name of a lane begins that keeps the order
+NO_LANES: Mapping[str, int] = MappingProxyType({})
 
 
 class LeaseLost(MtlsdError):
@@ -40,11 +44,12 @@ class DeliveryState(StrEnum):
     CLAIMED = "claimed"
     DELIVERED = "delivered"
     FAILED = "failed"
+    DROPPED = "dropped"
 
 
 TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED}),  # claim
+        DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED, DeliveryState.DROPPED}),  # claim; an operator
         DeliveryState.CLAIMED: frozenset(
             {
                 DeliveryState.DELIVERED,  # ok
@@ -53,7 +58,8 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
             }
         ),
         DeliveryState.DELIVERED: frozenset(),
-        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),  # an operator
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.DROPPED}),  # an operator
+        DeliveryState.DROPPED: frozenset(),
     }
 )
 
@@ -81,6 +87,11 @@ class Message:
     and `original` are names in the spool; `headers` are those of the AS2 request as received; `mic` is base64. A
     message that we hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be
     checked, and what was odd. Text holds no lone surrogates, because it is stored as UTF-8.
+
+    For proof: `signed` and `signature` name the signed entity and the SignedData, where they are kept; `form` is how
+    the entity was taken for hashing; `digests` are SHA-256 of the documents by suffix, kept or not; `configuration` is
+    the version that was in force. `salt` is in every digest that the chain has of this message. `contents` are the
+    octets of its documents that are here; none are once they were pruned.
     """
 
     id: str
@@ -106,6 +117,13 @@ class Message:
     mic_algorithm: str | None = None
     signer_sha256: str | None = None
     encrypted_with: str | None = None
+    signed: str | None = None
+    signature: str | None = None
+    form: str | None = None
+    configuration: str = ""
+    salt: str = ""
+    contents: int = 0
+    digests: tuple[tuple[str, str], ...] = ()
     mdn: StoredMDN | None = None
 
 
@@ -126,12 +144,17 @@ class Refusal:
     reason: str
     request_id: str
     mdn: StoredMDN
+    configuration: str = ""
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A promise to bring something to `target`, a URL: a message, its MDN, or the MDN of a refusal.
+    """A promise to bring something to `target`: a message, its MDN, or the MDN of a refusal.
 
+    `target` is a URL, or several with blanks between, of which one is to take it; `pinned` is the one of them that may
+    have taken it already, so that no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
+    begins with ORDERED each waits for those before it, and for an operator where one of those has FAILED.
     `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
     that a crash cut off counts too.
     """
@@ -140,6 +163,8 @@ class Delivery:
     target: str
     not_before: float
     created_at: float
+    lane: str = ""
+    pinned: str | None = None
     message_id: str | None = None
     refusal_id: str | None = None
     kind: DeliveryKind = DeliveryKind.BACKEND
@@ -153,7 +178,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a delivery; `number` is `Delivery.attempts` as claimed, `status` an HTTP status."""
+    """One try at a delivery; `number` is `Delivery.attempts` as claimed, `status` an HTTP status, `target` a URL."""
 
     delivery_id: str
     number: int
@@ -162,16 +187,21 @@ class Attempt:
     status: int | None = None
     reason: str | None = None
     detail: str = ""
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already."""
+    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already.
+
+    `certificates` are those of its signer, DER by SHA-256.
+    """
 
     message: Message
     deliveries: tuple[Delivery, ...]
     documents: Mapping[str, bytes] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +218,90 @@ class Listed:
 
     message: Message
     state: DeliveryState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many deliveries of one kind stand in one state, and when the oldest of them was promised."""
+
+    kind: DeliveryKind
+    state: DeliveryState
+    count: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that the journal has about one message or refusal, read at one moment; `entries` in the order of writing."""
+
+    entries: tuple[Entry, ...]
+    about: Message | Refusal | None
+    deliveries: tuple[Delivery, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Who lets something go, why, and when."""
+
+    by: str
+    why: str
+    at: float
+
+
+class DeliveriesOpen(MtlsdError):
+    """What is to be erased is still to be delivered."""
+
+
+class Proof(Protocol):
+    """The hash chain of this node beside the journal. Every method is one transaction, as those of `Journal` are.
+
+    What `Journal` writes is entered by itself, in the same transaction.
+    """
+
+    node: str
+
+    def enter(self, notes: Iterable[Note]) -> None:
+        """Enter what was done and is no row of the journal."""
+
+    def nodes(self) -> list[str]:
+        """The nodes that have a chain here."""
+
+    def head(self, node: str) -> Head:
+        """Where a chain stands."""
+
+    def entries(self, node: str, after: int, limit: int) -> list[Entry]:
+        """The entries behind a number, in their order."""
+
+    def subjects(self, after: str, limit: int) -> list[str]:
+        """The ids of messages and refusals, in their order."""
+
+    def evidence(self, subject: str) -> Evidence:
+        """Everything about a message or a refusal of this id."""
+
+    def certificate(self, sha256: str) -> bytes | None:
+        """A certificate of a signer, in DER."""
+
+    def stored(self) -> dict[str, int]:
+        """The octets of contents that are here, by partner."""
+
+    def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
+        """Messages that came earlier, are delivered and still have contents: their ids and octets, the oldest first."""
+
+    def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
+        """Let the contents of delivered messages go, and return the names that are to be removed from the spool."""
+
+    def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
+        """The refusals of a partner, the oldest first; `after` is the id at which the page before ended."""
+
+    def open_deliveries(self, partner: str) -> int:
+        """How many deliveries of a partner are not delivered."""
+
+    def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
+        """Erase up to so many records of a partner: how many there were, and the names to remove from the spool.
+
+        Raises DeliveriesOpen where something is still to be delivered; with `undelivered` what has failed goes, too.
+        """
 
 
 class Journal(Protocol):
@@ -228,33 +342,75 @@ class Journal(Protocol):
         limit: int,
         partner: str | None = None,
         state: DeliveryState | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
         before: str | None = None,
     ) -> list[Listed]:
-        """List the newest first; `before` is the id of ours at which the page before ended."""
+        """List the newest first; `before` is the id of ours at which the page before ended.
 
-    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
-        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first."""
+        `state` is that of the delivery to the backend, `reason` the last one of any delivery. `since <= received_at
+        < until` is compared message by message: ids beyond which there is none, `after` and `before`, keep that short.
+        """
+
+    def refusals(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[Refusal]:
+        """List the recorded refusals as `messages` lists messages; `reason` is why the message was refused."""
+
+    def claim(
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+    ) -> list[Claimed]:
+        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first.
+
+        `room` says of lanes how many may be claimed; of others it is `limit`, in an ordered lane always one.
+        """
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
         """Move the end of a lease; raises `LeaseLost`."""
 
     def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+        self,
+        attempt: Attempt,
+        owner: str,
+        *,
+        state: DeliveryState,
+        not_before: float | None,
+        now: float,
+        pinned: str | None = None,
     ) -> None:
         """Write an attempt and what follows from it; raises `LeaseLost` or `TransitionRefused`.
 
-        `not_before` is for PENDING only. An owner whose lease is over may still record, as long as nobody
-        has claimed the delivery since.
+        `not_before` is for PENDING only. `pinned` is the target that may have taken the delivery. An owner whose lease
+        is over may still record, as long as nobody has claimed the delivery since.
         """
 
     def take_back(self, owner: str, now: float) -> int:
         """End the leases of this owner's earlier life, and return how many there were."""
 
-    def requeue(self, delivery_id: str, now: float) -> None:
-        """Make a FAILED delivery due again; raises `TransitionRefused`."""
+    def hasten(self, latest: float) -> int:
+        """Let no pending delivery wait beyond this time, and return how many did: for a clock that jumped back."""
 
-    def next_due(self, now: float) -> float | None:
-        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some."""
+    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
+        """Make a FAILED delivery due again; raises `TransitionRefused`. With `unpin` any of its targets may get it."""
+
+    def drop(self, delivery_id: str, now: float) -> None:
+        """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
+
+    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some.
+
+        Lanes with no `room` do not count.
+        """
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of a message or a refusal, by our id of it."""
@@ -265,8 +421,18 @@ class Journal(Protocol):
     def counts(self) -> dict[DeliveryState, int]:
         """Count the deliveries by state; every state is there."""
 
+    def backlog(self) -> list[Backlog]:
+        """Count what is not delivered, by kind and state; the effort is that of the backlog, not of the journal."""
+
+    def probe(self) -> None:
+        """Make a durable write that means nothing, as `accept` would; raises where that could not."""
+
     def spool_names(self) -> Iterator[str]:
         """Yield every spool name that a message refers to; no lock is held between two names."""
+
+    @property
+    def proof(self) -> Proof:
+        """The chain of what was done, and what of it may go."""
 
     def close(self) -> None:
         """Close the database; using the journal after that is a bug."""

@@ -4,6 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import Journal
 from mtlsd.journal.spool import disk_errors
 from mtlsd.journal.sqlite import MIGRATIONS, SQLiteJournal, version_of
@@ -40,16 +41,17 @@ class Place:
             return (self.credentials / PASSWORD).read_text().strip("\r\n")
 
 
-def open_journal(place: Place, node: str = "", *, read_only: bool = False) -> Journal:
+def open_journal(place: Place, node: str = "", *, chain: str = UNNAMED, read_only: bool = False) -> Journal:
     """Open the journal: a file is made or migrated as needed, unless it is only read; a database must be ours already.
 
+    `node` is who we are among those who share it, and `chain` the name of our key, whose chain takes the entries.
     Raises JournalUnavailable or SpoolFull.
     """
     if place.url is None:
-        return SQLiteJournal(place.file, read_only=read_only)
+        return SQLiteJournal(place.file, read_only=read_only, node=chain)
     from mtlsd.journal.postgres import PostgresJournal
 
-    return PostgresJournal(place.url, node=node, password=place.password())
+    return PostgresJournal(place.url, node=node, chain=chain, password=place.password())
 
 
 def migrate_journal(place: Place) -> tuple[int, int]:

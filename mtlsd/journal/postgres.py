@@ -2,25 +2,33 @@
 
 Everything runs at READ COMMITTED. Two nodes that accept one key at the same time meet at its unique index, where the
 second waits for the first; keys are written in one order, so that no two wait for each other. What is due is claimed
-with SKIP LOCKED. The SQL is in `sql/`: `postgres_queries.sql`, and the migrations, which `journal_version` counts.
+with SKIP LOCKED, lane by lane; of an ordered lane the first delivery is locked, or the lane is left alone.
+The SQL is in `sql/`: `postgres_queries.sql`, and the migrations, which `journal_version` counts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import fields, replace
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg import errors
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import rows
-from mtlsd.journal.connections import Connections, Database, connect, postgres_errors, transaction
+from mtlsd.journal import notes, rows
+from mtlsd.journal.chain import Note
+from mtlsd.journal.checkpoints import UNNAMED
+from mtlsd.journal.connections import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
 from mtlsd.journal.model import (
+    NO_LANES,
+    ORDERED,
     Acceptance,
     Attempt,
+    Backlog,
     Claimed,
     Delivery,
+    DeliveryKind,
     DeliveryState,
     LeaseLost,
     Listed,
@@ -28,13 +36,15 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.postgres_proof import PostgresProof, accept_certificates, enter, salt_of
 from mtlsd.journal.queries import load_migrations, load_queries
 
-QUERIES = load_queries("postgres")
+QUERIES = load_queries("postgres_queries.sql")
 MIGRATIONS = load_migrations("postgres")
 TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
 
 Result = TypeVar("Result")
+Record = TypeVar("Record", Message, Refusal)
 
 
 def migrate(url: str, password: str | None = None) -> tuple[int, int]:
@@ -59,27 +69,27 @@ def migrate(url: str, password: str | None = None) -> tuple[int, int]:
 class PostgresJournal:
     """A journal in a PostgreSQL database whose version is ours; `migrate` makes it so.
 
-    `node` is who we are among those who share it. A connection that is lost is opened again by the next call.
+    `node` is who we are among those who share it, and `chain` the name of our key, whose chain takes the entries. A
+    connection that is lost is opened again by the next call.
     """
 
-    def __init__(self, url: str, *, node: str = "", password: str | None = None) -> None:
+    def __init__(self, url: str, *, node: str = "", chain: str = UNNAMED, password: str | None = None) -> None:
         self._node_lock = _lock_key(f"node {node}")
         self._connections = Connections(partial(_open, url, password, f"mtlsd {node}".strip()))
+        self.proof = PostgresProof(self._read, self._write, chain)
         with self._read():  # what is wrong shows at once
             pass
 
     def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
         # The lock is for `spool_names`: a restart must not miss what an earlier life is committing.
         begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({self._node_lock})"
-        return self._write(partial(_accept_all, acceptances=tuple(acceptances)), begin)
+        return self._write(partial(_accept_all, chain=self.proof.node, acceptances=tuple(acceptances)), begin)
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         def work(db: Database) -> None:
-            if refusal:
-                db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-            if mdn:
-                db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id))
+            note = _refuse(db, _shown(refusal), delivery) if refusal else _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
+            enter(db, self.proof.node, [note])
 
         self._write(work)
 
@@ -114,15 +124,42 @@ class PostgresJournal:
         limit: int,
         partner: str | None = None,
         state: DeliveryState | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
         before: str | None = None,
     ) -> list[Listed]:
-        name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
-        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or rows.LAST}
+        wanted: dict[str, object] = {"limit": limit, "partner": partner, "state": state, "reason": reason}
+        wanted |= rows.range_values(since, until, after, before)
         with self._read() as db:
-            return [rows.listed(row) for row in db.execute(QUERIES[name], wanted)]
+            found = db.execute(QUERIES[rows.list_query(partner, state, reason)], wanted)
+            return [rows.listed(row) for row in found]
 
-    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
-        return self._write(partial(_claim, owner=owner, now=now, until=now + lease, limit=limit))
+    def refusals(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[Refusal]:
+        wanted = {"limit": limit, "partner": partner, "reason": reason} | rows.range_values(since, until, after, before)
+        with self._read() as db:
+            return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
+
+    def claim(
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+    ) -> list[Claimed]:
+        def work(db: Database) -> list[Claimed]:
+            due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
+            oldest = sorted(due, key=lambda each: (each.not_before, each.id))[:limit]
+            return _claim(db, [rows.leased(each, owner, now + lease) for each in oldest])
+
+        return self._write(work)
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
         wanted = {"id": delivery_id, "owner": owner, "until": until}
@@ -130,32 +167,52 @@ class PostgresJournal:
             raise LeaseLost(delivery_id)
 
     def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+        self,
+        attempt: Attempt,
+        owner: str,
+        *,
+        state: DeliveryState,
+        not_before: float | None,
+        now: float,
+        pinned: str | None = None,
     ) -> None:
-        outcome = rows.outcome_values(attempt, state, not_before, now)
+        outcome = rows.outcome_values(attempt, state, not_before, now, pinned)
 
         def work(db: Database) -> None:
-            rows.check_outcome(_lock(db, attempt.delivery_id), attempt, owner, state)
+            delivery = rows.held(_lock(db, attempt.delivery_id), attempt, owner, state)
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
+            if state is not DeliveryState.PENDING:
+                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
 
         self._write(work)
 
     def take_back(self, owner: str, now: float) -> int:
         return self._write(lambda db: db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount)
 
-    def requeue(self, delivery_id: str, now: float) -> None:
+    def hasten(self, latest: float) -> int:
+        return self._write(lambda db: db.execute(QUERIES["hasten_deliveries"], {"latest": latest}).rowcount)
+
+    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         def work(db: Database) -> None:
-            rows.check_requeue(_lock(db, delivery_id), delivery_id)
-            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
+            delivery = rows.for_operators(_lock(db, delivery_id), delivery_id, DeliveryState.PENDING)
+            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
+            enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
 
         self._write(work)
 
-    def next_due(self, now: float) -> float | None:
+    def drop(self, delivery_id: str, now: float) -> None:
+        def work(db: Database) -> None:
+            delivery = rows.for_operators(_lock(db, delivery_id), delivery_id, DeliveryState.DROPPED)
+            db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
+            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+
+        self._write(work)
+
+    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
-            row = db.execute(QUERIES["next_due"]).fetchone()
-        assert row is not None
-        return None if row["due"] is None else max(row["due"], now)
+            due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
+        return min((max(each, now) for each in due if each is not None), default=None)
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
@@ -170,6 +227,17 @@ class PostgresJournal:
             counted = {row["state"]: row["count"] for row in db.execute(QUERIES["counts"])}
         return {state: counted.get(state, 0) for state in DeliveryState}
 
+    def backlog(self) -> list[Backlog]:
+        with self._read() as db:
+            found = db.execute(QUERIES["backlog"]).fetchall()
+        return [
+            Backlog(DeliveryKind(row["kind"]), DeliveryState(row["state"]), row["count"], row["oldest"])
+            for row in found
+        ]
+
+    def probe(self) -> None:
+        self._write(lambda db: db.execute(QUERIES["probe"]))  # the same again: a commit that is written and synced
+
     def spool_names(self) -> Iterator[str]:
         """Yield every spool name; before the first one, wait until this node's earlier life has nothing under way.
 
@@ -178,8 +246,8 @@ class PostgresJournal:
         self._write(self._wait_for_earlier_life)
         after = ""
         while page := self._spool_page(after):
-            for after, payload, original in page:  # noqa: B007  # the last one begins the next page
-                yield from filter(None, (payload, original))
+            for after, *names, contents in page:  # noqa: B007  # the last one begins the next page
+                yield from filter(None, names if contents else ())
 
     def close(self) -> None:
         self._connections.close()
@@ -188,10 +256,10 @@ class PostgresJournal:
         db.execute("SET LOCAL lock_timeout = '25s'")
         db.execute("SELECT pg_advisory_xact_lock(%s)", [self._node_lock])
 
-    def _spool_page(self, after: str) -> list[tuple[str, str | None, str]]:
+    def _spool_page(self, after: str) -> list[tuple[Any, ...]]:
         with self._read() as db:
             page = db.execute(QUERIES["spool_names"], {"after": after, "limit": rows.PAGE})
-            return [(row["id"], row["payload"], row["original"]) for row in page]
+            return [tuple(row.values()) for row in page]
 
     @contextmanager
     def _read(self) -> Iterator[Database]:
@@ -257,10 +325,13 @@ def _lock_key(name: str) -> int:
 # --- Parts of transactions ----------------------------------------------------------------------------------
 
 
-def _accept_all(db: Database, acceptances: Sequence[Acceptance]) -> list[Message]:
+def _accept_all(db: Database, chain: str, acceptances: Sequence[Acceptance]) -> list[Message]:
     """In the order of the keys, so that two nodes with the same ones never wait for each other."""
     in_order = sorted(range(len(acceptances)), key=lambda at: _key(acceptances[at].message))
     holders = {at: _accept(db, acceptances[at]) for at in in_order}
+    new = [each for at, each in enumerate(acceptances) if holders[at] is each.message]
+    accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
+    enter(db, chain, [note for each in new for note in notes.accepted(_as_kept(each))])
     return [holders[at] for at in range(len(acceptances))]
 
 
@@ -270,7 +341,7 @@ def _key(message: Message) -> tuple[str, str, str]:
 
 def _accept(db: Database, acceptance: Acceptance) -> Message:
     message = acceptance.message
-    if not db.execute(QUERIES["accept_message"], rows.message_values(message)).rowcount:
+    if not db.execute(QUERIES["accept_message"], rows.message_values(_shown(message))).rowcount:
         earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
         assert earlier is not None
         return earlier
@@ -279,6 +350,31 @@ def _accept(db: Database, acceptance: Acceptance) -> Message:
         cursor.executemany(QUERIES["accept_delivery"], [*map(rows.delivery_values, acceptance.deliveries)])
         cursor.executemany(QUERIES["record_attempt"], [*map(rows.attempt_values, acceptance.attempts)])
     return message
+
+
+def _as_kept(acceptance: Acceptance) -> Acceptance:
+    return replace(acceptance, message=_shown(acceptance.message))
+
+
+def _shown(record: Record) -> Record:
+    """The record as it can be read again, without NUL: the chain is about that one."""
+    texts = {each.name: getattr(record, each.name) for each in fields(record)}
+    odd = {name: text for name, text in texts.items() if isinstance(text, str) and "\0" in text}
+    shown: dict[str, Any] = {name: text.replace("\0", NUL_SHOWN) for name, text in odd.items()}
+    return replace(record, **shown) if shown else record
+
+
+def _refuse(db: Database, refusal: Refusal, delivery: Delivery) -> Note:
+    db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
+    return notes.refused(refusal, [delivery])
+
+
+def _promise_more(db: Database, delivery: Delivery, mdn: StoredMDN | None) -> Note:
+    """Write the late MDN, where there is none so far, and say what is promised of a message that is here already."""
+    if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
+        mdn = None
+    subject = rows.subject(delivery)
+    return notes.promised(subject, salt_of(db, subject), delivery, mdn)
 
 
 def _find(db: Database, as2_from: str, as2_to: str, message_id: str) -> Message | None:
@@ -293,12 +389,44 @@ def _lock(db: Database, delivery_id: str) -> Delivery | None:
     return rows.delivery(row) if row else None
 
 
-def _claim(db: Database, owner: str, now: float, until: float, limit: int) -> list[Claimed]:
-    due = [rows.delivery(row) for row in db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit})]
-    if not due:
+def _lanes(db: Database) -> list[str]:
+    return [row["lane"] for row in db.execute(QUERIES["open_lanes"])]
+
+
+def _due(db: Database, lane: str, now: float, limit: int) -> list[Delivery]:
+    """What may be claimed in a lane, oldest first, and is locked now; of an ordered one the first, if it is due."""
+    if limit <= 0:
         return []
-    leased = [rows.leased(each, owner, until) for each in due]
-    lease = {"ids": [each.id for each in leased], "owner": owner, "until": until}
+    if not lane.startswith(ORDERED):
+        wanted = {"lane": lane, "now": now, "limit": limit}
+        return [rows.delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
+    due = rows.due_at(first := _lock_first(db, lane))
+    return [first] if first and due is not None and due <= now else []
+
+
+def _lock_first(db: Database, lane: str) -> Delivery | None:
+    """The first of an ordered lane as it is now; none where another node has it: the next one is not to overtake it."""
+    first = _first(db, lane)
+    row = first and db.execute(QUERIES["lock_first"], {"id": first.id}).fetchone()
+    return rows.delivery(row) if row else None
+
+
+def _next_due(db: Database, lane: str) -> float | None:
+    if lane.startswith(ORDERED):
+        return rows.due_at(_first(db, lane))
+    row = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()
+    return row["due"] if row else None
+
+
+def _first(db: Database, lane: str) -> Delivery | None:
+    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
+    return rows.delivery(row) if row else None
+
+
+def _claim(db: Database, leased: Sequence[Delivery]) -> list[Claimed]:
+    if not leased:
+        return []
+    lease = {"ids": [each.id for each in leased], "owner": leased[0].lease_owner, "until": leased[0].lease_until}
     db.execute(QUERIES["lease_deliveries"], lease)
     about = _about(db, leased)
     return [Claimed(each, about[each.message_id or each.refusal_id]) for each in leased]

@@ -1,4 +1,4 @@
-"""The SQL of each database: its statements by name, and its migrations, of which the n-th makes version n."""
+"""The SQL of the journals: files of named queries, and numbered migrations, of which the n-th makes version n."""
 
 import re
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from types import MappingProxyType
 _SQL = files("mtlsd.journal").joinpath("sql")
 
 
-def load_queries(database: str) -> Mapping[str, str]:
-    """The statements of `sql/<database>_queries.sql`, each under the name that stands above it."""
-    text = _SQL.joinpath(f"{database}_queries.sql").read_text()
+def load_queries(name: str) -> Mapping[str, str]:
+    """The queries of a file in `sql/`, by the names that stand before them."""
+    text = _SQL.joinpath(name).read_text()
     _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
 

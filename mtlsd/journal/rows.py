@@ -4,6 +4,7 @@ The `*_values` are in the order of the columns in the INSERT statements; a row i
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -29,17 +30,19 @@ PAGE = 1000  # messages a read of `spool_names`
 
 Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
+_JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
 delivery_values = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "state", "not_before", "attempts", "created_at"),
-    *("lease_owner", "lease_until", "finished_at", "last_reason"),
+    *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
+    *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
 
 
 def message_values(message: Message) -> tuple[object, ...]:
-    return *_PLAIN(message), json.dumps(message.headers), json.dumps(message.notes), *mdn_values(message.mdn)
+    texts = map(json.dumps, (message.headers, message.notes, message.digests))
+    return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
 def refusal_values(refusal: Refusal) -> tuple[object, ...]:
@@ -50,7 +53,9 @@ def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
     return (json.dumps(mdn.headers), mdn.body) if mdn else (None, None)
 
 
-def outcome_values(attempt: Attempt, state: DeliveryState, not_before: float | None, now: float) -> dict[str, object]:
+def outcome_values(
+    attempt: Attempt, state: DeliveryState, not_before: float | None, now: float, pinned: str | None
+) -> dict[str, object]:
     """What `record` changes in a delivery."""
     pending = state is DeliveryState.PENDING
     assert pending == (not_before is not None), "not_before goes with PENDING"
@@ -60,7 +65,27 @@ def outcome_values(attempt: Attempt, state: DeliveryState, not_before: float | N
         "not_before": not_before,
         "finished_at": None if pending else now,
         "reason": attempt.reason,
+        "pinned": pinned,
     }
+
+
+def range_values(
+    since: float | None, until: float | None, after: str | None, before: str | None
+) -> dict[str, float | str]:
+    """The limits of a list, where nothing means no limit."""
+    return {
+        "since": -math.inf if since is None else since,
+        "until": math.inf if until is None else until,
+        "after": after or "",
+        "before": before or LAST,
+    }
+
+
+def list_query(partner: str | None, state: DeliveryState | None, reason: str | None) -> str:
+    """The name of the query whose index leaves the fewest rows to look at."""
+    by_state = state and not (partner and state is DeliveryState.DELIVERED)  # most messages are delivered
+    indexes = ((reason, "_with_reason"), (by_state, "_in_state"), (partner, "_of_partner"), (True, ""))
+    return "list_messages" + next(suffix for value, suffix in indexes if value)
 
 
 def message(row: Row) -> Message:
@@ -69,6 +94,7 @@ def message(row: Row) -> Message:
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
     values["headers"] = _pairs(values["headers"])
     values["notes"] = tuple(json.loads(values["notes"]))
+    values["digests"] = _pairs(values["digests"])
     values["compressed"] = bool(values["compressed"])
     mdn = None if mdn_headers is None else StoredMDN(headers=_pairs(mdn_headers), body=mdn_body)
     return Message(**values, mdn=mdn)
@@ -109,20 +135,36 @@ def leased(delivery: Delivery, owner: str, until: float) -> Delivery:
     )
 
 
-def check_outcome(delivery: Delivery | None, attempt: Attempt, owner: str, state: DeliveryState) -> None:
-    """The attempt holds the delivery, which may go to this state; the number tells two claims of one owner apart."""
+def due_at(delivery: Delivery | None) -> float | None:
+    """When the first of an ordered lane can be claimed; one that FAILED waits for an operator."""
+    if delivery is None or delivery.state is DeliveryState.FAILED:
+        return None
+    return delivery.not_before if delivery.state is DeliveryState.PENDING else delivery.lease_until
+
+
+def subject(delivery: Delivery) -> str:
+    """Our id of what it is about."""
+    found = delivery.message_id or delivery.refusal_id
+    assert found is not None
+    return found
+
+
+def held(delivery: Delivery | None, attempt: Attempt, owner: str, following: DeliveryState) -> Delivery:
+    """The delivery, if this attempt holds it and it may go there; the number tells two claims of one owner apart."""
     if delivery is None or (delivery.lease_owner, delivery.attempts) != (owner, attempt.number):
         raise LeaseLost(attempt.delivery_id)
-    transition(delivery.state, state)
+    transition(delivery.state, following)
+    return delivery
 
 
-def check_requeue(delivery: Delivery | None, delivery_id: str) -> None:
-    """An operator may make this delivery due again."""
+def for_operators(delivery: Delivery | None, delivery_id: str, following: DeliveryState) -> Delivery:
+    """The delivery; refuse what an operator may not do: some steps of the table are not for them."""
     if delivery is None:
         raise TransitionRefused(f"there is no delivery {delivery_id!r}")
-    if delivery.state is DeliveryState.CLAIMED:  # the table has this step, but not for operators
+    if delivery.state is DeliveryState.CLAIMED:
         raise TransitionRefused("the delivery is being attempted")
-    transition(delivery.state, DeliveryState.PENDING)
+    transition(delivery.state, following)
+    return delivery
 
 
 def _pairs(text: str) -> HeaderPairs:

@@ -14,8 +14,9 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -36,6 +37,22 @@ def disk_errors() -> Iterator[None]:
     except OSError as error:
         cause = SpoolFull if error.errno in _NO_SPACE else JournalUnavailable
         raise cause(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A file system, in bytes: what is free for us, and how large it is."""
+
+    free: int
+    size: int
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory, and what is missing above it, so that a loss of power takes none of them."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 class SpoolFile:
@@ -156,22 +173,39 @@ class Spool:
         with disk_errors():
             self._path(name).unlink(missing_ok=True)
 
-    def sweep(self, known: Container[str]) -> list[str]:
+    def sweep(self, known: Iterable[str]) -> list[str]:
         """Remove all that this node was receiving, and all that it kept and is not known; return their names.
 
         For the start only, before anything is received: between `keep` and `Journal.accept` a good file is
         unknown.
         """
         with disk_errors():
-            unknown = [name for name in self._names() if self._is_ours(name) and name not in known]
+            unknown = {name for name in self._names() if self._is_ours(name)}
+            unknown.difference_update(known)  # the journal may know many more, and none is held here
             for name in unknown:
                 (self._root / name).unlink()
-        return unknown
+        return sorted(unknown)
 
-    def holds_messages(self) -> bool:
-        """Whether anything was ever kept here and is still here."""
+    def space(self) -> Space:
+        """How much room there is now; a system call, so cheap enough for every request."""
         with disk_errors():
-            return any(name.startswith("messages/") for name in self._names())
+            found = os.statvfs(self._root)
+        return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+    def probe(self) -> None:
+        """Write a file, sync it and remove it, as every message needs it; raises where that cannot be done."""
+        file = self.create()
+        try:
+            file.write(b"\0")
+            with disk_errors():
+                file.sync()
+        finally:
+            file.discard()
+
+    def kept(self) -> Iterator[str]:
+        """The name of everything that was ever kept here and is still here."""
+        with disk_errors():
+            yield from (name for name in self._names() if name.startswith("messages/"))
 
     def _names(self) -> Iterator[str]:
         for directory in (self._tmp, self._messages):

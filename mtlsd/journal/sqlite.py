@@ -7,7 +7,7 @@ The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA us
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from errno import EACCES
 from pathlib import Path
@@ -15,12 +15,18 @@ from threading import Lock
 from typing import Any
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import rows
+from mtlsd.journal import notes, rows
+from mtlsd.journal.chain import Note
+from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import (
+    NO_LANES,
+    ORDERED,
     Acceptance,
     Attempt,
+    Backlog,
     Claimed,
     Delivery,
+    DeliveryKind,
     DeliveryState,
     LeaseLost,
     Listed,
@@ -29,12 +35,13 @@ from mtlsd.journal.model import (
     StoredMDN,
 )
 from mtlsd.journal.queries import load_migrations, load_queries
-from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.spool import disk_errors, make_directory
+from mtlsd.journal.sqlite_proof import SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
-QUERIES = load_queries("sqlite")
-MIGRATIONS = load_migrations("sqlite")
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
+QUERIES = load_queries("sqlite_queries.sql")
+MIGRATIONS = load_migrations("sqlite")
 
 
 @contextmanager
@@ -59,24 +66,31 @@ class SQLiteJournal:
     """A journal in one SQLite file, which is created or migrated as needed.
 
     With `read_only` it is neither, and its version must be ours; whatever writes raises `JournalUnavailable`.
+    `node` is whose chain takes the entries.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, node: str = UNNAMED) -> None:
         self._write_lock = Lock()
         self._read_lock = Lock()
         self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
+        self.proof = SQLiteProof(self._read, self._write, node)
 
     def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
         with self._write() as db:
-            return [_accept(db, acceptance) for acceptance in acceptances]
+            written = [(each, _accept(db, each)) for each in acceptances]
+            new = (each for each, holder in written if holder is each.message)
+            enter(db, self.proof.node, [note for each in new for note in notes.accepted(each)])
+            return [holder for _, holder in written]
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
                 db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-            if mdn:
-                db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id))
+                note = notes.refused(refusal, [delivery])
+            else:
+                note = _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
+            enter(db, self.proof.node, [note])
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -109,18 +123,40 @@ class SQLiteJournal:
         limit: int,
         partner: str | None = None,
         state: DeliveryState | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
         before: str | None = None,
     ) -> list[Listed]:
-        name = "list_messages" + ("_of_partner" if partner else "") + ("_in_state" if state else "")
-        wanted = {"limit": limit, "partner": partner, "state": state, "before": before or rows.LAST}
+        wanted: dict[str, object] = {"limit": limit, "partner": partner, "state": state, "reason": reason}
+        wanted |= rows.range_values(since, until, after, before)
         with self._read() as db:
-            return [rows.listed(row) for row in db.execute(QUERIES[name], wanted)]
+            found = db.execute(QUERIES[rows.list_query(partner, state, reason)], wanted)
+            return [rows.listed(row) for row in found]
 
-    def claim(self, owner: str, now: float, lease: float, limit: int) -> list[Claimed]:
+    def refusals(
+        self,
+        *,
+        limit: int,
+        partner: str | None = None,
+        reason: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> list[Refusal]:
+        wanted = {"limit": limit, "partner": partner, "reason": reason} | rows.range_values(since, until, after, before)
+        with self._read() as db:
+            return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
+
+    def claim(
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+    ) -> list[Claimed]:
         with self._write() as db:
-            due = db.execute(QUERIES["due_deliveries"], {"now": now, "limit": limit}).fetchall()
-            leased = [rows.leased(rows.delivery(row), owner, now + lease) for row in due]
-            return [_claim(db, delivery) for delivery in leased]
+            due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
+            oldest = sorted(due, key=lambda each: (each.not_before, each.id))[:limit]
+            return [_claim(db, rows.leased(delivery, owner, now + lease)) for delivery in oldest]
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
         wanted = {"id": delivery_id, "owner": owner, "until": until}
@@ -129,27 +165,47 @@ class SQLiteJournal:
                 raise LeaseLost(delivery_id)
 
     def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
+        self,
+        attempt: Attempt,
+        owner: str,
+        *,
+        state: DeliveryState,
+        not_before: float | None,
+        now: float,
+        pinned: str | None = None,
     ) -> None:
-        outcome = rows.outcome_values(attempt, state, not_before, now)
+        outcome = rows.outcome_values(attempt, state, not_before, now, pinned)
         with self._write() as db:
-            rows.check_outcome(_delivery_by_id(db, attempt.delivery_id), attempt, owner, state)
+            delivery = rows.held(_delivery(db, attempt.delivery_id), attempt, owner, state)
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
+            if state is not DeliveryState.PENDING:
+                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
 
     def take_back(self, owner: str, now: float) -> int:
         with self._write() as db:
             return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
 
-    def requeue(self, delivery_id: str, now: float) -> None:
+    def hasten(self, latest: float) -> int:
         with self._write() as db:
-            rows.check_requeue(_delivery_by_id(db, delivery_id), delivery_id)
-            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now})
+            return db.execute(QUERIES["hasten_deliveries"], {"latest": latest}).rowcount
 
-    def next_due(self, now: float) -> float | None:
+    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
+        with self._write() as db:
+            delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.PENDING)
+            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
+            enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
+
+    def drop(self, delivery_id: str, now: float) -> None:
+        with self._write() as db:
+            delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.DROPPED)
+            db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
+            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+
+    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
-            (due,) = db.execute(QUERIES["next_due"]).fetchone()
-        return due if due is None else max(due, now)
+            due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
+        return min((max(each, now) for each in due if each is not None), default=None)
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
@@ -164,11 +220,20 @@ class SQLiteJournal:
             counted = dict(db.execute(QUERIES["counts"]).fetchall())
         return {state: counted.get(state, 0) for state in DeliveryState}
 
+    def backlog(self) -> list[Backlog]:
+        with self._read() as db:
+            found = db.execute(QUERIES["backlog"]).fetchall()
+        return [Backlog(DeliveryKind(kind), DeliveryState(state), *rest) for kind, state, *rest in found]
+
+    def probe(self) -> None:
+        with self._write() as db:
+            db.execute(f"PRAGMA user_version = {_version(db)}")  # the same again: SQLite writes the page, and syncs it
+
     def spool_names(self) -> Iterator[str]:
         after = ""
         while page := self._spool_page(after):
-            for after, payload, original in page:  # noqa: B007  # the last one begins the next page
-                yield from filter(None, (payload, original))
+            for after, *names, contents in page:  # noqa: B007  # the last one begins the next page
+                yield from filter(None, names if contents else ())
 
     def close(self) -> None:
         with self._write_lock, self._read_lock, sqlite_errors():
@@ -243,7 +308,7 @@ def _version(db: sqlite3.Connection) -> int:
 def _create(path: Path) -> None:
     """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
     with disk_errors():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
@@ -305,10 +370,18 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
         db.executemany(QUERIES["accept_document"], acceptance.documents.items())
         db.executemany(QUERIES["accept_delivery"], map(rows.delivery_values, acceptance.deliveries))
         db.executemany(QUERIES["record_attempt"], map(rows.attempt_values, acceptance.attempts))
+        accept_certificates(db, acceptance.certificates)
         return message
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
+
+
+def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | None) -> Note:
+    """Write the late MDN, where there is none so far, and say what is promised of a message that is here already."""
+    if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
+        mdn = None
+    return notes.promised(rows.subject(delivery), salt_of(db, rows.subject(delivery)), delivery, mdn)
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:
@@ -317,8 +390,35 @@ def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -
     return row and rows.message(row)
 
 
-def _delivery_by_id(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
+def _delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
     row = db.execute(QUERIES["delivery"], {"id": delivery_id}).fetchone()
+    return row and rows.delivery(row)
+
+
+def _lanes(db: sqlite3.Connection) -> list[str]:
+    return [lane for (lane,) in db.execute(QUERIES["open_lanes"])]
+
+
+def _due(db: sqlite3.Connection, lane: str, now: float, limit: int) -> list[Delivery]:
+    """What may be claimed in a lane, oldest first; of an ordered one the first, if it is due."""
+    if limit <= 0:
+        return []
+    if not lane.startswith(ORDERED):
+        wanted = {"lane": lane, "now": now, "limit": limit}
+        return [rows.delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
+    due = rows.due_at(first := _first(db, lane))
+    return [first] if first and due is not None and due <= now else []
+
+
+def _next_due(db: sqlite3.Connection, lane: str) -> float | None:
+    if lane.startswith(ORDERED):
+        return rows.due_at(_first(db, lane))
+    due: float | None = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()[0]
+    return due
+
+
+def _first(db: sqlite3.Connection, lane: str) -> Delivery | None:
+    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
     return row and rows.delivery(row)
 
 

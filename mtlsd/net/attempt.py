@@ -1,33 +1,127 @@
-"""One attempt at a delivery: the request that `relay` builds, made over a socket."""
+"""One attempt at a delivery: the targets are asked, one after another, until one has said something that counts.
+
+No second backend is asked once the first may have taken the message (`relay.upstreams`).
+"""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import BinaryIO
 
 import trio
 
-from mtlsd import config, relay
-from mtlsd.journal import Delivery, Message, Refusal
-from mtlsd.net import client
+from mtlsd import config, log, relay
+from mtlsd.config import Backend, Balance, Directory
+from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable
+from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
+from mtlsd.net import client, directory
+from mtlsd.net.daemon import Daemon
 from mtlsd.net.outgoing import context_for
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.relay import Answered
+from mtlsd.relay import Answered, Outcome
 
 OpenDocument = Callable[[str], BinaryIO]
+CREATED = 201  # what a directory would answer
 
 
-async def attempt(
-    about: Message | Refusal, delivery: Delivery, snapshot: Snapshot, open_document: OpenDocument
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of it: the last target's outcome, what was wrong with those before, and who may have the message."""
+
+    outcome: Outcome
+    target: str
+    detail: str
+    pinned: str | None
+
+
+async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
+    """Ask the targets, the best first; raises what `open_document` raises."""
+    outcome: Outcome = UpstreamUnreachable("paused after failures")
+    target, failures = delivery.target, []
+    for target in _order(daemon, about, delivery):
+        outcome = await _watched(daemon, about, delivery, target, open_document)
+        if not relay.may_try_another(outcome):
+            break
+        failures.append(f"{target}: {_said(outcome)}")
+    is_pinned = " " in delivery.target and relay.may_have_taken_it(outcome)
+    detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
+    return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
+
+
+def circuits_of(delivery: Delivery) -> tuple[str, ...]:
+    """The names of the circuits that a delivery goes through: its backends, or the partner's receiver of MDNs."""
+    return (delivery.lane,) if delivery.kind is DeliveryKind.MDN else tuple(delivery.target.split(" "))
+
+
+def _order(daemon: Daemon, about: Message | Refusal, delivery: Delivery) -> list[str]:
+    if delivery.pinned:
+        return [delivery.pinned]
+    targets = delivery.target.split(" ")
+    if len(targets) == 1:
+        return targets
+    in_turn = isinstance(about, Message) and _balance(daemon.snapshot, about) is Balance.ROUND_ROBIN
+    return daemon.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
+
+
+def _balance(snapshot: Snapshot, message: Message) -> Balance:
+    """How the message's route chooses, as it is configured now."""
+    host = snapshot.hosts.get(message.host)
+    routes = (route for route in (host.routes if host else ()) if route.path == message.route)
+    return next((route.balance for route in routes), Balance.PRIORITY)
+
+
+async def _watched(
+    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+) -> Outcome:
+    """Ask one target, and remember how it fared."""
+    circuit = delivery.lane if delivery.kind is DeliveryKind.MDN else target
+    outcome: Outcome | None = None
+    daemon.upstreams.begin(circuit)
+    try:
+        outcome = await _ask(daemon.snapshot, about, delivery, target, open_document)
+    except UpstreamFailed as failure:
+        outcome = failure
+    finally:
+        changed = daemon.upstreams.report(circuit, outcome, trio.current_time())
+        if changed and outcome is not None:
+            tell(daemon, circuit, outcome)
+    if delivery.kind is not DeliveryKind.MDN:
+        daemon.note_backend(target, outcome)
+    return outcome
+
+
+def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
+    """Log that a backend is left alone from now on, or is well again."""
+    if circuit in daemon.upstreams.open_circuits():
+        daemon.log.warning(log.BACKEND_PAUSED, backend=circuit, detail=_said(outcome))
+    else:
+        daemon.log.info(log.BACKEND_RESUMED, backend=circuit)
+
+
+async def _ask(
+    snapshot: Snapshot, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Answered:
-    """Make the request once; raises UpstreamFailed, and what `open_document` raises."""
+    if delivery.kind is not DeliveryKind.MDN and isinstance(place := config.parse_backend(target), Directory):
+        assert isinstance(about, Message)
+        deposit = relay.deposit_of(about, delivery)
+        with open_document(deposit.document) as file:
+            _check_size(file, deposit.document, deposit.size)
+            await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
+        return Answered(CREATED)
+    return await _post(snapshot, about, delivery, Backend.parse(target), open_document)
+
+
+async def _post(
+    snapshot: Snapshot, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
+) -> Answered:
     request = relay.build(about, delivery)
-    target = config.Backend.parse(request.url)
     context = None
     if target.scheme == "https":
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
+        _check_size(file, body, int(dict(request.headers)["Content-Length"]))
         answer = await client.send(
             target,
             request.method,
@@ -37,6 +131,22 @@ async def attempt(
             context=context,
         )
     return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+
+
+def _words(outcome: Outcome) -> str:
+    return "" if isinstance(outcome, Answered) else str(outcome)
+
+
+def _said(outcome: Outcome) -> str:
+    return str(outcome.status) if isinstance(outcome, Answered) else str(outcome)
+
+
+def _check_size(file: BinaryIO, name: bytes | str, promised: int) -> None:
+    """Send nothing of a document that is cut or has grown: the backend would wait for the rest, or get too much."""
+    size = file.seek(0, SEEK_END)
+    if size != promised:
+        raise JournalUnavailable(f"{name!r} has {size} octets, and {promised} were kept")
+    file.seek(0)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 import trio
@@ -28,6 +28,14 @@ class Answer:
         return next((value for each, value in self.fields if each == name), None)
 
 
+@dataclass(slots=True)
+class Recording:
+    """The octets of one exchange, as they are inside TLS: those handed over for sending, and those that came."""
+
+    sent: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
+
+
 async def send(
     backend: Backend,
     method: str,
@@ -37,23 +45,31 @@ async def send(
     timeout: float,
     context: ssl.SSLContext | None = None,
     connect_to: tuple[str, int] | None = None,
+    recording: Recording | None = None,
 ) -> Answer:
     """Send a request; raises UpstreamUnreachable or UpstreamTimeout.
 
-    `timeout`, in seconds, is for each wait, not for the whole: a large document may take its time. `fields` have the
-    framing. `connect_to` is another address than the URL's.
+    `timeout`, in seconds, is for each wait while the document is sent, which may take its time, and then for the whole
+    answer: one that trickles ends, too. `fields` have the framing. `connect_to` is another address than the URL's.
+    `recording` gets every octet, also of a failed exchange.
     """
+    request: _Request | None = None
     try:
         stream = await _connect(backend, timeout, context, connect_to)
+        request = _Request(stream, timeout, recording)
         try:
-            return await _Request(stream, timeout).run(backend, method, fields, body)
+            return await request.run(backend, method, fields, body)
         finally:
             with trio.move_on_after(1):
                 await stream.aclose()
     except trio.TooSlowError as error:
-        raise UpstreamTimeout(f"no answer within {timeout:g} s") from error
+        raise UpstreamTimeout(f"no answer within {timeout:g} s", body_began=_began(request)) from error
     except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, ssl.SSLError) as error:
-        raise UpstreamUnreachable(_why(error)) from error
+        raise UpstreamUnreachable(why(error), body_began=_began(request)) from error
+
+
+def _began(request: "_Request | None") -> bool:
+    return request is not None and request.body_began
 
 
 async def _connect(
@@ -74,17 +90,28 @@ async def _connect(
 
 
 class _Request:
-    def __init__(self, stream: "trio.SocketStream | trio.SSLStream[trio.SocketStream]", timeout: float) -> None:
+    def __init__(
+        self,
+        stream: "trio.SocketStream | trio.SSLStream[trio.SocketStream]",
+        timeout: float,
+        recording: Recording | None,
+    ) -> None:
         self._stream = stream
         self._timeout = timeout
+        self._recording = recording
         self._http = h11.Connection(h11.CLIENT)
+        self.body_began = False
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
     ) -> Answer:
-        with suppress(trio.BrokenResourceError):  # a backend may answer early and close: then its answer counts
+        with suppress(trio.BrokenResourceError):  # a backend may refuse early and close: then its answer counts
             await self._send(backend, method, fields, body)
-        return await self._receive()
+        with trio.fail_after(self._timeout):
+            answer = await self._receive()
+        if self._http.our_state is h11.SEND_BODY and answer.status < 300:
+            raise trio.BrokenResourceError(f"the backend said {answer.status} before it had the whole document")
+        return answer
 
     async def _send(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
@@ -95,13 +122,17 @@ class _Request:
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
         headers = [(b"Host", authority.encode("ascii")), *headers, (b"Connection", b"close")]
         await self._write(h11.Request(method=method, target=backend.target, headers=headers))
+        self.body_began = True
         for data in body:
             await self._write(h11.Data(data=data))
         await self._write(h11.EndOfMessage())
 
     async def _write(self, event: h11.Event) -> None:
+        octets = self._http.send(event) or b""
+        if self._recording:
+            self._recording.sent += octets
         with trio.fail_after(self._timeout):
-            await self._stream.send_all(self._http.send(event) or b"")
+            await self._stream.send_all(octets)
 
     async def _receive(self) -> Answer:
         response: h11.Response | None = None
@@ -109,8 +140,9 @@ class _Request:
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                with trio.fail_after(self._timeout):
-                    data = bytes(await self._stream.receive_some(RECEIVE))
+                data = bytes(await self._stream.receive_some(RECEIVE))
+                if self._recording:
+                    self._recording.received += data
                 if not data and response is None:
                     raise trio.BrokenResourceError("the backend closed the connection before it answered")
                 self._http.receive_data(data)
@@ -125,7 +157,8 @@ class _Request:
                 raise trio.BrokenResourceError("the backend closed the connection inside its answer")
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """What a failed connection says of itself."""
     cause = error.__cause__ or error
     causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
     return "; ".join(dict.fromkeys(str(cause) or type(cause).__name__ for cause in causes))

@@ -3,7 +3,7 @@
 One thread hop and one fsync then serve them all, and none waits longer than for the commit under way and its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -23,8 +23,10 @@ class _Entry:
 class Committer:
     """The one writer of acceptances."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, observe: Callable[[float, int], None] = lambda *_: None) -> None:
+        """`observe` hears of each commit: the seconds that it took, and the number of messages."""
         self._journal = journal
+        self._observe = observe
         self._waiting: list[_Entry] = []
         self._turn = trio.Lock()
 
@@ -33,8 +35,8 @@ class Committer:
         entry = _Entry(acceptance)
         self._waiting.append(entry)
         async with self._turn:  # whoever has the turn commits for all who wait
-            with trio.CancelScope(shield=True):  # the others' messages are in it, too
-                while entry.outcome is None:
+            while entry.outcome is None:
+                with trio.CancelScope(shield=True):  # the others' messages are in it, too
                     await self._commit()
         if isinstance(entry.outcome, Exception):
             raise entry.outcome
@@ -51,8 +53,10 @@ class Committer:
         group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
         acceptances = [entry.acceptance for entry in group]
         outcomes: Sequence[Message | Exception]
+        began = trio.current_time()
         try:
             outcomes = await trio.to_thread.run_sync(self._journal.accept, acceptances)
+            self._observe(trio.current_time() - began, len(group))
         except (JournalUnavailable, SpoolFull) as error:  # the same trouble for each
             outcomes = [error] * len(group)
         except Exception as error:  # noqa: BLE001 - a bug with one of them, which raises it; the others go on alone

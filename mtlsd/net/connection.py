@@ -32,7 +32,7 @@ from mtlsd.errors import (
     TLSRefused,
 )
 from mtlsd.http import Request, Response
-from mtlsd.identity import Peer
+from mtlsd.identity import Peer, Relax
 from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
@@ -41,7 +41,6 @@ from mtlsd.net.judgement import Judgement
 from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
-TE_AND_CL = "te-and-cl"
 AS2_FIELDS = ("as2-from", "as2-to", "message-id")  # as received; the log escapes them
 GOODBYE_SECONDS = 1
 TURN_SECONDS = 0.01  # how long one body may keep the loop to itself while its octets are here already
@@ -87,9 +86,11 @@ class Connection:
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
             self._log_refusal(log.HANDSHAKE_FAILED, refusal, **facts, duration_ms=duration)
+            self._daemon.metrics.handshake(refusal.reason)
             if isinstance(refusal, PlainHTTPOnTLSPort):
                 await self._answer_in_the_clear(refusal, request_id)
             return False
+        self._daemon.metrics.handshake()
         return True
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
@@ -169,9 +170,12 @@ class Connection:
             peer=peer,
             address=self._client,
             now=self._daemon.clock(),
+            configuration=snapshot.version,
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
+        if request.has_body:
+            self._daemon.require_room(request.content_length)
         exchange = handlers.begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
@@ -217,7 +221,9 @@ class Connection:
             return await self._forward(exchange, accepted)
         holder = await self._daemon.committer.accept(accepted)
         self._daemon.due.set()
-        return exchange.conclude(holder)
+        if exchange.is_first(holder):
+            return exchange.conclude(holder)
+        return await trio.to_thread.run_sync(exchange.conclude, holder)
 
     async def _forward(self, exchange: handlers.Exchange, accepted: Acceptance) -> Response:
         response = await forward(self._daemon, exchange, accepted)
@@ -230,7 +236,7 @@ class Connection:
         self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange) -> None:
-        """Hand the body over as it comes; raises BodyTooLarge, or RequestTimeout where it comes too slowly."""
+        """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS
         pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
@@ -243,6 +249,7 @@ class Connection:
                 scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
                 if trio.current_time() > turn_ends:
                     await trio.lowlevel.checkpoint()
+                    self._daemon.require_room(None)  # others write, too
                     turn_ends = trio.current_time() + TURN_SECONDS
 
     # --- The answer -------------------------------------------------------------------------------------------------
@@ -270,6 +277,7 @@ class Connection:
         assert self._handshake is not None
         request, peer = record.request, record.peer
         bytes_in, bytes_out = self._wire.take_counts()
+        seconds = trio.current_time() - record.started
         facts = {
             "request_id": record.request_id,
             "client": self._client,
@@ -283,7 +291,7 @@ class Connection:
             "status": response.status,
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,
-            "duration_ms": _milliseconds(trio.current_time() - record.started),
+            "duration_ms": _milliseconds(seconds),
             "alert": response.alert,
             **response.facts,
         }
@@ -292,13 +300,22 @@ class Connection:
             write(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
+        self._daemon.metrics.exchange(
+            self._handshake.host,
+            facts["partner"] or "",
+            response.status,
+            response.error.reason if response.error else "",
+            seconds=seconds,
+            received=bytes_in,
+            sent=bytes_out,
+        )
 
     def _log_refusal(self, event: str, refusal: PeerError, **facts: Any) -> None:
         facts = {"client": self._client, **facts, "reason": refusal.reason, "detail": refusal.detail}
         presented = self._handshake.presented if self._handshake else None
         if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
             facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
-        write = getattr(self._daemon.log, refusal.log_level)
+        write = getattr(self._daemon.log, "error" if facts.get("alert") else refusal.log_level)
         write(event, **(refusal.facts | _known(facts)))
 
 
@@ -317,7 +334,7 @@ def _deadline(seconds: float, late: type[PeerError], detail: str = "") -> Iterat
 
 def _check_framing(request: Request, peer: Peer | None) -> None:
     """Two framings are how requests are smuggled; some AS2 products send them all the same (`relax`)."""
-    if request.has_two_framings and not (peer and TE_AND_CL in peer.partner.relax):
+    if request.has_two_framings and not (peer and Relax.TE_AND_CL in peer.partner.relax):
         raise BadRequest("Content-Length and Transfer-Encoding in one request")
 
 

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 import trio
 
-from mtlsd import as2
+from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
+from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Services
-from mtlsd.journal import Journal, Spool
+from mtlsd.journal import Delivery, Journal, Spool
 from mtlsd.log import Logger
+from mtlsd.metrics import Metrics
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Turns
+from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
 
 
 @dataclass(slots=True, eq=False)
@@ -33,24 +36,37 @@ class Daemon:
     idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
     due: trio.Event = field(default_factory=trio.Event)  # set when there is something new to deliver
     services: Services = field(init=False)
+    upstreams: Upstreams = field(init=False)
     committer: Committer = field(init=False)
+    metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
+    backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
+    pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
-        self.committer = Committer(self.journal)
+        self.committer = Committer(self.journal, self.metrics.commit)
+        self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
         """From here on, every request is judged by the new snapshot, on open connections too."""
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.services = self._services(self.services.failures)
+        self.upstreams.policy = _breaker(snapshot)
 
     def _services(self, failures: FailureLimit) -> Services:
-        limits, max_inline = self.snapshot.configuration.limits, self.snapshot.configuration.server.inline_limit
-        expansion = as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio)
-        return Services(self.journal, self.spool, expansion, failures, max_inline)
+        configuration = self.snapshot.configuration
+        limits = configuration.limits
+        return Services(
+            self.journal,
+            self.spool,
+            as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            failures,
+            configuration.server.inline_limit,
+            keeps_evidence=configuration.proof.keep is Keep.CONTENT,
+        )
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""
@@ -67,8 +83,27 @@ class Daemon:
         if not self.connections[address]:
             del self.connections[address]
 
+    def require_room(self, length: int | None) -> None:
+        """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
+        access.check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
+
+    def note_attempt(self, delivery: Delivery, *, became: str, reason: str, seconds: float) -> None:
+        """Count an attempt at a delivery."""
+        self.metrics.attempt(delivery.kind, became, reason, seconds=seconds)
+
+    def note_backend(self, url: str, outcome: Outcome) -> None:
+        """Remember whether a backend could be reached."""
+        if url in self.snapshot.backends:
+            reason = "" if isinstance(outcome, Answered) else outcome.reason
+            self.backends[url] = trio.current_time(), reason
+
     def stop(self) -> None:
         """Close the idle connections, and the busy ones once they have answered."""
         self.stopping = True
         for scope in self.idle:
             scope.cancel()
+
+
+def _breaker(snapshot: Snapshot) -> BreakerPolicy:
+    settings = snapshot.configuration.delivery
+    return BreakerPolicy(settings.failures_to_pause, settings.pause_seconds)

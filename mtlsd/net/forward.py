@@ -5,12 +5,12 @@ the first. A crash between the backend's answer and the commit makes the partner
 message by its Idempotency-Key.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import trio
 
-from mtlsd import journal
-from mtlsd.errors import UpstreamFailed
+from mtlsd import journal, relay
 from mtlsd.handlers import Exchange
 from mtlsd.http import Response
 from mtlsd.journal import Acceptance, Attempt
@@ -25,8 +25,9 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
     key = (message.as2_from, message.as2_to, message.message_id)
     async with daemon.turns.alone(key):
         try:
-            if earlier := await trio.to_thread.run_sync(daemon.journal.find, *key):
-                return exchange.conclude(earlier)
+            earlier = await trio.to_thread.run_sync(daemon.journal.find, *key)
+            if earlier and not exchange.lacks_receipt(earlier):
+                return await trio.to_thread.run_sync(exchange.conclude, earlier)
             made, outcome = await _attempt(daemon, acceptance)
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
         except BaseException:
@@ -34,23 +35,27 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
             raise
         if isinstance(taken, Response):
             return taken
+        if earlier:
+            return exchange.conclude_late(earlier, taken.message.mdn)
         return exchange.conclude(await daemon.committer.accept(taken))
 
 
 async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Outcome]:
-    delivery, started, began = acceptance.deliveries[0], daemon.clock(), trio.current_time()
+    started, began = daemon.clock(), trio.current_time()
+    key = relay.idempotency_key(acceptance.message)
+    delivery = replace(acceptance.deliveries[0], pinned=daemon.pins.get(key))
     kept = partial(journal.open_kept, daemon.spool, acceptance.documents)
-    outcome: Outcome
-    try:
-        outcome = await attempt(acceptance.message, delivery, daemon.snapshot, kept)
-    except UpstreamFailed as failure:
-        outcome = failure
-    ended = started + trio.current_time() - began
+    tried = await attempt(daemon, acceptance.message, delivery, kept)
+    daemon.pins.note(key, tried.pinned if relay.reason_of(tried.outcome) else None)
+    seconds, reason = trio.current_time() - began, relay.reason_of(tried.outcome) or ""
+    became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
+    daemon.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
     return Attempt(
         delivery_id=delivery.id,
         number=1,
         started_at=started,
-        finished_at=ended,
-        status=outcome.status if isinstance(outcome, Answered) else None,
-        detail="" if isinstance(outcome, Answered) else str(outcome),
-    ), outcome
+        finished_at=started + seconds,
+        status=tried.outcome.status if isinstance(tried.outcome, Answered) else None,
+        detail=tried.detail,
+        target=tried.target,
+    ), tried.outcome

@@ -29,9 +29,9 @@ class Listeners:
         problems = []
         for address in set(addresses) - self._open.keys():
             try:
-                opened[address] = _listen(address)
+                opened[address] = listener_on(open_socket(address))
             except OSError as error:
-                problems.append(Problem(self._daemon.snapshot.configuration.file, _why(address, error)))
+                problems.append(Problem(self._daemon.snapshot.configuration.file, why_not(address, error)))
         if problems:
             for listener in opened.values():
                 listener.socket.close()
@@ -68,6 +68,7 @@ class Listeners:
             except TooManyConnections as refusal:
                 facts = {"client": client, "reason": refusal.reason, "detail": refusal.detail}
                 self._daemon.log.warning(log.CONNECTION_REFUSED, **facts)
+                self._daemon.metrics.connection_refused(refusal.reason)
                 return
             try:
                 if contexts is not None:
@@ -78,7 +79,8 @@ class Listeners:
                 self._daemon.release(client)
 
 
-def _listen(address: Address) -> trio.SocketListener:
+def open_socket(address: Address) -> socket.socket:
+    """Bind and listen; raises OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -90,12 +92,18 @@ def _listen(address: Address) -> trio.SocketListener:
     except BaseException:
         listening.close()
         raise
+    return listening
+
+
+def listener_on(listening: socket.socket) -> trio.SocketListener:
+    """What trio accepts with."""
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
-def _why(address: Address, error: OSError) -> str:
+def why_not(address: Address, error: OSError, key: str = "listen") -> str:
+    """What keeps us from listening there, and what to do; `key` is where the address is configured."""
     advice = {
-        errno.EADDRINUSE: "another program listens there: stop it, or change `listen`",
+        errno.EADDRINUSE: f"another program listens there: stop it, or change `{key}`",
         errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: see scripts/mtlsd.service",
         errno.EADDRNOTAVAIL: "this machine has no such address",
     }.get(error.errno or 0, error.strerror or str(error))

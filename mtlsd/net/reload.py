@@ -11,15 +11,16 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.errors import ConfigurationError, JournalUnavailable, Problem, SpoolFull
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.notary import configuration_note
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
-FIXED = ("state", "certs", "journal", "spool")  # of `config.Server`
+FIXED = ("state", "certs", "admin", "journal", "spool")  # of `config.Server`
 
 
 class Reload:
@@ -51,13 +52,16 @@ class Reload:
         """Read all files anew; on a mistake, theirs or ours, say it and go on with what was."""
         async with self._lock:
             systemd.reloading()
+            outcome = "failure"
             try:
                 await self._swap()
+                outcome = "success"
             except ConfigurationError as error:
                 for problem in error.problems:
                     self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
             except Exception:  # a bug that some file brings out must not end what runs well
                 self._daemon.log.exception(log.INTERNAL_ERROR, doing="reload")
+            self._daemon.metrics.reload(outcome)
             systemd.ready(self.status())
 
     def status(self) -> str:
@@ -69,11 +73,23 @@ class Reload:
         previous = self._daemon.snapshot
         snapshot = await trio.to_thread.run_sync(load, previous.configuration.file, self._credentials, previous)
         _check_fixed(previous, snapshot)
+        if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
+            return
         opened = self._listeners.bind(snapshot.listeners)
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         report(self._daemon.log, snapshot)
+        if snapshot.version != previous.version:
+            await self._enter(snapshot)
         self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners), **_changes(previous, snapshot))
+
+    async def _enter(self, snapshot: Snapshot) -> None:
+        """Enter the new version in the chain; the configuration is in force, whether that can be written or not."""
+        note = configuration_note(snapshot, self._daemon.clock())
+        try:
+            await trio.to_thread.run_sync(self._daemon.journal.proof.enter, [note])
+        except (JournalUnavailable, SpoolFull) as error:
+            self._daemon.log.error(log.CONFIGURATION_NOT_ENTERED, reason=error.reason, detail=error.detail)
 
 
 def _changes(previous: Snapshot, snapshot: Snapshot) -> dict[str, list[str]]:

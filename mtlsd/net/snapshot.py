@@ -12,6 +12,7 @@ from mtlsd import config
 from mtlsd.config import Address, Configuration, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import KeyPair, Organization, TrustStore, load_host, load_organization, load_partners
+from mtlsd.net.version import version_of
 from mtlsd.tls import HostContext, ListenerContexts, build_context
 
 
@@ -27,6 +28,12 @@ class Snapshot:
     problems: tuple[Problem, ...]  # under partners/: what is out of use until it is mended
     warnings: tuple[Problem, ...]
     read_at: float  # seconds of the epoch: what changed later is not in it
+    version: str = ""  # a digest over all of it
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """Their URLs."""
+        return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
 
 
 def load(file: Path, credentials: Path | None, previous: Snapshot | None = None) -> Snapshot:
@@ -53,6 +60,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
         problems=problems,
         warnings=(*loader.warnings, *warnings),
         read_at=read_at,
+        version=version_of(configuration, pairs, organizations, truststore),
     )
 
 

@@ -8,15 +8,33 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
+from mtlsd.config import Address
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.journal import DirectoryInUse, Journal, Place, Spool, lock_directory, node_of, open_journal
+from mtlsd.journal import (
+    DirectoryInUse,
+    Journal,
+    NodeKey,
+    Place,
+    Spool,
+    load_key,
+    lock_directory,
+    node_of,
+    open_journal,
+)
 from mtlsd.log import Logger
-from mtlsd.net import systemd
+from mtlsd.net import admin, systemd
+from mtlsd.net.admin import Admin
+from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
+from mtlsd.net.retention import keep_retention
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
+
+MAX_NAMES = 20  # of files that the log names at once
 
 
 class Supervisor:
@@ -35,23 +53,28 @@ class Supervisor:
         try:
             with lock_directory(server.state):
                 node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")
+                key = load_key(server.state)
                 place = Place(server.journal, server.state, self._credentials)
-                spool = Spool(server.spool_directory, node)
-                await self._run_with(snapshot, node, spool, open_journal(place, node))
+                journal = open_journal(place, node, chain=key.node)
+                await self._run_with(snapshot, node, Spool(server.spool_directory, node), journal, key)
         except DirectoryInUse as error:
             raise ConfigurationError((Problem(self._file, str(error), key="server.state"),)) from error
         self._log.info(log.STOPPED)
 
-    async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal) -> None:
+    async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal, key: NodeKey) -> None:
         daemon = Daemon(snapshot, journal, spool, self._log, node=node)
+        notary = Notary(daemon, key)
         try:
             report(self._log, snapshot)
             self._sweep(daemon)
-            await self._serve(daemon)
+            journal.proof.enter([configuration_note(snapshot, daemon.clock())])
+            notary.sign()
+            await self._serve(daemon, notary)
+            notary.sign()
         finally:
             journal.close()
 
-    async def _serve(self, daemon: Daemon) -> None:
+    async def _serve(self, daemon: Daemon, notary: Notary) -> None:
         async with trio.open_nursery() as background:
             async with trio.open_nursery() as connections:
                 listeners = Listeners(daemon, connections)
@@ -59,10 +82,15 @@ class Supervisor:
                 addresses = daemon.snapshot.listeners.keys()
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                     listeners.serve(listeners.bind(addresses), keep=addresses)
+                    admin_address = await self._watch(daemon, background)
                     background.start_soon(Worker(daemon).run)
+                    background.start_soon(check_backends, daemon)
+                    background.start_soon(notary.run)
+                    background.start_soon(keep_retention, daemon)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
-                    self._log.info(log.STARTED, listening=[str(address) for address in addresses])
+                    listening = [str(address) for address in addresses]
+                    self._log.info(log.STARTED, listening=listening, admin=str(admin_address))
                     systemd.ready(reload.status())
                     await reload.on_signals(signals)
                 self._log.info(log.STOPPING, connections=daemon.connections.total())
@@ -73,13 +101,24 @@ class Supervisor:
                 connections.cancel_scope.deadline = trio.current_time() + deadline
             background.cancel_scope.cancel()
 
+    async def _watch(self, daemon: Daemon, background: trio.Nursery) -> Address:
+        """Look after the daemon and answer on the admin address, to the very end; return where that is."""
+        configuration = daemon.snapshot.configuration
+        listener = admin.bind(configuration.file, configuration.server.admin)
+        health = Health(daemon)
+        background.start_soon(Admin(daemon, health).serve, listener)
+        await health.look()
+        background.start_soon(health.watch)
+        return Address(*listener.socket.getsockname()[:2])
+
     def _sweep(self, daemon: Daemon) -> None:
-        """Remove what a crash left in the spool; not where the journal knows of nothing at all."""
-        known = set(daemon.journal.spool_names())
-        if not known and daemon.spool.holds_messages():
+        """Remove what a crash left in the spool; of messages only where the journal knows of any."""
+        known = daemon.journal.spool_names()
+        if not daemon.journal.messages(limit=1) and any(daemon.spool.kept()):
             self._log.warning(
                 log.NOT_SWEPT, detail="the spool has messages and the journal has none: is it the right one?"
             )
-            return
+            known = daemon.spool.kept()
         if swept := daemon.spool.sweep(known):
-            self._log.warning(log.SWEPT, files=len(swept), detail="left by a crash; nothing of it was acknowledged")
+            detail = "left by a crash; nothing of it was acknowledged"
+            self._log.warning(log.SWEPT, files=len(swept), names=swept[:MAX_NAMES], detail=detail)

@@ -2,16 +2,18 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
 
 from mtlsd import config, journal, log, relay
-from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull, UpstreamFailed
+from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
-from mtlsd.net.attempt import attempt
+from mtlsd.net.attempt import Tried, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
-from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy
+from mtlsd.net.jumps import Jumps
+from mtlsd.relay import Answered, Decision, Lanes, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
 MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
@@ -25,7 +27,9 @@ class Worker:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self._owner = daemon.node
-        self._running = 0
+        self._lanes = Lanes(daemon.upstreams)
+        self._attempted: set[str] = set()  # deliveries whose lease is ours now
+        self._jumps = Jumps()
 
     @property
     def _settings(self) -> config.Delivery:
@@ -44,7 +48,10 @@ class Worker:
     async def _take_back(self) -> None:
         while True:
             try:
-                await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, self._daemon.clock())
+                now = self._daemon.clock()
+                await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, now)
+                longest = now + self._settings.max_retry_seconds  # the clock may have been ahead when it was planned
+                await trio.to_thread.run_sync(self._daemon.journal.hasten, longest)
             except (JournalUnavailable, SpoolFull) as error:
                 self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
                 await trio.sleep(TROUBLE_SECONDS)
@@ -54,29 +61,53 @@ class Worker:
     async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
         """Start deliveries as far as there is room; how long to wait for more, in seconds."""
         now = self._daemon.clock()
-        room = self._settings.concurrency - self._running
-        if room <= 0:
-            return MAX_WAIT_SECONDS  # whichever ends first says that there is room
-        claim = partial(self._daemon.journal.claim, self._owner, now, self._settings.lease_seconds, room)
         try:
-            for claimed in await trio.to_thread.run_sync(claim):
-                self._running += 1
-                nursery.start_soon(self._deliver, claimed)
-            next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now)
+            if jump := self._jumps.look(now, trio.current_time()):
+                await trio.to_thread.run_sync(self._follow, jump, now)
+            while claims := await self._claim(now):
+                for claimed in claims:
+                    self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
+                    self._attempted.add(claimed.delivery.id)
+                    nursery.start_soon(self._deliver, claimed)
+            room = self._lanes.room(self._settings.concurrency_per_backend, trio.current_time())
+            next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now, room)
         except (JournalUnavailable, SpoolFull) as error:
             self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
             return TROUBLE_SECONDS
         longest = min(MAX_WAIT_SECONDS, self._settings.lease_seconds / LOOKS_A_LEASE)
-        return longest if next_due is None else min(max(next_due - now, 0), longest)
+        if len(self._lanes) >= self._settings.concurrency:
+            return longest  # whichever ends first says that there is room
+        again, ticks = self._lanes.look_again_at(trio.current_time()), trio.current_time()
+        waits = [] if again is None else [again - ticks]
+        waits += [] if next_due is None else [next_due - now]
+        return min(max(min(waits, default=longest), 0), longest)
+
+    async def _claim(self, now: float) -> list[Claimed]:
+        """Claim what there is room for, at most one lane's share, so that no lane gets more than that."""
+        share = self._settings.concurrency_per_backend
+        limit = min(self._settings.concurrency - len(self._lanes), share)
+        if limit <= 0:
+            return []
+        lease, room = self._settings.lease_seconds, self._lanes.room(share, trio.current_time())
+        claim = partial(self._daemon.journal.claim, self._owner, now, lease, limit, room)
+        return await trio.to_thread.run_sync(claim)
+
+    def _follow(self, jump: float, now: float) -> None:
+        """The clock has jumped: what is being attempted stays ours, and what waits waits no longer than it should."""
+        for delivery in tuple(self._attempted):  # it may change meanwhile
+            with suppress(LeaseLost):
+                self._daemon.journal.renew(delivery, self._owner, now + self._settings.lease_seconds)
+        if jump < 0:
+            self._daemon.journal.hasten(now)
 
     async def _deliver(self, claimed: Claimed) -> None:
         """One attempt, from the request to the record."""
         started, began = self._daemon.clock(), trio.current_time()
         try:
-            outcome = await self._attempt(claimed)
+            tried = await self._attempt(claimed)
             duration = trio.current_time() - began
-            decision = self._decide(claimed, outcome, started + duration)
-            await self._record(claimed, outcome, decision, started, duration)
+            decision = self._decide(claimed, tried.outcome, started + duration)
+            await self._record(claimed, tried, decision, started, duration)
         except LeaseLost:
             self._log(claimed, "warning", reason="lease_lost")
         except (JournalUnavailable, SpoolFull) as error:
@@ -84,29 +115,28 @@ class Worker:
         except Exception:  # nor may a bug in the record; the lease runs out, and it is made again
             self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
         finally:
-            self._running -= 1
+            self._lanes.end(claimed.delivery.lane)
+            self._attempted.discard(claimed.delivery.id)
             self._daemon.due.set()
 
-    async def _attempt(self, claimed: Claimed) -> Outcome:
+    async def _attempt(self, claimed: Claimed) -> Tried:
         """Make the request while the lease is renewed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_lease, claimed, nursery.cancel_scope)
             try:
-                outcome = await self._request(claimed)
-            except UpstreamFailed as failure:
-                outcome = failure
+                tried = await self._try(claimed)
             except (JournalUnavailable, SpoolFull) as error:
-                outcome = DeliveryImpossible(error.detail)
+                tried = _impossible(claimed, error.detail)
             except Exception as error:  # our bug must neither take the other deliveries with it nor hide for ever
                 self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
-                outcome = DeliveryImpossible(type(error).__name__)
+                tried = _impossible(claimed, type(error).__name__)
             nursery.cancel_scope.cancel()
-            return outcome
+            return tried
         raise LeaseLost(claimed.delivery.id)
 
-    async def _request(self, claimed: Claimed) -> Outcome:
+    async def _try(self, claimed: Claimed) -> Tried:
         kept = partial(journal.open_document, self._daemon.journal, self._daemon.spool)
-        return await attempt(claimed.about, claimed.delivery, self._daemon.snapshot, kept)
+        return await attempt(self._daemon, claimed.about, claimed.delivery, kept)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
         """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
@@ -127,15 +157,14 @@ class Worker:
     def _decide(self, claimed: Claimed, outcome: Outcome, now: float) -> Decision:
         settings = self._settings
         policy = RetryPolicy(settings.first_retry_seconds, settings.max_retry_seconds, settings.give_up_after_seconds)
-        age = now - claimed.delivery.created_at
+        age = self._jumps.age(claimed.delivery.created_at, now)
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
         return relay.decide(outcome, claimed.delivery.attempts, age, now, policy, jitter)
 
     async def _record(
-        self, claimed: Claimed, outcome: Outcome, decision: Decision, started: float, duration: float
+        self, claimed: Claimed, tried: Tried, decision: Decision, started: float, duration: float
     ) -> None:
-        status = outcome.status if isinstance(outcome, Answered) else None
-        detail = "" if isinstance(outcome, Answered) else str(outcome)
+        status = tried.outcome.status if isinstance(tried.outcome, Answered) else None
         attempt = Attempt(
             delivery_id=claimed.delivery.id,
             number=claimed.delivery.attempts,
@@ -143,7 +172,8 @@ class Worker:
             finished_at=started + duration,
             status=status,
             reason=decision.reason,
-            detail=detail,
+            detail=tried.detail,
+            target=tried.target,
         )
         record: Callable[[], None] = partial(
             self._daemon.journal.record,
@@ -152,9 +182,13 @@ class Worker:
             state=decision.state,
             not_before=decision.not_before,
             now=started + duration,
+            pinned=tried.pinned,
         )
         await self._until_recorded(claimed, record)
-        facts = {"status": status, "detail": detail, "reason": decision.reason, "state": decision.state.value}
+        became, reason = decision.state.value, decision.reason or ""
+        self._daemon.note_attempt(claimed.delivery, became=became, reason=reason, seconds=duration)
+        facts = {"status": status, "detail": tried.detail, "reason": decision.reason, "state": decision.state.value}
+        facts["target"] = tried.target
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 
     async def _until_recorded(self, claimed: Claimed, record: Callable[[], None]) -> None:
@@ -189,3 +223,7 @@ class Worker:
 
 
 _LEVELS = {DeliveryState.DELIVERED: "info", DeliveryState.PENDING: "warning", DeliveryState.FAILED: "error"}
+
+
+def _impossible(claimed: Claimed, detail: str) -> Tried:
+    return Tried(DeliveryImpossible(detail), claimed.delivery.target, detail, None)

@@ -18,15 +18,15 @@ from urllib.parse import quote
 
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 
-_UNFIT = re.compile(r"\A[ \t]+|[ \t]+\Z|[^\t\x20-\x7e\xa0-\xff]")
+_UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
+_BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_TARGET = re.compile(r"[\x21-\x7e]+")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
-_HOP_BY_HOP = {  # and what is about the answer, of which we want the octets as they are
-    *("connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer"),
-    *("transfer-encoding", "upgrade", "accept-encoding", "receipt-delivery-option"),
-}
-_FORGED = ("mtlsd-", "forwarded", "idempotency-key", "client-cert", "x-forwarded-", "x-real-ip")
+_OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others are about the hop, or could only be forged
+    r"(?:as2-|ediint-|disposition-notification-)[a-z0-9-]+"
+    r"|content-(?:type|transfer-encoding|disposition|description|id|md5)"
+    r"|mime-version|message-id|subject|date|from|to|recipient-address|user-agent"
+)
 _ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never encodes
 
 
@@ -40,10 +40,9 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request; the client adds `Host`. `body` is its octets, or the name of a kept document."""
+    """A request, whatever the URL; the client adds `Host`. `body` is its octets, or the name of a kept document."""
 
     method: str
-    url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes | str
     credentials: Credentials | None = None
@@ -51,13 +50,12 @@ class OutgoingRequest:
 
 def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
     """Build the request of a delivery. It is the same for every attempt."""
-    assert _TARGET.fullmatch(delivery.target), "what makes a target has parsed it as a URL"
     if delivery.kind is DeliveryKind.MDN:
-        return _to_partner(about, delivery)
+        return _to_partner(about)
     assert isinstance(about, Message)
     if delivery.kind is DeliveryKind.MESSAGE:
-        return _message_to_backend(about, delivery)
-    return _to_backend(about, delivery)
+        return _message_to_backend(about)
+    return _to_backend(about)
 
 
 def idempotency_key(message: Message) -> str:
@@ -72,37 +70,31 @@ def idempotency_key(message: Message) -> str:
     return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
 
 
-def _to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+def _to_backend(message: Message) -> OutgoingRequest:
     fields = (("Content-Length", str(message.size)), *_fields(message))
     headers = tuple((name, _fit(value)) for name, value in fields)
     assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
-    return OutgoingRequest("POST", delivery.target, headers, message.payload)
+    return OutgoingRequest("POST", headers, message.payload)
 
 
-def _message_to_backend(message: Message, delivery: Delivery) -> OutgoingRequest:
+def _message_to_backend(message: Message) -> OutgoingRequest:
     """The AS2 message as it came, header and body, and beside it what we know of it.
 
     Receipt-Delivery-Option stays here: one MDN goes to the partner, and it passes us.
     """
-    received = (field for field in message.headers if not _is_ours(field[0]))
+    received = (field for field in message.headers if _OF_THE_MESSAGE.fullmatch(field[0].lower()))
     described = (field for field in _fields(message) if field[0] != "Content-Type")
     fields = (("Content-Length", str(message.original_size)), *received, *described)
     headers = tuple((name, _fit(value)) for name, value in fields)
-    return OutgoingRequest("POST", delivery.target, headers, message.original)
+    return OutgoingRequest("POST", headers, message.original)
 
 
-def _is_ours(name: str) -> bool:
-    """Whether a field is about the hop before us, or one that a client could only forge."""
-    plain = name.lower().replace("_", "-")
-    return plain in _HOP_BY_HOP or plain.startswith(_FORGED)
-
-
-def _to_partner(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+def _to_partner(about: Message | Refusal) -> OutgoingRequest:
     """The MDN as it is stored, octet for octet: its names are spelled as the partner spells them."""
     assert about.mdn is not None
     headers = (("Content-Length", str(len(about.mdn.body))), *about.mdn.headers)
     credentials = Credentials(about.host, about.partner)
-    return OutgoingRequest("POST", delivery.target, headers, about.mdn.body, credentials)
+    return OutgoingRequest("POST", headers, about.mdn.body, credentials)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:
@@ -122,7 +114,10 @@ def _fields(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def _fit(value: str) -> str:
-    return _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), value)
+    inner = value.strip(_BLANKS)
+    before, _, behind = value.partition(inner) if inner else (value, "", "")
+    encoded = _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), inner)
+    return f"{quote(before, safe='')}{encoded}{quote(behind, safe='')}"
 
 
 def _filename(name: str) -> str:

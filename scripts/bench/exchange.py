@@ -1,10 +1,9 @@
 """CPU time in the daemon for one exchange, beside RSA's own cost and pyas2lib in memory, in the same run."""
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,32 +11,32 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
 
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-from mtlsd.as2 import BuiltMessage, Sender
+from mtlsd.as2 import BuiltMessage, Document, Draft, Encryption, Signing, compose
+from mtlsd.identity import Certificate, KeyPair
+from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
 from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse
 
 SIZE = 10_000
 WARM_UP = 50
+MILLISECONDS = 1.5
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000, help="exchanges of each client")
-    parser.add_argument("--clients", type=int, default=8, help="clients at the same time, which keep the daemon busy")
-    options = parser.parse_args()
+def figures(count: int, clients: int) -> Iterator[Figure]:
+    """The cost of one exchange, with clients that keep the daemon busy and with one that waits for each MDN."""
     with running() as rig:
         apart(rig)
         message = build(rig)
         exchange(rig, message, range(WARM_UP))
-        alone = measure(rig, message, 1, options.count)
-        busy = measure(rig, message, options.clients, options.count)
+        alone = measure(rig, message, 1, count)
+        busy = measure(rig, message, clients, count)
         rsa, library = time_rsa(rig), time_pyas2lib(rig, message)
-    print(f"CPU in the daemon, one exchange, busy   {busy}  (to reach: 2.0 ms)")
-    print(f"the same, one client, mostly idle       {alone}  (cold caches)")
-    print(f"RSA-2048 alone in it                    {rsa:7.3f} ms  (a decryption, a signature, a verification)")
-    print(f"pyas2lib in memory, no TLS, no disk     {library:7.3f} ms  (the same message, its MDN signed)")
+    beside = f"RSA-2048 in it: {rsa:.2f} ms; pyas2lib in memory: {library:.2f} ms"
+    name = f"10 kB exchange, CPU in the daemon, {clients} clients"
+    yield Figure(name, f"{MILLISECONDS} ms", str(busy), beside, busy.cpu <= MILLISECONDS)
+    yield Figure("10 kB exchange, one client, mostly idle", "", str(alone), "caches go cold between two messages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Cost:
     wall: float
 
     def __str__(self) -> str:
-        return f"{self.cpu:7.3f} ms, {1000 / self.wall:4.0f} a second"
+        return f"{self.cpu:.2f} ms, {1000 / self.wall:.0f} a second"
 
 
 def apart(rig: Rig) -> None:
@@ -80,19 +79,20 @@ def fork(rig: Rig, message: BuiltMessage, numbers: range) -> int:
 
 def build(rig: Rig) -> BuiltMessage:
     """One message; its copies differ in Message-ID only."""
-    sender = Sender("ACME", rig.partner.key, rig.partner.certificate, "EXAMPLE", rig.organization.certificate)
-    payload = bytes(range(256)) * (SIZE // 256 + 1)
-    return sender.build(
-        payload[:SIZE],
-        content_type="application/octet-stream",
-        filename="bench.bin",
-        subject="bench",
-        message_id="bench",
-        sign="sha256",
-        encrypt="aes256-cbc",
-        compress=False,
-        mdn="signed",
+    partner, organization = (
+        KeyPair(Certificate.from_der(each.certificate.public_bytes(Encoding.DER)), (), each.key)
+        for each in (rig.partner, rig.organization)
     )
+    payload = bytes(range(256)) * (SIZE // 256 + 1)
+    draft = Draft(
+        as2_from="ACME",
+        as2_to="EXAMPLE",
+        message_id="bench",
+        documents=(Document(payload[:SIZE], "application/octet-stream", "bench.bin"),),
+        signing=Signing(partner),
+        encryption=Encryption(organization.certificate),
+    )
+    return compose(draft, now=time.time())
 
 
 def exchange(rig: Rig, message: BuiltMessage, numbers: range) -> None:
@@ -133,7 +133,3 @@ def cpu_milliseconds(once: Callable[[], object], rounds: int) -> float:
     for _ in range(rounds):
         once()
     return (time.process_time() - began) / rounds * 1000
-
-
-if __name__ == "__main__":
-    main()

@@ -24,6 +24,7 @@ CONFIGURATION = """
 [server]
 state = "state"
 certs = "certs"
+admin = "127.0.0.1:0"
 
 [delivery]
 concurrency = 1
@@ -93,6 +94,11 @@ class Rig:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def thread_seconds(self) -> dict[int, float]:
+        """What each thread of the daemon has used, by its id; the main thread's is the process's."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+
     def memory(self, field: str) -> int:
         """`VmRSS` or `VmHWM`, in octets."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
@@ -120,8 +126,11 @@ class _Connection(http.client.HTTPSConnection):
 
 
 @contextmanager
-def running() -> Iterator[Rig]:
-    """A daemon with one host, one partner, and a backend that takes connections and never answers."""
+def running(*under: str) -> Iterator[Rig]:
+    """A daemon with one host, one partner, and a backend that takes connections and never answers.
+
+    `under` are arguments of Python that come before the program's, such as those of a profiler.
+    """
     with TemporaryDirectory(prefix="mtlsd-bench-") as name, _silent_backend() as backend:
         folder = Path(name)
         make_pair(folder / "certs" / "hosts" / HOST, HOST, chain="chain.pem")
@@ -133,13 +142,13 @@ def running() -> Iterator[Rig]:
         (directory / "acme.pem").write_bytes(partner.chain_file.read_bytes())
         port = _free_port()
         (folder / "virtualhosts.toml").write_text(CONFIGURATION.format(port=port, backend=backend))
-        with _daemon(folder) as process:
+        with _daemon(folder, under) as process:
             yield Rig(process, folder, port, partner, organization)
 
 
 @contextmanager
-def _daemon(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "mtlsd", "run", "--config", str(folder / "virtualhosts.toml")]
+def _daemon(folder: Path, under: tuple[str, ...]) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, *under, "-m", "mtlsd", "run", "--config", str(folder / "virtualhosts.toml")]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
             _wait_for_start(folder / "log", process)

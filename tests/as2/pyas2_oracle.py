@@ -1,4 +1,4 @@
-"""pyas2lib as a receiver and MDN maker, and `openssl cms` as a judge, for the tests."""
+"""pyas2lib as a sender, a receiver and an MDN maker, and `openssl cms` as a judge, for the tests."""
 
 import datetime
 import subprocess
@@ -9,7 +9,7 @@ from email.message import Message
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -81,6 +81,59 @@ def partner(other: Identity, as2_id: str | None = None, **settings: object) -> A
     pem = other.certificate_pem
     settings = {"verify_cert": pem, "encrypt_cert": pem, "validate_certs": False} | settings
     return as2.Partner(as2_name=as2_id or other.as2_id, **settings)
+
+
+CIPHERS = {
+    "3des": "tripledes_192_cbc",
+    "aes128-cbc": "aes_128_cbc",
+    "aes192-cbc": "aes_192_cbc",
+    "aes256-cbc": "aes_256_cbc",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message of pyas2lib; `mic` is None where it is not signed: pyas2lib has none then."""
+
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    mic: str | None
+
+
+def pyas2_build(
+    payload: bytes,
+    us: Identity,
+    them: Identity,
+    *,
+    sign: str | None = "sha256",
+    encrypt: str | None = "aes128-cbc",
+    compress: bool = False,
+    mdn: Literal["none", "unsigned", "signed"] = "signed",
+    content_type: str = "application/octet-stream",
+    message_id: str = "<1.2.3@us.example>",
+) -> Sent:
+    """Have pyas2lib build a message; it reads the clock for `Date` and the signing time."""
+    to = partner(
+        them,
+        compress=compress,
+        sign=sign is not None,
+        digest_alg=sign or "sha256",
+        encrypt=encrypt is not None,
+        enc_alg=CIPHERS[encrypt] if encrypt else None,
+        mdn_mode=None if mdn == "none" else "SYNC",
+        mdn_digest_alg=(sign or "sha256") if mdn == "signed" else None,
+    )
+    message = as2.Message(organization(us), to)
+    message.build(
+        payload,
+        filename="order.edi",
+        subject="Orders",
+        content_type=content_type,
+        additional_headers={"Message-ID": message_id, "MIME-Version": "1.0"},
+        disposition_notification_to=us.as2_id,
+        message_id="replaced",
+    )
+    return Sent(tuple(message.payload.items()), message.content, message.mic.decode() if message.mic else None)
 
 
 @dataclass(frozen=True, slots=True)

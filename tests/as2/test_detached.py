@@ -14,7 +14,6 @@ from mtlsd.as2 import (
     AS2Name,
     Disposition,
     Receipt,
-    Sender,
     build_mdn,
     open_detached,
     verify_detached,
@@ -22,7 +21,7 @@ from mtlsd.as2 import (
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
 from mtlsd.identity import Certificate
 from tests.as2.messages import NOW, entity, key_pair, multipart_signed, sign, signed_data, split
-from tests.as2.pyas2_oracle import identity, organization, partner, pyas2_parse
+from tests.as2.pyas2_oracle import identity, organization, partner, pyas2_build, pyas2_parse
 
 Headers = tuple[tuple[str, str], ...]
 SIGNER = key_pair("ACME")
@@ -65,18 +64,7 @@ def test_our_own_mdn_verifies_and_the_signer_is_named(algorithm: str) -> None:
 
 def test_an_mdn_of_pyas2lib_verifies() -> None:
     us, them = identity("US"), identity("THEM")
-    sender = Sender("US", us.private_key, us.certificate, "THEM", them.certificate)
-    message = sender.build(
-        b"x",
-        content_type="text/plain",
-        filename="x",
-        subject="x",
-        message_id="<1@us.example>",
-        sign="sha256",
-        encrypt=None,
-        compress=False,
-        mdn="signed",
-    )
+    message = pyas2_build(b"x", us, them, content_type="text/plain", encrypt=None)
     answer = pyas2_parse(message.headers, message.body, organization(them), partner(us))
     certificate = Certificate.from_der(them.certificate.public_bytes(Encoding.DER))
     assert verify_detached(answer.mdn_headers, answer.mdn_body, [certificate], NOW).startswith(b"Content-Type: ")

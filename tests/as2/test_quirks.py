@@ -1,35 +1,17 @@
-"""What real senders do with AS2 headers, MIME, CMS and MDNs, a test a row.
-
-Rows that other files show:
-
-    HTTP itself, names of fields in any case              tests/e2e/test_senders_have_quirks.py
-    D-N-To as e-mail, URL or empty                        tests/e2e/test_senders_have_quirks.py
-    the MDN keeps the quoting style of the names          tests/e2e/test_dispositions.py
-    Message-ID echoed exactly                             tests/e2e/test_dispositions.py
-    payload base64 inside: hashed encoded                 test_receiver.py, TestQuirks
-    encrypted without inner MIME headers                  test_receiver.py, TestQuirks
-    line ends behind the DER                              test_receiver.py, TestQuirks
-    SignedData with or without certificates, by SKI       test_receiver.py, TestQuirks; test_algorithms.py
-    no signed attributes                                  test_receiver.py, test_every_digest_verifies_and_is_the_mic
-    bare LF in a header block, in a payload               test_receiver.py, TestForms
-    micalg disagrees with the SignerInfo                  test_receiver.py, TestMIC
-    compressed before or after signing                    test_receiver.py, TestMIC; tests/interop/test_permutations.py
-    BER, constructed octet strings                        test_receiver.py, test_every_cipher_decrypts_in_der_and_ber
-    digestAlgorithm parameters absent, NULL               tests/interop/test_algorithms.py, CMS-06
-    MDN: disposition, MIC, notification, Final-Recipient  test_pyas2.py
-"""
+"""What real senders do with AS2 headers, MIME, CMS and MDNs, a test a row; tests/test_rows.py lists all rows."""
 
 import base64
 import hashlib
 from collections.abc import Callable
 
 import pytest
-from asn1crypto import cms, parser
+from asn1crypto import cms, core, parser
 
-from mtlsd.as2 import AS2Headers, ReceivedMDN, algorithm_of, read_mdn, verify_detached
+from mtlsd.as2 import Agreement, AS2Headers, ReceivedMDN, algorithm_of, read_mdn, verify_detached
 from mtlsd.as2.headers import AS2Name
-from mtlsd.errors import AS2DecompressFailed
+from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.handlers.filenames import filename_of
+from mtlsd.identity import KeyPair
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.as2.test_receiver import NOTHING, agreement, receive
@@ -198,6 +180,91 @@ def test_row_a_preamble_or_the_header_once_more_in_the_body(preamble: bytes) -> 
     assert received(head + b"\r\n\r\n" + preamble + body) == EDI
 
 
+PREAMBLES = [
+    b"Date: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\n",
+    b"This is an S/MIME signed message\r\n\r\n",
+    b"Content-Type: application/pkcs7-mime;\r\n\tname=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+    b"MIME-Version: 1.0\nContent-Type: application/pkcs7-mime\n\n",
+    b"\r\n\r\nM\xc3\xbcller sends you this.\r\n",
+]
+
+
+@pytest.mark.parametrize("encode", [False, True], ids=["binary", "base64"])
+@pytest.mark.parametrize("layers", ["sE", "c"])
+@pytest.mark.parametrize("preamble", PREAMBLES)
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_row_a_preamble_or_the_header_once_more_before_the_outermost_cms(
+    encode: bool, layers: str, preamble: bytes, chunk: int
+) -> None:
+    body = messages.split(build(layers))[1]
+    body = base64.encodebytes(body) if encode else body
+    assert received(messages.entity(preamble + body, "application/pkcs7-mime"), chunk) == EDI
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_row_base64_in_one_line_has_no_preamble(chunk: int) -> None:
+    body = base64.b64encode(messages.split(build("sE"))[1])
+    assert received(messages.entity(body, "application/pkcs7-mime"), chunk) == EDI
+
+
+@pytest.mark.parametrize("preamble", PREAMBLES)
+def test_row_inside_an_envelope_a_cms_value_has_no_preamble(preamble: bytes) -> None:
+    """What nobody signed and whoever holds no key can change says nothing, wherever it stands."""
+    header, _, body = messages.compress(ENTITY).partition(b"\r\n\r\n")
+    inside = header + b"\r\n\r\n" + preamble.lstrip() + body
+    with pytest.raises(AS2DecryptFailed):
+        received(messages.encrypt(inside, EXAMPLE))
+
+
+@pytest.mark.parametrize("preamble", [b"This is an S/MIME signed message\r\n\r\n", b"Date: today\n\n"])
+def test_row_inside_an_envelope_a_multipart_may_have_a_preamble_of_text(preamble: bytes) -> None:
+    head, _, body = signed().partition(b"\r\n\r\n")
+    assert received(messages.encrypt(head + b"\r\n\r\n" + preamble + body, EXAMPLE)) == EDI
+
+
+@pytest.mark.parametrize("octet", [b"\x00", b"\x7f", b"\x80", b"\xff"])
+def test_row_inside_an_envelope_a_preamble_is_no_place_for_spliced_blocks(octet: bytes) -> None:
+    """Blocks of ciphertext that are put there decrypt to anything; if that were read over, it could be guessed at."""
+    head, _, body = signed().partition(b"\r\n\r\n")
+    spliced = head + b"\r\n\r\n" + b"sixteen octets " + octet + b"\r\n" + body
+    assert received(spliced) == EDI
+    with pytest.raises(AS2DecryptFailed):
+        received(messages.encrypt(spliced, EXAMPLE))
+
+
+def test_row_what_a_preamble_says_is_believed_nowhere() -> None:
+    """Each MIME part has its own header: one that is repeated in the body decodes nothing and names nothing."""
+    again = b"Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=other.edi\r\n\r\n"
+    entity = messages.entity(again + messages.split(build("sE"))[1], "application/pkcs7-mime")
+    verified, payload = receive(message(entity), agreement(NOTHING))
+    assert (payload, verified.disposition) == (EDI, 'attachment; filename="order.edi"')
+
+
+def test_row_a_document_that_begins_like_a_header_is_delivered_whole() -> None:
+    document = b"Content-Type: application/EDIFACT\r\n\r\n" + EDI
+    assert received(messages.sign(messages.entity(document), ACME)) == document
+
+
+@pytest.mark.parametrize("preamble", [b"x" * 70_000, b"x\r\n" * 30_000, b"\x00\r\n", b"M\x00\r\n"])
+def test_row_a_preamble_is_text_and_has_an_end(preamble: bytes) -> None:
+    with pytest.raises((AS2MIMEMalformed, AS2DecryptFailed)):
+        received(messages.entity(preamble + messages.split(build("c"))[1], "application/pkcs7-mime"), 4096)
+
+
+@pytest.mark.parametrize(
+    "encoding", ['"base64"', "base64 (x)", "(x) base64", "BASE64;", " Base64\t", '"base64" (RFC 2045)', "base64 ()"]
+)
+def test_row_a_transfer_encoding_with_a_comment_or_in_quotes(encoding: str) -> None:
+    inner = messages.entity(base64.encodebytes(EDI), Content_Transfer_Encoding=encoding)
+    assert received(messages.sign(inner, ACME)) == EDI
+
+
+def test_row_a_transfer_encoding_that_nobody_knows_is_refused() -> None:
+    inner = messages.entity(EDI, Content_Transfer_Encoding="base64 base64")
+    with pytest.raises(AS2MIMEMalformed):
+        received(messages.sign(inner, ACME))
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -309,8 +376,8 @@ def test_row_file_names_with_a_quote_too_many_and_odd_characters(disposition: st
 
 @pytest.mark.parametrize(
     "boundary",
-    ["----=_Part_1(2)+'_,-./:=? x", "=_" + "b" * 150, "--", "a.b*c"],
-    ids=["specials", "long", "dashes", "pattern"],
+    ["----=_Part_1(2)+'_,-./:=? x", "b" * 69 + "?", "=_" + "b" * 150, "--", "a.b*c"],
+    ids=["specials", "70", "long", "dashes", "pattern"],
 )
 def test_row_a_boundary_with_extra_characters(boundary: str) -> None:
     assert received(signed(boundary=boundary)) == EDI
@@ -328,6 +395,68 @@ def test_row_a_boundary_with_wrong_line_ends(change: str) -> None:
     changed = changes[change](body)
     assert changed != body
     assert received(head + blank + changed, 1) == EDI
+
+
+@pytest.mark.parametrize("delimiter", ["b", "b ", "b \t"])
+@pytest.mark.parametrize("chunk", [1, 1 << 20])
+def test_row_a_boundary_with_blanks_at_its_end_inside_the_quotes(delimiter: str, chunk: int) -> None:
+    """RFC 2046, section 5.1.1: a boundary ends with no blank; those who give one may write the lines without it."""
+    head, blank, body = signed(boundary=delimiter).partition(b"\r\n\r\n")
+    declared = head.replace(f'boundary="{delimiter}"'.encode(), b'boundary="b \t"')
+    assert received(declared + blank + body, chunk) == EDI
+
+
+def test_row_a_lone_cr_ends_no_line_before_a_boundary() -> None:
+    """It may be content: nothing says where the signed part would end."""
+    head, blank, body = signed().partition(b"\r\n\r\n")
+    with pytest.raises(AS2MIMEMalformed):
+        received(head + blank + body.replace(b"\r\n--signed-1\r\n", b"\r--signed-1\r\n"))
+
+
+def test_row_a_detached_signature_has_no_content_of_its_own() -> None:
+    """Two contents under one signature are two documents: others could read the one that we did not. See as2.md."""
+    for content in (ENTITY, messages.entity(EDI.replace(b"ORDERS", b"INVOIC"))):
+        with_content = messages.openssl("-sign", "-nodetach", stdin=content, signer=ACME)
+        with pytest.raises(AS2MIMEMalformed):
+            received(signed(with_content))
+
+
+def test_row_an_empty_content_in_a_detached_signature_is_none() -> None:
+    signature = cms.ContentInfo.load(messages.signed_data(ENTITY, ACME))
+    signature["content"]["encap_content_info"]["content"] = core.OctetString(b"")
+    assert received(signed(signature.dump(force=True))) == EDI
+
+
+# --- Relaxations: refused, but for a partner whose `relax` has the name -----------------------------------------------
+
+
+def relaxed(entity: bytes, *names: str, signer: KeyPair = ACME) -> bytes:
+    """The payload, where the partner is excused from these."""
+    partner = messages.partner(relax=frozenset(names), certificates=(signer.certificate,))
+    return receive(message(entity), Agreement(messages.organization(), partner, NOTHING))[1]
+
+
+def test_relax_sha1_for_signatures() -> None:
+    entity = build("sE", digest="sha1")
+    assert relaxed(entity, "sha1") == EDI
+    with pytest.raises(AS2SecurityTooLow, match="sha1"):
+        relaxed(entity, "3des", "rsa-1024")
+
+
+def test_relax_3des_for_envelopes() -> None:
+    entity = build("sE", cipher="des3")
+    assert relaxed(entity, "3des") == EDI
+    with pytest.raises(AS2SecurityTooLow, match="3des"):
+        relaxed(entity, "sha1", "rsa-1024")
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+def test_relax_rsa_1024_for_signatures(attributes: bool) -> None:
+    old = key_pair("ACME of old", bits=1024)
+    entity = messages.encrypt(messages.sign(ENTITY, old, attributes=attributes), EXAMPLE)
+    assert relaxed(entity, "rsa-1024", signer=old) == EDI
+    with pytest.raises(AS2SecurityTooLow, match="1024 bits"):
+        relaxed(entity, "sha1", "3des", signer=old)
 
 
 # --- MDN from partners ------------------------------------------------------------------------------------------------

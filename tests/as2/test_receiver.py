@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from asn1crypto import cms
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from mtlsd.as2 import (
     Agreement,
     AS2Headers,
+    ContentType,
     Hints,
     Limits,
     ReadAgain,
@@ -272,7 +274,7 @@ class TestRefusals:
         self.refused(build("csc"), AS2DecompressFailed, agreement(NOTHING))
 
     def test_k08_less_than_agreed(self) -> None:
-        self.refused(build("E"), AS2SecurityTooLow)
+        self.refused(build("E"), AS2DecryptFailed)  # see TestOracles
         self.refused(build("s"), AS2SecurityTooLow)
         self.refused(build(""), AS2SecurityTooLow)
 
@@ -370,6 +372,21 @@ class TestOracles:
         der, content = self.captured()
         assert self.answers(self.guesses(content[32:48]), b"", der, behind=b"x" * 61) == {AS2DecryptFailed}
 
+    def test_good_and_bad_padding_look_alike_behind_a_forged_header(self) -> None:
+        """Whoever guesses the first block turns it into a header, so that the rest is an unsigned entity."""
+        der, content = self.captured()
+        algorithm = cms.ContentInfo.load(der)["content"]["encrypted_content_info"]["content_encryption_algorithm"]
+        guessed, wanted = build("s")[:16], b"content-a:b\n\nxxx"
+        iv = bytes(a ^ b ^ c for a, b, c in zip(algorithm["parameters"].native, guessed, wanted, strict=True))
+        parsed = cms.ContentInfo.load(der)
+        parsed["content"]["encrypted_content_info"]["content_encryption_algorithm"]["parameters"] = iv
+        assert self.answers(self.guesses(content[32:48]), content[:16], parsed.dump(force=True)) == {AS2DecryptFailed}
+
+    def test_where_nobody_can_have_changed_the_content_the_cause_is_told(self) -> None:
+        entity = messages.with_authenticated_attributes(messages.entity(), EXAMPLE)
+        with pytest.raises(AS2SecurityTooLow):
+            receive(message(messages.smime("authEnveloped-data", entity)))
+
     def test_good_and_bad_padding_look_alike_behind_a_whole_message(self) -> None:
         der, content = self.captured()
         assert self.answers(self.guesses(content[32:48], iv=bytes(16)), content, der) == {AS2DecryptFailed}
@@ -384,6 +401,45 @@ def test_octets_behind_a_value_are_refused_alike_however_they_come(layers: str) 
             receive(message(entity), agreement(NOTHING), chunk)
         seen.add(type(caught.value))
     assert len(seen) == 1
+
+
+class TestOneReading:
+    """What somebody else could read otherwise."""
+
+    def test_two_boundaries_are_none(self) -> None:
+        entity = build("s").replace(b'boundary="signed-1"', b'boundary="signed-1"; boundary="other"')
+        with pytest.raises(AS2MIMEMalformed):
+            receive(message(entity), agreement(NOTHING))
+
+    def test_of_other_parameters_the_first_one_counts(self) -> None:
+        assert ContentType.parse("text/plain; name=a; name=b").parameters["name"] == "a"
+
+    @pytest.mark.parametrize("name", ["Content_Type", "Content_Disposition"])
+    def test_a_field_that_describes_the_body_has_its_length(self, name: str) -> None:
+        long = messages.entity(EDI, **{name: f"application/x;{' ' * 5000}a=b"})
+        with pytest.raises(AS2MIMEMalformed):
+            receive(message(messages.sign(long, key_pair("ACME"))), agreement(NOTHING))
+
+    @pytest.mark.parametrize(
+        "around", [(b"text\r\n", b""), (b"", b"\r\ntext"), (b"", b"")], ids=["before", "behind", "nothing"]
+    )
+    def test_what_is_passed_on_has_nothing_around_its_parts(self, around: tuple[bytes, bytes]) -> None:
+        agreed = replace(agreement(NOTHING), passed_on=True)
+        sent = message(build("s"))
+        sent = replace(sent, body=around[0] + sent.body + around[1])
+        if any(around):
+            with pytest.raises(AS2MIMEMalformed):
+                receive(sent, agreed)
+            receive(sent, agreement(NOTHING))
+        else:
+            receive(sent, agreed)
+
+    def test_what_is_passed_on_has_nothing_before_its_cms(self) -> None:
+        sent = message(build("sE"))
+        sent = replace(sent, body=b"This is a message.\r\n" + sent.body)
+        receive(sent)
+        with pytest.raises(AS2MIMEMalformed):
+            receive(sent, replace(agreement(), passed_on=True))
 
 
 class TestQuirks:

@@ -72,7 +72,7 @@ def test_the_json_has_it_all_in_one_object(tree: Tree) -> None:
 
 def test_mistakes_in_the_file_and_under_partners_are_said_together(tree: Tree) -> None:
     text = tree.configuration.read_text().replace('handler = "as2"', 'handler = "as3"', 1)
-    tree.configuration.write_text(f'{text}nonsense = 1\n[server]\ncerts = "certs"\n')
+    tree.configuration.write_text(f'server.certs = "certs"\n{text}nonsense = 1\n')
     add_partner(tree, "broken", 'as2_id = "B"\n\ncolour = 1\n', own=lasting(100))
     result = mtlsd("check", "--config", tree.configuration)
     assert result.exit_code == 78

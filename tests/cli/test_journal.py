@@ -1,14 +1,23 @@
 """`mtlsd journal`: what was received and what became of it, safe to read in a terminal."""
 
+import contextlib
+import io
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from mtlsd.cli.journal import STATES
+from mtlsd.cli.listing import REFUSED, STATES, Wanted, follow
 from mtlsd.journal import MAX_INLINE, DeliveryState, Document, Spool, SQLiteJournal, StoredMDN, keep
 from mtlsd.journal.sqlite import MIGRATIONS
+from mtlsd.net import new_id
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
 from tests.journal.examples import accept, attempt, delivery, mdn_delivery, message, refusal
@@ -71,6 +80,140 @@ def test_it_lists_what_was_asked_for(tree: Tree, options: tuple[object, ...], fo
     assert ids(tree, *options) == found
 
 
+@pytest.fixture
+def dated(tree: Tree) -> dict[str, str]:
+    """Messages with ids as the daemon makes them: the names of three, by the hour of their day; one was refused."""
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+    names = {}
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    for number, hour in enumerate((8, 9, 10), 20):
+        at = noon + (hour - 12) * 3600
+        of = message(number, id=new_id(at - 20), received_at=at)  # its header took a while
+        accept(journal, of, [])
+        names[of.id] = str(hour)
+    refused = refusal(30, id=new_id(noon), refused_at=noon)
+    journal.promise(mdn_delivery(refused), refused)
+    names[refused.id] = "refused"
+    journal.close()
+    return names
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--since", "2026-11-21"), ["10", "9", "8"]),
+        (("--since", "2026-11-21T09:00"), ["10", "9"]),
+        (("--since", "2026-11-21T09:00:01Z"), ["10"]),
+        (("--since", "2026-11-21T10:00+01:00"), ["10", "9"]),
+        (("--since", "2026-11-21T08:00", "--until", "2026-11-21T09:00"), ["8"]),
+        (("--since", "2026-11-21", "--limit", 1), ["10"]),
+        (("--since", "2026-11-21", "--partner", "globex"), []),
+        (("--until", "1970-01-01"), []),
+        (("--since", "1s"), []),
+        (("--state", "refused"), ["refused"]),
+        (("--reason", "as2_signature_bad"), ["refused"]),
+        (("--reason", "as2_signature_bad", "--until", "2026-11-21"), []),
+        (("--reason", "as2_signature_bad", "--state", "failed"), []),
+        (("--reason", "upstream_5xx"), ["0002"]),
+    ],
+)
+def test_it_lists_by_time_and_by_reason(
+    tree: Tree, dated: dict[str, str], options: tuple[object, ...], found: list[str]
+) -> None:
+    assert [dated.get(each, each) for each in ids(tree, *options)] == found
+
+
+@pytest.mark.parametrize("value", ["yesterday", "7w", "-1h", "h", "2026-13-01", "1e9d"])
+def test_what_is_no_time_is_said(tree: Tree, value: str) -> None:
+    result = mtlsd("journal", "list", "--config", tree.configuration, "--since", value)
+    assert (result.exit_code, "is neither a time such as" in result.stderr) == (2, True)
+
+
+def test_a_refusal_is_listed_with_its_reason(tree: Tree, dated: dict[str, str]) -> None:
+    (row,) = mtlsd_json("journal", "list", "--config", tree.configuration, "--state", "refused")
+    assert (row["state"], row["reason"], row["size"]) == ("refused", "as2_signature_bad", None)
+
+
+class Enough(Exception):
+    """Ends what would go on for ever."""
+
+
+def followed(
+    tree: Tree, wanted: Wanted, *steps: Callable[[SQLiteJournal], object], **bounds: int
+) -> list[tuple[str, str | None]]:
+    """What is written while, between the looks, these steps happen: ids and states."""
+    path = tree.state / "journal.sqlite"
+    to_come = iter(steps)
+
+    def wait() -> None:
+        step = next(to_come, None)
+        if step is None:
+            raise Enough
+        with closing(SQLiteJournal(path)) as journal:
+            step(journal)
+
+    written = io.StringIO()
+    with contextlib.redirect_stdout(written), pytest.raises(Enough):
+        follow(lambda: closing(SQLiteJournal(path, read_only=True)), wanted, as_json=True, wait=wait, **bounds)
+    rows = [json.loads(line) for line in written.getvalue().splitlines()]
+    return [(row["id"], row["state"]) for row in rows]
+
+
+def arrive(*numbers: int) -> Callable[[SQLiteJournal], object]:
+    return lambda journal: [accept(journal, message(number), [delivery(message(number))]) for number in numbers]
+
+
+def deliver(journal: SQLiteJournal) -> None:
+    (claimed,) = journal.claim("node", 1e6, 60.0, 1)
+    journal.record(attempt(claimed), "node", state=DeliveryState.DELIVERED, not_before=None, now=1e6)
+
+
+def test_following_writes_the_newest_and_then_what_is_new_or_changes(tree: Tree) -> None:
+    assert followed(tree, Wanted(2), arrive(4), lambda _: None, deliver, arrive(5, 6)) == [
+        ("0002", "pending"),
+        ("0003", None),
+        ("0004", "pending"),
+        ("0004", "delivered"),
+        ("0005", "pending"),
+        ("0006", "pending"),
+    ]
+
+
+def test_following_one_state_writes_what_comes_into_it(tree: Tree) -> None:
+    assert followed(tree, Wanted(9, state="delivered"), deliver, arrive(4)) == [
+        ("0001", "delivered"),
+        ("0002", "delivered"),
+    ]
+
+
+def test_following_misses_nothing_of_a_crowd(tree: Tree) -> None:
+    crowd = range(10, 40)
+    assert followed(tree, Wanted(1), arrive(*crowd), arrive(50), page=4) == [
+        ("0003", None),
+        *((f"{number:04}", "pending") for number in crowd),
+        ("0050", "pending"),
+    ]
+
+
+def test_following_remembers_only_so_much(tree: Tree) -> None:
+    written = followed(tree, Wanted(1), *(arrive(number) for number in range(10, 30)), page=4, remember=6)
+    assert [row for row, _ in written] == ["0003", *(f"{number:04}" for number in range(10, 30))]
+
+
+def test_following_in_text_is_a_line_each_and_ends_with_an_interrupt(tree: Tree) -> None:
+    command = [sys.executable, "-m", "mtlsd", "journal", "list", "--follow", "--config", str(tree.configuration)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(20), process.stderr.read()) == (0, "")
+    assert [line.split()[0] for line in lines] == ["0001", "0002", "0003"]
+    assert lines[0].split() == [
+        *("0001", "1970-01-01T00:16:41Z", "acme", "ACME", "EXAMPLE", "<1@acme.example>", "10000", "delivered"),
+    ]
+
+
 def test_a_full_page_says_where_the_next_one_begins(tree: Tree) -> None:
     result = mtlsd("journal", "list", "--config", tree.configuration, "--limit", 2)
     assert result.stdout.splitlines()[-1] == "older ones: --before 0002"
@@ -82,7 +225,7 @@ def test_nothing_found_is_said(tree: Tree) -> None:
 
 
 def test_the_states_are_those_of_a_delivery() -> None:
-    assert tuple(DeliveryState) == STATES
+    assert (*DeliveryState, REFUSED) == STATES
 
 
 @pytest.mark.parametrize("name", ["0002", "<2@acme.example>"])
@@ -138,7 +281,7 @@ def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:
         assert words in result.stdout
     found = mtlsd_json("journal", "show", "<9@acme.example>", "--config", tree.configuration)
     assert (found["refused_at"], found["deliveries"][0]["kind"]) == ("1970-01-01T00:16:49Z", "mdn")
-    retried = mtlsd("journal", "retry", "<9@acme.example>", "--config", tree.configuration)
+    retried = mtlsd("journal", "replay", "<9@acme.example>", "--config", tree.configuration)
     assert (retried.exit_code, "mr0009" in retried.stdout) == (0, True)
 
 
@@ -168,7 +311,9 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
     assert not tree.state.exists()
 
 
-@pytest.mark.parametrize("command", [("list",), ("show", "0001"), ("retry", "0001"), ("payload", "0001")])
+@pytest.mark.parametrize(
+    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001")]
+)
 def test_a_journal_that_is_for_others_is_said(open_folder: Path, command: tuple[str, ...]) -> None:
     (open_folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
     state = open_folder / "state"
@@ -264,7 +409,7 @@ def fail(tree: Tree, *, now: float = 3000.0) -> None:
 @pytest.mark.parametrize("name", ["0002", "<2@acme.example>"])
 def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
     fail(tree)
-    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due again")
     journal = SQLiteJournal(tree.state / "journal.sqlite")
@@ -276,15 +421,24 @@ def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("0001", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
-        ("0002", "nothing to retry: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
-        ("0003", "nothing to retry: the message has no delivery\n"),
+        ("0001", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
+        ("0002", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
+        ("0003", "nothing to do: the message has no delivery\n"),
         ("nobody", "no such message in the journal\n"),
     ],
 )
 def test_what_has_not_failed_is_not_retried(tree: Tree, name: str, words: str) -> None:
-    result = mtlsd("journal", "retry", name, "--config", tree.configuration)
+    result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", words)
+
+
+def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> None:
+    fail(tree)
+    dropped, again = (mtlsd("journal", "drop", "0002", "--config", tree.configuration) for _ in range(2))
+    assert (dropped.exit_code, dropped.stdout) == (0, "delivery d0002 to http://127.0.0.1:9000/inbound is dropped\n")
+    assert (again.exit_code, "is dropped" in again.stderr) == (1, True)
+    replayed = mtlsd("journal", "replay", "0002", "--config", tree.configuration)
+    assert (replayed.exit_code, replayed.stdout) == (1, "")
 
 
 # --- Payload --------------------------------------------------------------------------------------------------

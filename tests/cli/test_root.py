@@ -21,7 +21,8 @@ COMMANDS = (
     ("journal",),
     ("journal", "list"),
     ("journal", "show"),
-    ("journal", "retry"),
+    ("journal", "replay"),
+    ("journal", "drop"),
     ("journal", "payload"),
 )
 SLOW = ("cryptography", "trio", "pydantic", "h11", "OpenSSL", "structlog", "rich", "asn1crypto", "sqlite3", "ssl")

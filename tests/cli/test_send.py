@@ -2,17 +2,26 @@
 
 import json
 import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+import trio
 
 from mtlsd import as2
 from mtlsd.cli import send
+from mtlsd.config import Address
+from mtlsd.net import Answer, MDNListener, send_and_listen
+from tests import pki
 from tests.cli.site import Site, mtlsd
+from tests.daemon import LONG, Tree, acme, running
+from tests.pki import CLIENT, SERVER, Issued
 
 
 def test_a_good_message_is_processed_and_the_receipt_is_judged(site: Site) -> None:
-    result = site.send(*site.tls, "--message-id", "<good@acme.example>", "--compress")
+    result = site.send(*site.tls, "--message-id", "<good@acme.example>", "--compress", "before")
     assert (result.exit_code, result.stderr) == (0, "")
     assert "HTTP status  200 OK" in result.stdout
     assert "automatic-action/MDN-sent-automatically; processed\n" in result.stdout
@@ -36,7 +45,7 @@ def test_each_message_gets_an_id_of_its_own(site: Site) -> None:
 
 
 @pytest.mark.parametrize("sign", ["sha256", "sha384", "sha512"])
-@pytest.mark.parametrize("encrypt", ["aes128-cbc", "aes192-cbc", "aes256-cbc"])
+@pytest.mark.parametrize("encrypt", ["aes128-cbc", "aes256-gcm"])
 def test_every_strong_algorithm_is_processed(site: Site, sign: str, encrypt: str) -> None:
     assert site.send(*site.tls, "--sign", sign, "--encrypt", encrypt).stdout.endswith("OK\n")
 
@@ -52,15 +61,31 @@ def test_no_receipt_is_fine_where_none_was_asked_for(site: Site) -> None:
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "OK")
 
 
-def test_another_mic_algorithm_than_the_signature_has_is_not_compared(site: Site) -> None:
-    result = site.send(*site.tls, "--micalg", "sha512")
-    assert "not compared: --micalg is another digest than --sign" in result.stdout
-    assert result.exit_code == 0
+FORMS: dict[str, tuple[str, ...]] = {
+    "another MIC algorithm": ("--micalg", "sha512"),
+    "compressed after signing": ("--compress", "after"),
+    "opaque, with PSS": ("--opaque", "--pss"),
+    "OAEP": ("--encrypt-key", "oaep-sha256"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_is_processed_and_its_mic_compared(site: Site, name: str) -> None:
+    result = site.send(*site.tls, *FORMS[name])
+    assert (result.exit_code, "MIC          equal (" in result.stdout) == (0, True), result.stdout
+
+
+def test_several_documents_arrive_as_one(site: Site) -> None:
+    more = ("--attach", site.folder / "order.edi", "application/edifact")
+    assert site.send(*site.tls, *more, "--message-id", "<two@acme.example>").exit_code == 0
+    delivered = site.backend.wait_for("<two@acme.example>")
+    assert (delivered.get("Content-Type") or "").startswith("multipart/related; ")
+    assert delivered.body.count(b"UNB+UNOA:1+ACME+EXAMPLE'\r\n") == 2
 
 
 REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no client certificate": ((), 400, "client_cert_missing"),
-    "not signed": (("tls", "--sign", "none"), 200, "as2_security_too_low"),
+    "not signed": (("tls", "--sign", "none", "--encrypt", "none"), 200, "as2_security_too_low"),
     "not encrypted": (("tls", "--encrypt", "none"), 200, "as2_security_too_low"),
     "signed with SHA-1": (("tls", "--sign", "sha1"), 200, "as2_security_too_low"),
     "not our id": (("tls", "--as2-to", "NOBODY"), 200, "as2_to_unknown"),
@@ -123,6 +148,93 @@ def test_nobody_at_the_address_is_said(site: Site) -> None:
     assert "(upstream_unreachable)" in result.stderr
 
 
+# --- Without layers, and later --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lenient(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A daemon that asks ACME for no layer, and posts MDNs to one port of this machine."""
+    tree = Tree(tmp_path_factory.mktemp("lenient"), site.backend.url)
+    tree.add("acme", "ACME", acme(), f'require = []\nmdn_urls = ["http://{here()}", "https://{here()}"]')
+    ours = pki.issue("as2.example.com", eku=(SERVER, CLIENT), san=("dns:as2.example.com",), **LONG)
+    ours.write(tree.certs / "hosts" / "as2.example.com")
+    with running(tree) as daemon:
+        yield replace(site, tree=tree, daemon=daemon)
+
+
+@cache
+def here() -> str:
+    """An address with a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+@cache
+def listening_tls() -> Issued:
+    """The server certificate of ACME's listener, by ACME's root."""
+    options = {"key": pki.rsa_key("mdn.acme.example"), "eku": (SERVER,), "san": ("ip:127.0.0.1",), **LONG}
+    return pki.issue("mdn.acme.example", issuer=acme().issuers[0], **options)
+
+
+def test_a_message_without_any_layer_needs_no_key(lenient: Site) -> None:
+    options = ("--sign", "none", "--encrypt", "none", "--mdn", "unsigned")
+    arguments = [*lenient.arguments(*lenient.tls, *options)]
+    for option in ("--sign-cert", "--sign-key", "--encrypt-to"):
+        at = arguments.index(option)
+        del arguments[at : at + 2]
+    result = mtlsd(*arguments)
+    assert (result.exit_code, "MIC          equal (" in result.stdout) == (0, True), result.stdout
+
+
+@pytest.mark.parametrize("mdn", ["signed", "unsigned"])
+def test_an_asynchronous_mdn_is_waited_for_and_judged(lenient: Site, tmp_path: Path, mdn: str) -> None:
+    result = lenient.send(*lenient.tls, "--mdn", mdn, "--listen", here(), "--save", tmp_path)
+    assert (result.exit_code, result.stderr) == (0, ""), result.stdout
+    assert result.stdout.startswith(f"listening on {here()} for the MDN to http://{here()}/\n")
+    assert "MDN from     127." in result.stdout
+    assert "MIC          equal (" in result.stdout
+    assert ("signature    verified with CN=EXAMPLE" in result.stdout) == (mdn == "signed")
+    assert (tmp_path / "mdn.http").read_bytes().startswith(b"POST / HTTP/1.1\r\n")
+    assert b"Content-Length: 0" in (tmp_path / "answer.http").read_bytes()
+
+
+def test_an_asynchronous_mdn_comes_over_tls_with_a_client_certificate(lenient: Site) -> None:
+    listening_tls().write(lenient.folder, "listen.pem", "listen.key")
+    files = {name: lenient.folder / f"listen.{end}" for name, end in (("cert", "pem"), ("key", "key"))}
+    roots = lenient.tree.certs / "hosts" / "as2.example.com" / "chain.pem"
+    options = ("--listen", here(), "--listen-cert", files["cert"], "--listen-key", files["key"])
+    result = lenient.send(*lenient.tls, *options, "--listen-ca", roots, "--json")
+    found = json.loads(result.stdout)
+    assert (found["ok"], found["posted_by"]["certificate"]["subject"]) == (True, "CN=as2.example.com"), found
+
+
+def test_an_mdn_that_never_comes_is_a_failure(lenient: Site) -> None:
+    elsewhere = f"http://{here()}/"  # where nobody listens
+    result = lenient.send(*lenient.tls, "--listen", "127.0.0.1:0", "--async-url", elsewhere, "--timeout", "0.5")
+    assert result.exit_code == 1
+    assert result.stdout.endswith("FAILED: no MDN for this message came within 0.5 s\n")
+
+
+def test_a_url_that_the_receiver_does_not_post_to_is_said(site: Site) -> None:
+    result = site.send(*site.tls, "--listen", "127.0.0.1:0")
+    assert (result.exit_code, "FAILED: " in result.stdout) == (1, True)
+
+
+def test_an_interrupted_wait_ends_at_once() -> None:
+    """Ctrl-C while it listens is click's to say, not a traceback."""
+    listener = MDNListener(Address("127.0.0.1", 0), None, 1000)
+
+    async def interrupted() -> Answer:
+        raise KeyboardInterrupt
+
+    with listener, pytest.raises(KeyboardInterrupt):
+        trio.run(partial(send_and_listen, interrupted, listener, None, promised=None, timeout=1))  # type: ignore[arg-type]
+
+
+# --- What is saved, and wrong usage ---------------------------------------------------------------------------
+
+
 def test_the_exchange_is_saved_octet_for_octet(site: Site, tmp_path: Path) -> None:
     assert site.send(*site.tls, "--save", tmp_path / "new" / "folder").exit_code == 0
     request = (tmp_path / "new" / "folder" / "request.http").read_bytes()
@@ -130,7 +242,7 @@ def test_the_exchange_is_saved_octet_for_octet(site: Site, tmp_path: Path) -> No
     header, _, body = request.partition(b"\r\n\r\n")
     assert header.startswith(b"POST /as2 HTTP/1.1\r\nHost: as2.example.com:8443\r\n")
     assert f"Content-Length: {len(body)}".encode() in header
-    assert answer.startswith(b"HTTP/1.1 200\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\nServer: ")
     assert b"multipart/signed" in answer
 
 
@@ -149,6 +261,15 @@ def test_the_exchange_is_saved_octet_for_octet(site: Site, tmp_path: Path) -> No
         ({"--message-id": "a\nb"}, "not the value of a header field"),
         ({"--sign": "md5"}, "'md5' is not one of"),
         ({"--cert": "tls.pem"}, "--cert and --key belong together"),
+        ({"--encrypt-key": "ecdh-sha256"}, "does not go with ecdh-sha256"),
+        ({"--async-url": "http://127.0.0.1/"}, "--async-url needs --listen"),
+        ({"--listen": "127.0.0.1"}, "expected an IP address and a port"),
+        ({"--listen": "127.0.0.1:0", "--mdn": "none"}, "--mdn none asks for none"),
+        ({"--listen": "0.0.0.0:0"}, "--async-url is missing"),
+        ({"--listen": "127.0.0.1:0", "--async-url": "x"}, "Invalid value for --async-url"),
+        ({"--listen": "127.0.0.1:0", "--listen-key": "as2.key"}, "--listen-cert is missing"),
+        ({"--listen": "127.0.0.1:0", "--listen-cert": "as2.pem"}, "--listen-cert and --listen-key belong together"),
+        ({"--listen": "192.0.2.1:1"}, "cannot listen on 192.0.2.1:1"),
     ],
     ids=str,
 )
@@ -173,5 +294,7 @@ def test_a_url_that_is_none_is_wrong_usage(site: Site, url: str) -> None:
 
 
 def test_the_choices_are_those_that_as2_has() -> None:
-    assert as2.SIGN_ALGORITHMS == send.SIGN
+    assert send.SIGN == as2.DIGESTS
     assert tuple(as2.ENCRYPT_ALGORITHMS) == send.ENCRYPT
+    assert send.KEYS == as2.KEY_ALGORITHMS
+    assert tuple(as2.Compression) == send.COMPRESS

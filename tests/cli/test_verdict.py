@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlsd.as2 import MIC, AS2Name, Disposition, Receipt, build_mdn
-from mtlsd.cli.verdict import Asked, judge, say_verdict
-from mtlsd.net import Answer
+from mtlsd.cli.receipts import Asked, receive
+from mtlsd.cli.verdict import judge, say_verdict
+from mtlsd.net import Answer, PostedMDN, Reception
 from tests.as2.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")
 OURS = MIC(b"\x01" * 32, "sha256", "sha-256")
-ASKED = Asked("<1@acme.example>", "signed", OURS.value, signed=True, signers=(SIGNER.certificate,))
+ASKED = Asked("<1@acme.example>", "signed", {"sha256": OURS.value}, signed=True, signers=(SIGNER.certificate,))
 
 
 def mdn(
@@ -51,13 +52,18 @@ def test_a_receipt_as_it_was_asked_for_is_ok() -> None:
 OTHER = MIC(b"\x02" * 32, "sha256", "sha-256")
 NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
     "another MIC": (ASKED, mdn(mic=OTHER), "the MIC is not that of the message"),
-    "no MIC": (ASKED, mdn(mic=None), "the MIC is not that of the message"),
+    "no MIC": (ASKED, mdn(mic=None), "the MDN has no MIC"),
+    "a MIC of another algorithm": (
+        ASKED,
+        mdn(mic=MIC(b"1", "sha1", "sha1")),
+        "made with sha1, which was not asked for",
+    ),
     "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, though that was asked for"),
     "an error": (ASKED, mdn(modifier="processed/error: decryption-failed"), "the receiver did not process"),
     "a failure": (ASKED, mdn(modifier="failed/failure: unsupported format"), "the receiver did not process"),
     "another message": (ASKED, mdn(message_id="<2@acme.example>"), "it answers another message (mdn_unreadable)"),
     "another signer": (replace(ASKED, signers=(key_pair("OTHER").certificate,)), mdn(), "(as2_signer_unknown)"),
-    "signed with SHA-1": (ASKED, mdn(digest="sha1"), "mtlsd send does not accept MDNs signed with SHA-1 ("),
+    "signed with SHA-1": (ASKED, mdn(digest="sha1"), "it is signed with SHA-1, which only --micalg sha1"),
     "nobody to sign": (replace(ASKED, signers=()), mdn(), "(as2_signer_unknown)"),
     "changed": (ASKED, replace(mdn(), body=mdn().body.replace(b"processed", b"Processed")), "(as2_signature_bad)"),
     "no MDN": (ASKED, Answer(200, (), b""), "no MDN came"),
@@ -90,11 +96,75 @@ def test_an_mdn_that_is_accepted_has_nothing_unverified() -> None:
     assert judge(ASKED, mdn(), NOW).unverified == ""
 
 
-def test_a_mic_that_cannot_be_compared_says_why() -> None:
-    unsigned = judge(replace(ASKED, mic=None, signed=False), mdn(mic=OTHER), NOW)
-    assert (unsigned.ok, unsigned.mic) == (True, "not compared: the message is not signed")
-    other = judge(replace(ASKED, mic=None), mdn(mic=OTHER), NOW)
-    assert other.mic == "not compared: --micalg is another digest than --sign"
+def test_a_mic_is_shown_beside_ours_where_it_differs() -> None:
+    assert judge(ASKED, mdn(), NOW).mic == f"equal ({OURS})"
+    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: {OTHER} came; ours is {OURS.value}"
+    assert judge(ASKED, mdn(mic=None), NOW).mic == "none"
+
+
+def test_each_algorithm_that_was_asked_for_is_compared() -> None:
+    asked = replace(ASKED, mics={"sha1": "other", "sha256": OURS.value})
+    assert judge(asked, mdn(), NOW).ok
+
+
+def test_an_unsigned_receipt_for_an_unsigned_message_needs_no_mic() -> None:
+    asked = replace(ASKED, mdn="unsigned", signed=False)
+    assert judge(asked, mdn(signed=False, mic=None), NOW).ok
+    assert not judge(asked, mdn(signed=False, mic=OTHER), NOW).ok
+
+
+def test_sha1_is_accepted_where_it_was_asked_for() -> None:
+    assert judge(replace(ASKED, relax=frozenset({"sha1"})), mdn(digest="sha1"), NOW).ok
+
+
+# --- Asynchronous MDNs ----------------------------------------------------------------------------------------
+
+LATER = replace(ASKED, waits=60)
+
+
+def posted(answer: Answer) -> PostedMDN:
+    return PostedMDN(answer.fields, answer.body, "192.0.2.1", None, b"")
+
+
+def test_an_mdn_that_was_posted_is_judged_as_one_in_the_answer() -> None:
+    verdict = judge(LATER, Answer(200, (), b""), NOW, posted(mdn()), ("192.0.2.2: a GET",))
+    assert (verdict.ok, verdict.signer) == (True, SIGNER.certificate)
+    assert verdict.as_json()["posted_by"] == {"address": "192.0.2.1", "certificate": None}
+    assert verdict.as_json()["notes"] == ["192.0.2.2: a GET"]
+
+
+LATE: dict[str, tuple[Answer, PostedMDN | None, str]] = {
+    "none came": (Answer(200, (), b""), None, "no MDN for this message came within 60 s"),
+    "in the answer": (mdn(), None, "the MDN came in the answer, though an asynchronous one was asked for"),
+    "an error": (Answer(200, (), b""), posted(mdn(modifier="processed/error: x")), "the receiver did not process"),
+    "another signer's": (Answer(200, (), b""), posted(mdn(signed=False)), "the MDN is not signed"),
+    "a status": (Answer(500, (), b""), posted(mdn()), "HTTP 500"),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_anything_less_is_not_ok_there_either(name: str) -> None:
+    answer, came, words = LATE[name]
+    verdict = judge(LATER, answer, NOW, came)
+    assert not verdict.ok
+    assert any(words in failure for failure in verdict.failures), verdict.failures
+
+
+def test_only_the_mdn_of_our_message_is_what_is_waited_for() -> None:
+    assert receive(LATER, posted(mdn())) == Reception(200)
+    assert receive(LATER, posted(mdn(signed=False))) == Reception(200)  # the verdict says that it is not signed
+    another = receive(LATER, posted(mdn(message_id="<2@acme.example>")))
+    assert another == Reception(200, "an MDN for another message, <2@acme.example>")
+    assert receive(LATER, posted(page(200, "text/html", b"<html>"))).status == 400
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["multipart/report; boundary=x", "multipart/signed; boundary=x", "multipart/signed", ""]),
+    st.binary(max_size=300) | st.just(b"--x\r\n\r\n--x\r\n\r\n--x--\r\n"),
+)
+def test_what_a_stranger_posts_is_never_taken_for_it(content_type: str, body: bytes) -> None:
+    assert receive(LATER, posted(page(200, content_type, body))).note
 
 
 def test_a_signed_receipt_is_fine_where_an_unsigned_one_was_asked_for() -> None:

@@ -1,6 +1,7 @@
 """An MDN that is asked for asynchronously is promised with the answer, and is sent whatever happens then."""
 
 import json
+import socket
 import sqlite3
 import ssl
 from collections.abc import Iterator
@@ -165,7 +166,7 @@ def test_r08_a_target_that_never_answers_is_given_up_and_said(tmp_path: Path, ba
             line = until_sent(daemon, "<r08@acme.example>", state="failed")
             assert (line["level"], line["reason"]) == ("error", "upstream_unreachable")
         late.start()
-        retried = mtlsd("journal", "retry", "<r08@acme.example>", "--config", tree.configuration)
+        retried = mtlsd("journal", "replay", "<r08@acme.example>", "--config", tree.configuration)
         assert (retried.exit_code, late.url in retried.stdout) == (0, True)
         with running(tree) as daemon:
             assert said(late.wait(), sent) == "processed"
@@ -180,6 +181,28 @@ def test_r10_every_2xx_is_success(daemon: Daemon, receiver: Backend, status: int
     assert said(receiver.wait(), sent) == "processed"
     line = until_sent(daemon, f"<r10-{status}@acme.example>")
     assert (line["state"], line["status"]) == ("delivered", status)
+
+
+class Hesitant(Backend):
+    """Says first that it works on it, then answers in pieces, with more octets than it announced, and just hangs up."""
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            self.requests.put(backends._read(stream))
+        for piece in (b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok\r\n"):
+            connection.sendall(piece)
+        self.count += 1
+        connection.close()
+
+
+def test_row_a_target_that_answers_late_in_pieces_and_too_much(tmp_path: Path, backend: Backend) -> None:
+    hesitant = Hesitant()
+    with running(listing(Tree(tmp_path, backend.url), hesitant.origin)) as daemon:
+        sent = wanting(hesitant.url, "<hesitant@acme.example>")
+        assert acknowledged(send(daemon, sent))
+        line = until_sent(daemon, "<hesitant@acme.example>")
+        assert (line["state"], line["status"], hesitant.count) == ("delivered", 200, 1)
+    hesitant.stop()
 
 
 # --- Where it may go ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from tests.as2.messages import EDI
 from tests.daemon import Daemon, Tree, acme, running
 from tests.e2e.partner import disposition, kept, layered, message, send
 from tests.net import backend as backends
+from tests.net.admin import failing, get
 from tests.net.client import opened, request
 
 LARGE = os.urandom(3 << 20)
@@ -75,6 +76,71 @@ def test_the_answer_is_read_although_the_document_was_not_taken(tmp_path_factory
             with opened(daemon.address, acme()) as client:
                 answer = client.request(request(fields=sent.fields, body=sent.body))
                 assert answer.status == 503
+
+
+PLENTY = 1 << 50  # more than any disk has free
+
+
+@pytest.mark.parametrize("expect", [True, False])
+def test_above_the_high_watermark_nothing_is_taken_and_the_body_never_comes(
+    tmp_path_factory: pytest.TempPathFactory, expect: bool
+) -> None:
+    tree = Tree(tmp_path_factory.mktemp("high"), limits=f"disk_stop_bytes = {PLENTY}")
+    sent = message("<high@acme.example>")
+    fields = (*sent.fields, ("Expect", "100-continue")) if expect else sent.fields
+    with running(tree) as daemon:
+        with opened(daemon.address, acme()) as client:
+            head = request(fields=(*fields, ("Content-Length", str(len(sent.body)))), length=False)
+            answer = client.request(head)  # and nothing of the body
+        assert (answer.status, answer.reason, answer.get("Retry-After")) == (503, "spool_full", "60")
+        assert daemon.wait_for("exchange_finished", message_id="<high@acme.example>")["level"] == "error"
+        assert kept(tree, "<high@acme.example>") is None
+        with opened(daemon.address, acme()) as client:
+            assert client.request(request("HEAD", length=False), head=True).status == 200  # products probe
+        assert get(tree, "/readyz").status == 503
+        tree.limits = ""
+        tree.configure()
+        daemon.reload()
+        assert disposition(send(daemon, sent), sent) == "processed"
+
+
+def test_a_body_is_given_up_where_the_disk_fills_meanwhile(tmp_path_factory: pytest.TempPathFactory) -> None:
+    tree = Tree(tmp_path_factory.mktemp("meanwhile"))
+    sent = message("<meanwhile@acme.example>", layered("sE", LARGE, content_type="application/octet-stream"))
+    with running(tree) as daemon, opened(daemon.address, acme()) as client:
+        whole = request(fields=sent.fields, body=sent.body)
+        client.send(whole[: 1 << 20])
+        tree.limits = f"disk_stop_bytes = {PLENTY}"
+        tree.configure()
+        daemon.reload()
+        client.send(whole[1 << 20 :])
+        answer = client.answer()
+        assert (answer.status, answer.reason) == (503, "spool_full")
+        assert not list((tree.state / "spool" / "tmp").iterdir())
+
+
+def test_a_body_that_would_not_leave_enough_is_refused_by_its_length(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tree = Tree(tmp_path_factory.mktemp("length"), limits=f"max_body_bytes = {1 << 40}\ndisk_stop_bytes = 1")
+    sent = message("<length@acme.example>")
+    with running(tree) as daemon, opened(daemon.address, acme()) as client:
+        fields = (*sent.fields, ("Expect", "100-continue"), ("Content-Length", str(1 << 40)))
+        answer = client.request(request(fields=fields, length=False))
+        assert (answer.status, answer.reason) == (503, "spool_full")
+
+
+def test_below_the_low_watermark_messages_are_taken_and_the_load_balancer_is_told(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    tree = Tree(tmp_path_factory.mktemp("low"), limits=f"disk_warn_bytes = {PLENTY}")
+    sent = message("<low@acme.example>")
+    with running(tree) as daemon:
+        assert daemon.wait_for("disk_low")["level"] == "warning"
+        answer = get(tree, "/readyz")
+        assert (answer.status, failing(answer)) == (503, ["disk"])
+        assert get(tree, "/healthz").status == 200
+        assert disposition(send(daemon, sent), sent) == "processed"
 
 
 def test_a_state_directory_that_cannot_be_written_is_said_at_the_start(

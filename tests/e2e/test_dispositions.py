@@ -1,4 +1,4 @@
-"""K-01 to K-14: what an MDN says of a message that is refused, and that nothing of it goes any further."""
+"""K-01 to K-14 and K-20: what an MDN says of a message that is refused, and that nothing of it goes any further."""
 
 import base64
 import zlib
@@ -7,8 +7,9 @@ import pytest
 
 from tests.as2 import messages
 from tests.as2.messages import Sent
-from tests.daemon import Daemon, acme, keys
+from tests.daemon import Daemon, acme, keys, resident
 from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
+from tests.net.backend import Backend
 from tests.net.client import opened, request
 
 LONG_ID = f"<{'x' * 1000}@acme.example>"
@@ -109,7 +110,13 @@ def test_k07_compressed_twice(daemon: Daemon) -> None:
     check(daemon, sent, "processed/error: decompression-failed", "as2_decompress_failed")
 
 
-@pytest.mark.parametrize("layers", ["", "c", "s", "E", "cE", "cs"])
+@pytest.mark.parametrize("layers", ["E", "cE"])
+def test_k08_encrypted_and_not_signed_looks_like_what_does_not_decrypt(daemon: Daemon, layers: str) -> None:
+    sent = message(f"<k08-{layers}@acme.example>", layered(layers))
+    check(daemon, sent, "processed/error: decryption-failed", "as2_decrypt_failed")
+
+
+@pytest.mark.parametrize("layers", ["", "c", "s", "cs"])
 def test_k08_less_than_agreed(daemon: Daemon, layers: str) -> None:
     sent = message(f"<k08-{layers}@acme.example>", layered(layers))
     check(daemon, sent, "processed/error: insufficient-message-security", "as2_security_too_low")
@@ -169,6 +176,64 @@ def test_k14_no_message_id(daemon: Daemon) -> None:
     assert (answer.status, answer.reason) == (400, "as2_header_missing")
 
 
+def nested(depth: int) -> bytes:
+    """multipart/mixed in itself."""
+    inner = messages.entity()
+    for level in range(depth):
+        body = b"--n%d\r\n%b\r\n--n%d--\r\n" % (level, inner, level)
+        inner = messages.entity(body, f"multipart/mixed; boundary=n{level}")
+    return inner
+
+
+MALFORMED = {
+    "no boundary": messages.entity(b"--b\r\n\r\nx\r\n--b--\r\n", "multipart/signed; micalg=sha-256"),
+    "an empty boundary": messages.entity(b"--\r\n\r\nx\r\n----\r\n", 'multipart/signed; boundary=""'),
+    "a boundary of blanks": messages.entity(b"--\r\n\r\nx\r\n----\r\n", 'multipart/signed; boundary="  "'),
+    "signed 50 times": layered("s" * 50),
+    "10k fields in a part": messages.sign(b"X:y\r\n" * 10_000 + messages.entity(), keys("ACME")),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_k20_mime_that_is_malformed(daemon: Daemon, kind: str) -> None:
+    sent = message(f"<k20-{kind.replace(' ', '-')}@acme.example>", MALFORMED[kind])
+    check(daemon, sent, "processed/error: unexpected-processing-error", "as2_mime_malformed")
+
+
+def test_k20_a_document_that_nests_50_deep_is_delivered_unread(daemon: Daemon, backend: Backend) -> None:
+    document = nested(50)
+    signed = messages.sign(document, keys("ACME"))
+    sent = message("<k20-nested@acme.example>", messages.encrypt(signed, keys("EXAMPLE")))
+    assert disposition(send(daemon, sent), sent) == "processed"
+    assert backend.wait_for("<k20-nested@acme.example>").body == messages.split(document)[1]
+
+
+def test_k20_line_feeds_alone(daemon: Daemon, backend: Backend) -> None:
+    """In the MIME inside they are put right for hashing; in the HTTP header they end a line."""
+    inner = messages.entity(Content_Transfer_Encoding="7bit")
+    unix = messages.sign(inner, keys("ACME")).replace(b"\r\n", b"\n")
+    sent = message("<k20-lf@acme.example>", messages.encrypt(unix, keys("EXAMPLE")))
+    assert disposition(send(daemon, sent), sent) == "processed"
+    head, blank, body = request(fields=sent.fields, body=sent.body).partition(b"\r\n\r\n")
+    with opened(daemon.address, acme()) as client:
+        assert client.request((head + blank).replace(b"\r\n", b"\n") + body).status == 200
+
+
+def test_k20_10k_header_fields(daemon: Daemon) -> None:
+    sent = message("<k20-fields@acme.example>")
+    fields = [*sent.fields, *((f"X-{number}", "x") for number in range(10_000))]
+    answer = send(daemon, Sent(tuple(fields), sent.body))
+    assert (answer.status, answer.reason) == (431, "headers_too_large")
+
+
+def test_k20_costs_no_memory(daemon: Daemon) -> None:
+    before = resident(daemon)
+    for _ in range(3):
+        for kind, entity in MALFORMED.items():
+            send(daemon, message(f"<k20-again-{kind[:9]}@acme.example>", entity))
+    assert resident(daemon) - before < 16 << 20
+
+
 @pytest.mark.parametrize("mdn", ["", None])
 def test_a_refusal_comes_in_the_form_that_was_asked_for(daemon: Daemon, mdn: str | None) -> None:
     sent = message("<form@acme.example>", layered(recipient=keys("ANOTHER")), mdn=mdn)
@@ -213,3 +278,21 @@ def test_an_asynchronous_mdn_to_a_target_that_is_not_listed(daemon: Daemon) -> N
         assert (answer.status, answer.reason) == (403, "mdn_target_denied")
         assert target.encode() not in answer.body
     assert kept(daemon.tree, "<async@acme.example>") is None
+
+
+@pytest.mark.parametrize("layers", ["", "s", "sE"])
+def test_an_mdn_is_no_document(daemon: Daemon, layers: str) -> None:
+    report = b'Content-Type: multipart/report; report-type=disposition-notification; boundary="b"\r\n\r\n--b--\r\n'
+    entity = report
+    for layer in layers:
+        entity = messages.sign(entity, keys("ACME")) if layer == "s" else messages.encrypt(entity, keys("EXAMPLE"))
+    answer = send(daemon, message(f"<mdn-{layers}@acme.example>", entity, mdn=None))
+    expected = "as2_security_too_low" if layers == "s" else "as2_mdn_unexpected"
+    assert (answer.status // 100, answer.reason) == (4, expected)
+    assert kept(daemon.tree, f"<mdn-{layers}@acme.example>") is None
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("identity", 200), ("Identity", 200), ("br, gzip", 415)])
+def test_a_content_coding_is_refused_before_the_body(daemon: Daemon, coding: str, status: int) -> None:
+    answer = send(daemon, with_fields(message(f"<{coding}@acme.example>"), Content_Encoding=coding))
+    assert (answer.status, answer.reason) == (status, None if status == 200 else "content_coding_unsupported")

@@ -69,6 +69,23 @@ def test_r04_a_refused_message_does_not_block_its_correction(daemon: Daemon, bac
     once(daemon, backend, "<r04@acme.example>")
 
 
+@pytest.mark.parametrize("again", ["required,sha-512", "required,sha1"])
+def test_the_same_content_with_another_mic_algorithm_is_the_same(daemon: Daemon, backend: Backend, again: str) -> None:
+    message_id = f"<other-{again[9:]}@acme.example>"
+    first = send(daemon, message(message_id))
+    assert send(daemon, message(message_id, mdn=again)).body == first.body
+    other = message(message_id, layered(payload=EDI + b"more"), mdn=again)
+    assert disposition(send(daemon, other), other) == "processed/error: duplicate-document"
+    once(daemon, backend, message_id)
+
+
+def test_a_copy_that_asks_for_no_mdn_gets_none(daemon: Daemon, backend: Backend) -> None:
+    send(daemon, message("<unasked@acme.example>"))
+    answer = send(daemon, message("<unasked@acme.example>", mdn=None))
+    assert (answer.status, answer.body) == (200, b"")
+    once(daemon, backend, "<unasked@acme.example>")
+
+
 def test_r05_copies_at_the_same_time(daemon: Daemon, backend: Backend) -> None:
     for round_ in range(5):
         sent = message(message_id := f"<r05-{round_}@acme.example>")

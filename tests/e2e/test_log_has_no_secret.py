@@ -66,6 +66,7 @@ def test_no_client_forges_a_line(tmp_path_factory: pytest.TempPathFactory, name:
             client.request(request("POST", f"/as2?{'%0a' * 3}", sent.fields, sent.body))
     assert {line["event"] for line in daemon.log} <= {
         "started",
+        "checkpoint_signed",
         "exchange_finished",
         "delivery_finished",
         "stopping",

@@ -89,6 +89,14 @@ def answering(own: Backend) -> Iterator[Callable[[Callable[[Delivered], Answered
 Answering = Callable[[Callable[[Delivered], Answered]], None]
 
 
+FORGED = (  # what a backend behind CGI or WSGI, or one that trusts a proxy, could take for ours or for AS2
+    *(("mtlsd_partner", "globex"), ("mtlsd.partner", "globex"), ("Idempotency_Key", "forged")),
+    *(("as2_from", "GLOBEX"), ("message_id", "<forged@x>"), ("content_type", "text/plain"), ("as2.to", "X")),
+    *(("x-client-cert", "forged"), ("x-ssl-client-s-dn", "forged"), ("proxy", "http://evil/"), ("via", "1.1 x")),
+    *(("true-client-ip", "1.2.3.4"), ("x-http-method-override", "DELETE"), ("remote-user", "root"), ("cookie2", "a")),
+)
+
+
 # --- The message as it came -----------------------------------------------------------------------------------
 
 
@@ -96,6 +104,7 @@ def test_the_backend_gets_the_message_octet_for_octet_with_all_its_headers(tmp_p
     sent = with_fields(
         message("<as-it-came@acme.example>"),
         X_Any="thing",
+        Recipient_Address="edi@example.com",
         EDIINT_Features="CEM",
         Authorization="Basic c2VjcmV0",
         Forwarded="for=1.2.3.4",
@@ -103,16 +112,23 @@ def test_the_backend_gets_the_message_octet_for_octet_with_all_its_headers(tmp_p
         Client_Cert=":forged:",
         Accept_Encoding="gzip",
     )
-    forged = replace(sent, fields=(*sent.fields, ("mtlsd_partner", "globex"), ("Idempotency_Key", "forged")))
+    forged = replace(sent, fields=(*sent.fields, *FORGED))
     with running(Tree(tmp_path, own.url, route='deliver = "message"')) as daemon:
         assert disposition(send(daemon, forged), forged) == "processed"
         delivered = own.wait()
     assert delivered.body == sent.body
-    for name in ("AS2-From", "AS2-To", "Message-ID", "Content-Type", "Disposition-Notification-To", "X-Any"):
+    for name in (
+        "AS2-From",
+        "AS2-To",
+        "Message-ID",
+        "Content-Type",
+        "Disposition-Notification-To",
+        "Recipient-Address",
+    ):
         assert delivered.all(name) == [dict(sent.fields)[name]]
     assert delivered.all("Mtlsd-Partner") == ["acme"]
     assert delivered.get("Content-Length") == str(len(sent.body))
-    for name in ("Authorization", "Client-Cert", "Accept-Encoding", "mtlsd_partner", "Idempotency_Key"):
+    for name in ("Authorization", "Client-Cert", "Accept-Encoding", "X-Any", *(name for name, _ in FORGED)):
         assert not delivered.all(name)
     assert "1.2.3.4" not in (delivered.get("Forwarded") or "")
     assert len(delivered.all("Idempotency-Key")) == 1
@@ -198,7 +214,7 @@ def test_an_answer_without_an_mdn_is_no_answer(daemon: Daemon, own: Backend) -> 
     answer = send(daemon, sent)
     assert (answer.status, answer.reason) == (503, "upstream_unavailable")
     assert kept(daemon.tree, "<no-mdn@acme.example>") is None
-    assert "no MDN" in daemon.wait_for("exchange_finished", message_id="<no-mdn@acme.example>")["detail"]
+    assert "without an MDN" in daemon.wait_for("exchange_finished", message_id="<no-mdn@acme.example>")["detail"]
     own.wait()
 
 
@@ -255,7 +271,71 @@ def test_a_mic_with_another_algorithm_is_compared_with_that(daemon: Daemon, own:
 
 def test_a_signature_of_somebody_else_raises_an_alert(daemon: Daemon, own: Backend, answering: Answering) -> None:
     answering(Says(None, signer="STRANGER"))
-    assert "proves nothing" in alerted(daemon, own, "<signer@acme.example>")
+    assert "organizations/EXAMPLE/backend.pem" in alerted(daemon, own, "<signer@acme.example>")
+
+
+def test_who_asked_for_no_mdn_at_first_gets_the_backend_s_when_it_asks(
+    daemon: Daemon, own: Backend, answering: Answering
+) -> None:
+    answering(AS2Server(keys("EXAMPLE")))
+    entity = layered()
+    silent, asking = (message("<late@acme.example>", entity, mdn=mdn) for mdn in (None, "required,sha-256"))
+    assert send(daemon, silent).body == b""
+    answer = send(daemon, asking)
+    assert b"Original-Message-ID: <late@acme.example>" in answer.body
+    assert send(daemon, with_fields(asking, Receipt_Delivery_Option=f"{own.origin}/mdn")).status == 200
+    assert [own.wait().line.split()[1] for _ in range(4)][-1] == "/mdn"
+    assert send(daemon, silent).body == b""  # nobody gets an MDN who does not ask
+
+
+class Spoils:
+    """The backend's answer, changed."""
+
+    def __init__(self, change: Callable[[bytes], bytes], **fields: str) -> None:
+        self._change = change
+        self._fields = tuple((name.replace("_", "-"), value) for name, value in fields.items())
+
+    def __call__(self, request: Delivered) -> Answered:
+        headers, body = AS2Server(keys("EXAMPLE"))(request)
+        changed = {name.lower() for name, _ in self._fields}
+        return (*(field for field in headers if field[0].lower() not in changed), *self._fields), self._change(body)
+
+
+NO_RECEIPTS = {
+    "for another message": Spoils(lambda body: body.replace(b"<spoilt@", b"<other@")),
+    "to another partner": Spoils(bytes, AS2_To="GLOBEX"),
+    "from somebody else": Spoils(bytes, AS2_From="EXAMPLE2"),
+    "with no names at all": Spoils(bytes, AS2_From="", AS2_To=""),
+    "too long": Spoils(
+        lambda body: body.replace(b"\r\nDisposition: ", b"\r\nX: " + b"x" * 140_000 + b"\r\nDisposition: ")
+    ),
+    "without a disposition": Spoils(lambda body: body.replace(b"\r\nDisposition: ", b"\r\nX: ")),
+    "of no form": Spoils(lambda _: b"x"),
+    "compressed": Spoils(bytes, Content_Encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize("name", NO_RECEIPTS)
+def test_an_mdn_that_is_not_for_this_message_or_cannot_be_read_is_none(
+    daemon: Daemon, own: Backend, answering: Answering, name: str
+) -> None:
+    answering(NO_RECEIPTS[name])
+    sent = message("<spoilt@acme.example>")
+    answer = send(daemon, sent)
+    assert (answer.status, answer.reason) == (503, "upstream_unavailable")
+    assert kept(daemon.tree, "<spoilt@acme.example>") is None
+    own.wait()
+
+
+def test_of_the_backend_s_header_only_what_describes_the_mdn_goes_back(
+    daemon: Daemon, own: Backend, answering: Answering
+) -> None:
+    answering(Spoils(bytes, Set_Cookie="a=b", Content_Range="bytes 0-1/2", Content_Location="http://inside/", To="x"))
+    answer = send(daemon, message("<header@acme.example>"))
+    assert answer.status == 200
+    assert not [each for each in ("Set-Cookie", "Content-Range", "Content-Location", "To") if answer.get(each)]
+    assert (answer.get("AS2-From"), answer.get("AS2-To")) == ("EXAMPLE", "ACME")
+    own.wait()
 
 
 # --- A message that we hold no key for ------------------------------------------------------------------------
@@ -302,6 +382,26 @@ def test_a_sealed_message_again_gets_the_same_mdn_however_it_is_encrypted(sealed
     assert first.body == second.body
     own.wait()
     assert own.requests.empty()
+
+
+def test_only_what_is_for_a_registered_key_of_the_backend_stays_sealed(sealed_daemon: Daemon, own: Backend) -> None:
+    before, sent = own.count, message("<third@acme.example>", layered(recipient=keys("THIRD")))
+    answer = send(sealed_daemon, sent)
+    assert disposition(answer, sent) == "processed/error: decryption-failed"
+    assert own.count == before
+
+
+def test_guessing_what_the_backend_can_open_is_limited(tmp_path: Path, own: Backend) -> None:
+    tree = Tree(tmp_path, own.url, route=BACKEND, limits="max_failures_per_hour = 3")
+    pem = INSIDE.certificate.x509.public_bytes(Encoding.PEM)
+    (tree.certs / "organizations" / "EXAMPLE" / "backend.pem").write_bytes(pem)
+    own.statuses = [500] * 3
+    with running(tree) as daemon:
+        guesses = (message(f"<guess{at}@acme.example>", layered(recipient=INSIDE), mdn=None) for at in range(4))
+        reasons = [send(daemon, guess).reason for guess in guesses]
+    assert reasons == ["upstream_unavailable"] * 3 + ["spike_arrested"]
+    for _ in range(3):
+        own.wait()
 
 
 def test_who_proved_nothing_over_tls_cannot_send_sealed(sealed_daemon: Daemon, own: Backend) -> None:

@@ -132,7 +132,7 @@ class Gateway:
         (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
         outgoing = relay.build(kept, due)
         assert isinstance(outgoing.body, bytes)
-        assert outgoing.url == TARGET
+        assert due.target == TARGET
         return Answer(200, outgoing.headers, outgoing.body)
 
     def _check_kept(self, kept: Message, built: Built) -> None:

@@ -7,12 +7,12 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from mtlsd.as2 import BuiltMessage, MDNRequest, Sender
-from tests.as2 import messages
+from tests.as2 import messages, pyas2_oracle
 from tests.as2.messages import EDI, LABELS, Sent
 from tests.as2.pyas2_oracle import Identity, openssl_decrypt
 from tests.daemon import keys
@@ -138,24 +138,27 @@ def _by_cryptography(cell: Cell, message_id: str) -> Built:
 
 def _by_pyas2lib(cell: Cell, message_id: str) -> Built:
     us, them = identity("ACME"), identity("EXAMPLE")
-    wished: MDNRequest = "signed" if cell.receipt.is_signed else "unsigned"
-    sender = Sender(us.as2_id, us.private_key, us.certificate, them.as2_id, them.certificate)
-    built = sender.build(
+    built = pyas2_oracle.pyas2_build(
         DOCUMENT,
-        content_type=CONTENT_TYPE,
-        filename="order.edi",
-        subject="Orders",
-        message_id=message_id,
+        us,
+        them,
         sign=cell.digest,
         encrypt=cell.cipher,
         compress="c" in cell.layers,
-        mdn="none" if cell.receipt is Receipt.NONE else wished,
-        micalg=cell.digest or "sha256",
+        mdn=_wished(cell.receipt),
+        content_type=CONTENT_TYPE,
+        message_id=message_id,
     )
     return Built(Sent(built.headers, built.body), built.mic or _mic_of_unsigned(cell, built))
 
 
-def _mic_of_unsigned(cell: Cell, built: BuiltMessage) -> str:
+def _wished(receipt: Receipt) -> Literal["none", "unsigned", "signed"]:
+    if receipt is Receipt.NONE:
+        return "none"
+    return "signed" if receipt.is_signed else "unsigned"
+
+
+def _mic_of_unsigned(cell: Cell, built: pyas2_oracle.Sent) -> str:
     """pyas2lib has a MIC for what is signed only; this opens its message without our code, and hashes what is in it."""
     inside = built.body
     if "E" in cell.layers:

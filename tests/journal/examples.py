@@ -31,6 +31,13 @@ FULL = Message(
     mic_algorithm="sha-256",
     signer_sha256="ab" * 32,
     encrypted_with="aes256_cbc",
+    signed="messages/00/0001.signed",
+    signature="messages/00/0001.p7s",
+    form="raw",
+    configuration="cd" * 32,
+    salt="5a" * 16,
+    contents=34_000,
+    digests=(("as2", "ef" * 32), ("payload", "01" * 32)),
     mdn=MDN,
 )
 BARE = replace(
@@ -44,6 +51,10 @@ BARE = replace(
     mic_algorithm=None,
     signer_sha256=None,
     encrypted_with=None,
+    signed=None,
+    signature=None,
+    form=None,
+    digests=(),
     mdn=None,
 )
 
@@ -82,6 +93,8 @@ def refusal(number: int = 1, **changes: Any) -> Refusal:
         reason="as2_signature_bad",
         request_id=f"q{number}",
         mdn=MDN,
+        configuration="cd" * 32,
+        salt="a5" * 16,
     )
     return replace(made, **changes)
 

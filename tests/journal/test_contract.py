@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from mtlsd.journal import (
+    ORDERED,
     Acceptance,
     Attempt,
+    Backlog,
     Delivery,
+    DeliveryKind,
     DeliveryState,
     Journal,
     LeaseLost,
@@ -20,7 +23,7 @@ from mtlsd.journal import (
 )
 from tests.journal.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
-PENDING, CLAIMED, DELIVERED, FAILED = DeliveryState
+PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
 
 
 def accept_numbered(journal: Journal, *numbers: int, not_before: float = 0.0) -> None:
@@ -361,11 +364,11 @@ def test_the_next_due_is_the_earliest_of_waits_and_leases(journal: Journal) -> N
 
 
 def test_counts_has_every_state(journal: Journal) -> None:
-    assert journal.counts() == {PENDING: 0, CLAIMED: 0, DELIVERED: 0, FAILED: 0}
+    assert journal.counts() == dict.fromkeys(DeliveryState, 0)
     accept_numbered(journal, 1, 2, 3)
     finish(journal, DELIVERED)
     journal.claim("a", 10.0, 15.0, 1)
-    assert journal.counts() == {PENDING: 1, CLAIMED: 1, DELIVERED: 1, FAILED: 0}
+    assert journal.counts() == {PENDING: 1, CLAIMED: 1, DELIVERED: 1, FAILED: 0, DROPPED: 0}
 
 
 def test_messages_are_listed_newest_first_and_page_by_page(journal: Journal) -> None:
@@ -397,8 +400,232 @@ def test_messages_are_listed_by_partner_and_by_state(journal: Journal) -> None:
     assert states == [None, PENDING, PENDING, FAILED]
 
 
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["0006", "0005", "0004", "0003", "0002", "0001"]),
+        ({"since": 1003.0}, ["0006", "0005", "0004", "0003"]),
+        ({"until": 1003.0}, ["0002", "0001"]),
+        ({"since": 1002.0, "until": 1004.0}, ["0003", "0002"]),
+        ({"after": "0003"}, ["0006", "0005", "0004"]),
+        ({"after": "0001", "before": "0004"}, ["0003", "0002"]),
+        ({"reason": "so_failed"}, ["0002", "0001"]),
+        ({"reason": "so_failed", "limit": 1}, ["0002"]),
+        ({"reason": "so_failed", "partner": "other"}, []),
+        ({"reason": "so_failed", "state": FAILED}, ["0002", "0001"]),
+        ({"reason": "so_failed", "state": PENDING}, []),
+        ({"reason": "so_failed", "since": 1002.0, "after": "0001"}, ["0002"]),
+        ({"reason": "so_pending"}, ["0003"]),
+        ({"reason": "unheard_of"}, []),
+        ({"state": FAILED, "until": 1002.0}, ["0001"]),
+        ({"state": FAILED, "after": "0001"}, ["0002"]),
+        ({"partner": "other", "since": 1005.0}, ["0005"]),
+        ({"partner": "acme", "state": FAILED}, ["0002", "0001"]),
+        ({"partner": "acme", "state": DELIVERED}, ["0006"]),
+        ({"partner": "other", "state": DELIVERED}, []),
+        ({"partner": "acme", "until": 1002.0}, ["0001"]),
+    ],
+)
+def test_messages_are_listed_by_time_and_by_reason(journal: Journal, filters: dict[str, Any], found: list[str]) -> None:
+    for number, state in enumerate([FAILED, FAILED, PENDING], 1):
+        accept_numbered(journal, number)
+        finish(journal, state)
+    for number in (4, 5):
+        accept(journal, message(number, partner="other"), [])
+    accept_numbered(journal, 6)
+    finish(journal, DELIVERED)
+    assert [each.message.id for each in journal.messages(**{"limit": 9, **filters})] == found
+
+
+def test_a_message_whose_deliveries_fail_alike_is_listed_once(journal: Journal) -> None:
+    new = message(1)
+    accept(journal, new, [delivery(new), mdn_delivery(new)])
+    for now in (10.0, 11.0):
+        finish(journal, FAILED, now)
+    assert [each.message for each in journal.messages(limit=9, reason="so_failed")] == [new]
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["r0003", "r0002", "r0001"]),
+        ({"limit": 2}, ["r0003", "r0002"]),
+        ({"before": "r0002"}, ["r0001"]),
+        ({"after": "r0002"}, ["r0003"]),
+        ({"since": 1002.0, "until": 1003.0}, ["r0002"]),
+        ({"partner": "other"}, ["r0003"]),
+        ({"reason": "as2_signature_bad"}, ["r0003", "r0001"]),
+        ({"reason": "as2_signature_bad", "partner": "acme"}, ["r0001"]),
+    ],
+)
+def test_refusals_are_listed_newest_first(journal: Journal, filters: dict[str, Any], found: list[str]) -> None:
+    for refused in (refusal(1), refusal(2, reason="as2_decrypt_failed"), refusal(3, partner="other")):
+        journal.promise(mdn_delivery(refused), refused)
+    assert [each.id for each in journal.refusals(**{"limit": 9, **filters})] == found
+
+
+def test_the_backlog_is_what_is_not_delivered_by_kind_and_state(journal: Journal) -> None:
+    assert journal.backlog() == []
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    accept_numbered(journal, 2)
+    finish(journal, FAILED)
+    accept_numbered(journal, 3, 4, not_before=50.0)
+    refused = refusal(5)
+    journal.promise(mdn_delivery(refused), refused)
+    journal.claim("a", 20.0, 15.0, 1)
+    assert sorted(journal.backlog(), key=lambda each: each.oldest) == [
+        Backlog(DeliveryKind.MDN, CLAIMED, 1, 1000.0),
+        Backlog(DeliveryKind.BACKEND, FAILED, 1, 1002.0),
+        Backlog(DeliveryKind.BACKEND, PENDING, 2, 1003.0),
+    ]
+
+
+def test_a_probe_writes_and_changes_nothing(journal: Journal, open_journal: Callable[[], Journal]) -> None:
+    accept_numbered(journal, 1)
+    journal.probe()
+    journal.probe()
+    assert [each.message for each in journal.messages(limit=9)] == [message(1)]
+    assert [each.message for each in open_journal().messages(limit=9)] == [message(1)]
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
     for number in range(count):
-        accept(journal, message(number, payload=f"p{number}", original=f"o{number}"), [])
-    assert sorted(journal.spool_names()) == sorted(f"{k}{n}" for k in "op" for n in range(count))
+        names = {name: f"{name}{number}" for name in ("payload", "original", "signed", "signature")}
+        accept(journal, message(number, **names), [])
+    kinds = ("payload", "original", "signed", "signature")
+    assert sorted(journal.spool_names()) == sorted(f"{kind}{number}" for kind in kinds for number in range(count))
+
+
+# --- Lanes --------------------------------------------------------------------------------------------------
+
+
+def accept_in(journal: Journal, lane: str, *numbers: int, **changes: Any) -> None:
+    for number in numbers:
+        new = message(number)
+        accept(journal, new, [delivery(new, lane=lane, **changes)])
+
+
+def claimed(journal: Journal, limit: int = 10, now: float = 10.0, **room: int) -> list[str]:
+    """The messages whose deliveries are claimed, by number; a lane's name has no blanks here, so it is a keyword."""
+    found = journal.claim("a", now, 15.0, limit, room)
+    return [each.delivery.id.removeprefix("d").lstrip("0") for each in found]
+
+
+def test_a_lane_without_room_keeps_nobody_else_back(journal: Journal) -> None:
+    accept_in(journal, "silent", *range(1, 9))
+    accept_in(journal, "other", 9)
+    assert claimed(journal, 4, silent=0) == ["9"]
+    assert claimed(journal, 4, silent=2) == ["1", "2"]
+    assert claimed(journal, 4) == ["3", "4", "5", "6"]
+
+
+def test_what_is_due_in_a_lane_without_room_is_not_due(journal: Journal) -> None:
+    accept_in(journal, "silent", 1)
+    accept_in(journal, "later", 2, not_before=50.0)
+    assert journal.next_due(10.0) == 10.0
+    assert journal.next_due(10.0, {"silent": 0}) == 50.0
+    assert journal.next_due(10.0, {"silent": 0, "later": 0}) is None
+
+
+def test_of_all_lanes_the_oldest_is_first(journal: Journal) -> None:
+    for number, lane in enumerate(("b", "a", "b", "a"), 1):
+        accept_in(journal, lane, number, not_before=float(number))
+    assert claimed(journal, 3) == ["1", "2", "3"]
+
+
+LINE = f"{ORDERED}acme"
+
+
+def test_in_an_ordered_lane_each_waits_for_the_one_before_it(journal: Journal) -> None:
+    accept_in(journal, LINE, 1, 2, 3)
+    assert claimed(journal) == ["1"]
+    assert claimed(journal) == []
+    assert journal.next_due(10.0) == 25.0  # when the lease is over
+    journal.record(
+        Attempt(delivery_id="d0001", number=1, started_at=10.0, finished_at=11.0),
+        "a",
+        state=DELIVERED,
+        not_before=None,
+        now=11.0,
+    )
+    assert journal.next_due(11.0) == 11.0
+    assert claimed(journal, now=11.0) == ["2"]
+
+
+def test_in_an_ordered_lane_nobody_overtakes_one_that_is_tried_again(journal: Journal) -> None:
+    accept_in(journal, LINE, 1, 2)
+    finish(journal, PENDING)
+    assert claimed(journal, now=20.0) == []
+    assert journal.next_due(20.0) == 70.0
+    assert claimed(journal, now=70.0) == ["1"]
+
+
+@pytest.mark.parametrize("step", ["requeue", "drop"])
+def test_in_an_ordered_lane_a_failure_waits_for_an_operator(journal: Journal, step: str) -> None:
+    accept_in(journal, LINE, 1, 2)
+    finish(journal, FAILED)
+    assert (claimed(journal, now=1e9), journal.next_due(1e9)) == ([], None)
+    getattr(journal, step)("d0001", 20.0)
+    assert claimed(journal, now=20.0) == (["1"] if step == "requeue" else ["2"])
+
+
+def test_ordered_lanes_do_not_wait_for_each_other(journal: Journal) -> None:
+    accept_in(journal, LINE, 1, 2)
+    accept_in(journal, f"{ORDERED}globex", 3)
+    assert claimed(journal) == ["1", "3"]
+
+
+# --- Operators ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [PENDING, FAILED])
+def test_what_is_dropped_is_never_claimed(journal: Journal, state: DeliveryState) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, state)
+    journal.drop("d0001", 20.0)
+    assert (only(journal).state, only(journal).finished_at) == (DROPPED, 20.0)
+    assert claimed(journal, now=1e9) == []
+    with pytest.raises(TransitionRefused):
+        journal.requeue("d0001", 30.0)
+
+
+def test_what_is_delivered_or_under_way_cannot_be_dropped(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    assert claimed(journal) == ["1"]
+    with pytest.raises(TransitionRefused):
+        journal.drop("d0001", 20.0)
+    with pytest.raises(TransitionRefused):
+        journal.drop("nobody", 20.0)
+
+
+def test_the_target_that_may_have_taken_it_is_remembered(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    for not_before, pinned in ((20.0, "http://a/"), (30.0, None)):
+        (found,) = journal.claim("a", not_before - 10, 5.0, 1)
+        journal.record(
+            attempt(found, target="http://a/"), "a", state=PENDING, not_before=not_before, now=11.0, pinned=pinned
+        )
+    assert only(journal).pinned == "http://a/"
+    assert [each.target for each in journal.attempts("d0001")] == ["http://a/"] * 2
+
+
+@pytest.mark.parametrize("unpin", [False, True])
+def test_only_an_operator_takes_the_pin_away(journal: Journal, unpin: bool) -> None:
+    accept_numbered(journal, 1)
+    (found,) = journal.claim("a", 10.0, 5.0, 1)
+    journal.record(attempt(found), "a", state=FAILED, not_before=None, now=11.0, pinned="http://a/")
+    journal.requeue("d0001", 20.0, unpin=unpin)
+    assert only(journal).pinned == (None if unpin else "http://a/")
+
+
+def test_nothing_waits_beyond_what_it_is_hastened_to(journal: Journal) -> None:
+    for number, not_before in enumerate((10.0, 50.0, 900.0), 1):
+        accept(journal, each := message(number), [delivery(each, not_before)])
+    (held,) = journal.claim("a", 10.0, 15.0, 1)
+    assert journal.hasten(60.0) == 1
+    assert journal.hasten(60.0) == 0
+    assert [each.delivery.id for each in journal.claim("a", 60.0, 15.0, 9)] == ["d0001", "d0002", "d0003"]
+    assert held.delivery.id == "d0001"
+    assert [journal.deliveries(f"000{number}")[0].not_before for number in (1, 2, 3)] == [10.0, 50.0, 60.0]

@@ -6,13 +6,15 @@ import pytest
 
 from mtlsd.journal import TRANSITIONS, DeliveryState, TransitionRefused, transition
 
-PENDING, CLAIMED, DELIVERED, FAILED = DeliveryState
+PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
 STEPS = {
     (PENDING, CLAIMED),
     (CLAIMED, DELIVERED),
     (CLAIMED, PENDING),
     (CLAIMED, FAILED),
     (FAILED, PENDING),
+    (PENDING, DROPPED),
+    (FAILED, DROPPED),
 }
 
 
@@ -29,5 +31,6 @@ def test_the_table_covers_every_state() -> None:
     assert TRANSITIONS.keys() == set(DeliveryState)
 
 
-def test_delivered_is_the_end() -> None:
-    assert not TRANSITIONS[DELIVERED]
+@pytest.mark.parametrize("end", [DELIVERED, DROPPED])
+def test_an_end_is_the_end(end: DeliveryState) -> None:
+    assert not TRANSITIONS[end]

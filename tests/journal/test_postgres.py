@@ -20,11 +20,15 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import Acceptance, Place, migrate_journal, open_journal, postgres
 from mtlsd.journal.connections import Connections, Database, connect, transaction
 from mtlsd.journal.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
+from mtlsd.journal.postgres_proof import PROOF_QUERIES
 from tests.journal.examples import BARE, FULL, accept, delivery, mdn_delivery, message, refusal
 from tests.postgres import Server, execute
 from tests.postgres import running as postgres_running
 
-SORTED = {"message_by_message_id", "refusal_by_message_id", "deliveries", "attempts"}  # a handful of rows
+SORTED = {  # a handful of rows or groups, or one page
+    *("message_by_message_id", "refusal_by_message_id", "deliveries", "attempts"),
+    *("backlog", "subjects", "erase_attempts"),
+}
 PATIENCE = 30  # seconds; only a failing test waits so long
 
 
@@ -195,7 +199,7 @@ def test_two_nodes_that_accept_one_key_agree_on_its_holder(url: str) -> None:
     """The second waits for the first one's commit; it reads what was committed, not what it began with."""
     with journal_at(url) as second, closing(connect(url)) as first, ThreadPoolExecutor(1) as thread:
         with transaction(first):
-            postgres._accept_all(first, [Acceptance(message(1), (delivery(message(1)),))])
+            postgres._accept_all(first, "first", [Acceptance(message(1), (delivery(message(1)),))])
             again = message(2, message_id=message(1).message_id)
             late = thread.submit(accept, second, again, [delivery(again)])
             until_waiting(url, "transactionid")
@@ -206,7 +210,7 @@ def test_two_nodes_that_accept_one_key_agree_on_its_holder(url: str) -> None:
 def test_where_the_first_is_rolled_back_the_second_holds_the_key(url: str) -> None:
     with journal_at(url) as second, closing(connect(url)) as first, ThreadPoolExecutor(1) as thread:
         first.execute("BEGIN")
-        postgres._accept_all(first, [Acceptance(message(1), ())])
+        postgres._accept_all(first, "first", [Acceptance(message(1), ())])
         again = message(2, message_id=message(1).message_id)
         late = thread.submit(accept, second, again, [])
         until_waiting(url, "transactionid")
@@ -284,7 +288,7 @@ def test_names_are_told_when_the_earlier_life_of_the_node_has_committed(url: str
             assert list(other.spool_names()) == []
             held.execute("SELECT pg_advisory_unlock(4711)")
             assert accepted.result(PATIENCE) == FULL
-            assert names.result(PATIENCE) == [FULL.payload, FULL.original]
+            assert names.result(PATIENCE) == [FULL.payload, FULL.original, FULL.signed, FULL.signature]
 
 
 COMMIT_WAITS = """
@@ -451,14 +455,19 @@ def test_an_id_that_was_refused_for_its_length_can_be_found(url: str) -> None:
         assert journal.refusal(message_id) == refused
 
 
-@pytest.mark.parametrize("name", [each for each in QUERIES if not each.startswith(("accept", "record_a", "counts"))])
+ALL_QUERIES = {**QUERIES, **PROOF_QUERIES}
+WHOLE_TABLES = ("accept", "record_a", "counts", "probe", "enter", "begin_chain")
+
+
+@pytest.mark.parametrize("name", [each for each in ALL_QUERIES if not each.startswith(WHOLE_TABLES)])
 def test_every_query_goes_by_an_index(url: str, name: str) -> None:
-    wanted: Any = dict.fromkeys(re.findall(r"%\((\w+)\)s", QUERIES[name]), "1") or ("1",) * QUERIES[name].count("%s")
-    if isinstance(wanted, dict) and "ids" in wanted:
-        wanted["ids"] = ["1"]
+    query = ALL_QUERIES[name]
+    wanted: Any = dict.fromkeys(re.findall(r"%\((\w+)\)s", query), "1") or ("1",) * query.count("%s")
+    if isinstance(wanted, dict):
+        wanted |= {name: value for name, value in {"ids": ["1"], "lane": "ordered 1"}.items() if name in wanted}
     with closing(connect(url)) as db:
         db.execute("SET enable_seqscan = off")
         db.execute("SET enable_bitmapscan = off")
-        plan = [next(iter(row.values())) for row in db.execute(f"EXPLAIN {QUERIES[name]}", wanted)]
+        plan = [next(iter(row.values())) for row in db.execute(f"EXPLAIN {query}", wanted)]
     assert not [step for step in plan if "Seq Scan" in step]
     assert name in SORTED or not [step for step in plan if "Sort" in step]

@@ -56,6 +56,29 @@ def test_what_is_kept_can_be_read(spool: Spool, root: Path) -> None:
     assert files_under(root / "tmp") == []
 
 
+def test_a_probe_leaves_nothing(spool: Spool, root: Path) -> None:
+    spool.probe()
+    assert files_under(root) == []
+
+
+def test_a_probe_of_a_spool_that_is_gone_fails(spool: Spool, root: Path) -> None:
+    (root / "tmp").rmdir()
+    with pytest.raises(JournalUnavailable):
+        spool.probe()
+
+
+def test_the_room_is_that_of_the_file_system(spool: Spool, root: Path) -> None:
+    space = spool.space()
+    assert 0 < space.free <= space.size
+    with pytest.raises(JournalUnavailable):
+        Spool.space(_gone(spool, root))
+
+
+def _gone(spool: Spool, root: Path) -> Spool:
+    root.rename(root.with_name("elsewhere"))
+    return spool
+
+
 def test_kept_files_survive_a_restart(spool: Spool, root: Path) -> None:
     name = kept(spool, "0001")
     assert read(Spool(root), name) == b"UNA:+.? '"

@@ -99,9 +99,12 @@ class Backend:
                 connection, _ = listening.accept()
             except OSError:
                 return
-            with suppress(OSError, EOFError):
+            try:
                 connection.settimeout(TIMEOUT)
-                self._answer(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
+                connection = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+                self._answer(connection)
+            except (OSError, EOFError):
+                connection.close()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
@@ -133,8 +136,11 @@ def _read(stream: BinaryIO) -> Delivered:
     if not lines:
         raise EOFError
     fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines[1:]))
-    length = next(int(value) for name, value in fields if name.lower() == "content-length")
-    return Delivered(lines[0], fields, stream.read(length))
+    length = next((int(value) for name, value in fields if name.lower() == "content-length"), 0)
+    body = stream.read(length)
+    if len(body) < length or not fields:
+        raise EOFError  # whoever sent it is gone
+    return Delivered(lines[0], fields, body)
 
 
 @contextmanager

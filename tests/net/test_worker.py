@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,10 +15,10 @@ from mtlsd.config import Delivery as Settings
 from mtlsd.errors import JournalUnavailable
 from mtlsd.identity import TrustStore
 from mtlsd.journal import Acceptance, Attempt, Claimed, DeliveryState, Spool, SQLiteJournal
+from mtlsd.net.attempt import Tried
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.worker import Worker
-from mtlsd.relay import Outcome
 from tests.journal.examples import delivery, message
 
 
@@ -36,11 +37,9 @@ class Unsteady(SQLiteJournal):
         self._may_be_gone("renew")
         super().renew(delivery_id, owner, until)
 
-    def record(
-        self, attempt: Attempt, owner: str, *, state: DeliveryState, not_before: float | None, now: float
-    ) -> None:
+    def record(self, attempt: Attempt, owner: str, **outcome: Any) -> None:
         self._may_be_gone("record")
-        super().record(attempt, owner, state=state, not_before=not_before, now=now)
+        super().record(attempt, owner, **outcome)
 
     def _may_be_gone(self, name: str) -> None:
         if self.gone[name]:
@@ -82,9 +81,9 @@ def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> 
 class Slow(Worker):
     """Each attempt takes longer than a lease."""
 
-    async def _request(self, claimed: Claimed) -> Outcome:
+    async def _try(self, claimed: Claimed) -> Tried:
         await trio.sleep(31)
-        return await super()._request(claimed)
+        return await super()._try(claimed)
 
 
 @pytest.mark.parametrize(("name", "times"), [("take_back", 3), ("renew", 1), ("record", 2)])

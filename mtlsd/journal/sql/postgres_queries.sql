@@ -2,9 +2,10 @@
 INSERT INTO messages (
     id, as2_from, as2_to, message_id, partner, host, route, received_at, content_type, size, payload, original,
     original_size, request_id, compressed, subject, filename, mic, mic_algorithm, signer_sha256, encrypted_with,
-    headers, notes, mdn_headers, mdn_body
+    signed, signature, form, configuration, salt, contents, headers, notes, digests, mdn_headers, mdn_body
 ) VALUES (
-    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+    %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
 ) ON CONFLICT (message_id, as2_from, as2_to) DO NOTHING;
 
 -- name: accept_document
@@ -15,17 +16,18 @@ SELECT data FROM documents WHERE name = %(name)s;
 
 -- name: accept_delivery
 INSERT INTO deliveries (
-    id, message_id, refusal_id, kind, target, state, not_before, attempts, created_at,
+    id, message_id, refusal_id, kind, target, lane, pinned, state, not_before, attempts, created_at,
     lease_owner, lease_until, finished_at, last_reason
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
 
 -- name: answer_message
 UPDATE messages SET mdn_headers = %s, mdn_body = %s WHERE id = %s AND mdn_headers IS NULL;
 
 -- name: accept_refusal
 INSERT INTO refusals (
-    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, mdn_headers, mdn_body
-) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
+    id, as2_from, as2_to, message_id, partner, host, refused_at, reason, request_id, configuration, salt,
+    mdn_headers, mdn_body
+) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
 
 -- name: find_message
 SELECT * FROM messages WHERE message_id = %(message_id)s AND as2_from = %(as2_from)s AND as2_to = %(as2_to)s;
@@ -45,28 +47,69 @@ SELECT * FROM refusals WHERE message_id = %(message_id)s ORDER BY refused_at DES
 -- name: list_messages
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.id < %(before)s ORDER BY m.id DESC LIMIT %(limit)s;
+WHERE m.id > %(after)s AND m.id < %(before)s AND m.received_at >= %(since)s AND m.received_at < %(until)s
+ORDER BY m.id DESC LIMIT %(limit)s;
 
 -- name: list_messages_of_partner
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.partner = %(partner)s AND m.id < %(before)s ORDER BY m.id DESC LIMIT %(limit)s;
+WHERE m.partner = %(partner)s AND m.id > %(after)s AND m.id < %(before)s AND m.received_at >= %(since)s AND m.received_at < %(until)s
+    AND (%(state)s::text IS NULL OR d.state = %(state)s)
+ORDER BY m.id DESC LIMIT %(limit)s;
 
 -- name: list_messages_in_state
 SELECT m.*, d.state FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id < %(before)s
+WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id > %(after)s AND d.message_id < %(before)s
+    AND (%(partner)s::text IS NULL OR m.partner = %(partner)s) AND m.received_at >= %(since)s AND m.received_at < %(until)s
 ORDER BY d.message_id DESC LIMIT %(limit)s;
 
--- name: list_messages_of_partner_in_state
-SELECT m.*, d.state FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id < %(before)s AND m.partner = %(partner)s
-ORDER BY d.message_id DESC LIMIT %(limit)s;
+-- name: list_messages_with_reason
+SELECT m.*, d.state FROM deliveries r
+JOIN messages m ON m.id = r.message_id
+LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+WHERE r.last_reason = %(reason)s AND r.message_id > %(after)s AND r.message_id < %(before)s
+    AND r.id = (SELECT max(id) FROM deliveries WHERE message_id = r.message_id AND last_reason = %(reason)s)  -- once
+    AND (%(partner)s::text IS NULL OR m.partner = %(partner)s) AND (%(state)s::text IS NULL OR d.state = %(state)s)
+    AND m.received_at >= %(since)s AND m.received_at < %(until)s
+ORDER BY r.message_id DESC LIMIT %(limit)s;
 
--- name: due_deliveries
+-- name: list_refusals
+SELECT * FROM refusals
+WHERE id > %(after)s AND id < %(before)s AND (%(partner)s::text IS NULL OR partner = %(partner)s)
+    AND (%(reason)s::text IS NULL OR reason = %(reason)s) AND refused_at >= %(since)s AND refused_at < %(until)s
+ORDER BY id DESC LIMIT %(limit)s;
+
+-- name: open_lanes
+WITH RECURSIVE lanes (lane) AS (  -- from one to the next by the index, however many deliveries a lane has
+    SELECT min(lane) FROM deliveries WHERE state IN ('pending', 'claimed')
+    UNION ALL
+    SELECT (
+        SELECT min(d.lane) FROM deliveries d
+        WHERE d.state IN ('pending', 'claimed') AND d.lane > lanes.lane
+    ) FROM lanes WHERE lanes.lane IS NOT NULL
+)
+SELECT lane FROM lanes WHERE lane IS NOT NULL;
+
+-- name: due_in_lane
 SELECT * FROM deliveries  -- in the order of deliveries_open
-WHERE state IN ('pending', 'claimed') AND not_before <= %(now)s AND (state = 'pending' OR lease_until <= %(now)s)
+WHERE lane = %(lane)s AND state IN ('pending', 'claimed') AND not_before <= %(now)s
+    AND (state = 'pending' OR lease_until <= %(now)s)
 ORDER BY not_before, id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED;  -- what another node claims at this moment is not ours
+
+-- name: lock_first
+SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE SKIP LOCKED;
+
+-- name: first_in_lane
+SELECT * FROM deliveries
+WHERE lane = %(lane)s AND lane >= 'ordered ' AND lane < 'ordered!' AND state IN ('pending', 'claimed', 'failed')
+ORDER BY id LIMIT 1;
+
+-- name: next_due_in_lane
+SELECT least(
+    (SELECT min(not_before) FROM deliveries WHERE lane = %(lane)s AND state = 'pending'),
+    (SELECT min(lease_until) FROM deliveries WHERE lane = %(lane)s AND state = 'claimed')
+) AS due;
 
 -- name: lease_deliveries
 UPDATE deliveries
@@ -85,13 +128,14 @@ SET lease_until = %(until)s, not_before = least(not_before, %(until)s)
 WHERE id = %(id)s AND state = 'claimed' AND lease_owner = %(owner)s;
 
 -- name: record_attempt
-INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail)
-VALUES (%s, %s, %s, %s, %s, %s, %s);
+INSERT INTO attempts (delivery_id, number, started_at, finished_at, status, reason, detail, target)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s);
 
 -- name: record_outcome
 UPDATE deliveries
 SET state = %(state)s, not_before = coalesce(%(not_before)s, not_before), finished_at = %(finished_at)s,
-    last_reason = %(reason)s, lease_owner = NULL, lease_until = NULL
+    last_reason = %(reason)s, lease_owner = NULL, lease_until = NULL,
+    pinned = coalesce(%(pinned)s, pinned)
 WHERE id = %(id)s;
 
 -- name: take_back_leases
@@ -99,14 +143,17 @@ UPDATE deliveries
 SET state = 'pending', not_before = least(not_before, %(now)s), lease_owner = NULL, lease_until = NULL
 WHERE state = 'claimed' AND lease_owner = %(owner)s;
 
--- name: requeue_delivery
-UPDATE deliveries SET state = 'pending', not_before = %(now)s, finished_at = NULL WHERE id = %(id)s;
+-- name: hasten_deliveries
+UPDATE deliveries SET not_before = %(latest)s WHERE state = 'pending' AND not_before > %(latest)s;
 
--- name: next_due
-SELECT least(
-    (SELECT min(not_before) FROM deliveries WHERE state = 'pending'),
-    (SELECT min(lease_until) FROM deliveries WHERE state = 'claimed')
-) AS due;
+-- name: requeue_delivery
+UPDATE deliveries
+SET state = 'pending', not_before = %(now)s, finished_at = NULL,
+    pinned = CASE WHEN %(unpin)s THEN NULL ELSE pinned END
+WHERE id = %(id)s;
+
+-- name: drop_delivery
+UPDATE deliveries SET state = 'dropped', finished_at = %(now)s WHERE id = %(id)s;
 
 -- name: lock_delivery
 SELECT * FROM deliveries WHERE id = %(id)s FOR UPDATE;
@@ -122,5 +169,13 @@ SELECT * FROM attempts WHERE delivery_id = %(delivery_id)s ORDER BY number;
 -- name: counts
 SELECT state, count(*) FROM deliveries GROUP BY state;
 
+-- name: backlog
+SELECT kind, state, count(*) AS count, min(created_at) AS oldest FROM deliveries
+WHERE state IN ('pending', 'claimed', 'failed') GROUP BY state, kind;
+
+-- name: probe
+UPDATE journal_version SET version = version;
+
 -- name: spool_names
-SELECT id, payload, original FROM messages WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;
+SELECT id, payload, original, signed, signature, contents FROM messages
+WHERE id > %(after)s ORDER BY id LIMIT %(limit)s;

@@ -1,0 +1,186 @@
+"""`mtlsd journal verify`, `prove` and `prune`: whether the journal is whole, how to show it, and what may go."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.journal import _end, _journal, _told
+from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
+from mtlsd.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from mtlsd.journal import Break, Progress, Spool, Verification
+
+REMEDY = (
+    "Keep the state directory as it is, compare it with a backup from before, and ask who could write there; "
+    "docs/operations.md says how."
+)
+with_checkpoints = click.option(
+    "--checkpoints",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where the signed checkpoints are; default: as the configuration says.",
+)
+
+
+@click.command("verify")
+@with_config
+@with_checkpoints
+@click.option("--no-documents", is_flag=True, help="Leave the documents unread: much quicker.")
+@with_json
+def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_json: bool) -> None:
+    """Say whether all that was entered is as it was, or name the first entry that is not.
+
+    The hash chain of each node is followed past its signed checkpoints; then every message, MDN, delivery and document
+    is compared with what was entered. Nothing is written, and the daemon may run meanwhile. Whoever can write both the
+    journal and the checkpoints can write another history: give --checkpoints the copy that nobody else can write.
+
+    \b
+    Examples:
+      mtlsd journal verify
+      mtlsd journal verify --checkpoints /mnt/elsewhere/checkpoints --json
+
+    Exit codes: 0 all is as it was; 1 something is not, or the journal cannot be read; 78 the configuration file has
+    mistakes.
+    """
+    from mtlsd.journal import steps, verify
+
+    configuration = load_configuration(file)
+    with _journal(file) as opened, _progress(steps(opened)) as progress:
+        spool = None if no_documents else _spool(configuration.server.spool_directory)
+        found = verify(opened, spool, directory or configuration.checkpoints, progress)
+    if as_json:
+        say_json(_verification(found))
+    else:
+        _say(found)
+    if found.broken:
+        sys.exit(1)
+
+
+@click.command()
+@with_config
+@with_checkpoints
+@click.argument("id_or_message_id", metavar="ID")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Path) -> None:
+    """Write a folder that proves one exchange to somebody who has openssl and no mtlsd.
+
+    ID is ours, or the Message-ID that the partner gave it. The folder has what was signed and the signature, the
+    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. The daemon
+    signs a checkpoint every ten minutes, unless it is configured otherwise, and when it stops.
+
+    \b
+    Example:
+      mtlsd journal prove '<42@acme.example>' --output proof-42
+
+    Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
+    mistakes.
+    """
+    from mtlsd.cli.proving import CannotProve, write_proof
+
+    configuration = load_configuration(file)
+    with _journal(file) as opened:
+        about = _told(opened, id_or_message_id)
+        spool = _spool(configuration.server.spool_directory)
+        try:
+            write_proof(opened, spool, directory or configuration.checkpoints, about, output)
+        except CannotProve as error:
+            _end(str(error))
+        except FileExistsError as error:
+            raise click.ClickException(f"{output} is there already: it is not overwritten") from error
+        except OSError as error:
+            raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    say(f"{output} is the proof of {about.id}: begin with {output / 'INSTRUCTIONS.txt'}")
+
+
+@click.command()
+@with_config
+@click.option("--dry-run", is_flag=True, help="Say what would go, and let nothing go.")
+def prune(file: Path, dry_run: bool) -> None:
+    """Let the contents of messages go as [retention] says; the daemon does the same every hour.
+
+    Documents go, and with them the signed copies. Records, MDNs and the chain stay, so a message that comes again is
+    still known, and `verify` is content. What is not delivered is never touched.
+
+    \b
+    Example:
+      mtlsd journal prune --dry-run
+
+    Exit codes: 0 fine, also where nothing is to go; 1 the journal cannot be used; 78 the configuration has mistakes.
+    """
+    from functools import partial
+
+    from mtlsd import journal as journals
+    from mtlsd import net
+
+    with mistakes():
+        snapshot = net.load_snapshot(file, credentials())
+    policy_of = partial(net.retention_of, snapshot)
+    now, went, words = datetime.now(UTC).timestamp(), False, "would go" if dry_run else "are gone"
+    with _journal(file, read_only=dry_run) as opened:
+        if dry_run:
+            batches = journals.would_prune(opened, policy_of, now)
+        else:
+            spool = _spool(snapshot.configuration.server.spool_directory)
+            batches = journals.prune(opened, spool, policy_of, getuser(), now)
+        for each in batches:
+            went = True
+            say(f"{each.partner}: {each.messages} messages, {each.octets} bytes {words}")
+    if not went:
+        say("nothing is to go")
+
+
+def _spool(directory: Path) -> "Spool":
+    from mtlsd.journal import Spool
+
+    if not directory.is_dir():  # `Spool` would make it
+        _end(f"there is no spool at {directory}")
+    return Spool(directory)
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[Progress]":
+    """A bar on the terminal, where there is one."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("verifying", total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+# --- What is said ---------------------------------------------------------------------------------------------
+
+
+def _say(found: "Verification") -> None:
+    for each in found.chains:
+        signed = f"{each.checkpoints} checkpoints, the last one about entry {each.signed_up_to}"
+        say(f"node {each.node}: {each.entries} entries; {signed if each.checkpoints else 'no checkpoint'}")
+    if found.broken:
+        click.echo(f"{_sentence(found.broken)}. {REMEDY}", err=True)
+    else:
+        say(f"{found.records} messages and refusals are as they were entered")
+
+
+def _sentence(broken: "Break") -> str:
+    place = f"entry {broken.number} of node {broken.node}" if broken.number else "a row"
+    return f"{place}{f', about {broken.subject},' if broken.subject else ''} {broken.what}"
+
+
+def _verification(found: "Verification") -> dict[str, object]:
+    broken = found.broken
+    chains = [
+        {"node": each.node, "entries": each.entries, "checkpoints": each.checkpoints, "signed_up_to": each.signed_up_to}
+        for each in found.chains
+    ]
+    told = broken and {"node": broken.node, "number": broken.number, "id": broken.subject, "what": broken.what}
+    return {"chains": chains, "records": found.records, "broken": told}

@@ -1,0 +1,24 @@
+"""What a partner may be excused from, by name: each weakens proof or framing, and is off unless `relax` lists it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Relax(StrEnum):
+    """A name in `relax`."""
+
+    SHA1 = "sha1"
+    TRIPLE_DES = "3des"
+    RSA_1024 = "rsa-1024"
+    TE_AND_CL = "te-and-cl"
+    SERVER_AUTH_ONLY = "server-auth-only"
+
+
+# What each weakens. docs/as2.md says the same, with the quirk that asks for it and the test that shows it.
+RELAXATIONS: Mapping[Relax, str] = {
+    Relax.SHA1: "collisions are practical: a partner could show two documents for one signature",
+    Relax.TRIPLE_DES: "blocks of 64 bits: large messages leak what is equal in them",
+    Relax.RSA_1024: "a key that a rich attacker could factor, and then sign as the partner",
+    Relax.TE_AND_CL: "a proxy in front of us could see another end of the request than we do",
+    Relax.SERVER_AUTH_ONLY: "a web server's certificate opens connections as the partner",
+}

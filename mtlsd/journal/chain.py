@@ -1,0 +1,198 @@
+"""The hash chain of a node: what was done, in its order, each entry bound to all before it. Pure.
+
+An entry is one line of JSON in ASCII, `Entry.line`; its digest is the SHA-256 of that line, and the line of the next
+entry holds it as `previous`. So `sha256sum` is all that it takes to follow a chain.
+
+An entry names things by ids of ours and by salted digests. What they are about can be erased, then, and the chain is as
+whole as before. What was cut off at the end shows by `Checkpoint` alone, which is signed and kept elsewhere.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
+
+FORMAT = 1
+GENESIS = "0" * 64  # stands where the first entry has nothing before it
+
+_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+
+
+class EntryKind(StrEnum):
+    """What was done. An outcome of a delivery has the name of the state that it led to."""
+
+    CONFIGURATION = "configuration"  # another configuration is in force
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    PROMISED = "promised"  # one more delivery, or a late MDN
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+    REPLAYED = "replayed"  # a delivery is due again
+    PRUNED = "pruned"  # the contents are gone, and the record is here
+    ERASED = "erased"  # all is gone but the entries
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be entered: `subject` is the id of ours that it is about, `facts` are values of JSON."""
+
+    kind: str
+    subject: str
+    at: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A note in its place; `facts` is canonical JSON, and `digest` says what the line had when it was entered."""
+
+    node: str
+    number: int
+    at: float
+    kind: str
+    subject: str
+    facts: str
+    previous: str
+    digest: str
+
+    @property
+    def line(self) -> bytes:
+        """What the digest is over. The facts come last, so that no other column can seem to be a part of them."""
+        return _line(self.node, self.number, self.at, self.kind, self.subject, self.facts, self.previous)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the line is the one that was entered."""
+        return _digest(self.line) == self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain stands: the number and the digest of its last entry."""
+
+    number: int = 0
+    digest: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is signed of a chain from time to time."""
+
+    node: str
+    number: int
+    digest: str
+    at: float
+
+    @property
+    def text(self) -> bytes:
+        """What the signature is over: one line of JSON, without its end."""
+        values = {"at": float(self.at), "digest": self.digest, "node": self.node, "number": self.number}
+        return _encode({**values, "version": FORMAT}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a chain is no longer whole; `what` ends a sentence that begins with the number."""
+
+    node: str
+    number: int
+    subject: str
+    what: str
+
+
+def canonical(value: object) -> str:
+    """JSON in ASCII with sorted keys and without blanks; the same value is always the same text."""
+    return _encode(value)
+
+
+def follow(head: Head, node: str, notes: Iterable[Note]) -> Iterator[Entry]:
+    """The entries that these notes become, one after another behind the head."""
+    number, previous = head.number, head.digest
+    for note in notes:
+        number += 1
+        facts, at = _encode(note.facts), float(note.at)
+        digest = _digest(_line(node, number, at, note.kind, note.subject, facts, previous))
+        yield Entry(node, number, at, str(note.kind), note.subject, facts, previous, digest)
+        previous = digest
+
+
+class Follower:
+    """Follows one chain, entry by entry, past its checkpoints. It holds no more than the last entry."""
+
+    def __init__(self, node: str, checkpoints: Iterable[Checkpoint] = (), head: Head | None = None) -> None:
+        self.head = head or Head()
+        self._node = node
+        self._subject = ""  # of the last entry
+        self._sure_of = self.head.number  # up to here a checkpoint, or the caller, says that it is whole
+        ahead = (each for each in checkpoints if each.number > self._sure_of)
+        self._checkpoints = sorted(ahead, key=lambda each: each.number)
+        self._at = 0  # of the next one
+
+    def follow(self, entry: Entry) -> Break | None:
+        """Take the next entry: None, or the first break."""
+        broken = self._broken(entry)
+        if broken is None:
+            self.head, self._subject = Head(entry.number, entry.digest), entry.subject
+            broken = self._past_checkpoints()
+        return broken
+
+    def end(self) -> Break | None:
+        """There are no more entries: None, or what a checkpoint knows and the chain no longer has."""
+        if self._at == len(self._checkpoints):
+            return None
+        last, first = self._checkpoints[-1], self.head.number + 1
+        return self._break(first, f"was removed, with all up to {last.number}: the chain was cut, or never came back")
+
+    def _broken(self, entry: Entry) -> Break | None:
+        number = self.head.number + 1
+        if entry.number > number:
+            return self._break(number, "was removed" + _up_to(number, entry.number - 1))
+        if entry.number < number:
+            return self._break(entry.number, "was inserted: its number is there already", entry.subject)
+        if entry.node != self._node or not entry.is_whole:
+            return self._break(number, "was altered: its digest is of other words", entry.subject)
+        if entry.previous != self.head.digest:
+            if number == 1:
+                return self._break(number, "was altered: it does not begin a chain", entry.subject)
+            return self._break(number - 1, f"was altered: entry {number} follows another one", self._subject)
+        return None
+
+    def _past_checkpoints(self) -> Break | None:
+        while self._at < len(self._checkpoints) and self._checkpoints[self._at].number == self.head.number:
+            if self._checkpoints[self._at].digest != self.head.digest:
+                first = self._sure_of + 1
+                return self._break(
+                    first, f"was altered{_up_to(first, self.head.number)}: the signed checkpoint has another digest"
+                )
+            self._at += 1
+            self._sure_of = self.head.number
+        return None
+
+    def _break(self, number: int, what: str, subject: str = "") -> Break:
+        return Break(self._node, number, subject, what)
+
+
+def verify(node: str, entries: Iterable[Entry], checkpoints: Iterable[Checkpoint] = ()) -> Break | None:
+    """The first break of a chain, or None."""
+    follower = Follower(node, checkpoints)
+    for entry in entries:
+        if broken := follower.follow(entry):
+            return broken
+    return follower.end()
+
+
+def _up_to(first: int, last: int) -> str:
+    return f", or one of those up to {last}" if last > first else ""
+
+
+def _line(node: str, number: int, at: float, kind: str, subject: str, facts: str, previous: str) -> bytes:
+    beginning = f'{{"version":{FORMAT},"node":{quoted(node)},"number":{number},"at":{at!r},"kind":{quoted(kind)}'
+    return f'{beginning},"subject":{quoted(subject)},"previous":{quoted(previous)},"facts":{facts}}}'.encode()
+
+
+def _digest(line: bytes) -> str:
+    return sha256(line).hexdigest()

@@ -1,0 +1,75 @@
+"""Retention: which contents are to go, by their age and by how much there is, and letting them go in small batches.
+
+The record stays, and so do the MDN and the key: a message whose contents are gone is still known when it comes again.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mtlsd.journal.documents import remove_files
+from mtlsd.journal.model import Journal, Reason
+from mtlsd.journal.spool import Spool
+
+BATCH = 100  # messages in one commit
+_DAY = 86400  # seconds
+_NEVER = 1e18  # seconds of the epoch, after every message
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long the contents of one partner's messages stay, and how much of them; 0 is without end."""
+
+    days: int = 0
+    max_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What went, or would go, of one partner in one batch."""
+
+    partner: str
+    messages: int
+    octets: int
+
+
+def prune(
+    journal: Journal, spool: Spool, policy_of: Callable[[str], RetentionPolicy], by: str, now: float
+) -> Iterator[Pruned]:
+    """Let go what is due, a batch a turn. What is not delivered stays, whatever its age."""
+    for partner, stored in sorted(journal.proof.stored().items()):
+        policy = policy_of(partner)
+        while due := _due(journal, partner, stored, policy, now, BATCH):
+            reason = Reason(by, _why(policy), now)
+            remove_files(spool, journal.proof.prune([id_ for id_, _ in due], reason))
+            octets = sum(each for _, each in due)
+            stored -= octets
+            yield Pruned(partner, len(due), octets)
+
+
+def would_prune(journal: Journal, policy_of: Callable[[str], RetentionPolicy], now: float) -> Iterator[Pruned]:
+    """What `prune` would let go now."""
+    for partner, stored in sorted(journal.proof.stored().items()):
+        if due := _due(journal, partner, stored, policy_of(partner), now, limit=1 << 62):
+            yield Pruned(partner, len(due), sum(octets for _, octets in due))
+
+
+def _due(
+    journal: Journal, partner: str, stored: int, policy: RetentionPolicy, now: float, limit: int
+) -> list[tuple[str, int]]:
+    """The oldest that are too old, or too much; whichever are more, for both begin with the oldest."""
+    proof = journal.proof
+    too_old = proof.prunable(partner, now - policy.days * _DAY, limit) if policy.days else []
+    excess = stored - policy.max_bytes if policy.max_bytes else 0
+    too_much: list[tuple[str, int]] = []
+    for id_, octets in proof.prunable(partner, _NEVER, limit) if excess > 0 else []:
+        if excess <= 0:
+            break
+        too_much.append((id_, octets))
+        excess -= octets
+    return max(too_old, too_much, key=len)
+
+
+def _why(policy: RetentionPolicy) -> str:
+    kept = [f"{policy.days} days"] if policy.days else []
+    kept += [f"{policy.max_bytes} octets"] if policy.max_bytes else []
+    return f"retention: {' or '.join(kept)} a partner"

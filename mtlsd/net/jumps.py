@@ -1,0 +1,38 @@
+"""Jumps of the wall clock, seen against a clock that never jumps.
+
+Deliveries are planned by the wall clock, because they outlive the process. When it jumps back, what waits would wait
+longer; when it jumps forth, leases of ours would be over, and deliveries older than they are.
+"""
+
+TOLERANCE = 1.0  # seconds between two looks that may be drift, or the time that the looks took
+
+
+class Jumps:
+    """What the wall clock did since the first look. All times are in seconds."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self._forth: list[tuple[float, float]] = []  # when by the clock before it, and how far; not yet taken back
+
+    def look(self, wall: float, steady: float) -> float:
+        """How far the wall clock jumped since the last look; 0 where it did not."""
+        before, self._offset = self._offset, wall - steady
+        jump = 0.0 if before is None else self._offset - before
+        if abs(jump) <= TOLERANCE:
+            return 0.0
+        if jump > 0:
+            self._forth.append((wall - jump, jump))
+        else:
+            self._take_back(-jump)
+        return jump
+
+    def age(self, created_at: float, now: float) -> float:
+        """How old something is, without the time that never passed."""
+        return now - created_at - sum(jump for at, jump in self._forth if created_at <= at)
+
+    def _take_back(self, seconds: float) -> None:
+        while seconds > 0 and self._forth:
+            at, jump = self._forth.pop()
+            if jump > seconds:
+                self._forth.append((at, jump - seconds))
+            seconds -= jump

@@ -1,0 +1,107 @@
+"""The notary: signs checkpoints of this node's chain, now and then, and says so when the chain is not whole.
+
+What it signs it has followed from its last checkpoint on, so it never signs over a break.
+"""
+
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from mtlsd import __version__, log
+from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal import (
+    Break,
+    Checkpoint,
+    EntryKind,
+    Follower,
+    Head,
+    NodeKey,
+    Note,
+    chain_entries,
+    checkpoints,
+)
+from mtlsd.net.daemon import Daemon
+from mtlsd.net.snapshot import Snapshot
+
+LOOK_SECONDS = 10  # between two looks at how far the chain has come
+
+
+class Notary:
+    """Signs for one node; one call at a time."""
+
+    def __init__(self, daemon: Daemon, key: NodeKey) -> None:
+        self._daemon = daemon
+        self._key = key
+        self._directory: Path | None = None  # where `_last` is from
+        self._last: Checkpoint | None = None
+
+    async def run(self) -> None:
+        """Sign as often as `[proof]` says, until it is cancelled."""
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            await trio.to_thread.run_sync(self.look)
+
+    def look(self) -> None:
+        """Sign if there is enough to sign, or enough time has passed."""
+        self._guarded(self._sign_if_due)
+
+    def sign(self) -> None:
+        """Sign what is not signed yet."""
+        self._guarded(self._sign)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """What goes wrong is said, and tried again later: it must not keep messages from coming in."""
+        try:
+            act()
+        except (JournalUnavailable, SpoolFull) as error:
+            self._daemon.log.error(log.CHECKPOINT_FAILED, reason=error.reason, detail=error.detail)
+
+    def _sign_if_due(self) -> None:
+        proof, last = self._daemon.snapshot.configuration.proof, self._recall()
+        waiting = self._daemon.journal.proof.head(self._key.node).number - (last.number if last else 0)
+        since = self._daemon.clock() - (last.at if last else 0)
+        if waiting >= proof.checkpoint_entries or (waiting and not 0 <= since < proof.checkpoint_seconds):
+            self._sign()
+
+    def _sign(self) -> None:
+        last = self._recall()
+        follower = Follower(self._key.node, head=Head(last.number, last.digest) if last else None)
+        broken = self._unchanged(last) if last else None
+        for entry in chain_entries(self._daemon.journal, self._key.node, follower.head.number):
+            broken = broken or follower.follow(entry)
+        if broken:
+            detail = f"entry {broken.number} {broken.what}; mtlsd journal verify says more"
+            self._daemon.log.error(log.CHAIN_BROKEN, node=broken.node, number=broken.number, detail=detail)
+        elif follower.head.number > (last.number if last else 0):
+            self._write(follower.head)
+
+    def _write(self, head: Head) -> None:
+        assert self._directory is not None
+        checkpoint = Checkpoint(self._key.node, head.number, head.digest, self._daemon.clock())
+        signed = checkpoints.write(self._directory, self._key, checkpoint)
+        self._last = checkpoint
+        signature = b64encode(signed.signature).decode()
+        facts = {"node": checkpoint.node, "number": head.number, "digest": head.digest, "signature": signature}
+        self._daemon.log.info(log.CHECKPOINT_SIGNED, **facts)
+
+    def _unchanged(self, last: Checkpoint) -> Break | None:
+        """Whether the entry that was signed last is as it was."""
+        found = self._daemon.journal.proof.entries(self._key.node, last.number - 1, 1)
+        if found and (found[0].number, found[0].digest) == (last.number, last.digest):
+            return None
+        return Break(last.node, last.number, "", "is not what the last checkpoint signed")
+
+    def _recall(self) -> Checkpoint | None:
+        """The last checkpoint, read again only where they are written elsewhere now."""
+        directory = self._daemon.snapshot.configuration.checkpoints
+        if directory != self._directory:
+            self._last = checkpoints.last(directory, self._key.node)
+            self._directory = directory
+        return self._last
+
+
+def configuration_note(snapshot: Snapshot, now: float) -> Note:
+    """What is entered when a configuration comes into force."""
+    return Note(EntryKind.CONFIGURATION, snapshot.version, now, {"mtlsd": __version__, "version": snapshot.version})

@@ -1,0 +1,42 @@
+"""How many deliveries each lane may have under way: its share, less while its backends are not well."""
+
+from collections import Counter
+
+from mtlsd.relay.upstreams import Upstreams
+
+
+class Lanes:
+    """Counts what is under way, and remembers through which circuits each lane goes."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+        self._under_way: Counter[str] = Counter()
+        self._circuits: dict[str, tuple[str, ...]] = {}
+
+    def __len__(self) -> int:
+        return self._under_way.total()
+
+    def begin(self, lane: str, circuits: tuple[str, ...]) -> None:
+        """A delivery is under way."""
+        self._under_way[lane] += 1
+        self._circuits[lane] = circuits
+
+    def end(self, lane: str) -> None:
+        """It no longer is."""
+        self._under_way[lane] -= 1
+        if not self._under_way[lane]:
+            del self._under_way[lane]
+
+    def room(self, share: int, now: float) -> dict[str, int]:
+        """How many more each known lane may have; a lane that is not listed has its whole share."""
+        most = {lane: self._upstreams.room(circuits, share, now) for lane, circuits in self._circuits.items()}
+        return {
+            lane: max(room - self._under_way[lane], 0)
+            for lane, room in most.items()
+            if room < share or self._under_way[lane]
+        }
+
+    def look_again_at(self, now: float) -> float | None:
+        """When a paused lane may be tried again; None where none is paused."""
+        waits = (self._upstreams.opens_at(circuits, now) for circuits in self._circuits.values())
+        return min((wait for wait in waits if wait is not None), default=None)

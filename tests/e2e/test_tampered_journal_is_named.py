@@ -1,0 +1,338 @@
+"""Whatever is altered, removed or inserted in the journal of a real daemon, `mtlsd journal verify` names it."""
+
+import re
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mtlsd.journal import MAX_INLINE
+from tests.as2 import messages
+from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
+from tests.daemon import Tree, keys, running
+from tests.e2e.partner import layered, message, send
+from tests.net.backend import Backend
+
+LARGE = b"UNB+UNOA:1'" * (MAX_INLINE // 8)
+IDS = [f"<{name}@acme.example>" for name in ("small", "large", "plain", "opaque", "later")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Tree:
+    """What a daemon left that took five messages, delivered them, reloaded once, and was stopped."""
+    tree = Tree(tmp_path_factory.mktemp("finished"), backend.url)
+    tree.configure('[proof]\ncheckpoints = "elsewhere"\n')
+    entity = messages.entity(b"opaque", "application/EDIFACT")
+    signed = messages.signed_data_by_openssl(entity, keys("ACME"), "sha256", "-nodetach")
+    opaque = messages.encrypt(messages.smime("signed-data", signed), keys("EXAMPLE"))
+    bodies = [None, layered(payload=LARGE), layered("sE"), opaque, None]
+    with running(tree) as daemon:
+        for number, body in enumerate(bodies):
+            if number == 4:
+                (tree.certs / "partners" / "acme" / "partner.toml").write_text('as2_id = "ACME"\nasync_ack = 202\n')
+                daemon.reload()
+            assert send(daemon, message(IDS[number], body)).status == 200
+            daemon.wait_for("delivery_finished", message_id=IDS[number], state="delivered")
+    return tree
+
+
+@pytest.fixture
+def tree(finished: Tree, tmp_path: Path) -> Tree:
+    """A copy of it, for one test to spoil."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    copy = Tree.__new__(Tree)
+    copy.__dict__.update(finished.__dict__ | {"root": tmp_path / "copy"})
+    return copy
+
+
+def verify(tree: Tree, *options: object) -> tuple[int, str]:
+    result = mtlsd("journal", "verify", "--config", tree.configuration, *options)
+    return result.exit_code, result.stdout + result.stderr
+
+
+def spoil(tree: Tree, *statements: str) -> None:
+    with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db, db:
+        for statement in statements:
+            db.execute(statement.replace("FIRST", FIRST))
+
+
+def test_an_untouched_journal_is_whole(tree: Tree) -> None:
+    code, said = verify(tree)
+    assert code == 0, said
+    assert re.match(r"node [0-9a-f]{32}: 12 entries; 2 checkpoints, the last one about entry 12\n", said)
+    assert said.endswith("5 messages and refusals are as they were entered\n")
+
+
+def test_it_is_verified_while_the_daemon_runs(tree: Tree) -> None:
+    with running(tree) as daemon:
+        assert send(daemon, message("<running@acme.example>")).status == 200
+        assert verify(tree)[0] == 0
+        assert verify(tree, "--no-documents")[0] == 0
+
+
+def test_a_terminal_gets_a_progress_bar(tree: Tree) -> None:
+    code, said = on_a_terminal("journal", "verify", "--config", tree.configuration)
+    assert code == 0
+    assert "verifying" in said
+
+
+FIRST = "(SELECT id FROM messages ORDER BY id LIMIT 1)"
+
+# what is done, and what is said then; the second entry is the first message's
+TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
+    "an entry altered": (("UPDATE entries SET at = at + 1 WHERE number = 5",), "entry 5 .* was altered"),
+    "an entry removed": (("DELETE FROM entries WHERE number = 5",), "entry 5 .* was removed"),
+    "several entries removed": (("DELETE FROM entries WHERE number IN (5, 6)",), "entry 5 .* or one of those up to 6"),
+    "the first entry removed": (("DELETE FROM entries WHERE number = 1",), "entry 1 .* was removed"),
+    "the end cut off": (("DELETE FROM entries WHERE number > 9",), "entry 10 .* was removed, with all up to 12"),
+    "all entries removed": (("DELETE FROM entries",), "entry 1 .* was removed, with all up to 12"),
+    "an entry inserted": (
+        ("INSERT INTO entries SELECT 99, node, 13, at, kind, subject, facts, previous, digest FROM entries LIMIT 1",),
+        "entry 13 .* was altered",
+    ),
+    "two entries exchanged": (
+        (
+            "UPDATE entries SET number = 99 WHERE number = 4",
+            "UPDATE entries SET number = 4 WHERE number = 7",
+            "UPDATE entries SET number = 7 WHERE number = 99",
+        ),
+        "entry 4 .* was altered",
+    ),
+    "a message altered": (("UPDATE messages SET mic = 'AAAA' WHERE id = FIRST",), "entry 2 .* was altered: its row"),
+    "a Message-ID altered": (
+        ("UPDATE messages SET message_id = '<x@y>' WHERE id = FIRST",),
+        "entry 2 .* was altered: its row",
+    ),
+    "an MDN altered": (("UPDATE messages SET mdn_body = x'00' WHERE id = FIRST",), "entry 2 .* has another MDN"),
+    "a message removed": (
+        (
+            "DELETE FROM attempts",
+            "DELETE FROM deliveries",
+            "DELETE FROM messages WHERE id = FIRST",
+        ),
+        "entry 2 .* was removed: the chain knows of it",
+    ),
+    "a delivery altered": (("UPDATE deliveries SET target = 'http://192.0.2.1/'",), "entry 2 .* that was altered"),
+    "a delivery removed": (
+        ("DELETE FROM attempts", "DELETE FROM deliveries"),
+        "entry 2 .* has lost its delivery",
+    ),
+    "a delivery undone": (
+        ("UPDATE deliveries SET state = 'failed'",),
+        "entry 2 .* is failed, and was entered as delivered",
+    ),
+    "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has an attempt 1"),
+    "a document altered": (
+        ("UPDATE documents SET data = x'00' WHERE name = (SELECT payload FROM messages WHERE id = FIRST)",),
+        "entry 2 .* has another payload",
+    ),
+    "a signed copy removed": (
+        ("DELETE FROM documents WHERE name = (SELECT signed FROM messages WHERE id = FIRST)",),
+        "entry 2 .* has lost its signed",
+    ),
+    "contents gone without a word": (
+        ("UPDATE messages SET contents = 0", "DELETE FROM documents"),
+        "entry 2 .* has lost its payload",
+    ),
+    "a message inserted": (
+        (
+            "CREATE TEMP TABLE forged AS SELECT * FROM messages LIMIT 1",
+            "UPDATE forged SET id = '00', message_id = '<forged@acme.example>'",
+            "INSERT INTO messages SELECT * FROM forged",
+        ),
+        "a row, about 00, was inserted: no chain knows of it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_was_done_is_named(tree: Tree, name: str) -> None:
+    statements, words = TAMPERED[name]
+    spoil(tree, *statements)
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(words, said), said
+    assert "Keep the state directory as it is" in said
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), Path.unlink])
+def test_a_file_in_the_spool_is_named(tree: Tree, change: Callable[[Path], object]) -> None:
+    (path, *_) = sorted(tree.state.glob("spool/messages/*/*.payload"))
+    change(path)
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(rf"entry 4 .* about {path.stem}, .*payload .*{path.name}", said), said
+
+
+def test_a_history_that_was_written_anew_shows_by_its_checkpoint(tree: Tree) -> None:
+    """Whoever can write the journal can make every digest anew; what was signed elsewhere stays."""
+    from mtlsd.journal import Head, Note, SQLiteJournal, chain_entries, follow
+
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        (node,) = journal.proof.nodes()
+        entries = list(chain_entries(journal, node))
+    kept = [Note(each.kind, each.subject, each.at, {"forged": True}) for each in entries]
+    forged = list(follow(Head(), node, kept))
+    with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db, db:
+        db.execute("DELETE FROM entries")
+        rows = [(e.number, e.node, e.number, e.at, e.kind, e.subject, e.facts, e.previous, e.digest) for e in forged]
+        db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    code, said = verify(tree)
+    assert code == 1
+    assert "entry 1 of node" in said
+    assert "the signed checkpoint has another digest" in said
+
+
+def test_a_checkpoint_that_somebody_else_signed_is_named(tree: Tree) -> None:
+    (path,) = (tree.root / "elsewhere").glob("*.jsonl")
+    path.write_text(path.read_text().replace('"number": 12', '"number": 11'))
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(r"entry 11 .* has a checkpoint, in line 2 of .*\.jsonl, that the node did not sign", said), said
+
+
+def test_a_copy_of_the_checkpoints_elsewhere_counts(tree: Tree) -> None:
+    shutil.copytree(tree.root / "elsewhere", tree.root / "copy")
+    shutil.rmtree(tree.root / "elsewhere")
+    spoil(tree, "DELETE FROM entries WHERE number = 12")
+    assert verify(tree)[0] == 1  # the delivery has no entry any longer
+    code, said = verify(tree, "--checkpoints", tree.root / "copy")
+    assert code == 1
+    assert "entry 12 of node" in said
+
+
+def test_a_running_daemon_says_that_its_chain_was_cut(tree: Tree) -> None:
+    spoil(tree, "DELETE FROM entries WHERE number > 9")
+    with running(tree) as daemon:
+        assert daemon.wait_for("chain_broken")["number"] == 12
+        assert send(daemon, message("<cut@acme.example>")).status == 200
+
+
+# --- Proof ----------------------------------------------------------------------------------------------------
+
+
+def prove(tree: Tree, message_id: str) -> Path:
+    folder = tree.root / "proof"
+    result = mtlsd("journal", "prove", "--config", tree.configuration, message_id, "--output", folder)
+    assert result.exit_code == 0, result.stderr
+    return folder
+
+
+def follow_instructions(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the commands of the page, as the page says."""
+    text = (folder / "INSTRUCTIONS.txt").read_text()
+    command = re.search(r"^  (sed .*)$", text, re.MULTILINE)
+    assert command
+    return subprocess.run(["sh", "-euc", command[1]], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("message_id", IDS)
+def test_a_stranger_can_check_the_proof_with_openssl(tree: Tree, message_id: str) -> None:
+    folder = prove(tree, message_id)
+    done = follow_instructions(folder)
+    assert done.returncode == 0, done.stderr
+    files = sorted(each.name for each in folder.iterdir())
+    assert {"record.json", "signed-data.der", "signer.pem", "mdn", "entries.jsonl", "checkpoint.sig"} <= set(files)
+    assert ("signed-entity" in files) == (message_id != "<opaque@acme.example>")
+
+
+EVIDENCE = (
+    "record.json",
+    "signed-entity",
+    "signed-data.der",
+    "signer.pem",
+    "mdn",
+    "mdn-entity",
+    "mdn-signed-data.der",
+    "entries.jsonl",
+    "checkpoint.json",
+    "checkpoint.sig",
+    "node.pem",
+)
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_one_octet_that_was_changed_makes_the_proof_fail(tree: Tree, name: str) -> None:
+    path = prove(tree, IDS[0]) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert follow_instructions(path.parent).returncode != 0
+
+
+@pytest.mark.parametrize("settings", ['keep = "digests"', 'keep = "content"'])
+def test_a_proof_says_what_is_not_in_it_and_mends_line_ends(tmp_path: Path, backend: Backend, settings: str) -> None:
+    tree = Tree(tmp_path, backend.url)
+    tree.configure(f"[proof]\n{settings}\n")
+    (tree.certs / "partners" / "acme" / "partner.toml").write_text('as2_id = "ACME"\nrequire = ["sign"]\n')
+    inner = messages.entity(b"line\r\nline\r\n", "text/plain", Content_Transfer_Encoding="7bit")
+    signed = messages.sign(inner, keys("ACME"))
+    changed = signed.replace(inner, inner.replace(b"\r\n", b"\n"))  # as something on the way does it
+    sent = message("<lf@acme.example>", changed)
+    with running(tree) as daemon:
+        assert send(daemon, sent).status == 200
+        assert daemon.wait_for("exchange_finished", message_id="<lf@acme.example>")["form"] == "full-crlf"
+    folder = prove(tree, "<lf@acme.example>")
+    done = follow_instructions(folder)
+    assert done.returncode == 0, done.stderr
+    kept = settings == 'keep = "content"'
+    assert (folder / "signed-entity-crlf").exists() == kept
+    assert ("the digests alone were kept" in (folder / "INSTRUCTIONS.txt").read_text()) == (not kept)
+    assert verify(tree)[0] == 0
+
+
+def test_there_is_no_proof_before_the_checkpoint(tree: Tree) -> None:
+    with running(tree) as daemon:
+        assert send(daemon, message("<early@acme.example>")).status == 200
+        folder = tree.root / "proof"
+        result = mtlsd("journal", "prove", "--config", tree.configuration, "<early@acme.example>", "--output", folder)
+        assert result.exit_code == 1
+        assert "the daemon signs one" in result.stderr
+        assert not folder.exists()
+    follow_instructions(prove(tree, "<early@acme.example>"))
+
+
+def test_the_node_key_is_for_its_owner_alone(tree: Tree) -> None:
+    assert (tree.state / "node.key").stat().st_mode & 0o777 == 0o600
+
+
+# --- What is let go -------------------------------------------------------------------------------------------
+
+
+def test_what_was_pruned_is_whole_without_its_contents(tree: Tree) -> None:
+    tree.configure('[proof]\ncheckpoints = "elsewhere"\n[retention]\nmax_bytes = 1\n')
+    before = mtlsd("journal", "prune", "--config", tree.configuration, "--dry-run")
+    assert before.stdout.startswith("acme: 5 messages, ")
+    assert mtlsd("journal", "prune", "--config", tree.configuration).exit_code == 0
+    assert list(tree.state.glob("spool/messages/*/*")) == []
+    assert verify(tree)[0] == 0
+    gone = mtlsd("journal", "payload", "--config", tree.configuration, IDS[1], "--output", tree.root / "gone")
+    assert (gone.exit_code, "let go" in gone.stderr) == (1, True)
+    with running(tree) as daemon:
+        first = send(daemon, again := message(IDS[0]))
+        assert daemon.wait_for("exchange_finished", message_id=IDS[0])["duplicate_of"]
+        assert send(daemon, again).body == first.body
+
+
+def test_what_was_erased_leaves_its_tombstones(tree: Tree) -> None:
+    folder = tree.root / "export"
+    exported = mtlsd("privacy", "export", "--config", tree.configuration, "--partner", "acme", "--output", folder)
+    assert exported.exit_code == 0, exported.stderr
+    assert len(list(folder.glob("*/payload"))) == 5
+    erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "acme", "--yes")
+    assert (erased.exit_code, erased.stdout) == (0, "5 messages and refusals of acme are erased\n")
+    assert mtlsd_json("journal", "list", "--config", tree.configuration) == []
+    assert verify(tree)[0] == 0
+    stored = b"".join(each.read_bytes() for each in tree.state.rglob("*") if each.is_file())
+    assert [word for word in (b"small@acme.example", LARGE[:99], b"order.edi") if word in stored] == []
+
+
+def test_nothing_is_erased_that_is_still_to_be_delivered(tree: Tree) -> None:
+    spoil(tree, "UPDATE deliveries SET state = 'pending', finished_at = NULL")
+    erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "acme", "--yes")
+    assert erased.exit_code == 1
+    assert "5 deliveries of acme are not delivered" in erased.stderr

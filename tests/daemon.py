@@ -83,7 +83,7 @@ class Tree:
         """Write virtualhosts.toml anew."""
         listen = f"{self.address[0]}:{self.address[1]}"
         admin = f'admin = "{self.admin[0]}:{self.admin[1]}"\n'
-        text = f"[server]\n{admin}{self.server}\n" + "".join(
+        text = "".join(f"server.{line}\n" for line in (admin + self.server).splitlines()) + "".join(
             _virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items()
         )
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra

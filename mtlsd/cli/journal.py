@@ -33,7 +33,7 @@ INLINE = "journal/"  # begins the name of a document that the journal itself hol
 def journal() -> None:
     """Look at what was received, and what became of it.
 
-    What the backend refused is tried again with `retry`. The daemon may run meanwhile. Times are UTC.
+    What the backend refused is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
 
     \b
     Examples:

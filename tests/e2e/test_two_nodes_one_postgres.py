@@ -197,9 +197,11 @@ def test_a_database_is_migrated_by_hand_and_every_command_reads_it(tmp_path: Pat
             shown = mtlsd("journal", "show", "<shown@acme.example>", *at)
             assert "400 upstream_rejected" in shown.stdout
             assert mtlsd("journal", "show", "<shown@acme.example>", *at, "--mic").exit_code == 0
-            assert mtlsd("journal", "retry", "<shown@acme.example>", *at).exit_code == 0
+            assert mtlsd("journal", "replay", "<shown@acme.example>", *at).exit_code == 0
             a.wait_for("delivery_finished", state="delivered")
         assert mtlsd("journal", "payload", "<shown@acme.example>", *at).stdout_bytes == EDI
+        verified = mtlsd("journal", "verify", *at, "--checkpoints", site.a.state / "checkpoints")
+        assert verified.exit_code == 0, verified.output
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path, url: str) -> None:

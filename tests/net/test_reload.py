@@ -315,7 +315,7 @@ def test_an_address_that_is_taken_keeps_the_running_configuration(live: Daemon) 
 )
 def test_what_needs_a_restart_is_said_and_the_running_configuration_stays(live: Daemon, setting: str) -> None:
     good = live.tree.configuration.read_text()
-    changed = f"[server]\n{setting}\n{good}"
+    changed = f"server.{setting}\n{good}"
     if "certs" in setting:
         (live.tree.root / "other").symlink_to("certs")
     write(live, live.tree.configuration, changed.encode())

@@ -395,8 +395,9 @@ def test_https_to_a_server_that_is_not_proven_sends_nothing(tmp_path: Path, back
         with running(listing(Tree(tmp_path, backend.url), receiver.origin)) as daemon:
             assert acknowledged(send(daemon, wanting(receiver.url, "<unproven@acme.example>")))
             line = until_sent(daemon, "<unproven@acme.example>")
-            assert (line["state"], line["reason"]) == ("pending", "upstream_unreachable")
-            assert "certificate verify failed" in str(line["detail"])
+            assert (line["state"], line["reason"]) == ("pending", "upstream_tls")
+            assert "the server's certificate is not trusted: " in str(line["detail"])
+            assert "put its root into mdn/ of the partner's directory" in str(line["detail"])
         assert receiver.count == 0
 
 

@@ -218,7 +218,8 @@ class Journal(Protocol):
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         """Write one more delivery, with the refusal that it is about, or of a message that is here already.
 
-        `mdn` becomes the message's, unless that has one.
+        `mdn` becomes the message's, unless that has one. Where a delivery of this kind of the same message to the same
+        target is still to be made, that one is the promise, and none is added.
         """
 
     def document(self, name: str) -> bytes | None:

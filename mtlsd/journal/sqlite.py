@@ -104,7 +104,8 @@ class SQLiteJournal:
                 db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
             if mdn:
                 db.execute(QUERIES["answer_message"], (*_mdn_values(mdn), delivery.message_id))
-            db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
+            if not _is_to_be_made(db, delivery):
+                db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -361,6 +362,12 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
+
+
+def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
+    """Whether there is the like of it; never of a refusal, each of which is a new one."""
+    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
+    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

@@ -14,6 +14,7 @@ from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.health import check_backends
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.lookups import Lookups
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
@@ -41,6 +42,7 @@ class Supervisor:
 
     async def _run_with(self, snapshot: Snapshot, spool: Spool, journal: SQLiteJournal) -> None:
         daemon = Daemon(snapshot, journal, spool, self._log)
+        trio.socket.set_custom_hostname_resolver(Lookups())
         try:
             report(self._log, snapshot)
             self._sweep(daemon)

@@ -556,6 +556,10 @@ class JournalUnavailable(Unavailable):
     reason = "journal_unavailable"
 
 
+class CommitUnclear(JournalUnavailable):
+    """The commit failed so that nobody knows whether it is on the disk; the log has the database's words."""
+
+
 class SpoolFull(Unavailable):
     """The disk of the spool is full."""
 

@@ -20,7 +20,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import (
     NO_LANES,
     ORDERED,
@@ -44,6 +44,7 @@ from mtlsd.journal.spool import disk_errors
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _PAGE = 1000  # messages a read of `spool_names`
+_ROLLED_BACK = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}  # of a COMMIT: nothing was written
 _LAST = "\U0010ffff"  # sorts after every id
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {"headers", "notes", "mdn"}))
 _DELIVERY = attrgetter(
@@ -318,12 +319,22 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
-        db.execute("COMMIT")
+        _commit(db)
     except BaseException:
         if db.in_transaction:  # SQLite rolls back by itself after some errors
             with suppress(sqlite3.Error):  # the first error is the one to tell
                 db.execute("ROLLBACK")
         raise
+
+
+def _commit(db: sqlite3.Connection) -> None:
+    """Raises CommitUnclear where it failed after the record of the commit may have been written."""
+    try:
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _ROLLED_BACK:
+            raise
+        raise CommitUnclear(str(error)) from error
 
 
 def _migrate(db: sqlite3.Connection) -> None:

@@ -214,7 +214,7 @@ class Connection:
             return accepted
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
-        holder = await self._daemon.committer.accept(accepted)
+        holder = await self._daemon.accept(exchange, accepted)
         self._daemon.due.set()
         return exchange.conclude(holder)
 

@@ -4,19 +4,24 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import trio
 
 from mtlsd import as2
 from mtlsd.access import FailureLimit
 from mtlsd.errors import TooManyConnections
-from mtlsd.handlers import Services
-from mtlsd.journal import Journal, Spool
+from mtlsd.handlers import Exchange, Services
+from mtlsd.journal import Acceptance, Journal, Message, Spool
 from mtlsd.log import Logger
+from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.net.turns import Turns
+from mtlsd.net.turns import Places, Turns
 from mtlsd.relay import BreakerPolicy, Pins, Upstreams
+
+MAX_COPIES = 8  # of one message, that wait for what the backend says
 
 
 @dataclass(slots=True, eq=False)
@@ -35,13 +40,16 @@ class Daemon:
     services: Services = field(init=False)
     upstreams: Upstreams = field(init=False)
     committer: Committer = field(init=False)
+    unclear: Unclear = field(init=False)
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
-    turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
+    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
+    places: Places = field(default_factory=Places)  # there, too: by route
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
         self.committer = Committer(self.journal)
+        self.unclear = Unclear(self.journal, self.spool)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -56,6 +64,10 @@ class Daemon:
         return Services(
             self.journal, self.spool, as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio), failures
         )
+
+    async def accept(self, exchange: Exchange, acceptance: Acceptance) -> Message:
+        """Make a message durable, and return the one that holds its key; raises JournalUnavailable or SpoolFull."""
+        return await accept(self.committer, self.unclear, acceptance, exchange.withdraw)
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""

@@ -105,7 +105,7 @@ class Options:
 @click.option("--listen-cert", type=_FILE, help="Listen over TLS, with this certificate and its chain, PEM.")
 @click.option("--listen-key", type=_FILE, help="Its private key, PEM.")
 @click.option("--listen-ca", type=_FILE, help="Ask for a client certificate that these roots vouch for.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds for each wait.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds for each step.")
 @click.option("--save", type=_FOLDER, help="Write what was sent and what came here, octet for octet.")
 @with_json
 def send(as_json: bool, **given: object) -> None:

@@ -71,7 +71,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 def _hint(error: str) -> str:
     """What helps against a server certificate that no root vouches for."""
-    unknown = "CERTIFICATE_VERIFY_FAILED" in error and ("self-signed" in error or "issuer certificate" in error)
+    unknown = "is not trusted" in error and ("self-signed" in error or "issuer certificate" in error)
     return "\nHint: name the server's root, or its self-signed certificate, with --ca." if unknown else ""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal import notes
 from mtlsd.journal.chain import Note
 from mtlsd.journal.checkpoints import UNNAMED
@@ -50,6 +50,7 @@ from mtlsd.journal.sqlite_proof import Rows, SQLiteProof, accept_certificates, e
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _PAGE = 1000  # messages a read of `spool_names`
+_ROLLED_BACK = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}  # of a COMMIT: nothing was written
 _LAST = "\U0010ffff"  # sorts after every id
 _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
@@ -109,6 +110,8 @@ class SQLiteJournal:
             if refusal:
                 db.execute(QUERIES["accept_refusal"], (*_REFUSAL(refusal), *_mdn_values(refusal.mdn)))
                 note = notes.refused(refusal, [delivery])
+            elif _is_to_be_made(db, delivery):
+                return
             else:
                 note = _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], _DELIVERY(delivery))
@@ -364,12 +367,22 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
-        db.execute("COMMIT")
+        _commit(db)
     except BaseException:
         if db.in_transaction:  # SQLite rolls back by itself after some errors
             with suppress(sqlite3.Error):  # the first error is the one to tell
                 db.execute("ROLLBACK")
         raise
+
+
+def _commit(db: sqlite3.Connection) -> None:
+    """Raises CommitUnclear where it failed after the record of the commit may have been written."""
+    try:
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _ROLLED_BACK:
+            raise
+        raise CommitUnclear(str(error)) from error
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -422,6 +435,12 @@ def _subject(delivery: Delivery) -> str:
     subject = delivery.message_id or delivery.refusal_id
     assert subject is not None
     return subject
+
+
+def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
+    """Whether there is the like of it; never of a refusal, each of which is a new one."""
+    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
+    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

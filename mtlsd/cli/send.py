@@ -158,8 +158,8 @@ def send(as_json: bool, **given: object) -> None:
         message, asked = drafting.prepare(options, receipt_url, now)
         if listening and not as_json:
             say(f"listening on {listening.address} for the MDN to {receipt_url}")
-        answer = sending.exchange(options, backend, message, asked, listening)
-    posted, notes = (listening.found, tuple(listening.notes)) if listening else (None, ())
+        answer = sending.exchange(options, backend, message, asked, listening, now)
+    posted, notes = (listening.posted, listening.notes) if listening else (None, ())
     found = verdict.judge(asked, answer, datetime.now(UTC), posted, notes)
     if as_json:
         say_json(found.as_json())

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,9 +24,17 @@ CHUNK = 256 * 1024  # octets of the body for each wait
 
 
 def exchange(
-    options: Options, backend: Backend, message: BuiltMessage, asked: Asked, listening: MDNListener | None
+    options: Options,
+    backend: Backend,
+    message: BuiltMessage,
+    asked: Asked,
+    listening: MDNListener | None,
+    now: datetime,
 ) -> Answer:
-    """Send the message, and wait for an asynchronous MDN; what went over the wire is saved, whatever came of it."""
+    """Send the message, and wait for an asynchronous MDN; what went over the wire is saved, whatever came of it.
+
+    `now` is when the signature of an asynchronous MDN is judged.
+    """
     context = _tls(options) if backend.scheme == "https" else None
     recording = Recording()
     request = partial(
@@ -42,7 +51,7 @@ def exchange(
     try:
         if listening is None:
             return trio.run(request)
-        receive, waits = partial(receipts.receive, asked), partial(net.send_and_listen, request, listening)
+        receive, waits = partial(receipts.receive, asked, now), partial(net.send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
         text = f"no answer from {backend.host}:{backend.port}: {error} ({error.reason}){_hint(str(error))}"
@@ -77,8 +86,8 @@ def _hint(error: str) -> str:
 
 def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> None:
     files = {"request.http": bytes(recording.sent), "answer.http": bytes(recording.received)}
-    if listening and listening.found:
-        files["mdn.http"] = listening.found.octets
+    if listening and listening.posted:
+        files["mdn.http"] = listening.posted.octets
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, octets in files.items():

@@ -127,7 +127,11 @@ class MDNListener:
             await self._converse(Conversation(stream, connection, None, self._max_body), receive)
             return
         secure = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
-        await secure.do_handshake()
+        try:
+            await secure.do_handshake()
+        except (trio.BrokenResourceError, ssl.SSLError) as error:
+            self._note(connection.client, f"the TLS handshake broke: {why(error)}")
+            return
         certificate = secure.getpeercert(binary_form=True)
         await self._converse(Conversation(secure, connection, certificate, self._max_body), receive)
 

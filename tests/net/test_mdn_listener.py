@@ -266,4 +266,4 @@ def test_over_tls_whoever_speaks_none_is_noted(tmp_path: Path) -> None:
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     listener, _ = met(says(OURS), tls=context)
     assert listener.posted is None
-    assert listener.notes[0].startswith("127.0.0.1: the connection broke: ")
+    assert listener.notes[0].startswith("127.0.0.1: the TLS handshake broke: ")

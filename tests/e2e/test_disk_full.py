@@ -86,7 +86,7 @@ def test_a_journal_that_is_locked_leaves_no_files(tmp_path_factory: pytest.TempP
             assert (answer.status, answer.reason) == (503, "journal_unavailable")
             assert not [each for each in (tree.state / "spool").rglob("*") if each.is_file()]
             assert disposition(send(daemon, sent), sent) == "processed"
-            assert len([each for each in (tree.state / "spool").rglob("*") if each.is_file()]) == 2
+            assert len([each for each in (tree.state / "spool").rglob("*") if each.is_file()]) == 3
 
 
 def test_the_answer_is_read_although_the_document_was_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:

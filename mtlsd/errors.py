@@ -571,6 +571,10 @@ class JournalUnavailable(Unavailable):
     reason = "journal_unavailable"
 
 
+class CommitUnclear(JournalUnavailable):
+    """The commit failed so that nobody knows whether it is on the disk; the log has the database's words."""
+
+
 class SpoolFull(Unavailable):
     """The disk of the spool is full."""
 
@@ -618,26 +622,42 @@ class DeliveryImpossible(UpstreamFailed):
 
 
 class UpstreamUnreachable(UpstreamFailed):
-    """The backend's address does not resolve, or refuses the connection, or breaks it."""
+    """The server's address does not resolve, or refuses the connection, or breaks it."""
 
     reason = "upstream_unreachable"
 
 
+class UpstreamTLS(UpstreamFailed):
+    """TLS with the server did not come about; the text has OpenSSL's words, or the server's alert."""
+
+    reason = "upstream_tls"
+
+
+class UpstreamUntrusted(UpstreamTLS):
+    """The server's certificate is not trusted, or is for another name; the text says what helps."""
+
+
 class UpstreamTimeout(UpstreamFailed):
-    """The backend did not answer within the deadline."""
+    """The server did not connect, take the body, or complete its answer within the deadline."""
 
     reason = "upstream_timeout"
 
 
+class UpstreamBadAnswer(UpstreamFailed):
+    """What the server answered is no HTTP, or has no end."""
+
+    reason = "upstream_bad_answer"
+
+
 class UpstreamRejected(UpstreamFailed):
-    """The backend answered with a status that another attempt will not change."""
+    """The server answered with a status that another attempt will not change."""
 
     reason = "upstream_rejected"
     retryable = False
 
 
 class Upstream5xx(UpstreamFailed):
-    """The backend answered 408, 425, 429 or 5xx."""
+    """The server answered 408, 425, 429 or 5xx."""
 
     reason = "upstream_5xx"
 

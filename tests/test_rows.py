@@ -71,6 +71,8 @@ ROWS = {
     "MIME: bare LF in a signature": f"{QUIRKS}::test_row_bare_line_feeds_in_the_base64_of_the_signature",
     "MIME: a preamble of a multipart": f"{QUIRKS}::test_row_a_preamble_or_the_header_once_more_in_the_body",
     "MIME: a preamble before CMS": f"{QUIRKS}::test_row_a_preamble_or_the_header_once_more_before_the_outermost_cms",
+    "MIME: another CMS value before CMS": f"{QUIRKS}::"
+    "test_row_a_preamble_that_could_be_read_as_another_cms_value_is_refused",
     "MIME: odd header fields or none": f"{QUIRKS}::test_row_a_part_with_odd_header_fields_or_none",
     "MIME: no header inside an envelope": f"{RECEIVER}::test_a_payload_without_a_mime_header_inside_the_envelope",
     "MIME: compressed before or after signing": "tests/interop/test_permutations.py::"

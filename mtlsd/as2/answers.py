@@ -4,15 +4,16 @@ Only what a signature vouches for is `proven`. What an MDN says whose signature 
 people to read, and proves nothing.
 """
 
+import base64
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2.detached import open_detached
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.detached import encoding_of_multipart, open_detached
+from mtlsd.as2.mime import ContentType, HeaderBlock
 from mtlsd.as2.pyas2 import Headers, ReceivedMDN, read_mdn
-from mtlsd.errors import PeerError
+from mtlsd.errors import MDNUnreadable, PeerError
 from mtlsd.identity import Certificate
 
 
@@ -65,7 +66,17 @@ def read_unverified(headers: Headers, body: bytes) -> ReceivedMDN:
 
 
 def _first_part(headers: Headers, body: bytes) -> bytes:
-    content_type = ContentType.parse(dict(headers).get("content-type", ""))
+    fields = HeaderBlock(b"", {name.lower(): value for name, value in headers})
+    if encoding_of_multipart(fields) == "base64":
+        body = _decoded(body)
+    content_type = fields.content_type() or ContentType("")
     delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
     _, _, behind = body.partition(delimiter)
     return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
+
+
+def _decoded(body: bytes) -> bytes:
+    try:
+        return base64.b64decode(body)
+    except ValueError as error:
+        raise MDNUnreadable("not base64") from error

@@ -20,10 +20,9 @@ from mtlsd.as2.der import OCTET_STRING, SEQUENCE, context, encode, encode_intege
 from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing, check
 from mtlsd.as2.entities import entity, multipart, multipart_signed
 from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
-from mtlsd.as2.mdn import FEATURES
+from mtlsd.as2.mdn import FEATURES, product_field
 from mtlsd.as2.sealing import is_authenticated, seal
 from mtlsd.as2.signing import sign
-from mtlsd.identity import DEFAULT_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,8 @@ def _fields(draft: Draft, now: float) -> dict[str, str]:
     """The header fields of AS2 itself."""
     as2_from = AS2Name.of(draft.as2_from).spelled
     fields = {
-        "AS2-Version": DEFAULT_VERSION,
+        "AS2-Version": draft.version,
+        **product_field(draft.product, draft.version),
         "AS2-From": as2_from,
         "AS2-To": AS2Name.of(draft.as2_to).spelled,
         "Message-ID": draft.message_id,

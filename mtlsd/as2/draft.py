@@ -1,5 +1,6 @@
 """What a message of the test partner is to be: its documents, its layers, and the receipt that it asks for."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.signing import Padding
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.identity import DEFAULT_VERSION, Certificate, KeyPair
+
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+[ \t]*(?:;|\Z)", re.ASCII)  # RFC 2045, section 5.1
 
 MDNRequest = Literal["none", "unsigned", "signed"]
 
@@ -56,7 +59,7 @@ class Draft:
     """A message to be composed: its documents, its layers, and the receipt that it asks for.
 
     Several documents go as one multipart/related (RFC 6362). `micalg` is the digest that a signed receipt is asked
-    for; `receipt_url` asks for an asynchronous one.
+    for; `receipt_url` asks for an asynchronous one. `product` is named in AS2 1.3 only.
     """
 
     as2_from: str
@@ -70,12 +73,17 @@ class Draft:
     mdn: MDNRequest = "signed"
     micalg: str = "sha256"
     receipt_url: str | None = None
+    version: str = DEFAULT_VERSION
+    product: str = "mtlsd"
 
 
 def check(draft: Draft) -> None:
     """Raise ValueError for what fits no message."""
-    types = (each.content_type for each in draft.documents)
+    types = [each.content_type for each in draft.documents]
     _check_values(draft.message_id, *types, *filter(None, [draft.receipt_url]))
+    for each in types:
+        if not _MEDIA_TYPE.match(each):
+            raise ValueError(f"not a content type, such as application/edifact: {each!r}")
     names = (each.filename for each in draft.documents)
     _check_values(draft.as2_from, draft.as2_to, *filter(None, [draft.subject]), *names, any_language=True)
     _check_name(draft.micalg, DIGESTS, "digest")

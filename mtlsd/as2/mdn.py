@@ -53,7 +53,7 @@ def build(
         content_type, body = multipart_signed(report, *signing, boundary=f"signed-{receipt.reference}")
     headers = (
         ("AS2-Version", version),
-        *([("AS2-Product", product.lower().replace("/", ":"))] if version == PRODUCT_SINCE else []),
+        *product_field(product, version).items(),
         ("AS2-From", receipt.as2_to.spelled),
         ("AS2-To", receipt.as2_from.spelled),
         ("Message-ID", f"<{receipt.reference}@{host}>"),
@@ -64,6 +64,11 @@ def build(
         ("Content-Type", content_type),
     )
     return MDN(headers, body)
+
+
+def product_field(product: str, version: str) -> dict[str, str]:
+    """AS2-Product, for whom speaks a version that has it."""
+    return {"AS2-Product": product.lower().replace("/", ":")} if version == PRODUCT_SINCE else {}
 
 
 def _report(receipt: Receipt, product: str) -> tuple[str, bytes]:

@@ -13,6 +13,7 @@ from mtlsd.errors import AS2MIMEMalformed
 
 MAX_HEADER_BLOCK = 64 * 1024  # octets
 MAX_HEADER_FIELDS = 200
+BEGINNING = 1000  # octets, which say whether an entity begins with a header
 MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
@@ -83,9 +84,10 @@ class HeaderBlockReader:
 
     def receive_data(self, data: bytes) -> tuple[HeaderBlock, bytes] | None:
         """The header block and the first octets of the body, or None while the blank line has not come."""
-        searched = max(len(self._buffer) - 3, 0)
+        known = len(self._buffer)
+        searched = max(known - 3, 0)
         self._buffer += data
-        if not _may_begin_a_header(self._buffer):
+        if known < BEGINNING and not _may_begin_a_header(self._buffer):
             return self._without_header()
         end = _end_of_block(self._buffer, searched)
         if (end or len(self._buffer)) > MAX_HEADER_BLOCK:
@@ -110,8 +112,8 @@ class HeaderBlockReader:
 def _may_begin_a_header(data: bytes | bytearray) -> bool:
     if data[:1] in (b"", b"\r", b"\n"):
         return True
-    line, newline, _ = bytes(data[:1000]).partition(b"\n")
-    return bool(_FIELD_NAME.match(line)) or (not newline and len(line) < 1000 and b":" not in line)
+    line, newline, _ = bytes(data[:BEGINNING]).partition(b"\n")
+    return bool(_FIELD_NAME.match(line)) or (not newline and len(line) < BEGINNING and b":" not in line)
 
 
 def _end_of_block(data: bytearray, searched: int) -> int | None:

@@ -11,8 +11,11 @@ from mtlsd.cli.options import EXIT_CONFIGURATION, Mistakes, credentials, with_co
 from mtlsd.cli.output import moment, say, say_json, say_table
 
 if TYPE_CHECKING:
-    from mtlsd.cli.survey import DatedCertificate, PartnerEntry, Survey
-    from mtlsd.config import VirtualHost
+    from collections.abc import Iterator
+
+    from mtlsd.cli.dated import DatedCertificate
+    from mtlsd.cli.survey import PartnerEntry, Survey
+    from mtlsd.config import Route, VirtualHost
     from mtlsd.errors import Problem
 
 
@@ -64,9 +67,17 @@ def _say_host(host: "VirtualHost") -> None:
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
         backends = ", ".join(each.url for each in route.backend)
-        say(f"  {route.path} -> {route.organization} -> {backends}")
+        say(f"  {route.path} -> {route.organization} -> {backends}{_modes(route)}")
     if not host.routes:
         say("  no route: every request is answered with 404")
+
+
+def _modes(route: "Route") -> str:
+    """How it relays, where that is not the default."""
+    from mtlsd.config import Deliver, MDNMode
+
+    deliver = f", deliver: {route.deliver}" if route.deliver is not Deliver.PAYLOAD else ""
+    return deliver + (f", mdn: {route.mdn}" if route.mdn is not MDNMode.ACCEPTED else "")
 
 
 def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
@@ -75,6 +86,7 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
         (
             each.owner,
             each.use,
+            each.file,
             each.certificate.subject,
             each.certificate.sha256[:16],
             moment(each.certificate.not_after),
@@ -82,13 +94,29 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
         )
         for each in certificates
     ]
-    say_table(("CERTIFICATE OF", "USE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
+    say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
 def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
     say()
     rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
     say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
+    for each in partners:
+        for setting in _settings(each):
+            say(f"  {each.name}: {setting}")
+
+
+def _settings(entry: "PartnerEntry") -> "Iterator[str]":
+    """What a partner has that most have not."""
+    partner = entry.partner
+    if partner is None:
+        return
+    if partner.match:
+        yield ", ".join((f"match: {partner.match.subject}", *partner.match.san))
+    if partner.mdn_urls:
+        yield f"mdn_urls: {', '.join(partner.mdn_urls)}"
+    if (partner.as2_version, partner.async_ack) != ("1.2", 200):
+        yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
 
 
 def _policy(entry: "PartnerEntry") -> tuple[str, str]:

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import click
 
-from mtlsd import as2, identity, net
+from mtlsd import __version__, as2, identity, net
 from mtlsd.as2 import BuiltMessage, Compression, Document, Draft, Encryption, Padding, Signing
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.errors import ConfigurationError
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.identity import Certificate, KeyPair, LoadedKeyPair
 
 
 def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[BuiltMessage, Asked]:
     """Read the files and compose the message; raises UsageError."""
     draft = _draft(options, receipt_url, now)
     signers = _signers(options)
+    _warn_of_keys(options)
     try:
         message = as2.compose(draft, now=now.timestamp())
     except ValueError as error:
@@ -38,7 +39,9 @@ def _draft(options: Options, receipt_url: str | None, now: datetime) -> Draft:
     return Draft(
         as2_from=options.as2_from,
         as2_to=options.as2_to,
-        message_id=options.message_id or f"<{net.new_id(now.timestamp())}@mtlsd.invalid>",
+        message_id=f"<{net.new_id(now.timestamp())}@mtlsd.invalid>"
+        if options.message_id is None
+        else options.message_id,
         documents=_documents(options),
         subject=options.subject,
         signing=_signing(options),
@@ -47,6 +50,8 @@ def _draft(options: Options, receipt_url: str | None, now: datetime) -> Draft:
         mdn=options.mdn,
         micalg=options.micalg or (options.sign if options.sign != NONE else "sha256"),
         receipt_url=receipt_url,
+        version=options.as2_version,
+        product=f"mtlsd/{__version__}",
     )
 
 
@@ -96,11 +101,28 @@ def _as2_pair(options: Options) -> KeyPair:
 
 def key_pair(certificate: Path, key: Path) -> KeyPair:
     """Read a pair; raises UsageError, with all that is wrong."""
+    return _load(certificate, key).key_pair
+
+
+def _load(certificate: Path, key: Path) -> LoadedKeyPair:
     try:
-        return identity.load_key_pair(certificate, key).key_pair
+        return identity.load_key_pair(certificate, key, for_tests=True)
     except ConfigurationError as error:
         problems = (replace(each, message=_told(each.message)) for each in error.problems)
         raise click.UsageError("\n".join(map(str, problems))) from error
+
+
+def _warn_of_keys(options: Options) -> None:
+    """Say on stderr what is odd about the files of our key pairs; once for each pair."""
+    pairs = (
+        (options.cert, options.key),
+        (options.sign_cert, options.sign_key),
+        (options.listen_cert, options.listen_key),
+    )
+    for certificate, key in dict.fromkeys(pairs):
+        if certificate and key:
+            for each in _load(certificate, key).warnings:
+                click.echo(f"warning: {each}", err=True)
 
 
 def _encryption(options: Options) -> Encryption | None:

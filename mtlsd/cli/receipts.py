@@ -37,15 +37,30 @@ def is_mdn(answer: Answer) -> bool:
     return as2.ContentType.parse(answer.get("content-type") or "").value in RECEIPTS
 
 
-def receive(asked: Asked, posted: PostedMDN) -> Reception:
-    """What to answer to an MDN that was posted: whether it is that of our message, whoever signed it."""
+def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
+    """What to answer to an MDN that was posted: whether it is that of our message.
+
+    One that bears the right Message-ID and not the signature that was asked for may be anybody's, so the waiting goes
+    on; of such, one whose signer is known ranks above a stranger's, and that above one without a signature.
+    """
     try:
         found = as2.read_unverified(posted.fields, posted.body)
     except PeerError as error:
         return Reception(400, f"no MDN: {error}")
     if found.original_message_id.strip("<> ") != asked.message_id.strip("<> "):
         return Reception(200, f"an MDN for another message, {found.original_message_id}")
+    try:
+        mdn = MDNReader(asked, now).read(posted)
+    except PeerError as error:
+        return Reception(200, f"an MDN that is not accepted: {why_refused(error)}", 2 if _is_strange(error) else 3)
+    if asked.mdn == "signed" and not mdn.signed:
+        return Reception(200, "an MDN that is not signed, though that was asked for", 1)
     return Reception(200)
+
+
+def _is_strange(error: PeerError) -> bool:
+    """Whether the signer is unknown; with facts it is known, and out of its dates."""
+    return isinstance(error, AS2SignerUnknown) and not error.facts
 
 
 class MDNReader:
@@ -70,7 +85,7 @@ def why_refused(error: PeerError) -> str:
     """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
     if isinstance(error, AS2SecurityTooLow) and "SHA-1" in error.detail:
         return "it is signed with SHA-1, which only --micalg sha1 or --sign sha1 asks for"
-    if isinstance(error, AS2SignerUnknown) and not error.facts:  # with facts it is known, and out of its dates
+    if _is_strange(error):
         return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"
     return str(error)
 

@@ -12,11 +12,12 @@ import click
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_json
 
-# As in `as2`, which is too slow to import for a help text.
+# As in `as2` and `identity`, which are too slow to import for a help text.
 SIGN = ("sha1", "sha256", "sha384", "sha512")
 ENCRYPT = ("aes128-cbc", "aes192-cbc", "aes256-cbc", "3des", "aes128-gcm", "aes192-gcm", "aes256-gcm")
 OAEP = ("oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512")
 KEYS = ("rsa", *OAEP, "ecdh-sha1", "ecdh-sha256", "ecdh-sha384", "ecdh-sha512")
+VERSIONS = ("1.2", "1.3")
 COMPRESS = ("none", "before", "after")
 NONE = "none"
 
@@ -36,6 +37,7 @@ class Options:
     attach: tuple[tuple[Path, str], ...]
     subject: str
     message_id: str | None
+    as2_version: str
     cert: Path | None
     key: Path | None
     ca: Path | None
@@ -72,6 +74,9 @@ class Options:
 )
 @click.option("--subject", default="AS2 message", show_default=True, help="Subject of the message.")
 @click.option("--message-id", metavar="ID", help="Message-ID.  [default: a new one]")
+@click.option(
+    "--as2-version", type=click.Choice(VERSIONS), default="1.2", show_default=True, help="1.3 also names our product."
+)
 @click.option("--cert", type=_FILE, help="TLS client certificate with its chain, PEM.  [default: none is shown]")
 @click.option("--key", type=_FILE, help="Its private key, PEM.")
 @click.option("--ca", type=_FILE, help="Roots for the server's certificate, PEM.  [default: the system's]")
@@ -105,7 +110,7 @@ class Options:
 @click.option("--listen-cert", type=_FILE, help="Listen over TLS, with this certificate and its chain, PEM.")
 @click.option("--listen-key", type=_FILE, help="Its private key, PEM.")
 @click.option("--listen-ca", type=_FILE, help="Ask for a client certificate that these roots vouch for.")
-@click.option("--timeout", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds for each wait.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=60, show_default=True, help="Seconds for each step.")
 @click.option("--save", type=_FOLDER, help="Write what was sent and what came here, octet for octet.")
 @with_json
 def send(as_json: bool, **given: object) -> None:
@@ -132,7 +137,7 @@ def send(as_json: bool, **given: object) -> None:
         --sign none --encrypt none --mdn unsigned
 
     \b
-    Files that --save writes:
+    Files that --save writes, in place of those of an earlier exchange:
       request.http  what was sent: header and body
       answer.http   what came back
       mdn.http      the asynchronous MDN, as it was posted
@@ -143,7 +148,7 @@ def send(as_json: bool, **given: object) -> None:
       1  anything else
       2  wrong usage
     """
-    from mtlsd.cli import drafting, sending, verdict
+    from mtlsd.cli import drafting, hints, sending, verdict
     from mtlsd.config import Backend
 
     options = Options(**given)  # type: ignore[arg-type]  # click made each of its type
@@ -158,8 +163,8 @@ def send(as_json: bool, **given: object) -> None:
         message, asked = drafting.prepare(options, receipt_url, now)
         if listening and not as_json:
             say(f"listening on {listening.address} for the MDN to {receipt_url}")
-        answer = sending.exchange(options, backend, message, asked, listening)
-    posted, notes = (listening.found, tuple(listening.notes)) if listening else (None, ())
+        answer = sending.exchange(options, backend, message, asked, listening, now)
+    posted, notes = (listening.posted, tuple(map(hints.handshake, listening.notes))) if listening else (None, ())
     found = verdict.judge(asked, answer, datetime.now(UTC), posted, notes)
     if as_json:
         say_json(found.as_json())

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,7 +12,7 @@ import trio
 
 from mtlsd import __version__, as2, net
 from mtlsd.as2 import BuiltMessage
-from mtlsd.cli import receipts
+from mtlsd.cli import hints, receipts
 from mtlsd.cli.drafting import key_pair
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
@@ -19,13 +20,22 @@ from mtlsd.config import Address, Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net import Answer, MDNListener, Recording
 
+SAVED = ("request.http", "answer.http", "mdn.http")
 CHUNK = 256 * 1024  # octets of the body for each wait
 
 
 def exchange(
-    options: Options, backend: Backend, message: BuiltMessage, asked: Asked, listening: MDNListener | None
+    options: Options,
+    backend: Backend,
+    message: BuiltMessage,
+    asked: Asked,
+    listening: MDNListener | None,
+    now: datetime,
 ) -> Answer:
-    """Send the message, and wait for an asynchronous MDN; what went over the wire is saved, whatever came of it."""
+    """Send the message, and wait for an asynchronous MDN; what went over the wire is saved, whatever came of it.
+
+    `now` is when the signature of an asynchronous MDN is judged.
+    """
     context = _tls(options) if backend.scheme == "https" else None
     recording = Recording()
     request = partial(
@@ -42,10 +52,11 @@ def exchange(
     try:
         if listening is None:
             return trio.run(request)
-        receive, waits = partial(receipts.receive, asked), partial(net.send_and_listen, request, listening)
+        receive, waits = partial(receipts.receive, asked, now), partial(net.send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
-        text = f"no answer from {backend.host}:{backend.port}: {error} ({error.reason}){_hint(str(error))}"
+        told = str(error).replace("the backend", "the receiver")
+        text = f"no answer from {backend.host}:{backend.port}: {told}{hints.unanswered(told)}"
         raise click.ClickException(text) from error
     finally:
         if options.save:
@@ -69,18 +80,15 @@ def _pieces(body: bytes) -> Iterator[bytes]:
     return (body[at : at + CHUNK] for at in range(0, len(body), CHUNK))
 
 
-def _hint(error: str) -> str:
-    """What helps against a server certificate that no root vouches for."""
-    unknown = "CERTIFICATE_VERIFY_FAILED" in error and ("self-signed" in error or "issuer certificate" in error)
-    return "\nHint: name the server's root, or its self-signed certificate, with --ca." if unknown else ""
-
-
 def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> None:
+    """Write the files; those of an earlier exchange go first, for half of it beside this one would deceive."""
     files = {"request.http": bytes(recording.sent), "answer.http": bytes(recording.received)}
-    if listening and listening.found:
-        files["mdn.http"] = listening.found.octets
+    if listening and listening.posted:
+        files["mdn.http"] = listening.posted.octets
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in SAVED:
+            (folder / name).unlink(missing_ok=True)
         for name, octets in files.items():
             (folder / name).write_bytes(octets)
     except OSError as error:

@@ -5,70 +5,30 @@ mistake hides nothing else.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from mtlsd import config, identity, net
-from mtlsd.cli.output import moment
+from mtlsd.cli.dated import DatedCertificate
 from mtlsd.config import Configuration
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity import Certificate, KeyPair, Partner, TrustStore
+from mtlsd.identity import (
+    Certificate,
+    KeyPair,
+    Partner,
+    Require,
+    TrustStore,
+    Validity,
+    certificate_files,
+    days,
+    may_sign,
+)
 
-SOON = timedelta(days=30)
 DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
-SHORT = 16  # digits of a fingerprint, where people compare it
-
-EXPIRED, NOT_YET_VALID, EXPIRES_SOON, VALID = "expired", "not yet valid", "expires soon", "valid"
-
-
-@dataclass(frozen=True, slots=True)
-class DatedCertificate:
-    """A certificate, whose it is and what for, and how long it is good for."""
-
-    owner: str
-    use: str
-    certificate: Certificate
-    place: Path
-    now: datetime
-
-    @property
-    def days_left(self) -> int:
-        """Whole days; below zero once it has expired."""
-        return (self.certificate.not_after - self.now).days
-
-    @property
-    def state(self) -> str:
-        if self.now > self.certificate.not_after:
-            return EXPIRED
-        if self.now < self.certificate.not_before:
-            return NOT_YET_VALID
-        return EXPIRES_SOON if self.certificate.not_after - self.now < SOON else VALID
-
-    def warning(self) -> Problem | None:
-        """What to say where it is not simply valid."""
-        words = {
-            EXPIRED: f"expired on {self.certificate.not_after:%Y-%m-%d}",
-            NOT_YET_VALID: f"is valid from {self.certificate.not_before:%Y-%m-%d} on",
-            EXPIRES_SOON: f"expires on {self.certificate.not_after:%Y-%m-%d}: {self.days_left} days left",
-        }.get(self.state)
-        text = f"the certificate {self.certificate.subject} ({self.certificate.sha256[:SHORT]}) {words}"
-        return Problem(self.place, text) if words else None
-
-    def as_json(self) -> dict[str, object]:
-        return {
-            "owner": self.owner,
-            "use": self.use,
-            "subject": self.certificate.subject,
-            "sha256": self.certificate.sha256,
-            "not_before": moment(self.certificate.not_before),
-            "not_after": moment(self.certificate.not_after),
-            "days_left": self.days_left,
-            "state": self.state,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +56,7 @@ class PartnerEntry:
         if not self.certificates:
             return "none"
         first = min(self.certificates, key=lambda each: each.certificate.not_after)
-        return f"{len(self.certificates)}, {'expired' if first.state == EXPIRED else f'{first.days_left} days left'}"
+        return f"{len(self.certificates)}, {first.state if first.state is Validity.EXPIRED else days(first.days_left)}"
 
     @property
     def state(self) -> str:
@@ -117,6 +77,8 @@ class PartnerEntry:
             "require": sorted(partner.require) if partner else [],
             "relax": sorted(partner.relax) if partner else [],
             "mdn_urls": list(partner.mdn_urls) if partner else [],
+            "as2_version": partner.as2_version if partner else None,
+            "async_ack": partner.async_ack if partner else None,
             "match": {"subject": match.subject, "san": list(match.san)} if match else None,
             "certificates": [each.as_json() for each in self.certificates],
         }
@@ -176,19 +138,28 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
         own.read(configuration, credentials)
     partners = Partners()
     if os.access(file, os.R_OK):  # else nothing says where they are
-        partners = partners_in(configuration.server.certs if configuration else _certs(file), now, configuration)
+        certs = configuration.server.certs if configuration else _certs(file)
+        partners = partners_in(certs, now, configuration, own.as2_ids)
     return Survey(file.absolute(), configuration, tuple(own.certificates), partners, mistakes, tuple(own.warnings))
 
 
-def partners_in(certs: Path, now: datetime, configuration: Configuration | None = None) -> Partners:
-    """Read partners/; with a configuration, hosts that it does not have are warned of."""
+def partners_in(
+    certs: Path, now: datetime, configuration: Configuration | None = None, own_ids: Mapping[str, str] | None = None
+) -> Partners:
+    """Read partners/; with a configuration, hosts that it does not have are warned of.
+
+    `own_ids` are the AS2 ids of our organizations, with their names: a partner that has one is warned of, too.
+    """
     directory = certs / "partners"
     store, mistakes, warnings = identity.load_partners(directory, now)
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
     more = [
-        each for entry in entries if entry.partner for each in _doubts(directory / entry.name, entry.partner, hosts)
+        each
+        for entry in entries
+        if entry.partner
+        for each in _doubts(directory / entry.name, entry.partner, hosts, own_ids or {})
     ]
     return Partners(entries, mistakes, (*warnings, *more))
 
@@ -203,6 +174,7 @@ class _Own:
         self._now = now
         self.certificates: list[DatedCertificate] = []
         self.warnings: list[Problem] = []
+        self.as2_ids: dict[str, str] = {}  # the names of the organizations, by AS2 id
 
     def read(self, configuration: Configuration, credentials: Path | None) -> None:
         certs = configuration.server.certs
@@ -218,6 +190,7 @@ class _Own:
                 self.warnings += loaded.warnings
 
     def _organization(self, directory: Path, organization: identity.Organization) -> None:
+        self.as2_ids[organization.as2_id] = organization.name
         signing, decryption = organization.signing, organization.decryption
         if (signing,) == decryption:
             self._add("organization", directory, "signing, decryption", signing)
@@ -227,10 +200,10 @@ class _Own:
             self._add("organization", directory, "decryption", pair)
 
     def _add(self, kind: str, directory: Path, use: str, pair: KeyPair) -> None:
-        owner = f"{kind} {directory.name}"
-        self.certificates.append(DatedCertificate(owner, use, pair.certificate, directory, self._now))
-        for each in pair.chain:
-            self.certificates.append(DatedCertificate(owner, f"{use}, chain", each, directory, self._now))
+        owner, files = f"{kind} {directory.name}", certificate_files(directory)
+        for each, its_use in ((pair.certificate, use), *((each, f"{use}, chain") for each in pair.chain)):
+            place = files.get(each.sha256, directory)
+            self.certificates.append(DatedCertificate(owner, its_use, each, place, self._now))
 
 
 def _configuration(file: Path) -> Configuration | None:
@@ -259,7 +232,11 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     public = partner.public_certificates if partner else identity.load_partner(directory).public_certificates
     certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
-    dated = (DatedCertificate(f"partner {name}", use, each, directory, now) for each, use in certificates)
+    files = certificate_files(directory)
+    dated = (
+        DatedCertificate(f"partner {name}", use, each, files.get(each.sha256, directory), now)
+        for each, use in certificates
+    )
     return PartnerEntry(name, partner, tuple(dated), (*own, *_claimed_twice(name, public, store)))
 
 
@@ -292,11 +269,20 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
             yield f"{certificate.subject} identifies nobody: it is claimed by {', '.join(others)}, too"
 
 
-def _doubts(directory: Path, partner: Partner, hosts: set[str] | None) -> Iterator[Problem]:
+def _doubts(directory: Path, partner: Partner, hosts: set[str] | None, own_ids: Mapping[str, str]) -> Iterator[Problem]:
     """What the daemon does not warn of: an operator sees to it before partners do."""
     file = directory / "partner.toml"
     for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
         yield Problem(file, f"{name} is not a virtual host", _line(file, "hosts"), "hosts")
+    for name in (each for each in partner.as2_ids if each in own_ids):
+        text = f"{name} is the AS2 id of our organization {own_ids[name]}, too"
+        yield Problem(file, text, _line(file, "as2_id"), "as2_id")
+    if Require.SIGN in partner.require and not any(map(_signs_messages, partner.message_certificates)):
+        yield Problem(directory, "no certificate can verify its messages: put the one it signs with here, or in as2/")
+
+
+def _signs_messages(certificate: Certificate) -> bool:
+    return not certificate.is_ca or may_sign(certificate)
 
 
 def _line(file: Path, key: str) -> int | None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from mtlsd import as2
 from mtlsd.as2 import ReceivedMDN
+from mtlsd.cli import hints
 from mtlsd.cli.output import say, say_fields, say_text
 from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
@@ -75,6 +76,7 @@ def judge(
     content_type = as2.ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
+    plain_http = hints.plain_http(answer)
     mdn, signer, unverified = None, None, ""
     if carrier := posted or (answer if is_mdn(answer) else None):
         reader = MDNReader(asked, now)
@@ -94,11 +96,11 @@ def judge(
         status=answer.status,
         reason=answer.get("mtlsd-reason") or problem.get("reason"),
         request_id=answer.get("mtlsd-request-id") or problem.get("request_id"),
-        advice=problem.get("detail"),
+        advice=problem.get("detail") or plain_http,
         mdn=mdn,
         signer=signer,
         mic=_compared(asked, mdn),
-        page="" if problem or is_mdn(answer) else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
+        page="" if problem or plain_http or is_mdn(answer) else answer.body.decode("utf-8", "replace")[:MAX_PAGE],
         unverified=unverified,
         posted=posted,
         notes=notes,

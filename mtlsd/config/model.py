@@ -223,6 +223,7 @@ class Limits:
     max_connections: Annotated[int, number(1, 1_000_000)] = 2000
     max_connections_per_address: Annotated[int, number(1, 1_000_000)] = 200
     shutdown_seconds: Annotated[int, number(1, _HOUR)] = 30
+    max_forwarded_per_route: Annotated[int, number(1, 1_000_000)] = 100
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from mtlsd.as2 import ContentType
 
 MAX_NAME = 255  # characters
+MAX_ENCODED = 4096  # characters of a name in RFC 2047; email's work grows with their square
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -32,7 +33,7 @@ def _extended(value: str) -> str:
 def _as_utf8(text: str) -> str:
     """MIME headers are read as Latin-1, which loses nothing; most names beyond ASCII are UTF-8, or RFC 2047."""
     try:
-        if text.startswith("=?"):
+        if text.startswith("=?") and len(text) <= MAX_ENCODED:
             return str(make_header(decode_header(text)))
         return text.encode("latin-1").decode("utf-8")
     except (UnicodeError, LookupError, MessageError, ValueError):

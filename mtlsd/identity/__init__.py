@@ -20,9 +20,10 @@ from mtlsd.identity.partners import (
     load_partner,
 )
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
-from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
+from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
 __all__ = [
     "DEFAULT_VERSION",
@@ -47,11 +48,16 @@ __all__ = [
     "Relax",
     "Require",
     "TrustStore",
+    "Validity",
     "build_trust_store",
+    "certificate_files",
     "check_client",
     "check_issuer",
     "check_signature_algorithm",
     "claim",
+    "date_warning",
+    "date_warnings",
+    "days",
     "is_costly",
     "load_host",
     "load_key_pair",
@@ -59,6 +65,7 @@ __all__ = [
     "load_partner",
     "load_partners",
     "match",
+    "may_sign",
     "nearest",
     "read_certificates",
     "read_file",

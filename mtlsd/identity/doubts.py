@@ -86,15 +86,13 @@ def _refusal(certificate: Certificate, partner: Partner) -> CertificateRefused |
 
 
 def _without_a_way(partner: Partner) -> Iterator[str]:
-    """Certificates that need a root where all the roots look like certificates of a client, and issued none of them."""
-    roots = partner.trusted_roots
-    if not roots or not set(roots) <= set(partner.public_certificates):
-        return
-    for each in partner.public_certificates:
-        if not each.is_self_signed and _top_issuer(each, partner) not in {root.subject for root in roots}:
+    """Certificates that need a root where no root of the partner is above them."""
+    roots = {root.subject for root in partner.trusted_roots}
+    for each in partner.public_certificates if roots else ():
+        if not each.is_self_signed and _top_issuer(each, partner) not in roots:
             yield (
-                f"{_named(each)} was not issued by any of the partner's self-signed certificates, so connections with "
-                f"it are refused, unless the client sends what leads there: put the root of {each.issuer} in, too"
+                f"{_named(each)} cannot connect, unless the client sends what leads from {each.issuer} to a root of "
+                f"the partner: put {each.issuer} and all above it in, too; a root of its MDN servers belongs into mdn/"
             )
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, missing_directory, read_certificates, read_file
+from mtlsd.identity.pemfiles import FileContent, FileRefused, missing_directory, read_certificates, read_file
 
 ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"
 
@@ -33,18 +33,23 @@ class LoadedKeyPair:
     warnings: tuple[Problem, ...] = ()
 
 
-def load_key_pair(chain_file: Path, key_file: Path, credential: Path | None = None) -> LoadedKeyPair:
+def load_key_pair(
+    chain_file: Path, key_file: Path, credential: Path | None = None, *, for_tests: bool = False
+) -> LoadedKeyPair:
     """Read a pair; the file `credential`, if it exists, takes the place of `key_file`.
 
     Raises ConfigurationError with everything that is wrong. systemd guards a credential, so its mode is not
-    looked at.
+    looked at. A key that is open to everybody is a mistake, and with `for_tests` a warning.
     """
     guarded = credential is not None and os.path.lexists(credential)
     key_path = credential if credential is not None and guarded else key_file
     problems: list[Problem] = []
     warnings: list[Problem] = []
     chain = _read_chain(chain_file, problems)
-    private_key = _read_key(key_path, guarded, problems, warnings)
+    key = _read_key(key_path, problems)
+    if key and not guarded:
+        _check_mode(key_path, key.mode, warnings if for_tests else problems, warnings)
+    private_key = _parsed(key_path, key.data, problems) if key else None
     if chain and private_key and not _belong_together(chain[0], private_key):
         problems.append(Problem(key_path, _not_its_key(chain, private_key, chain_file)))
     if problems or not chain or private_key is None:
@@ -72,24 +77,25 @@ def _read_chain(path: Path, problems: list[Problem]) -> tuple[Certificate, ...]:
         return ()
 
 
-def _read_key(path: Path, guarded: bool, problems: list[Problem], warnings: list[Problem]) -> PrivateKeyTypes | None:
+def _read_key(path: Path, problems: list[Problem]) -> FileContent | None:
     try:
-        content = read_file(path)
+        return read_file(path)
     except FileRefused as error:
         problems.append(Problem(path, str(error)))
         return None
-    if not guarded:
-        _check_mode(path, content.mode, problems, warnings)
+
+
+def _parsed(path: Path, data: bytes, problems: list[Problem]) -> PrivateKeyTypes | None:
     try:
-        return _parse_key(content.data)
+        return _parse_key(data)
     except ValueError as error:
         problems.append(Problem(path, str(error)))
         return None
 
 
-def _check_mode(path: Path, mode: int, problems: list[Problem], warnings: list[Problem]) -> None:
+def _check_mode(path: Path, mode: int, exposed: list[Problem], warnings: list[Problem]) -> None:
     if mode & (stat.S_IROTH | stat.S_IWOTH):
-        problems.append(
+        exposed.append(
             Problem(path, f"the private key is open to everybody (mode {mode:04o}): chmod 600, and rotate it")
         )
     elif mode & stat.S_IRGRP:

@@ -1,10 +1,10 @@
 """A partner: the directory that describes it, read into what may be believed of it.
 
 Certificates beside `partner.toml` serve connections and messages; those in `tls/` connections only, those in
-`as2/` messages only. For connections a certificate is sorted by what it says of itself: an end-entity
-certificate is a public certificate, a self-signed CA a trusted root and most often a public certificate too, any
-other CA an intermediate. For messages every one is a pin, because many AS2 certificates are self-signed and call
-themselves a CA.
+`as2/` messages only, and those in `mdn/` prove the servers that take its MDNs and nothing else. For connections a
+certificate is sorted by what it says of itself: an end-entity certificate is a public certificate, a self-signed CA a
+trusted root and most often a public certificate too, any other CA an intermediate. For messages every one is a pin,
+because many AS2 certificates are self-signed and call themselves a CA.
 """
 
 import os
@@ -36,6 +36,8 @@ from mtlsd.identity.targets import is_allowed
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
 MESSAGES = "as2"
+MDN_SERVERS = "mdn"
+DIRECTORIES = (CONNECTIONS, MESSAGES, MDN_SERVERS)
 
 DEFAULT_VERSION = "1.2"
 VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
@@ -92,6 +94,7 @@ class Partner:
     trusted_roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     message_certificates: tuple[Certificate, ...] = ()
+    mdn_roots: tuple[Certificate, ...] = ()  # what vouches for the servers that take its MDNs, and for nothing else
     as2_version: str = DEFAULT_VERSION  # that our MDNs say
     async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
     retention_days: int | None = None  # of contents; None: as for all partners
@@ -127,11 +130,12 @@ def load_partner(directory: Path) -> LoadedPartner:
     beside = _read_certificates(directory, directory, problems, warnings)
     for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings)
     for_as2 = _read_certificates(directory, directory / MESSAGES, problems, warnings)
+    for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
     messages = _unique((*beside, *for_as2))
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
-    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages)
+    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns))
     return LoadedPartner(
         name=directory.name,
         partner=partner,
@@ -165,7 +169,13 @@ def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, 
     return values, problems
 
 
-def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", messages: tuple[Certificate, ...]) -> Partner:
+def _partner(
+    name: str,
+    values: dict[str, Any],
+    certificates: "_Sorted",
+    messages: tuple[Certificate, ...],
+    mdn_roots: tuple[Certificate, ...],
+) -> Partner:
     match, retention = values.get("match"), values.get("retention", {})
     return Partner(
         name=name,
@@ -183,6 +193,7 @@ def _partner(name: str, values: dict[str, Any], certificates: "_Sorted", message
         trusted_roots=certificates.roots,
         intermediates=certificates.intermediates,
         message_certificates=messages,
+        mdn_roots=mdn_roots,
     )
 
 
@@ -210,8 +221,8 @@ def _certificate_files(
             continue
         if not is_directory(path):
             yield path
-        elif directory != partner or path.name not in {CONNECTIONS, MESSAGES}:
-            warnings.append(Problem(path, f"not read: only {CONNECTIONS}/ and {MESSAGES}/ are, one level deep"))
+        elif directory != partner or path.name not in DIRECTORIES:
+            warnings.append(Problem(path, "not read: only tls/, as2/ and mdn/ are, one level deep"))
 
 
 def _paths_in(partner: Path, directory: Path, problems: list[Problem]) -> list[Path]:

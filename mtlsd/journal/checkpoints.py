@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.chain import Checkpoint
-from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.spool import disk_errors, make_directory
 
 KEY = "node.key"
 NAME_DIGITS = 32
@@ -98,7 +98,7 @@ def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckp
     signature = key.private.sign(checkpoint.text)
     signed = {**json.loads(checkpoint.text), "signature": b64encode(signature).decode()}
     with disk_errors():
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_directory(directory)
         public = directory / f"{key.node}.pem"
         if not public.exists():
             _write_new(public, key.public_pem)
@@ -160,7 +160,7 @@ def _parse(number: int, line: bytes) -> SignedCheckpoint | None:
 
 def _make_key(path: Path) -> None:
     private = Ed25519PrivateKey.generate()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path.parent)
     _write_new(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 

@@ -5,6 +5,7 @@ them, but where PostgreSQL is gone our caller must hear so at once, to answer 50
 wait, ours, the network's and the server's, has an end.
 """
 
+import logging
 import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +20,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.string import StrDumperUnknown
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
+
+# It warns of a pipeline whose connection is lost; the error that it raises says so, too, and is the one to tell.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -93,12 +97,22 @@ def transaction(db: Database, begin: str = "BEGIN ISOLATION LEVEL READ COMMITTED
     db.execute(begin)
     try:
         yield db
-        db.execute("COMMIT")
+        _commit(db)
     except BaseException:
         with suppress(psycopg.Error):  # the first error is the one to tell
             if db.info.transaction_status is not TransactionStatus.IDLE:
                 db.execute("ROLLBACK")
         raise
+
+
+def _commit(db: Database) -> None:
+    """Raises CommitUnclear where the connection was lost before PostgreSQL answered."""
+    try:
+        db.execute("COMMIT")
+    except psycopg.Error as error:
+        if db.info.transaction_status is TransactionStatus.IDLE:
+            raise  # it answered: nothing was written
+        raise CommitUnclear(_words(error)) from error
 
 
 class Connections:

@@ -315,13 +315,18 @@ class Journal(Protocol):
 
         The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
         and nothing of the later one is written: compare ids. It is one commit; after the return it is durable.
-        After an error it may be durable or not, as with any failed commit: leave the spool files to the next sweep.
+        After CommitUnclear it may be durable or not, and once a later commit has succeeded `is_settled` says whether
+        that is decided; after any other error nothing of it is.
         """
+
+    def is_settled(self) -> bool:
+        """Whether `message` knows by now what became of each commit of ours that failed with CommitUnclear."""
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         """Write one more delivery, with the refusal that it is about, or of a message that is here already.
 
-        `mdn` becomes the message's, unless that has one.
+        `mdn` becomes the message's, unless that has one. Where a delivery of this kind of the same message to the same
+        target is still to be made, that one is the promise, and none is added.
         """
 
     def document(self, name: str) -> bytes | None:

@@ -87,11 +87,18 @@ class PostgresJournal:
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         def work(db: Database) -> None:
+            if not refusal and _is_to_be_made(db, delivery):
+                return
             note = _refuse(db, _shown(refusal), delivery) if refusal else _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
             enter(db, self.proof.node, [note])
 
         self._write(work)
+
+    def is_settled(self) -> bool:
+        """Whether PostgreSQL has ended every `accept` of this node, those too whose connection was lost."""
+        row = self._write(lambda db: db.execute(QUERIES["try_node_lock"], {"key": self._node_lock}).fetchone())
+        return row is not None and row["free"]
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -367,6 +374,13 @@ def _shown(record: Record) -> Record:
 def _refuse(db: Database, refusal: Refusal, delivery: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
     return notes.refused(refusal, [delivery])
+
+
+def _is_to_be_made(db: Database, delivery: Delivery) -> bool:
+    """Whether there is the like of it; two nodes that promise the same ask one after the other."""
+    db.execute(QUERIES["lock_message"], {"id": delivery.message_id})
+    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
+    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
 
 
 def _promise_more(db: Database, delivery: Delivery, mdn: StoredMDN | None) -> Note:

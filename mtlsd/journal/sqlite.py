@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal import notes, rows
 from mtlsd.journal.chain import Note
 from mtlsd.journal.checkpoints import UNNAMED
@@ -40,6 +40,7 @@ from mtlsd.journal.sqlite_proof import SQLiteProof, accept_certificates, enter, 
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
+_ROLLED_BACK = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}  # of a COMMIT: nothing was written
 QUERIES = load_queries("sqlite_queries.sql")
 MIGRATIONS = load_migrations("sqlite")
 
@@ -82,11 +83,17 @@ class SQLiteJournal:
             enter(db, self.proof.node, [note for each in new for note in notes.accepted(each)])
             return [holder for _, holder in written]
 
+    def is_settled(self) -> bool:
+        """The next commit writes over what is left of an unclear one, or behind it."""
+        return True
+
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
                 db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
                 note = notes.refused(refusal, [delivery])
+            elif _is_to_be_made(db, delivery):
+                return
             else:
                 note = _promise_more(db, delivery, mdn)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
@@ -330,12 +337,22 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
-        db.execute("COMMIT")
+        _commit(db)
     except BaseException:
         if db.in_transaction:  # SQLite rolls back by itself after some errors
             with suppress(sqlite3.Error):  # the first error is the one to tell
                 db.execute("ROLLBACK")
         raise
+
+
+def _commit(db: sqlite3.Connection) -> None:
+    """Raises CommitUnclear where it failed after the record of the commit may have been written."""
+    try:
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _ROLLED_BACK:
+            raise
+        raise CommitUnclear(str(error)) from error
 
 
 def _migrate(db: sqlite3.Connection) -> None:
@@ -382,6 +399,12 @@ def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | N
     if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
         mdn = None
     return notes.promised(rows.subject(delivery), salt_of(db, rows.subject(delivery)), delivery, mdn)
+
+
+def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
+    """Whether there is the like of it; never of a refusal, each of which is a new one."""
+    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
+    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

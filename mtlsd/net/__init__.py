@@ -8,7 +8,8 @@ delivers, `Reload` swaps the `Snapshot`. `Daemon` is what they share. `client` m
 from mtlsd.net.client import Answer, Recording
 from mtlsd.net.client import send as send_request
 from mtlsd.net.ids import first_id, new_id
-from mtlsd.net.mdn_listener import MDNListener, PostedMDN, Reception, send_and_listen
+from mtlsd.net.mdn_conversation import PostedMDN
+from mtlsd.net.mdn_listener import MDNListener, Reception, send_and_listen
 from mtlsd.net.retention import retention_of
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.snapshot import load as load_snapshot

@@ -13,7 +13,7 @@ import trio
 
 from mtlsd import config, log, relay
 from mtlsd.config import Backend, Balance, Directory
-from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable
+from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
@@ -23,6 +23,10 @@ from mtlsd.relay import Answered, Outcome
 
 OpenDocument = Callable[[str], BinaryIO]
 CREATED = 201  # what a directory would answer
+_TO_TRUST = {  # what helps where a server's certificate is not trusted
+    True: "if the partner confirms it, put its root into mdn/ of the partner's directory",
+    False: "the backend needs a certificate of a root that the system trusts (docs/operations.md)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,9 @@ async def _watched(
     daemon.upstreams.begin(circuit)
     try:
         outcome = await _ask(daemon.snapshot, about, delivery, target, open_document)
+    except UpstreamUntrusted as failure:
+        remedy = _TO_TRUST[delivery.kind is DeliveryKind.MDN]
+        outcome = UpstreamUntrusted(f"{failure}; {remedy}", body_began=failure.body_began)
     except UpstreamFailed as failure:
         outcome = failure
     finally:

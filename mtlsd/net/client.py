@@ -1,4 +1,7 @@
-"""The client that delivers to backends: one request, its body from a file, one answer. No redirects, no credentials."""
+"""The client that delivers: one request, its body from a file, one answer. No redirects, no credentials.
+
+The server is a stranger where it takes a partner's MDN: all that it says has a bound, in octets and in time.
+"""
 
 import ssl
 from collections.abc import Iterable
@@ -9,11 +12,24 @@ import h11
 import trio
 
 from mtlsd.config import Backend
-from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
+from mtlsd.errors import (
+    UpstreamBadAnswer,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamTLS,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
+from mtlsd.net.secure import SecureStream
 
 CHUNK = 256 * 1024  # octets of a body at a time
 MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for
+MAX_RECEIVED = 4 * MAX_ANSWER  # octets in all, with the framing
+MAX_HEADER = 64 * 1024  # octets of an answer's header
+MAX_INTERIM = 10  # answers 1xx before the one that counts
 RECEIVE = 64 * 1024
+
+Stream = trio.SocketStream | SecureStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +63,16 @@ async def send(
     connect_to: tuple[str, int] | None = None,
     recording: Recording | None = None,
 ) -> Answer:
-    """Send a request; raises UpstreamUnreachable or UpstreamTimeout.
+    """Send a request; raises UpstreamFailed.
 
-    `timeout`, in seconds, is for each wait while the document is sent, which may take its time, and then for the whole
-    answer: one that trickles ends, too. `fields` have the framing. `connect_to` is another address than the URL's.
-    `recording` gets every octet, also of a failed exchange.
+    `timeout`, in seconds, is for the connection with its TLS, for the server to take each piece of the body, and for
+    its whole answer. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every
+    octet, also of a failed exchange.
     """
     request: _Request | None = None
     try:
-        stream = await _connect(backend, timeout, context, connect_to)
+        with trio.fail_after(timeout):
+            stream = await _connect(backend, context, connect_to)
         request = _Request(stream, timeout, recording)
         try:
             return await request.run(backend, method, fields, body)
@@ -63,54 +80,52 @@ async def send(
             with trio.move_on_after(1):
                 await stream.aclose()
     except trio.TooSlowError as error:
-        raise UpstreamTimeout(f"no answer within {timeout:g} s", body_began=_began(request)) from error
-    except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError, ssl.SSLError) as error:
-        raise UpstreamUnreachable(why(error), body_began=_began(request)) from error
+        what = "answer" if request else "connection"
+        raise UpstreamTimeout(f"no {what} within {timeout:g} s", body_began=_began(request)) from error
+    except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+        raise _kind(error)(why(error), body_began=_began(request)) from error
 
 
 def _began(request: "_Request | None") -> bool:
     return request is not None and request.body_began
 
 
-async def _connect(
-    backend: Backend, timeout: float, context: ssl.SSLContext | None, connect_to: tuple[str, int] | None
-) -> "trio.SocketStream | trio.SSLStream[trio.SocketStream]":
-    with trio.fail_after(timeout):
-        stream = await trio.open_tcp_stream(*(connect_to or (backend.host, backend.port)))
-        if backend.scheme == "http":
-            return stream
-        context = context or ssl.create_default_context()
-        secure = trio.SSLStream(stream, context, server_hostname=backend.host, https_compatible=True)
-        try:
-            await secure.do_handshake()
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-        return secure
+async def _connect(backend: Backend, context: ssl.SSLContext | None, connect_to: tuple[str, int] | None) -> Stream:
+    stream = await trio.open_tcp_stream(*(connect_to or (backend.host, backend.port)))
+    if backend.scheme == "http":
+        return stream
+    secure = SecureStream(stream, context or ssl.create_default_context(), backend.host)
+    try:
+        await secure.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secure
 
 
 class _Request:
     def __init__(
         self,
-        stream: "trio.SocketStream | trio.SSLStream[trio.SocketStream]",
+        stream: Stream,
         timeout: float,
         recording: Recording | None,
     ) -> None:
         self._stream = stream
         self._timeout = timeout
         self._recording = recording
-        self._http = h11.Connection(h11.CLIENT)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
+        self._received = 0  # octets
         self.body_began = False
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
     ) -> Answer:
-        with suppress(trio.BrokenResourceError):  # a backend may refuse early and close: then its answer counts
+        with suppress(trio.BrokenResourceError):  # a server may refuse early and close: then its answer counts
             await self._send(backend, method, fields, body)
         with trio.fail_after(self._timeout):
             answer = await self._receive()
         if self._http.our_state is h11.SEND_BODY and answer.status < 300:
-            raise trio.BrokenResourceError(f"the backend said {answer.status} before it had the whole document")
+            raise trio.BrokenResourceError(f"the server said {answer.status} before it had the whole document")
         return answer
 
     async def _send(
@@ -135,30 +150,78 @@ class _Request:
             await self._stream.send_all(octets)
 
     async def _receive(self) -> Answer:
+        """Raises h11.RemoteProtocolError for what is no answer, or has no end."""
         response: h11.Response | None = None
-        body = bytearray()
+        body, interim = bytearray(), 0
         while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                data = bytes(await self._stream.receive_some(RECEIVE))
-                if self._recording:
-                    self._recording.received += data
-                if not data and response is None:
-                    raise trio.BrokenResourceError("the backend closed the connection before it answered")
-                self._http.receive_data(data)
+            event = await self._next_event()
+            if isinstance(event, h11.InformationalResponse):
+                interim += 1
+                if interim > MAX_INTERIM:
+                    raise h11.RemoteProtocolError(f"more than {MAX_INTERIM} answers 1xx")
             elif isinstance(event, h11.Response):
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
             if response and (isinstance(event, h11.EndOfMessage) or len(body) > MAX_ANSWER):
-                fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
-                return Answer(response.status_code, fields, bytes(body))
+                return _answer(response, bytes(body))
             if isinstance(event, h11.ConnectionClosed):
-                raise trio.BrokenResourceError("the backend closed the connection inside its answer")
+                when = "inside its answer" if response else "before it answered"
+                raise trio.BrokenResourceError(f"the server closed the connection {when}")
+
+    async def _next_event(self) -> h11.Event:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            data = bytes(await self._stream.receive_some(RECEIVE))
+            self._received += len(data)
+            if self._received > MAX_RECEIVED:
+                raise h11.RemoteProtocolError(f"an answer of more than {MAX_RECEIVED} octets with its framing")
+            if self._recording:
+                self._recording.received += data
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                raise trio.BrokenResourceError("the server closed the connection before it answered")
+            self._http.receive_data(data)
+        assert isinstance(event, h11.Event)  # one request a connection, so it never pauses
+        return event
+
+
+def _answer(response: h11.Response, body: bytes) -> Answer:
+    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
+    return Answer(response.status_code, fields, body)
+
+
+# --- What went wrong ------------------------------------------------------------------------------------------
+
+
+def _kind(error: Exception) -> type[UpstreamFailed]:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return UpstreamUntrusted
+        case ssl.SSLError():
+            return UpstreamTLS
+        case h11.RemoteProtocolError():
+            return UpstreamBadAnswer
+    return UpstreamUnreachable
 
 
 def why(error: Exception) -> str:
-    """What a failed connection says of itself."""
+    """What a failed connection says of itself, in words for operators."""
     cause = error.__cause__ or error
     causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
-    return "; ".join(dict.fromkeys(str(cause) or type(cause).__name__ for cause in causes))
+    return "; ".join(dict.fromkeys(map(_words, causes)))
+
+
+def _words(cause: BaseException) -> str:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not trusted: {cause.verify_message}"
+        case ssl.SSLEOFError():
+            return "the other side ended TLS without a word"
+        case ssl.SSLError():
+            return f"TLS did not come about: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
+        case h11.RemoteProtocolError():
+            return f"not HTTP as it should be: {cause}"
+        case trio.BrokenResourceError() | trio.ClosedResourceError() if not cause.args:
+            return "the other side broke the connection"
+        case OSError():
+            return cause.strerror or str(cause) or "the connection failed"
+    return str(cause) or "the connection broke"

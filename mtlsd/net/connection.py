@@ -219,7 +219,7 @@ class Connection:
             return accepted
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
-        holder = await self._daemon.committer.accept(accepted)
+        holder = await self._daemon.accept(exchange, accepted)
         self._daemon.due.set()
         if exchange.is_first(holder):
             return exchange.conclude(holder)

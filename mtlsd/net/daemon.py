@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import trio
 
@@ -11,14 +13,17 @@ from mtlsd import __version__, access, as2
 from mtlsd.access import FailureLimit
 from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
-from mtlsd.handlers import Services
-from mtlsd.journal import Delivery, Journal, Spool
+from mtlsd.handlers import Exchange, Services
+from mtlsd.journal import Acceptance, Delivery, Journal, Message, Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
+from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.net.turns import Turns
+from mtlsd.net.turns import Places, Turns
 from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
+
+MAX_COPIES = 8  # of one message, that wait for what the backend says
 
 
 @dataclass(slots=True, eq=False)
@@ -40,13 +45,16 @@ class Daemon:
     committer: Committer = field(init=False)
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
+    unclear: Unclear = field(init=False)
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
-    turns: Turns = field(default_factory=Turns)  # of copies of one message, where the backend is asked first
+    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
+    places: Places = field(default_factory=Places)  # there, too: by route
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
         self.committer = Committer(self.journal, self.metrics.commit)
+        self.unclear = Unclear(self.journal, self.spool)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -67,6 +75,10 @@ class Daemon:
             configuration.server.inline_limit,
             keeps_evidence=configuration.proof.keep is Keep.CONTENT,
         )
+
+    async def accept(self, exchange: Exchange, acceptance: Acceptance) -> Message:
+        """Make a message durable, and return the one that holds its key; raises JournalUnavailable or SpoolFull."""
+        return await accept(self.committer, self.unclear, acceptance, exchange.withdraw)
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""

@@ -1,8 +1,8 @@
 """The backend first, then the promise: for routes that answer only once the backend has the message.
 
-The partner waits meanwhile. Two copies of one message wait for each other, so that the second finds what became of
-the first. A crash between the backend's answer and the commit makes the partner send again, and the backend knows the
-message by its Idempotency-Key.
+The partner waits meanwhile. Copies of one message that come while the backend is asked wait for what it says, which
+is for all of them: a backend that stalls is asked once, however many copies there are. A crash between the backend's
+answer and the commit makes the partner send again, and the backend knows the message by its Idempotency-Key.
 """
 
 from dataclasses import replace
@@ -11,33 +11,72 @@ from functools import partial
 import trio
 
 from mtlsd import journal, relay
+from mtlsd.errors import BackendUnavailable, CommitUnclear, JournalUnavailable, PeerError
 from mtlsd.handlers import Exchange
 from mtlsd.http import Response
-from mtlsd.journal import Acceptance, Attempt
+from mtlsd.journal import Acceptance, Attempt, Message
 from mtlsd.net.attempt import attempt
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.turns import Turn
 from mtlsd.relay import Answered, Outcome
+
+# What became of a message: accepted; the backend did not take it; or the journal failed.
+Fate = Message | tuple[Attempt, Outcome] | PeerError
 
 
 async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) -> Response:
     """The answer of an exchange that asks the backend first; raises BackendUnavailable where it did not take it."""
     message = acceptance.message
+    most = daemon.snapshot.configuration.limits.max_forwarded_per_route
     key = (message.as2_from, message.as2_to, message.message_id)
-    async with daemon.turns.alone(key):
-        try:
-            earlier = await trio.to_thread.run_sync(daemon.journal.find, *key)
-            if earlier and not exchange.lacks_receipt(earlier):
-                return await trio.to_thread.run_sync(exchange.conclude, earlier)
+    try:
+        with daemon.places.one((message.host, message.route), most):
+            async with daemon.turns.take(key) as turn:
+                if turn.result is not None:
+                    return await _as_the_first(exchange, acceptance, turn.result)
+                return await _ask(daemon, exchange, acceptance, turn)
+    except CommitUnclear:
+        raise  # it may be accepted after all
+    except Exception:  # whoever is cut off leaves it to the sweep of the next start: another may have committed it
+        exchange.withdraw()
+        raise
+
+
+async def _ask(daemon: Daemon, exchange: Exchange, acceptance: Acceptance, turn: Turn[Fate]) -> Response:
+    message = acceptance.message
+    try:
+        holder = await trio.to_thread.run_sync(
+            daemon.journal.find, message.as2_from, message.as2_to, message.message_id
+        )
+        if holder is None or exchange.lacks_receipt(holder):
             made, outcome = await _attempt(daemon, acceptance)
+            turn.result = made, outcome  # unless it is accepted
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
-        except BaseException:
-            exchange.withdraw()
-            raise
-        if isinstance(taken, Response):
-            return taken
-        if earlier:
-            return exchange.conclude_late(earlier, taken.message.mdn)
-        return exchange.conclude(await daemon.committer.accept(taken))
+            if isinstance(taken, Response):
+                return taken
+            if holder is not None:
+                return exchange.conclude_late(holder, taken.message.mdn)
+            turn.result = None
+            holder = await daemon.accept(exchange, taken)
+    except PeerError as error:
+        turn.result = turn.result or error
+        raise
+    turn.result = holder
+    return exchange.conclude(holder)
+
+
+async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) -> Response:
+    """What became of the copy that came first is the answer to this one, too; its content may be another."""
+    match fate:
+        case Message():
+            return exchange.conclude(fate)
+        case (made, outcome):
+            taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
+            if isinstance(taken, Response):
+                return taken
+            raise BackendUnavailable("a copy that came at the same time was not taken")
+    assert isinstance(fate, PeerError)
+    raise (JournalUnavailable if isinstance(fate, CommitUnclear) else type(fate))(fate.detail)
 
 
 async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Outcome]:

@@ -12,12 +12,14 @@ from mtlsd.relay import Credentials
 
 
 def context_for(credentials: Credentials | None, snapshot: Snapshot) -> ssl.SSLContext:
-    """Trust the system's roots and the partner's; offer the key pair of the virtual host, where it is asked for."""
+    """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair, where it is asked for."""
     context = ssl.create_default_context()
     if credentials is None:
         return context
     partner = snapshot.truststore.partners.get(credentials.partner)
-    for root in partner.trusted_roots if partner else ():
+    if partner and partner.mdn_roots:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate there is enough
+    for root in (*partner.trusted_roots, *partner.mdn_roots) if partner else ():
         with suppress(ssl.SSLError):  # we read some certificates that OpenSSL does not
             context.load_verify_locations(cadata=root.der)
     for listener in snapshot.listeners.values():

@@ -6,12 +6,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from mtlsd import config
 from mtlsd.config import Address, Configuration, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity import KeyPair, Organization, TrustStore, load_host, load_organization, load_partners
+from mtlsd.identity import (
+    Certificate,
+    KeyPair,
+    Organization,
+    TrustStore,
+    date_warnings,
+    load_host,
+    load_organization,
+    load_partners,
+)
 from mtlsd.net.version import version_of
 from mtlsd.tls import HostContext, ListenerContexts, build_context
 
@@ -48,9 +58,10 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
     organizations = loader.organizations(configuration)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
-    truststore, problems, warnings = load_partners(
-        configuration.server.certs / "partners", datetime.fromtimestamp(read_at, UTC)
-    )
+    now = datetime.fromtimestamp(read_at, UTC)
+    truststore, problems, warnings = load_partners(configuration.server.certs / "partners", now)
+    certificates = loader.certificates | _partners_certificates(configuration.server.certs, truststore)
+    dates = (date_warnings(directory, several, now) for directory, several in certificates.items())
     return Snapshot(
         configuration=configuration,
         hosts={host.name: host for host in configuration.virtualhosts},
@@ -58,7 +69,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
         organizations=organizations,
         truststore=truststore,
         problems=problems,
-        warnings=(*loader.warnings, *warnings),
+        warnings=(*loader.warnings, *warnings, *chain.from_iterable(dates)),
         read_at=read_at,
         version=version_of(configuration, pairs, organizations, truststore),
     )
@@ -70,13 +81,16 @@ class _Loader:
     credentials: Path | None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    certificates: dict[Path, tuple[Certificate, ...]] = field(default_factory=dict)  # ours, by directory
 
     def hosts(self, configuration: Configuration) -> dict[str, KeyPair]:
         pairs = {}
         for host in configuration.virtualhosts:
             with self._collecting():
-                loaded = load_host(self.certs / "hosts" / host.name, self.credentials)
+                directory = self.certs / "hosts" / host.name
+                loaded = load_host(directory, self.credentials)
                 pairs[host.name] = loaded.key_pair
+                self._note(directory, loaded.key_pair)
                 self.warnings += loaded.warnings
         return pairs
 
@@ -85,10 +99,15 @@ class _Loader:
         organizations = {}
         for name in sorted(names):
             with self._collecting():
-                loaded = load_organization(self.certs / "organizations" / name, self.credentials)
+                directory = self.certs / "organizations" / name
+                loaded = load_organization(directory, self.credentials)
                 organizations[name] = loaded.organization
+                self._note(directory, loaded.organization.signing, *loaded.organization.decryption)
                 self.warnings += loaded.warnings
         return organizations
+
+    def _note(self, directory: Path, *pairs: KeyPair) -> None:
+        self.certificates[directory] = tuple(each for pair in pairs for each in (pair.certificate, *pair.chain))
 
     @contextmanager
     def _collecting(self) -> Iterator[None]:
@@ -96,6 +115,18 @@ class _Loader:
             yield
         except ConfigurationError as error:
             self.problems += error.problems
+
+
+def _partners_certificates(certs: Path, truststore: TrustStore) -> dict[Path, tuple[Certificate, ...]]:
+    return {
+        certs / "partners" / each.name: (
+            *each.public_certificates,
+            *each.trusted_roots,
+            *each.intermediates,
+            *each.message_certificates,
+        )
+        for each in truststore.partners.values()
+    }
 
 
 def _listeners(

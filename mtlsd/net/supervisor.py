@@ -28,6 +28,7 @@ from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
+from mtlsd.net.lookups import Lookups
 from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.retention import keep_retention
@@ -63,6 +64,7 @@ class Supervisor:
 
     async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal, key: NodeKey) -> None:
         daemon = Daemon(snapshot, journal, spool, self._log, node=node)
+        trio.socket.set_custom_hostname_resolver(Lookups())
         notary = Notary(daemon, key)
         try:
             report(self._log, snapshot)

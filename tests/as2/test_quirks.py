@@ -251,6 +251,37 @@ def test_row_a_preamble_is_text_and_has_an_end(preamble: bytes) -> None:
         received(messages.entity(preamble + messages.split(build("c"))[1], "application/pkcs7-mime"), 4096)
 
 
+def quoted_mail(line: bytes) -> bytes:
+    return b" " + line + b"\r\n"
+
+
+HIDDEN: dict[str, Callable[[bytes], bytes]] = {
+    "behind blanks": quoted_mail,
+    "behind a tab": lambda line: b"\t" + line + b"\r\n",
+    "before a letter of no base64": lambda line: line + b"!\r\n",
+    "among such letters": lambda line: b"-".join(bytes([each]) for each in line) + b"\r\n",
+    "a letter a line": lambda line: b"".join(b" %c\n" % each for each in line),
+    "behind a greeting": lambda line: b"Hello:\n\n " + line + b"\n",
+}
+
+
+@pytest.mark.parametrize("length", [b"\x80", b"\x81\xf0", b"\x82\x02\x00"], ids=["indefinite", "1", "2"])
+@pytest.mark.parametrize("way", HIDDEN)
+def test_row_a_preamble_that_could_be_read_as_another_cms_value_is_refused(way: str, length: bytes) -> None:
+    """A backend that gets the message and reads base64 more kindly must not find a document that nobody verified."""
+    content_type = core.ObjectIdentifier("1.2.840.113549.1.7.2").dump()
+    lines = base64.encodebytes(b"\x30" + length + content_type + bytes(60)).splitlines()
+    preamble = b"".join(map(HIDDEN[way], lines))
+    with pytest.raises(AS2MIMEMalformed, match="another one"):
+        received(messages.entity(preamble + messages.split(build("sE"))[1], "application/pkcs7-mime"), 7)
+
+
+@pytest.mark.parametrize("text", ["MIME is used here", "M", "MESSAGE FOLLOWS"])
+def test_row_a_preamble_that_only_looks_a_little_like_it_is_read_over(text: str) -> None:
+    preamble = f"  {text}:\r\n".encode()
+    assert received(messages.entity(preamble + messages.split(build("sE"))[1], "application/pkcs7-mime")) == EDI
+
+
 @pytest.mark.parametrize(
     "encoding", ['"base64"', "base64 (x)", "(x) base64", "BASE64;", " Base64\t", '"base64" (RFC 2045)', "base64 ()"]
 )

@@ -1,5 +1,6 @@
 """The commands, run in this process, and what the partner ACME needs to send to a daemon."""
 
+import codecs
 import json
 import os
 import subprocess
@@ -49,6 +50,7 @@ def on_a_terminal(*arguments: object) -> tuple[int, str]:
 def as_somebody_else() -> Iterator[None]:
     """Root may read everything, so be nobody for a while; whoever else runs the tests is nobody enough."""
     before = os.geteuid()
+    codecs.lookup("utf-8-sig")  # nobody may not be able to read Python's own files
     if before == 0:
         os.seteuid(65534)
     try:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mtlsd.cli.survey import DatedCertificate, survey
+from mtlsd.cli.dated import DatedCertificate
+from mtlsd.cli.survey import survey
 from tests import pki
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, acme
@@ -136,8 +137,15 @@ def test_a_control_character_in_a_name_never_reaches_the_terminal(tree: Tree) ->
 
 
 WARNINGS = {
-    "expired": (lasting(-1.5), "", "expired on "),
-    "soon": (lasting(12.5), "", "expires on "),
+    "expired": (lasting(-1.5), "", "own.pem: the certificate CN=soon.example"),
+    "soon": (lasting(12.5), "", ": 12 days left"),
+    "tomorrow": (lasting(1.5), "", ": 1 day left"),
+    "our own id": (lasting(100), 'as2_id = "EXAMPLE"\n', ":1: as2_id: EXAMPLE is the AS2 id of our organization"),
+    "no signature": (
+        pki.root("A CA").pem,
+        '[match]\nsubject = "CN=x"\n',
+        "no certificate can verify its messages",
+    ),
     "unknown host": (lasting(100), 'hosts = ["typo.example.com"]\n', ":2: hosts: typo.example.com is not a virtual"),
     "no root": (pki.leaf(pki.root("Elsewhere"), end=NOW + timedelta(days=99)).pem, "", "pinned without a root"),
 }
@@ -146,11 +154,52 @@ WARNINGS = {
 @pytest.mark.parametrize("name", WARNINGS)
 def test_a_warning_is_said_and_is_no_mistake(tree: Tree, name: str) -> None:
     certificate, settings, words = WARNINGS[name]
-    add_partner(tree, "watched", f'as2_id = "W"\n{settings}', own=certificate)
+    as2_id = "" if "as2_id" in settings else 'as2_id = "W"\n'
+    add_partner(tree, "watched", as2_id + settings, own=certificate)
     result = mtlsd("check", "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"warning: {tree.certs / 'partners' / 'watched'}" in result.stdout
     assert words in result.stdout
+
+
+def test_a_partner_whose_certificates_are_all_for_tls_cannot_sign(tree: Tree) -> None:
+    folder = add_partner(tree, "watched", 'as2_id = "W"\n')
+    (folder / "tls").mkdir()
+    (folder / "tls" / "own.pem").write_bytes(lasting(100))
+    assert "no certificate can verify its messages" in mtlsd("check", "--config", tree.configuration).stdout
+    (folder / "partner.toml").write_text('as2_id = "W"\nrequire = []\n')
+    assert "no certificate can verify" not in mtlsd("check", "--config", tree.configuration).stdout
+
+
+def test_what_most_do_not_have_is_shown_where_it_is(tree: Tree) -> None:
+    text = tree.configuration.read_text()
+    tree.configuration.write_text(text.replace('handler = "as2"', 'handler = "as2"\ndeliver = "message"', 1))
+    settings = 'mdn_urls = ["https://w.example/mdn"]\nas2_version = "1.3"\n[match]\nsubject = "CN=w"\nsan = ["dns:w"]\n'
+    add_partner(tree, "watched", f'as2_id = "W"\n{settings}', own=lasting(100))
+    written = mtlsd("check", "--config", tree.configuration).stdout
+    for words in (
+        "http://127.0.0.1:9/nobody, deliver: message\n",
+        "  watched: match: CN=w, dns:w\n",
+        "  watched: mdn_urls: https://w.example/mdn\n",
+        "  watched: as2_version: 1.3, async_ack: 204\n",
+    ):
+        assert words in written, written
+    assert "  acme: " not in written
+    listed = {each["name"]: each for each in mtlsd_json("partner", "list", "--config", tree.configuration)}
+    assert (listed["watched"]["as2_version"], listed["acme"]["as2_version"]) == ("1.3", "1.2")
+    assert (listed["watched"]["async_ack"], listed["acme"]["async_ack"]) == (204, 200)
+
+
+def test_certificates_are_shown_with_their_files(tree: Tree) -> None:
+    folder = add_partner(tree, "watched", 'as2_id = "W"\n', own=lasting(100))
+    (folder / "as2").mkdir()
+    (folder / "as2" / "signs.pem").write_bytes(lasting(100, "signs.example"))
+    files = {each["subject"]: each["file"] for each in check_json(tree)["certificates"]}
+    assert files["CN=signs.example"] == str(folder / "as2" / "signs.pem")
+    assert files["CN=EXAMPLE"] == str(tree.certs / "organizations" / "EXAMPLE" / "cert.pem")
+    lines = mtlsd("check", "--config", tree.configuration).stdout.splitlines()
+    assert any("  as2/signs.pem " in line and "  CN=signs.example  " in line for line in lines)
+    assert any("  own.pem " in line and "  CN=soon.example  " in line for line in lines)
 
 
 @pytest.mark.parametrize(

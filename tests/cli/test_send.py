@@ -127,15 +127,15 @@ def test_a_server_that_the_roots_do_not_vouch_for_gets_nothing(site: Site) -> No
     other = site.tree.certs / "hosts" / "drop.example.com" / "chain.pem"
     result = site.send(*site.tls, "--ca", other)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "CERTIFICATE_VERIFY_FAILED" in result.stderr
+    assert "the server's certificate is not trusted" in result.stderr
     assert "Hint: name the server's root, or its self-signed certificate, with --ca." in result.stderr
 
 
-def test_a_server_of_another_name_gets_no_hint_at_roots(site: Site) -> None:
+def test_a_server_of_another_name_gets_the_hint_at_resolve(site: Site) -> None:
     arguments = [*site.arguments(*site.tls)]
     arguments[1] = str(arguments[1]).replace("as2.example.com", "nobody.example.com")
     result = mtlsd(*arguments)
-    assert (result.exit_code, "--ca" in result.stderr) == (1, False)
+    assert (result.exit_code, "--ca" in result.stderr, "--resolve" in result.stderr) == (1, False, True)
 
 
 def test_nobody_at_the_address_is_said(site: Site) -> None:
@@ -144,8 +144,23 @@ def test_nobody_at_the_address_is_said(site: Site) -> None:
         arguments = list(site.arguments())
         arguments[1] = f"http://127.0.0.1:{taken.getsockname()[1]}/as2"
         result = mtlsd(*arguments)
-    assert result.exit_code == 1
-    assert "(upstream_unreachable)" in result.stderr
+    assert (result.exit_code, "upstream" in result.stderr) == (1, False)  # a code of deliveries, not of clients
+    assert "Hint: nobody listens there" in result.stderr
+
+
+def test_a_message_in_the_clear_to_a_port_that_speaks_tls_is_told_so(site: Site) -> None:
+    arguments = list(site.arguments())
+    arguments[1] = str(arguments[1]).replace("https:", "http:")
+    result = mtlsd(*arguments)
+    assert (result.exit_code, "<html>" in result.stdout) == (1, False)
+    assert "advice       that port speaks TLS: write https:// in the URL\n" in result.stdout
+
+
+def test_a_name_without_an_address_is_told_so(site: Site) -> None:
+    arguments = list(site.arguments())
+    arguments[arguments.index("--resolve") + 1] = "nobody.invalid"
+    result = mtlsd(*arguments)
+    assert (result.exit_code, "Hint: this machine knows no address" in result.stderr) == (1, True), result.stderr
 
 
 # --- Without layers, and later --------------------------------------------------------------------------------
@@ -209,6 +224,16 @@ def test_an_asynchronous_mdn_comes_over_tls_with_a_client_certificate(lenient: S
     assert (found["ok"], found["posted_by"]["certificate"]["subject"]) == (True, "CN=as2.example.com"), found
 
 
+def test_a_receiver_that_does_not_accept_our_certificate_is_guessed_at(lenient: Site, tmp_path: Path) -> None:
+    """It only goes away in the handshake."""
+    options = {"eku": (SERVER,), "san": ("ip:127.0.0.1",), **LONG}
+    pki.issue("stranger.example", **options).write(tmp_path, "cert.pem", "key.pem")
+    listening = ("--listen", here(), "--listen-cert", tmp_path / "cert.pem", "--listen-key", tmp_path / "key.pem")
+    result = lenient.send(*lenient.tls, *listening, "--timeout", "2")
+    assert "the TLS handshake broke: " in result.stdout, result.stdout
+    assert "it may not accept the certificate of --listen-cert" in result.stdout
+
+
 def test_an_mdn_that_never_comes_is_a_failure(lenient: Site) -> None:
     elsewhere = f"http://{here()}/"  # where nobody listens
     result = lenient.send(*lenient.tls, "--listen", "127.0.0.1:0", "--async-url", elsewhere, "--timeout", "0.5")
@@ -246,9 +271,39 @@ def test_the_exchange_is_saved_octet_for_octet(site: Site, tmp_path: Path) -> No
     assert b"multipart/signed" in answer
 
 
+def test_nothing_of_an_earlier_exchange_stays_beside_it(site: Site, tmp_path: Path) -> None:
+    for name in ("request.http", "answer.http", "mdn.http", "notes.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    assert site.send(*site.tls, "--save", tmp_path).exit_code == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["answer.http", "notes.txt", "request.http"]
+    assert (tmp_path / "request.http").read_bytes().startswith(b"POST ")
+
+
+@pytest.mark.parametrize(("version", "product"), [("1.2", False), ("1.3", True)])
+def test_the_version_is_a_choice(site: Site, tmp_path: Path, version: str, product: bool) -> None:
+    assert site.send(*site.tls, "--as2-version", version, "--save", tmp_path).exit_code == 0
+    header = (tmp_path / "request.http").read_bytes().partition(b"\r\n\r\n")[0]
+    assert f"\r\nAS2-Version: {version}\r\n".encode() in header
+    assert (b"\r\nAS2-Product: mtlsd:" in header) == product
+
+
+def test_a_key_that_everybody_may_read_is_a_warning(site: Site, tmp_path: Path) -> None:
+    for name in ("tls.pem", "tls.key"):
+        (tmp_path / name).write_bytes((site.folder / name).read_bytes())
+    (tmp_path / "tls.key").chmod(0o644)
+    result = site.send("--cert", tmp_path / "tls.pem", "--key", tmp_path / "tls.key")
+    assert (result.exit_code, result.stderr.count("warning: ")) == (0, 1), result.stderr
+    assert "tls.key: the private key is open to everybody (mode 0644)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"--content-type": "garbage"}, "not a content type"),
+        ({"--content-type": "a/b c"}, "not a content type"),
+        ({"--content-type": ""}, "not the value of a header field"),
+        ({"--message-id": ""}, "not the value of a header field"),
+        ({"--as2-version": "2"}, "'2' is not one of"),
         ({"--encrypt-to": None}, "--encrypt-to is missing"),
         ({"--sign-key": None}, "belong together"),
         ({"--sign-cert": None, "--sign-key": None}, "A key pair is needed"),
@@ -279,7 +334,7 @@ def test_wrong_usage_is_said_before_anything_is_sent(site: Site, change: dict[st
     for name, value in change.items():
         options.pop(name, None)
         if value is not None:
-            options[name] = site.folder / value if (site.folder / value).exists() else value
+            options[name] = site.folder / value if (site.folder / value).is_file() else value
     result = mtlsd(command, url, document, *(each for option in options.items() for each in option))
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
 

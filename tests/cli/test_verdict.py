@@ -1,5 +1,6 @@
 """What an answer is worth: only a receipt as it was asked for is OK."""
 
+import base64
 import json
 from dataclasses import replace
 
@@ -150,12 +151,36 @@ def test_anything_less_is_not_ok_there_either(name: str) -> None:
     assert any(words in failure for failure in verdict.failures), verdict.failures
 
 
-def test_only_the_mdn_of_our_message_is_what_is_waited_for() -> None:
-    assert receive(LATER, posted(mdn())) == Reception(200)
-    assert receive(LATER, posted(mdn(signed=False))) == Reception(200)  # the verdict says that it is not signed
-    another = receive(LATER, posted(mdn(message_id="<2@acme.example>")))
+def in_base64(answer: Answer) -> Answer:
+    """As some products send a multipart/signed, against RFC 2045."""
+    fields = (*answer.fields, ("content-transfer-encoding", "base64"))
+    return replace(answer, fields=fields, body=base64.encodebytes(answer.body))
+
+
+@pytest.mark.parametrize("carried", [mdn(), mdn(modifier="processed/error: x"), in_base64(mdn())])
+def test_the_mdn_of_our_message_with_the_right_signature_is_what_is_waited_for(carried: Answer) -> None:
+    assert receive(LATER, NOW, posted(carried)) == Reception(200)
+    assert judge(LATER, Answer(200, (), b""), NOW, posted(carried)).signer == SIGNER.certificate
+
+
+def test_an_unsigned_one_is_where_no_signature_was_asked_for() -> None:
+    assert receive(replace(LATER, mdn="unsigned"), NOW, posted(mdn(signed=False))) == Reception(200)
+
+
+def test_what_is_not_of_our_message_is_not() -> None:
+    another = receive(LATER, NOW, posted(mdn(message_id="<2@acme.example>")))
     assert another == Reception(200, "an MDN for another message, <2@acme.example>")
-    assert receive(LATER, posted(page(200, "text/html", b"<html>"))).status == 400
+    assert receive(LATER, NOW, posted(page(200, "text/html", b"<html>"))).status == 400
+
+
+def test_what_may_be_anybodys_is_noted_by_what_speaks_for_it() -> None:
+    """The Message-ID is no secret, so that alone ends no waiting; the verdict has the best of what came."""
+    stranger = receive(replace(LATER, signers=(key_pair("OTHER").certificate,)), NOW, posted(mdn()))
+    weak = receive(LATER, NOW, posted(mdn(digest="sha1")))
+    unsigned = receive(LATER, NOW, posted(mdn(signed=False)))
+    assert 0 < unsigned.rank < stranger.rank < weak.rank
+    for each, words in ((unsigned, "not signed"), (stranger, "signed by none of"), (weak, "SHA-1")):
+        assert (each.status, words in (each.note or "")) == (200, True)
 
 
 @settings(max_examples=100, deadline=None)
@@ -164,7 +189,7 @@ def test_only_the_mdn_of_our_message_is_what_is_waited_for() -> None:
     st.binary(max_size=300) | st.just(b"--x\r\n\r\n--x\r\n\r\n--x--\r\n"),
 )
 def test_what_a_stranger_posts_is_never_taken_for_it(content_type: str, body: bytes) -> None:
-    assert receive(LATER, posted(page(200, content_type, body))).note
+    assert receive(LATER, NOW, posted(page(200, content_type, body))).note
 
 
 def test_a_signed_receipt_is_fine_where_an_unsigned_one_was_asked_for() -> None:

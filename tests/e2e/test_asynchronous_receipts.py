@@ -120,7 +120,7 @@ def test_a_partner_has_a_status_of_its_own_for_the_empty_answer(
         answers = [send(daemon, good), send(daemon, bad), send(daemon, good)]
         assert [(answer.status, answer.body) for answer in answers] == [(status, b"")] * 3
         assert {answer.get("Content-Length") for answer in answers} == ({None} if status == 204 else {"0"})
-        mdns = [receiver.wait() for _ in range(3)]
+        mdns = [receiver.wait() for _ in range(2)]  # the duplicate's is the one that was still to be sent
     version, product = ("1.3", True) if status == 204 else ("1.2", False)
     assert {mdn.get("AS2-Version") for mdn in mdns} == {version}
     assert {mdn.get("AS2-Product") is not None for mdn in mdns} == {product}
@@ -395,9 +395,28 @@ def test_https_to_a_server_that_is_not_proven_sends_nothing(tmp_path: Path, back
         with running(listing(Tree(tmp_path, backend.url), receiver.origin)) as daemon:
             assert acknowledged(send(daemon, wanting(receiver.url, "<unproven@acme.example>")))
             line = until_sent(daemon, "<unproven@acme.example>")
-            assert (line["state"], line["reason"]) == ("pending", "upstream_unreachable")
-            assert "certificate verify failed" in str(line["detail"])
+            assert (line["state"], line["reason"]) == ("pending", "upstream_tls")
+            assert "the server's certificate is not trusted: " in str(line["detail"])
+            assert "put its root into mdn/ of the partner's directory" in str(line["detail"])
         assert receiver.count == 0
+
+
+@pytest.mark.parametrize("pin", [False, True], ids=["its root", "itself"])
+def test_https_to_a_server_that_mdn_vouches_for_while_the_client_stays_pinned(
+    tmp_path: Path, backend: Backend, pin: bool
+) -> None:
+    server = pki.issue("mdn", issuer=pki.root("MDN root", **LONG), eku=(SERVER,), san=("ip:127.0.0.1",), **LONG)
+    with backends.running(tls=serving(server)) as receiver:
+        tree = listing(Tree(tmp_path, backend.url), receiver.origin)
+        folder = tree.certs / "partners" / "acme"
+        for root in (folder / "tls").glob("issuer-*.pem"):
+            root.unlink()
+        (folder / "mdn").mkdir()
+        (folder / "mdn" / "server.pem").write_bytes(server.pem if pin else server.issuers[0].pem)
+        with running(tree) as daemon:
+            sent = wanting(receiver.url, f"<mdn-roots-{pin}@acme.example>")
+            assert acknowledged(send(daemon, sent))
+            assert said(receiver.wait(), sent) == "processed"
 
 
 def serving(server: Issued, clients: Issued | None = None) -> ssl.SSLContext:

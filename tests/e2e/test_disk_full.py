@@ -2,8 +2,9 @@
 
 import os
 import resource
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,25 @@ def test_a_spool_that_cannot_be_written_answers_503_until_it_can(tmp_path_factor
             assert str(tree.root).encode() not in answer.raw
         assert kept(tree, "<lost@acme.example>") is None
         assert disposition(send(daemon, sent), sent) == "processed"
+
+
+@pytest.mark.parametrize("route", ["", 'mdn = "delivered"'], ids=["accepted", "delivered"])
+def test_a_journal_that_is_locked_leaves_no_files(tmp_path_factory: pytest.TempPathFactory, route: str) -> None:
+    """Each copy that is refused would add some."""
+    with backends.running() as backend:
+        tree = Tree(tmp_path_factory.mktemp("locked"), backend.url, route=route)
+        sent = message("<locked@acme.example>", layered("sE", LARGE))
+        with running(tree) as daemon:
+            send(daemon, message("<before@acme.example>"))
+            daemon.wait_for("exchange_finished", message_id="<before@acme.example>")
+            backend.wait_for("<before@acme.example>")
+            with closing(sqlite3.connect(tree.state / "journal.sqlite", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # so that nobody else can write
+                answer = send(daemon, sent)
+            assert (answer.status, answer.reason) == (503, "journal_unavailable")
+            assert not [each for each in (tree.state / "spool").rglob("*") if each.is_file()]
+            assert disposition(send(daemon, sent), sent) == "processed"
+            assert len([each for each in (tree.state / "spool").rglob("*") if each.is_file()]) == 3
 
 
 def test_the_answer_is_read_although_the_document_was_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -76,13 +76,44 @@ def test_r05_copies_at_the_same_time_reach_the_backend_once(daemon: Daemon, own:
     own.wait()
 
 
-def test_a_copy_after_a_failure_is_a_first_attempt(daemon: Daemon, own: Backend) -> None:
+def test_what_becomes_of_the_first_copy_is_for_all_that_wait(daemon: Daemon, own: Backend) -> None:
+    """And one that comes later is a first attempt."""
     sent = message("<one-fails@acme.example>")
-    own.statuses = [500]
+    before, own.statuses = own.count, [STALL]
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: send(daemon, sent), range(4)))
-    assert sorted(answer.status for answer in answers) == [200, 200, 200, 503]
+    assert {(answer.status, answer.reason) for answer in answers} == {(503, "upstream_unavailable")}
+    assert own.count == before + 1
+    assert disposition(send(daemon, sent), sent) == "processed"
     own.wait(), own.wait()
+
+
+def test_of_too_many_copies_the_last_are_refused_at_once(daemon: Daemon, own: Backend) -> None:
+    sent = message("<many-copies@acme.example>")
+    before, own.statuses = own.count, [STALL]
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda _: send(daemon, sent), range(12)))
+    assert {answer.status for answer in answers} == {503}
+    line = daemon.wait_for("exchange_finished", detail="8 copies of the message wait for the backend")
+    assert line["duration_ms"] < 900
+    assert own.count == before + 1
+    own.wait()
+
+
+def test_a_stalled_backend_holds_only_so_many_exchanges_of_its_route(tmp_path: Path) -> None:
+    with backends.running() as slow:
+        slow.statuses = [STALL] * 3
+        tree = Tree(tmp_path, slow.url, "max_forwarded_per_route = 3", "timeout_seconds = 2", 'mdn = "delivered"')
+        with running(tree) as daemon:
+            sent = [message(f"<{number}@acme.example>") for number in range(8)]
+            with ThreadPoolExecutor(8) as threads:
+                answers = list(threads.map(lambda each: send(daemon, each), sent))
+            assert {(answer.status, answer.get("Retry-After")) for answer in answers} == {(503, "60")}
+            assert slow.count == 3
+            refused = [line for line in daemon.log if "max_forwarded_per_route" in line.get("detail", "")]
+            assert len(refused) == 5
+            assert all(line["duration_ms"] < 1500 for line in refused)
+            assert disposition(send(daemon, sent[0]), sent[0]) == "processed"
 
 
 def test_other_content_under_a_known_id_never_reaches_the_backend(daemon: Daemon, own: Backend) -> None:

@@ -11,6 +11,7 @@ from mtlsd.identity import LoadedPartner, Partner, Require, load_partner, load_p
 from tests import pki
 
 ROOT = pki.root()
+MDN_ROOT = pki.root("MDN server root")
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA)
 SELF_SIGNED = pki.self_signed("self-signed")
@@ -269,11 +270,21 @@ def test_a_partner_without_any_certificate_is_disabled(acme: Path) -> None:
     ("files", "match", "expected"),
     [
         ({"a": LEAF}, False, "pinned without a root"),
-        ({"a": LEAF, "b": ROOT}, False, ""),
+        ({"a": LEAF, "b": ROOT}, False, "CN=edi.acme.example ({sha}) cannot connect, unless the client sends"),
+        ({"a": LEAF, "b": CA, "c": ROOT}, False, ""),
         ({"a": CA, "b": ROOT}, False, "recognises nobody"),
         ({"a": SELF_SIGNED, "b": ROOT}, False, ""),
         ({"a": SELF_SIGNED_CA, "b": SELF_SIGNED}, False, ""),
-        ({"a": SELF_SIGNED_CA, "b": LEAF}, False, "CN=edi.acme.example ({sha}) was not issued by any of the partner's"),
+        (
+            {"a": LEAF, "mdn-root": MDN_ROOT},
+            False,
+            "CN=edi.acme.example ({sha}) cannot connect, unless the client sends",
+        ),
+        (
+            {"a": SELF_SIGNED_CA, "b": LEAF},
+            False,
+            "CN=edi.acme.example ({sha}) cannot connect, unless the client sends",
+        ),
         ({"a": SELF_SIGNED_CA, "b": pki.leaf(SELF_SIGNED_CA)}, False, ""),
         ({"a": SELF_SIGNED_CA, "b": LEAF, "c": CA, "d": ROOT}, False, ""),
         ({"a": CA}, True, "match: accepts nothing"),
@@ -394,6 +405,21 @@ def test_another_directory_is_not_read_and_said_so(acme: Path) -> None:
     assert found.partner
     assert found.partner.trusted_roots == (ROOT.certificate,)
     assert {each.file.name for each in found.warnings} == {"old", "deeper"}
+
+
+def test_what_vouches_for_the_mdn_servers_vouches_for_nothing_else(acme: Path) -> None:
+    put(acme, client=LEAF)
+    put(acme / "mdn", root=MDN_ROOT, server=SELF_SIGNED)
+    partner = loaded(acme)
+    assert set(partner.mdn_roots) == {MDN_ROOT.certificate, SELF_SIGNED.certificate}
+    assert partner.public_certificates == partner.message_certificates == (LEAF.certificate,)
+    assert (partner.trusted_roots, partner.intermediates) == ((), ())
+
+
+def test_what_vouches_for_the_mdn_servers_only_makes_no_partner(acme: Path) -> None:
+    put(acme / "mdn", root=MDN_ROOT)
+    found = load_partner(acme)
+    assert (found.partner, "no certificate" in words(found)) == (None, True)
 
 
 def test_a_directory_that_is_gone_is_a_disabled_partner(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
@@ -171,6 +172,20 @@ def test_a_message_may_be_promised_another_delivery(journal: Journal) -> None:
     assert [each.id for each in journal.deliveries("0001")] == ["d0001", "m0001"]
     (claimed,) = journal.claim("a", 10.0, 15.0, 9)
     assert (claimed.delivery.id, claimed.about) == ("m0001", message(1))
+
+
+def test_an_mdn_that_is_still_to_be_sent_is_promised_once_for_each_target(journal: Journal) -> None:
+    new, again = message(1), replace(mdn_delivery(message(1)), id="again")
+    accept(journal, new, [mdn_delivery(new)])
+    journal.promise(again)  # pending
+    journal.promise(replace(again, id="elsewhere", target="http://127.0.0.1:9001/other", not_before=99.0))
+    assert [each.id for each in journal.deliveries(new.id)] == ["elsewhere", "m0001"]
+    (claimed,) = journal.claim("a", 10.0, 15.0, 1)
+    journal.promise(again)  # under way
+    assert len(journal.deliveries(new.id)) == 2
+    journal.record(attempt(claimed), "a", state=DELIVERED, not_before=None, now=11.0)
+    journal.promise(again)
+    assert [each.id for each in journal.deliveries(new.id)] == ["again", "elsewhere", "m0001"]
 
 
 def test_a_list_shows_the_state_of_the_delivery_to_the_backend(journal: Journal) -> None:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Place, migrate_journal, open_journal, postgres
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
+from mtlsd.journal import ORDERED, Acceptance, Place, migrate_journal, open_journal, postgres, verify
 from mtlsd.journal.connections import Connections, Database, connect, transaction
 from mtlsd.journal.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
 from mtlsd.journal.postgres_proof import PROOF_QUERIES
@@ -291,6 +291,54 @@ def test_names_are_told_when_the_earlier_life_of_the_node_has_committed(url: str
             assert names.result(PATIENCE) == [FULL.payload, FULL.original, FULL.signed, FULL.signature]
 
 
+def test_a_commit_whose_connection_is_lost_is_unclear_until_postgresql_has_ended_it(url: str) -> None:
+    with journal_at(url, "a") as journal, journal_at(url, "b") as other:
+        execute(url, COMMIT_WAITS)
+        with closing(connect(url)) as held, ThreadPoolExecutor(1) as thread:
+            held.execute("SELECT pg_advisory_lock(4711)")
+            accepted = thread.submit(accept, journal, FULL, [])
+            until_waiting(url, "advisory")
+            assert (journal.is_settled(), other.is_settled()) == (False, True)
+            execute(url, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE wait_event = 'advisory'")
+            with pytest.raises(CommitUnclear):
+                accepted.result(PATIENCE)
+        assert (journal.is_settled(), journal.message(FULL.id)) == (True, None)
+
+
+def test_nobody_overtakes_the_first_of_an_ordered_lane_that_another_node_is_claiming(url: str) -> None:
+    with journal_at(url) as journal, closing(connect(url)) as other:
+        for number in (1, 2):
+            new = message(number)
+            accept(journal, new, [replace(delivery(new), lane=f"{ORDERED}acme")])
+        with transaction(other):
+            other.execute("SELECT 1 FROM deliveries WHERE id = 'd0001' FOR UPDATE")
+            assert journal.claim("b", 10.0, 15.0, 9) == []
+        assert [each.delivery.id for each in journal.claim("b", 10.0, 15.0, 9)] == ["d0001"]
+        assert journal.claim("a", 11.0, 15.0, 9) == []
+
+
+def test_nodes_enter_in_chains_of_their_own_and_never_wait_for_each_other(url: str, tmp_path: Path) -> None:
+    with (
+        closing(PostgresJournal(url, chain="a")) as first,
+        closing(PostgresJournal(url, chain="b")) as second,
+        closing(connect(url)) as held,
+    ):
+        accept(first, message(1), [])
+        with transaction(held):
+            held.execute("SELECT 1 FROM heads WHERE node = 'a' FOR UPDATE")
+            accept(second, message(2), [])
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda number: accept((first, second)[number % 2], message(number), []), range(3, 23)))
+        assert [first.proof.head(node).number for node in first.proof.nodes()] == [11, 11]
+        assert verify(first, None, tmp_path).broken is None
+
+
+def test_the_chain_is_about_the_text_as_it_is_kept(url: str, tmp_path: Path) -> None:
+    with journal_at(url) as journal:
+        accept(journal, replace(FULL, subject="a\0b"), [])
+        assert verify(journal, None, tmp_path).broken is None
+
+
 COMMIT_WAITS = """
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = '1min'
 AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $$;
@@ -456,7 +504,7 @@ def test_an_id_that_was_refused_for_its_length_can_be_found(url: str) -> None:
 
 
 ALL_QUERIES = {**QUERIES, **PROOF_QUERIES}
-WHOLE_TABLES = ("accept", "record_a", "counts", "probe", "enter", "begin_chain")
+WHOLE_TABLES = ("accept", "record_a", "counts", "probe", "enter", "begin_chain", "try_node_lock")
 
 
 @pytest.mark.parametrize("name", [each for each in ALL_QUERIES if not each.startswith(WHOLE_TABLES)])

@@ -111,7 +111,9 @@ def test_a_late_mdn_is_entered_once(journal: Journal, tmp_path: Path) -> None:
     new = message(1, mdn=None)
     accept(journal, new, [])
     journal.promise(mdn_delivery(new), None, MDN)
-    journal.promise(mdn_delivery(new, id="again"), None, replace(MDN, body=b"other"))
+    journal.promise(
+        mdn_delivery(new, id="again", target="https://acme.example/other"), None, replace(MDN, body=b"other")
+    )
     assert [b'"mdn":' in each.line for each in chain_entries(journal, journal.proof.node)] == [False, True, False]
     assert whole(journal, tmp_path)
 

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal import SQLiteJournal
-from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, sqlite_errors
+from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, _transaction, sqlite_errors
 from mtlsd.journal.sqlite_proof import PROOF_QUERIES
 from tests.journal.examples import accept, delivery, message
 
@@ -49,6 +50,40 @@ def test_the_files_are_for_the_owner_only(path: Path) -> None:
         assert [each.suffix for each in beside] == [".db", ".db-shm", ".db-wal"]
         assert {stat.S_IMODE(each.stat().st_mode) for each in beside} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+class Broken(sqlite3.Connection):
+    """A disk that fails at the COMMIT."""
+
+    code = 0
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if sql != "COMMIT" or not self.code:
+            return super().execute(sql, *values)
+        error = sqlite3.OperationalError("it failed")
+        error.sqlite_errorcode = self.code
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY, JournalUnavailable),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, JournalUnavailable),
+        (sqlite3.SQLITE_FULL, SpoolFull),
+        (sqlite3.SQLITE_IOERR_FSYNC, CommitUnclear),
+        (sqlite3.SQLITE_CORRUPT, CommitUnclear),
+    ],
+)
+def test_a_commit_that_fails_says_whether_it_may_be_there(code: int, kind: type[Exception]) -> None:
+    with closing(sqlite3.connect(":memory:", factory=Broken, isolation_level=None)) as broken:
+        broken.execute("CREATE TABLE t (a)")
+        broken.code = code
+        with pytest.raises(kind) as caught, sqlite_errors(), _transaction(broken):
+            broken.execute("INSERT INTO t VALUES (1)")
+        assert type(caught.value) is kind
+        broken.code = 0
+        assert broken.execute("SELECT * FROM t").fetchall() == []
 
 
 def test_a_new_journal_has_the_newest_version(db: sqlite3.Connection) -> None:

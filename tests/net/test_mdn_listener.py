@@ -13,7 +13,8 @@ from trio.testing import MockClock
 from mtlsd.config import Address
 from mtlsd.errors import UpstreamUnreachable
 from mtlsd.net import Answer, MDNListener, PostedMDN, Reception, send_and_listen
-from mtlsd.net.mdn_listener import MAX_CONNECTIONS, MAX_HEADER, MAX_NOTES
+from mtlsd.net.mdn_conversation import MAX_HEADER
+from mtlsd.net.mdn_listener import MAX_CONNECTIONS, MAX_FROM_ONE, MAX_NOTES
 from tests import pki
 from tests.daemon import LONG
 from tests.pki import SERVER
@@ -26,6 +27,8 @@ Peer = Callable[[MDNListener], Awaitable[bytes]]
 
 
 def judged(posted: PostedMDN) -> Reception:
+    if rank := {b"fake": 1, b"like": 2}.get(posted.body):
+        return Reception(200, posted.body.decode(), rank)
     return Reception(200) if posted.body == b"ours" else Reception(400, "no MDN")
 
 
@@ -72,16 +75,16 @@ def test_it_is_taken_answered_and_kept_to_the_octet(pieces: list[bytes]) -> None
     listener, told = met(says(*pieces), waits=True)
     assert told[0].startswith(OK)
     assert b"Connection: close\r\n" in told[0]
-    assert listener.found == PostedMDN(
+    assert listener.posted == PostedMDN(
         (("host", "acme.example"), ("as2-from", "EXAMPLE"), ("content-length", "4")), b"ours", "127.0.0.1", None, OURS
     )
-    assert listener.notes == []
+    assert listener.notes == ()
 
 
 def test_what_follows_it_is_no_part_of_it() -> None:
     listener, _ = met(says(OURS + b"\r\nGET / HTTP/1.1\r\n\r\n"), waits=True)
-    assert listener.found
-    assert listener.found.octets == OURS
+    assert listener.posted
+    assert listener.posted.octets == OURS
 
 
 def test_a_sender_that_expects_to_be_asked_on_is() -> None:
@@ -94,19 +97,19 @@ def test_a_sender_that_expects_to_be_asked_on_is() -> None:
 
     listener, told = met(careful, waits=True)
     assert told == [b"HTTP/1.1 100 Continue\r\n\r\n"]
-    assert listener.found
+    assert listener.posted
 
 
 def test_another_mdn_is_noted_and_the_waiting_goes_on() -> None:
     listener, told = met(says(ANOTHER), says(OURS), says(OURS), waits=True)
     assert [each[:12] for each in told] == [b"HTTP/1.1 400", b"HTTP/1.1 200", b"HTTP/1.1 200"]
-    assert listener.notes == ["127.0.0.1: no MDN"]
-    assert listener.found
+    assert listener.notes == ("127.0.0.1: no MDN",)
+    assert listener.posted
 
 
 def test_the_waiting_ends_when_its_time_is_over() -> None:
     listener, _ = met(waits=True, clock=MockClock(autojump_threshold=0))
-    assert listener.found is None
+    assert listener.posted is None
 
 
 def test_what_the_sending_raises_comes_out_as_it_is() -> None:
@@ -145,41 +148,101 @@ def test_a_stranger_is_refused_and_noted(name: str) -> None:
     sent, status, words = STRANGERS[name]
     listener, told = met(says(sent, closes=True))
     assert told[0][9:12] == status or told[0] == b"reset"
-    assert listener.found is None
+    assert listener.posted is None
     assert words in listener.notes[0]
 
 
 def test_a_probe_by_head_is_answered() -> None:
     listener, told = met(says(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"))
-    assert (told[0].startswith(OK), listener.notes) == (True, [])
+    assert (told[0].startswith(OK), listener.notes) == (True, ())
 
 
 def test_a_connection_without_a_request_is_noted() -> None:
     listener, told = met(says(closes=True))
-    assert (told, listener.notes) == ([b""], ["127.0.0.1: the connection broke: closed without a request"])
+    assert (told, listener.notes) == ([b""], ("127.0.0.1: the connection broke: closed without a request",))
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST", HEAD + b"Content-Length: 9\r\n\r\nx"])
-def test_a_peer_that_is_too_slow_is_left(sent: bytes) -> None:
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"", "no request within 5 s"),
+        (b"POST", "no request within 5 s"),
+        (HEAD, "no request within 5 s"),
+        (HEAD + b"Content-Length: 9\r\n\r\nx", "not done within 30 s"),
+    ],
+)
+def test_a_peer_that_is_too_slow_is_left(sent: bytes, words: str) -> None:
     listener, told = met(says(sent), clock=MockClock(autojump_threshold=0.05))
-    assert (told, listener.notes) == ([b""], ["127.0.0.1: not done within 30 s"])
+    assert (told, listener.notes) == ([b""], (f"127.0.0.1: {words}",))
 
 
-def test_one_connection_too_many_is_closed_at_once() -> None:
-    async def crowd(listener: MDNListener) -> bytes:
+def crowd(number: int, said: bytes, *, of: str = "127.0.0.1", then: Peer) -> Peer:
+    """So many connections of an address (or of one each), each of which says this and waits, and then a peer."""
+
+    async def peer(listener: MDNListener) -> bytes:
         address = listener.address.host, listener.address.port
-        streams = [await trio.open_tcp_stream(*address) for _ in range(MAX_CONNECTIONS)]
-        for stream in streams:
-            await stream.send_all(b"P")
-        last = await says(OURS)(listener)
+        streams = []
+        for each in range(number):
+            source = of.format(each // MAX_FROM_ONE + 2)
+            streams.append(await trio.open_tcp_stream(*address, local_address=source))
+            await streams[-1].send_all(said)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        told = await then(listener)
         for stream in streams:
             await stream.aclose()
-        return last
+        return told
 
-    listener, told = met(crowd, says(OURS), waits=True)
+    return peer
+
+
+@pytest.mark.parametrize("number", [MAX_FROM_ONE, 3 * MAX_FROM_ONE])
+def test_silent_connections_of_an_address_do_not_keep_the_mdn_from_there_out(number: int) -> None:
+    listener, told = met(crowd(number, b"P", then=says(OURS)), waits=True)
+    assert told[0].startswith(OK)
+    assert listener.posted
+    assert "127.0.0.1: too many connections at a time" in listener.notes
+
+
+def test_nor_do_those_of_many_addresses() -> None:
+    listener, told = met(crowd(MAX_CONNECTIONS, b"P", of="127.0.0.{}", then=says(OURS)), waits=True)
+    assert told[0].startswith(OK)
+    assert "127.0.0.2: too many connections at a time" in listener.notes
+
+
+def test_an_address_whose_connections_all_send_gets_no_more_of_them() -> None:
+    sending = HEAD + b"Content-Length: 9\r\n\r\nx"
+    listener, told = met(crowd(MAX_FROM_ONE, sending, then=says(OURS)))
     assert told[0] in (b"", b"reset")
     assert "127.0.0.1: too many connections at a time" in listener.notes
-    assert listener.found
+
+
+def test_and_others_are_taken_all_the_same() -> None:
+    sending = HEAD + b"Content-Length: 9\r\n\r\nx"
+    listener, told = met(crowd(MAX_FROM_ONE, sending, of="127.0.0.9", then=says(OURS)), waits=True)
+    assert told[0].startswith(OK)
+    assert listener.posted
+
+
+# --- What may be the MDN, and may be anybody's ----------------------------------------------------------------
+
+FORGED, LIKELY = OURS.replace(b"ours", b"fake"), OURS.replace(b"ours", b"like")
+
+
+def test_what_may_be_it_does_not_end_the_waiting() -> None:
+    listener, told = met(says(FORGED), says(OURS), waits=True)
+    assert [each[:12] for each in told] == [b"HTTP/1.1 200"] * 2
+    assert listener.posted
+    assert (listener.posted.body, listener.notes) == (b"ours", ("127.0.0.1: fake",))
+
+
+@pytest.mark.parametrize(
+    "peers", [(FORGED, LIKELY), (LIKELY, FORGED), (LIKELY, FORGED, LIKELY.replace(b"/mdn", b"/2"))]
+)
+def test_the_best_of_such_is_there_where_nothing_better_comes(peers: tuple[bytes, ...]) -> None:
+    listener, _ = met(*map(says, peers), waits=True, clock=MockClock(autojump_threshold=0.05))
+    assert listener.posted
+    assert listener.posted.octets == LIKELY
+    assert listener.notes == ("127.0.0.1: fake",)
 
 
 def test_the_notes_are_limited() -> None:
@@ -191,7 +254,7 @@ def test_the_notes_are_limited() -> None:
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: HEAD + data))
 def test_no_octets_of_a_stranger_break_it(sent: bytes) -> None:
     listener, _ = met(says(sent, closes=True), says(OURS), waits=True)
-    assert listener.found
+    assert listener.posted
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------
@@ -202,5 +265,5 @@ def test_over_tls_whoever_speaks_none_is_noted(tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     listener, _ = met(says(OURS), tls=context)
-    assert listener.found is None
-    assert listener.notes[0].startswith("127.0.0.1: the connection broke: ")
+    assert listener.posted is None
+    assert listener.notes[0].startswith("127.0.0.1: the TLS handshake broke: ")

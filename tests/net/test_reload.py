@@ -9,11 +9,13 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
 
 import pytest
 import trio
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd import log
 from mtlsd.config import Address
@@ -74,6 +76,22 @@ def test_a_partner_dropped_in_connects_and_nobody_is_dropped(live: Daemon) -> No
         live.tree.add("newcomer", "NEWCOMER", newcomer)
         until(live, lambda: served(live, newcomer))
         assert client.request(HEAD, head=True).status == 200
+
+
+def test_a_certificate_that_has_expired_or_soon_will_is_warned_of_at_each_reload(live: Daemon) -> None:
+    place = live.tree.certs / "partners" / "acme" / "as2"
+    place.mkdir(exist_ok=True)
+    old = pki.self_signed("old.example", start=datetime(2020, 1, 1, tzinfo=UTC), end=datetime(2021, 1, 1, tzinfo=UTC))
+    write(live, place / "old.pem", old.pem)
+    try:
+        for _ in range(2):
+            line = live.wait_for("configuration_warning")
+            assert (line["file"], line["level"]) == (str(place / "old.pem"), "warning")
+            assert "CN=old.example" in line["detail"]
+            assert line["detail"].endswith("expired on 2021-01-01")
+            write(live, place / "again.pem", keys("ACME").certificate.x509.public_bytes(Encoding.PEM))
+    finally:
+        rmtree(place)
 
 
 def test_a_partner_removed_is_refused_on_the_next_request_of_an_open_connection(live: Daemon) -> None:

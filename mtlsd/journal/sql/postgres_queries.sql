@@ -20,6 +20,16 @@ INSERT INTO deliveries (
     lease_owner, lease_until, finished_at, last_reason
 ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);
 
+-- name: lock_message
+SELECT id FROM messages WHERE id = %(id)s FOR NO KEY UPDATE;
+
+-- name: delivery_to_be_made
+SELECT 1 FROM deliveries
+WHERE message_id = %(message_id)s AND kind = %(kind)s AND target = %(target)s AND state IN ('pending', 'claimed');
+
+-- name: try_node_lock
+SELECT pg_try_advisory_xact_lock(%(key)s::bigint) AS free;
+
 -- name: answer_message
 UPDATE messages SET mdn_headers = %s, mdn_body = %s WHERE id = %s AND mdn_headers IS NULL;
 

@@ -18,6 +18,10 @@ INSERT INTO deliveries (
     lease_owner, lease_until, finished_at, last_reason
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: delivery_to_be_made
+SELECT 1 FROM deliveries
+WHERE message_id = :message_id AND kind = :kind AND target = :target AND state IN ('pending', 'claimed');
+
 -- name: answer_message
 UPDATE messages SET mdn_headers = ?, mdn_body = ? WHERE id = ? AND mdn_headers IS NULL;
 

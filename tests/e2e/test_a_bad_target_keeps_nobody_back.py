@@ -1,0 +1,63 @@
+"""A partner's receiver of MDNs that never ends its answers: the others' documents reach the backend all the same."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.as2 import messages
+from tests.as2.messages import EDI
+from tests.daemon import Tree, acme, globex, keys, running
+from tests.e2e.partner import disposition, message, send, with_fields
+from tests.net import backend as backends
+
+ATTEMPTS = 40  # more than `concurrency`
+
+
+@contextmanager
+def receiver(octet: bytes) -> Iterator[str]:
+    """Takes any request, begins to answer, and goes on and on; the URL."""
+    ended = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not ended.wait(0.3):
+                    connection.sendall(octet)
+            except OSError:
+                return
+
+    def serve() -> None:
+        try:
+            while True:
+                threading.Thread(target=answer, args=listening.accept()[:1], daemon=True).start()
+        except OSError:
+            return
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/mdn"
+        ended.set()
+
+
+@pytest.mark.parametrize("octet", [b"", b"a"], ids=["silent", "dripping"])
+def test_a_receiver_of_mdns_that_never_ends_its_answer(tmp_path: Path, octet: bytes) -> None:
+    with backends.running() as own, receiver(octet) as url:
+        tree = Tree(tmp_path, own.url, delivery="timeout_seconds = 2")
+        tree.add("acme", "ACME", acme(), f'mdn_urls = ["{url}"]')
+        with running(tree) as daemon:
+            for number in range(ATTEMPTS):
+                sent = with_fields(message(f"<{number}@acme.example>"), Receipt_Delivery_Option=url)
+                assert send(daemon, sent).status == 200
+            signed = messages.sign(messages.entity(EDI), keys("GLOBEX"))
+            sealed = messages.encrypt(signed, keys("EXAMPLE"))
+            victim = messages.message(sealed, as2_from="GLOBEX", message_id="<victim@globex.example>")
+            assert disposition(send(daemon, victim, globex()), victim) == "processed"
+            assert own.wait_for("<victim@globex.example>").body == EDI
+            line = daemon.wait_for("delivery_finished", kind="mdn")
+            assert (line["state"], line["reason"]) == ("pending", "upstream_timeout")

@@ -64,11 +64,14 @@ class Worker:
         try:
             if jump := self._jumps.look(now, trio.current_time()):
                 await trio.to_thread.run_sync(self._follow, jump, now)
-            while claims := await self._claim(now):
+            while (limit := self._limit()) > 0:
+                claims = await self._claim(now, limit)
                 for claimed in claims:
                     self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
                     self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)
+                if len(claims) < limit:
+                    break  # there is no more
             room = self._lanes.room(self._settings.concurrency_per_backend, trio.current_time())
             next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now, room)
         except (JournalUnavailable, SpoolFull) as error:
@@ -82,13 +85,13 @@ class Worker:
         waits += [] if next_due is None else [next_due - now]
         return min(max(min(waits, default=longest), 0), longest)
 
-    async def _claim(self, now: float) -> list[Claimed]:
-        """Claim what there is room for, at most one lane's share, so that no lane gets more than that."""
-        share = self._settings.concurrency_per_backend
-        limit = min(self._settings.concurrency - len(self._lanes), share)
-        if limit <= 0:
-            return []
-        lease, room = self._settings.lease_seconds, self._lanes.room(share, trio.current_time())
+    def _limit(self) -> int:
+        """How many may be claimed at once: one lane's share at most, so that no lane gets more than that."""
+        return min(self._settings.concurrency - len(self._lanes), self._settings.concurrency_per_backend)
+
+    async def _claim(self, now: float, limit: int) -> list[Claimed]:
+        lease, share = self._settings.lease_seconds, self._settings.concurrency_per_backend
+        room = self._lanes.room(share, trio.current_time())
         claim = partial(self._daemon.journal.claim, self._owner, now, lease, limit, room)
         return await trio.to_thread.run_sync(claim)
 

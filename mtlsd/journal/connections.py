@@ -5,7 +5,6 @@ them, but where PostgreSQL is gone our caller must hear so at once, to answer 50
 wait, ours, the network's and the server's, has an end.
 """
 
-import logging
 import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,9 +20,6 @@ from psycopg.rows import dict_row
 from psycopg.types.string import StrDumperUnknown
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-
-# It warns of a pipeline whose connection is lost; the error that it raises says so, too, and is the one to tell.
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -45,6 +45,7 @@ Logger = structlog.typing.FilteringBoundLogger
 
 def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Logger:
     """Set the log up, once, and return it."""
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it would say is in our own errors
     console = stream.isatty() if console is None else console
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,

@@ -58,8 +58,6 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
         ending: list[structlog.typing.Processor] = [_printable, renderer]
     else:
         ending = [structlog.processors.JSONRenderer(_json)]
-    # psycopg warns of a pipeline whose connection is lost: the error that it raises says the same, and is told.
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -60,7 +60,7 @@ def test_a_file_is_synced_before_it_has_its_name(steps: list[Step]) -> None:
             unsynced.discard(path)
         elif kind == "rename":
             assert path not in unsynced
-            renamed += 1
+            renamed += "/spool/" in str(path)
     assert renamed == 3  # the message, its document, and what was signed
 
 

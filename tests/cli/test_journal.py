@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,9 +201,15 @@ def test_following_remembers_only_so_much(tree: Tree) -> None:
     assert [row for row, _ in written] == ["0003", *(f"{number:04}" for number in range(10, 30))]
 
 
+def _take_interrupts() -> None:
+    """Whoever runs the tests in the background has them ignore the signal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_following_in_text_is_a_line_each_and_ends_with_an_interrupt(tree: Tree) -> None:
     command = [sys.executable, "-m", "mtlsd", "journal", "list", "--follow", "--config", str(tree.configuration)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=_take_interrupts) as process:
         assert process.stdout
         assert process.stderr
         lines = [process.stdout.readline() for _ in range(3)]

@@ -37,6 +37,8 @@ CHAIN_BROKEN = "chain_broken"
 PRUNED = "contents_pruned"
 RETENTION_FAILED = "retention_failed"
 CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
+LIBRARY_TROUBLE = "library_trouble"
+REPEAT_SECONDS = 60  # after which a library may say the same again
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
 
@@ -45,7 +47,6 @@ Logger = structlog.typing.FilteringBoundLogger
 
 def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Logger:
     """Set the log up, once, and return it."""
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it would say is in our own errors
     console = stream.isatty() if console is None else console
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -65,7 +66,34 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
         cache_logger_on_first_use=False,
     )
     logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would be made anew for each line
+    _adopt_libraries(logger)
     return logger
+
+
+def _adopt_libraries(logger: Logger) -> None:
+    """Have what libraries say in our form: trio, for one, speaks where there are no file descriptors left."""
+    logging.getLogger("psycopg").propagate = False  # what it would say is in our own errors
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
+    root = logging.getLogger()
+    root.handlers = [*(each for each in root.handlers if not isinstance(each, _Libraries)), _Libraries(logger)]
+
+
+class _Libraries(logging.Handler):
+    """Passes on the warnings of libraries, the same one only now and then."""
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+        self._said: dict[str, float] = {}  # when, by what: seconds of the epoch
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.created - self._said.get(text, 0) < REPEAT_SECONDS:
+            return
+        if len(self._said) > 100:  # a text that is never the same
+            self._said.clear()
+        self._said[text] = record.created
+        self._logger.warning(LIBRARY_TROUBLE, library=record.name, detail=text)
 
 
 def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

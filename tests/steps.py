@@ -37,11 +37,15 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Die at the `at`-th step, or at none (0); steps count from the first connection on, or `from_start`."""
+    """Die at the `at`-th step, or at none (0), or at the first whose new path has `to` in it.
+
+    Steps count from the first connection on, or `from_start`.
+    """
 
     at: int = 0
     when: When = When.BEFORE
     from_start: bool = False
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Start:
     def from_line(cls, line: str) -> Self:
         values = json.loads(line)
         plan = values.pop("plan")
-        return cls(**values, plan=Plan(plan["at"], When(plan["when"]), plan["from_start"]))
+        return cls(**values, plan=Plan(**{**plan, "when": When(plan["when"])}))
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -87,7 +91,7 @@ class Steps:
     @contextmanager
     def step(self, kind: str, what: str, to: str = "", cut: Callable[[], object] | None = None) -> Iterator[None]:
         """One step; `cut` does a part of it."""
-        dies = self._note(kind, what, to) == self._plan.at
+        dies = self._note(kind, what, to) == self._plan.at or bool(self._plan.to and self._plan.to in to)
         if dies and self._plan.when is When.HALF and cut:
             cut()
         if dies and self._plan.when is not When.AFTER:

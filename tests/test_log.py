@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 
 import pytest
 from hypothesis import given
@@ -76,3 +77,18 @@ def test_what_is_no_terminal_gets_one_json_object_a_line() -> None:
     assert json.loads(stream.getvalue())["detail"] == "\x9b\n\u2028Ä"
     assert stream.getvalue().isascii()
     assert stream.getvalue().count("\n") == 1
+
+
+def test_what_a_library_says_is_in_our_form_and_said_once() -> None:
+    log.configure(stream := io.StringIO())
+    for _ in range(3):
+        logging.getLogger("trio.serve_listeners").error("accept returned %s", "EMFILE", exc_info=ValueError("x"))
+    line = json.loads(stream.getvalue())
+    assert (line["event"], line["library"]) == ("library_trouble", "trio.serve_listeners")
+    assert line["detail"] == "accept returned EMFILE"
+
+
+def test_a_driver_of_a_database_says_nothing_by_itself() -> None:
+    log.configure(stream := io.StringIO())
+    logging.getLogger("psycopg.pool").warning("could not connect")
+    assert not stream.getvalue()

@@ -4,6 +4,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +114,11 @@ def served(daemon: Daemon) -> None:
     raise AssertionError("not served")
 
 
+def descriptors(daemon: Daemon) -> int:
+    """How many files and sockets the daemon has open."""
+    return len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+
+
 def ended(stream: socket.socket) -> bool:
     try:
         return stream.recv(1) == b""
@@ -144,16 +150,22 @@ def test_handshakes_that_never_finish_hold_nobody_up(tmp_path_factory: pytest.Te
 
 
 def test_running_out_of_descriptors_is_survived(tmp_path_factory: pytest.TempPathFactory) -> None:
-    def few() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-
-    with running(Tree(tmp_path_factory.mktemp("few")), preexec=few) as daemon:
+    with running(Tree(tmp_path_factory.mktemp("few"))) as daemon:
+        served(daemon)
+        few = descriptors(daemon) + 10
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (few, few))
         with ExitStack() as stack:
             for _ in range(60):
                 stack.enter_context(connect(daemon.address))
+            while descriptors(daemon) < few:
+                assert daemon.process.poll() is None
+        while descriptors(daemon) > few - 10:
+            assert daemon.process.poll() is None
         served(daemon)
         sent = message("<few@acme.example>")
         assert disposition(send(daemon, sent), sent) == "processed"
+        (line,) = (each for each in daemon.log if each["event"] == "library_trouble")
+        assert "EMFILE" in line["detail"]
 
 
 def test_a_connection_that_is_reset_at_once_harms_nobody(limited: Daemon) -> None:

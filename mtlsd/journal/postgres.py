@@ -138,9 +138,9 @@ class PostgresJournal:
         before: str | None = None,
     ) -> list[Listed]:
         wanted: dict[str, object] = {"limit": limit, "partner": partner, "state": state, "reason": reason}
-        wanted |= rows.range_values(since, until, after, before)
+        wanted |= {"since": since, "until": until, "after": after, "before": before}
         with self._read() as db:
-            found = db.execute(QUERIES[rows.list_query(partner, state, reason)], wanted)
+            found = db.execute(QUERIES[rows.list_query(partner, state, reason)], wanted, prepare=False)
             return [rows.listed(row) for row in found]
 
     def refusals(
@@ -154,9 +154,10 @@ class PostgresJournal:
         after: str | None = None,
         before: str | None = None,
     ) -> list[Refusal]:
-        wanted = {"limit": limit, "partner": partner, "reason": reason} | rows.range_values(since, until, after, before)
+        wanted: dict[str, object] = {"limit": limit, "partner": partner, "reason": reason}
+        wanted |= {"since": since, "until": until, "after": after, "before": before}
         with self._read() as db:
-            return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
+            return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted, prepare=False)]
 
     def claim(
         self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
@@ -334,39 +335,53 @@ def _lock_key(name: str) -> int:
 
 def _accept_all(db: Database, chain: str, acceptances: Sequence[Acceptance]) -> list[Message]:
     """In the order of the keys, so that two nodes with the same ones never wait for each other."""
-    in_order = sorted(range(len(acceptances)), key=lambda at: _key(acceptances[at].message))
-    holders = {at: _accept(db, acceptances[at]) for at in in_order}
-    new = [each for at, each in enumerate(acceptances) if holders[at] is each.message]
+    in_order = sorted(acceptances, key=lambda each: _key(each.message))
+    new = [each for each, is_new in zip(in_order, _accept_messages(db, in_order), strict=True) if is_new]
     accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
+    _execute_all(db, "accept_document", [pair for each in new for pair in each.documents.items()])
+    _execute_all(db, "accept_delivery", [rows.delivery_values(one) for each in new for one in each.deliveries])
+    _execute_all(db, "record_attempt", [rows.attempt_values(one) for each in new for one in each.attempts])
     enter(db, chain, [note for each in new for note in notes.accepted(_as_kept(each))])
-    return [holders[at] for at in range(len(acceptances))]
+    ours = {id(each) for each in new}
+    return [each.message if id(each) in ours else _held(db, each.message) for each in acceptances]
+
+
+def _accept_messages(db: Database, acceptances: Sequence[Acceptance]) -> list[bool]:
+    """Whether each is new, asked in one go: a round trip for each would cost more than all the rest."""
+    if not acceptances:
+        return []
+    with db.cursor() as cursor:
+        values = [rows.message_values(_shown(each.message)) for each in acceptances]
+        cursor.executemany(QUERIES["accept_message"], values, returning=True)
+        return [cursor.rowcount == 1, *(cursor.rowcount == 1 for _ in iter(cursor.nextset, None))]
+
+
+def _execute_all(db: Database, query: str, values: Sequence[Any]) -> None:
+    if values:
+        with db.cursor() as cursor:
+            cursor.executemany(QUERIES[query], values)
+
+
+def _held(db: Database, message: Message) -> Message:
+    """What came earlier under the key of this message."""
+    earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
+    assert earlier is not None
+    return earlier
 
 
 def _key(message: Message) -> tuple[str, str, str]:
     return message.message_id, message.as2_from, message.as2_to
 
 
-def _accept(db: Database, acceptance: Acceptance) -> Message:
-    message = acceptance.message
-    if not db.execute(QUERIES["accept_message"], rows.message_values(_shown(message))).rowcount:
-        earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
-        assert earlier is not None
-        return earlier
-    with db.cursor() as cursor:
-        cursor.executemany(QUERIES["accept_document"], [*acceptance.documents.items()])
-        cursor.executemany(QUERIES["accept_delivery"], [*map(rows.delivery_values, acceptance.deliveries)])
-        cursor.executemany(QUERIES["record_attempt"], [*map(rows.attempt_values, acceptance.attempts)])
-    return message
-
-
 def _as_kept(acceptance: Acceptance) -> Acceptance:
-    return replace(acceptance, message=_shown(acceptance.message))
+    shown = _shown(acceptance.message)
+    return acceptance if shown is acceptance.message else replace(acceptance, message=shown)
 
 
 def _shown(record: Record) -> Record:
     """The record as it can be read again, without NUL: the chain is about that one."""
-    texts = {each.name: getattr(record, each.name) for each in fields(record)}
-    odd = {name: text for name, text in texts.items() if isinstance(text, str) and "\0" in text}
+    texts = ((each.name, getattr(record, each.name)) for each in fields(record))
+    odd = {name: text for name, text in texts if isinstance(text, str) and "\0" in text}
     shown: dict[str, Any] = {name: text.replace("\0", NUL_SHOWN) for name, text in odd.items()}
     return replace(record, **shown) if shown else record
 

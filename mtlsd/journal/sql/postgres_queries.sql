@@ -57,36 +57,36 @@ SELECT * FROM refusals WHERE message_id = %(message_id)s ORDER BY refused_at DES
 -- name: list_messages
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.id > %(after)s AND m.id < %(before)s AND m.received_at >= %(since)s AND m.received_at < %(until)s
+WHERE (%(after)s::text IS NULL OR m.id > %(after)s) AND (%(before)s::text IS NULL OR m.id < %(before)s) AND (%(since)s::float8 IS NULL OR m.received_at >= %(since)s) AND (%(until)s::float8 IS NULL OR m.received_at < %(until)s)
 ORDER BY m.id DESC LIMIT %(limit)s;
 
 -- name: list_messages_of_partner
 SELECT m.*, d.state FROM messages m
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE m.partner = %(partner)s AND m.id > %(after)s AND m.id < %(before)s AND m.received_at >= %(since)s AND m.received_at < %(until)s
+WHERE m.partner = %(partner)s AND (%(after)s::text IS NULL OR m.id > %(after)s) AND (%(before)s::text IS NULL OR m.id < %(before)s) AND (%(since)s::float8 IS NULL OR m.received_at >= %(since)s) AND (%(until)s::float8 IS NULL OR m.received_at < %(until)s)
     AND (%(state)s::text IS NULL OR d.state = %(state)s)
 ORDER BY m.id DESC LIMIT %(limit)s;
 
 -- name: list_messages_in_state
 SELECT m.*, d.state FROM deliveries d JOIN messages m ON m.id = d.message_id
-WHERE d.state = %(state)s AND d.kind <> 'mdn' AND d.message_id > %(after)s AND d.message_id < %(before)s
-    AND (%(partner)s::text IS NULL OR m.partner = %(partner)s) AND m.received_at >= %(since)s AND m.received_at < %(until)s
+WHERE d.state = %(state)s AND d.kind <> 'mdn' AND (%(after)s::text IS NULL OR d.message_id > %(after)s) AND (%(before)s::text IS NULL OR d.message_id < %(before)s)
+    AND (%(partner)s::text IS NULL OR m.partner = %(partner)s) AND (%(since)s::float8 IS NULL OR m.received_at >= %(since)s) AND (%(until)s::float8 IS NULL OR m.received_at < %(until)s)
 ORDER BY d.message_id DESC LIMIT %(limit)s;
 
 -- name: list_messages_with_reason
 SELECT m.*, d.state FROM deliveries r
 JOIN messages m ON m.id = r.message_id
 LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
-WHERE r.last_reason = %(reason)s AND r.message_id > %(after)s AND r.message_id < %(before)s
+WHERE r.last_reason = %(reason)s AND (%(after)s::text IS NULL OR r.message_id > %(after)s) AND (%(before)s::text IS NULL OR r.message_id < %(before)s)
     AND r.id = (SELECT max(id) FROM deliveries WHERE message_id = r.message_id AND last_reason = %(reason)s)  -- once
     AND (%(partner)s::text IS NULL OR m.partner = %(partner)s) AND (%(state)s::text IS NULL OR d.state = %(state)s)
-    AND m.received_at >= %(since)s AND m.received_at < %(until)s
+    AND (%(since)s::float8 IS NULL OR m.received_at >= %(since)s) AND (%(until)s::float8 IS NULL OR m.received_at < %(until)s)
 ORDER BY r.message_id DESC LIMIT %(limit)s;
 
 -- name: list_refusals
 SELECT * FROM refusals
-WHERE id > %(after)s AND id < %(before)s AND (%(partner)s::text IS NULL OR partner = %(partner)s)
-    AND (%(reason)s::text IS NULL OR reason = %(reason)s) AND refused_at >= %(since)s AND refused_at < %(until)s
+WHERE (%(after)s::text IS NULL OR id > %(after)s) AND (%(before)s::text IS NULL OR id < %(before)s) AND (%(partner)s::text IS NULL OR partner = %(partner)s)
+    AND (%(reason)s::text IS NULL OR reason = %(reason)s) AND (%(since)s::float8 IS NULL OR refused_at >= %(since)s) AND (%(until)s::float8 IS NULL OR refused_at < %(until)s)
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- name: open_lanes

@@ -22,6 +22,7 @@ from typing import IO, Any, Protocol
 from mtlsd.identity import KeyPair
 from tests import pki
 from tests.as2 import messages
+from tests.forked import starting
 from tests.pki import CLIENT, SERVER, Issued
 
 TIMEOUT = 20  # seconds; only a failing test waits so long
@@ -241,7 +242,9 @@ class Daemon:
         self._events.put(None)
 
 
-def _start(tree: Tree, preexec: Callable[[], None] | None, environment: dict[str, str]) -> "subprocess.Popen[str]":
+def _start(tree: Tree, preexec: Callable[[], None] | None, environment: dict[str, str]) -> Process:
+    if not preexec and not environment:
+        return starting()(tree)
     return subprocess.Popen(
         [*COMMAND, str(tree.configuration)],
         stdout=subprocess.DEVNULL,

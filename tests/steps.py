@@ -4,25 +4,22 @@ A step is what changes anything outside of the process: a file made, written, sy
 made, a statement of SQLite that writes or commits, and octets on a socket. Reading is none: to die before it is to die
 before the next step. Each step is noted in a file, which outlives the process.
 
-`python -m tests.steps` starts such daemons: it imports everything once, and forks for each line on stdin.
+`tests.forked` starts such daemons.
 """
 
 import json
 import os
 import signal
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import trio
-
-from mtlsd import app
 
 WRITE = os.write  # which is replaced
 
@@ -57,36 +54,17 @@ class Step:
     to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What is asked of the server of forks."""
-
-    configuration: str
-    state: str
-    log: str  # where the daemon writes its log: a pipe
-    steps: str  # where the steps are noted
-    plan: Plan
-
-    @classmethod
-    def from_line(cls, line: str) -> Self:
-        values = json.loads(line)
-        plan = values.pop("plan")
-        return cls(**values, plan=Plan(**{**plan, "when": When(plan["when"])}))
-
-    def line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
-
-
 class Steps:
     """Counts, notes, and kills."""
 
-    def __init__(self, start: Start) -> None:
-        self._plan = start.plan
-        self._state = start.state
-        self._notes = os.open(start.steps, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def __init__(self, plan: Plan, state: str, notes: str) -> None:
+        """The steps in the directory `state` are noted in the file `notes`."""
+        self._plan = plan
+        self._state = state
+        self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._number = 0
         self._lock = threading.Lock()
-        self.counts = start.plan.from_start
+        self.counts = plan.from_start
 
     @contextmanager
     def step(self, kind: str, what: str, to: str = "", cut: Callable[[], object] | None = None) -> Iterator[None]:
@@ -214,24 +192,3 @@ def _peer(stream: trio.SocketStream) -> str:
 
 def _path(fd: int) -> str:
     return str(Path(f"/proc/self/fd/{fd}").readlink())
-
-
-def main() -> None:
-    """Fork a daemon for each line, say its process id, then its exit status."""
-    for line in sys.stdin:
-        start = Start.from_line(line)
-        if not (child := os.fork()):
-            os._exit(_run(start))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
-def _run(start: Start) -> int:
-    log = os.open(start.log, os.O_WRONLY)
-    os.dup2(log, 2)
-    install(Steps(start))
-    return app.run(Path(start.configuration))
-
-
-if __name__ == "__main__":
-    main()

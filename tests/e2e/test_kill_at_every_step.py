@@ -18,7 +18,7 @@ import pytest
 from mtlsd.journal import DeliveryKind, DeliveryState, Listed, Spool, SQLiteJournal, open_document
 from tests.daemon import Daemon, Tree, acme, running
 from tests.e2e.partner import disposition, layered, message, send, with_fields
-from tests.forked import ForkServer, fork_server
+from tests.forked import starting
 from tests.net import backend as backends
 from tests.net.backend import Backend, Delivered
 from tests.net.client import Answer
@@ -47,12 +47,6 @@ SCENARIOS = {
     "the backend first, large": Scenario(200_000, 'mdn = "delivered"', deliveries=0),
     "tried again": Scenario(200_000, statuses=(503,)),
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with fork_server() as started:
-        yield started
 
 
 @pytest.fixture
@@ -85,7 +79,6 @@ class Run:
     """One life that a crash may end, and the next one, which must make up for it."""
 
     tree: Tree
-    server: ForkServer
     backend: Backend
     receiver: Backend
     scenario: Scenario
@@ -110,7 +103,7 @@ class Run:
         orphans = left_over(self.tree)
         if first:
             assert self.listed(self.copied_journal()), "acknowledged, and not durable"
-        with running(self.tree, start=self.server.starting()) as daemon:
+        with running(self.tree, start=starting()) as daemon:
             assert [line["files"] for line in daemon.log if line["event"] == "spool_swept"] == [orphans] * bool(orphans)
             second, third = send(daemon, self.sent), send(daemon, self.sent)
             self.check_answers([*filter(None, [first]), second, third])
@@ -123,7 +116,7 @@ class Run:
 
     def first_life(self) -> Answer | None:
         """What the partner read before the crash, if it read all of it."""
-        daemon = Daemon(self.tree, start=self.server.starting(self.plan))
+        daemon = Daemon(self.tree, start=starting(self.plan))
         answer = None
         with suppress(OSError, EOFError, AssertionError):  # it dies somewhere
             daemon.wait_for("started")
@@ -228,14 +221,14 @@ def sampled(steps: int, first: int) -> list[Plan]:
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.long)], ids=["some", "all"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_kill_at_a_step_loses_nothing_and_doubles_nothing(
-    tree: Tree, server: ForkServer, backend: Backend, receiver: Backend, name: str, full: bool
+    tree: Tree, backend: Backend, receiver: Backend, name: str, full: bool
 ) -> None:
     scenario = SCENARIOS[name]
     tree.route = scenario.route
     tree.configure()
 
     def play(plan: Plan) -> list[Step]:
-        return Run(tree, server, backend, receiver, scenario, plan).play()
+        return Run(tree, backend, receiver, scenario, plan).play()
 
     steps = play(Plan())
     kinds = Counter(step.kind for step in steps)
@@ -254,7 +247,7 @@ def test_a_kill_at_a_step_loses_nothing_and_doubles_nothing(
 ORPHANS = ("tmp/{node}.half", "messages/00/one.{node}.as2", "messages/00/one.{node}.payload")
 
 
-def test_a_sweep_that_is_cut_off_is_completed_by_the_next(tree: Tree, server: ForkServer) -> None:
+def test_a_sweep_that_is_cut_off_is_completed_by_the_next(tree: Tree) -> None:
     node = (tree.root.parent / "earlier" / "node").read_text().strip()
     orphans = tuple(name.format(node=node) for name in ORPHANS)
 
@@ -264,7 +257,7 @@ def test_a_sweep_that_is_cut_off_is_completed_by_the_next(tree: Tree, server: Fo
         shutil.copytree(tree.root.parent / "earlier", tree.state)
         for name in orphans:
             (tree.state / "spool" / name).touch()
-        daemon = Daemon(tree, start=server.starting(plan))
+        daemon = Daemon(tree, start=starting(plan))
         if not plan.at:
             daemon.wait_for("started")
             daemon.kill()
@@ -278,21 +271,19 @@ def test_a_sweep_that_is_cut_off_is_completed_by_the_next(tree: Tree, server: Fo
     for done, at in enumerate(removals):
         left, _ = start(Plan(at, from_start=True))
         assert left == len(ORPHANS) - done
-        with running(tree, start=server.starting()) as daemon:
+        with running(tree, start=starting()) as daemon:
             (line,) = (each for each in daemon.log if each["event"] == "spool_swept")
             assert (line["files"], len(line["names"])) == (left, left)
             assert set(line["names"]) <= set(orphans)
         assert not left_over(tree)
 
 
-def test_the_files_of_the_first_message_of_all_stay_until_the_journal_has_one(
-    tmp_path: Path, server: ForkServer, backend: Backend
-) -> None:
+def test_the_files_of_the_first_message_of_all_stay_until_the_journal_has_one(tmp_path: Path, backend: Backend) -> None:
     """A spool with messages beside a journal without any may have the wrong one: only what was half received goes."""
     tree = Tree(tmp_path / "tree", backend.url)
     sent = message("<first@acme.example>", layered("sE", bytes(200_000)))
 
-    daemon = Daemon(tree, start=server.starting(Plan(when=When.AFTER, to="/spool/messages/")))
+    daemon = Daemon(tree, start=starting(Plan(when=When.AFTER, to="/spool/messages/")))
     daemon.wait_for("started")
     with suppress(OSError, EOFError):
         send(daemon, sent)
@@ -300,10 +291,10 @@ def test_the_files_of_the_first_message_of_all_stay_until_the_journal_has_one(
     kept, received = files_in(tree, "messages"), files_in(tree, "tmp")
     assert len(kept) == 1  # it has its name,
     assert len(received) >= 2  # and the others do not; one more may be the daemon's own trial of the spool
-    with running(tree, start=server.starting()) as daemon:
+    with running(tree, start=starting()) as daemon:
         assert daemon.log[0]["event"] == "spool_not_swept"
         assert (daemon.log[1]["event"], daemon.log[1]["files"]) == ("spool_swept", len(received))
         assert disposition(send(daemon, sent), sent) == "processed"
-    with running(tree, start=server.starting()) as daemon:
+    with running(tree, start=starting()) as daemon:
         assert daemon.log[0]["files"] == 1
     assert not left_over(tree)

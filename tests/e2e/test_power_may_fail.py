@@ -11,7 +11,7 @@ import pytest
 
 from tests.daemon import Daemon, Tree
 from tests.e2e.partner import disposition, layered, message, send
-from tests.forked import fork_server
+from tests.forked import starting
 from tests.net import backend as backends
 from tests.steps import Plan, Step, read
 
@@ -21,9 +21,9 @@ ACCEPTED = "INSERT INTO messages"
 @pytest.fixture(scope="module", params=["accepted", "delivered"])
 def steps(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> list[Step]:
     """All that a daemon does in a state directory that it has to make, up to a delivery of two large files."""
-    with fork_server() as server, backends.running() as backend:
+    with backends.running() as backend:
         tree = Tree(tmp_path_factory.mktemp("power"), backend.url, route=f'mdn = "{request.param}"')
-        daemon = Daemon(tree, start=server.starting(Plan(from_start=True)))
+        daemon = Daemon(tree, start=starting(Plan(from_start=True)))
         daemon.wait_for("started")
         sent = message("<power@acme.example>", layered("sE", bytes(200_000)))
         assert disposition(send(daemon, sent), sent) == "processed"

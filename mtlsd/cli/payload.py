@@ -21,7 +21,8 @@ from mtlsd.cli.stores import check_contents, end, message_of, open_spool, open_s
 def payload(file: Path, id_or_message_id: str, output: Path | None, original: bool) -> None:
     """Write the document of a message, octet for octet: ID is ours, or the Message-ID that the partner gave it.
 
-    What is there already is not overwritten. To a terminal nothing is written, for a document may hold anything.
+    Nothing is written of a document that is not what was kept. What is there already is not overwritten. To a terminal
+    nothing is written, for a document may hold anything.
 
     \b
     Examples:
@@ -31,7 +32,7 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
     Exit codes: 0 fine; 1 it cannot be read or written, no such message, or no journal; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.journal import open_document
+    from mtlsd.journal import open_intact
 
     if output is None and sys.stdout.isatty():
         end("a document is not written to a terminal: give --output FILE, or pipe it into a pager")
@@ -43,7 +44,7 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
         check_contents(opened, message)
         if name is None:
             end("there is no document: the message is for a key that is not here; --original has it as it came")
-        with open_document(opened, spool, name) as source:
+        with open_intact(opened, spool, message, name) as source:
             _copy(source, output)
 
 

@@ -31,7 +31,7 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 @contextmanager
 def place_of(file: Path) -> "Iterator[Place]":
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal import Place
+    from mtlsd.journal import NotIntact, Place
 
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
@@ -44,6 +44,8 @@ def place_of(file: Path) -> "Iterator[Place]":
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
     try:
         yield place
+    except NotIntact as error:
+        raise click.ClickException(error.detail) from error
     except (JournalUnavailable, SpoolFull) as error:
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
 

@@ -129,7 +129,8 @@ class Exchange:
     def conclude(self, holder: Message) -> Response:
         """The answer, once the message that holds the key is on disk: this one, or an earlier one (`is_first`).
 
-        With an earlier one it may read the message once more.
+        With an earlier one it may read the message once more; raises JournalUnavailable where the MDN of that one is
+        not what was entered.
         """
         assert self._message is not None
         if self.is_first(holder):
@@ -297,6 +298,8 @@ class Exchange:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
         if isinstance(read, VerifiedMessage) and not self._is_same(earlier, read):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
+        if earlier.mdn:
+            journal.check_mdn(self._services.journal, earlier)
         late = None if earlier.mdn else self._late_receipt(earlier, read)
         mdn = (earlier.mdn or late) if self._headers.receipt else None
         response = self._answer(mdn, read)

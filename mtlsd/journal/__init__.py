@@ -31,6 +31,7 @@ from mtlsd.journal.documents import (
     remove,
     remove_files,
 )
+from mtlsd.journal.intact import NotIntact, check_document, check_mdn, open_intact
 from mtlsd.journal.lock import DirectoryInUse, lock_directory, node_of
 from mtlsd.journal.model import (
     NO_LANES,
@@ -95,6 +96,7 @@ __all__ = [
     "Listed",
     "Message",
     "NodeKey",
+    "NotIntact",
     "Note",
     "Place",
     "Progress",
@@ -113,6 +115,8 @@ __all__ = [
     "Verification",
     "canonical",
     "chain_entries",
+    "check_document",
+    "check_mdn",
     "checkpoints",
     "follow",
     "keep",
@@ -124,6 +128,7 @@ __all__ = [
     "node_name",
     "node_of",
     "open_document",
+    "open_intact",
     "open_journal",
     "open_kept",
     "prune",

@@ -45,7 +45,7 @@ def journal() -> None:
 def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> None:
     """List the accepted messages, the newest first.
 
-    Refused messages are in the journal only where their MDN is asynchronous: --state refused lists them, and --reason
+    Refused messages are there where TLS or a signature proved who sent them: --state refused lists them, and --reason
     finds them, too. With --follow the newest come last, and --json writes one object a line.
 
     \b
@@ -82,7 +82,7 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
     """Show everything about one message: ID is ours, or the Message-ID that the partner gave it.
 
     With --mic the message is read once more: each layer, with and without its MIME header, in each form of line ends.
-    A refused message is in the journal only where its MDN is asynchronous.
+    Of a refused message the journal has the reason and the MDN, where TLS or a signature proved who sent it.
 
     \b
     Examples:

@@ -106,7 +106,8 @@ def prune(file: Path, dry_run: bool) -> None:
     """Let the contents of messages go as [retention] says; the daemon does the same every hour.
 
     Documents go, and with them the signed copies. Records, MDNs and the chain stay, so a message that comes again is
-    still known, and `verify` is content. What is not delivered is never touched.
+    still known, and `verify` is content. Refusals that are too old go as a whole. What is not delivered is never
+    touched.
 
     \b
     Example:
@@ -131,7 +132,8 @@ def prune(file: Path, dry_run: bool) -> None:
             batches = journals.prune(opened, spool, policy_of, getuser(), now)
         for each in batches:
             went = True
-            say(f"{each.partner}: {each.messages} messages, {each.octets} bytes {words}")
+            what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"
+            say(f"{each.partner}: {what} {words}")
     if not went:
         say("nothing is to go")
 

@@ -68,7 +68,7 @@ def message_of(opened: "Journal", id_or_message_id: str) -> "Message":
 
 
 def record_named(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
-    """The message, or else the refusal whose MDN is asynchronous; that there is neither ends the command."""
+    """The message, or else the refusal; that there is neither ends the command."""
     return opened.message(id_or_message_id) or opened.refusal(id_or_message_id) or message_of(opened, id_or_message_id)
 
 

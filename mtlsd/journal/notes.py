@@ -67,7 +67,7 @@ def accepted(acceptance: Acceptance) -> Iterator[Note]:
         yield outcome(message.id, attempt, states[attempt.delivery_id], attempt.finished_at)
 
 
-def refused(refusal: Refusal, deliveries: Iterable[Delivery]) -> Note:
+def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
     """What is entered for a refusal."""
     facts = {"configuration": refusal.configuration, **_digests(refusal, deliveries, refusal.mdn)}
     return Note(EntryKind.REFUSED, refusal.id, refusal.refused_at, facts)

@@ -76,11 +76,12 @@ class SQLiteJournal:
         self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
         self.proof = SQLiteProof(self._read, self._write, node)
 
-    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+    def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
         with self._write() as db:
             written = [(each, _accept(db, each)) for each in acceptances]
+            refused = [_refuse(db, each) for each in refusals]
             new = (each for each, holder in written if holder is each.message)
-            enter(db, self.proof.node, [note for each in new for note in notes.accepted(each)])
+            enter(db, self.proof.node, [*(note for each in new for note in notes.accepted(each)), *refused])
             return [holder for _, holder in written]
 
     def is_settled(self) -> bool:
@@ -90,8 +91,7 @@ class SQLiteJournal:
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
-                db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-                note = notes.refused(refusal, [delivery])
+                note = _refuse(db, refusal, delivery)
             elif _is_to_be_made(db, delivery):
                 return
             else:
@@ -392,6 +392,11 @@ def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
+
+
+def _refuse(db: sqlite3.Connection, refusal: Refusal, *deliveries: Delivery) -> Note:
+    db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
+    return notes.refused(refusal, deliveries)
 
 
 def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | None) -> Note:

@@ -72,8 +72,9 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     """Write a folder that proves one exchange to somebody who has openssl and no mtlsd.
 
     ID is ours, or the Message-ID that the partner gave it. The folder has what was signed and the signature, the
-    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. The daemon
-    signs a checkpoint every ten minutes, unless it is configured otherwise, and when it stops.
+    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. Where none
+    was signed since the message came, one is signed now, with the key of this node: run this where the message was
+    accepted, as root or as the user of mtlsd. Otherwise the daemon signs one every ten minutes, and when it stops.
 
     \b
     Example:
@@ -82,14 +83,22 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli.proving import CannotProve, write_proof
+    from mtlsd.cli.proving import CannotProve, NotSigned, write_proof
+    from mtlsd.cli.signing import sign_now
 
     configuration = load_configuration(file)
     with open_stored(file) as opened:
         about = record_named(opened, id_or_message_id)
         spool = open_spool(configuration.server.spool_directory)
+        signed = directory or configuration.checkpoints
         try:
-            write_proof(opened, spool, directory or configuration.checkpoints, about, output)
+            try:
+                write_proof(opened, spool, signed, about, output)
+            except NotSigned as missing:
+                if directory:  # a copy, where we have nothing to write
+                    raise
+                sign_now(opened, configuration.server.state, signed, missing)
+                write_proof(opened, spool, signed, about, output)
         except CannotProve as error:
             end(str(error))
         except FileExistsError as error:

@@ -61,6 +61,7 @@ from mtlsd.journal.model import (
 from mtlsd.journal.notes import mdn_octets, record_of
 from mtlsd.journal.places import Place, migrate_journal, open_journal
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
+from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.journal.spool import Space, Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.journal.verification import Chain, Progress, Verification, chain_entries, next_checkpoint, steps, verify
@@ -75,6 +76,7 @@ __all__ = [
     "Backlog",
     "Break",
     "Chain",
+    "ChainBroken",
     "Checkpoint",
     "CheckpointUnreadable",
     "Claimed",
@@ -135,6 +137,7 @@ __all__ = [
     "record_of",
     "remove",
     "remove_files",
+    "sign_checkpoint",
     "steps",
     "transition",
     "verify",

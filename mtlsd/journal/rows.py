@@ -30,6 +30,7 @@ PAGE = 1000  # messages a read of `spool_names`
 
 Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
+_encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
 _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
@@ -42,7 +43,7 @@ attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
 
 
 def message_values(message: Message) -> tuple[object, ...]:
-    texts = map(json.dumps, (message.headers, message.notes, message.digests))
+    texts = map(_encode, (message.headers, message.notes, message.digests))
     return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
@@ -51,7 +52,7 @@ def refusal_values(refusal: Refusal) -> tuple[object, ...]:
 
 
 def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
-    return (json.dumps(mdn.headers), mdn.body) if mdn else (None, None)
+    return (_encode(mdn.headers), mdn.body) if mdn else (None, None)
 
 
 def outcome_values(

@@ -23,13 +23,13 @@ PIECE = 256 * 1024
 def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candidate]":
     """Read the message once more, as it was received, with the keys and certificates that are there now."""
     from mtlsd.as2 import AS2Headers, Limits, explain
-    from mtlsd.journal import Spool, open_document
+    from mtlsd.journal import Spool, open_intact
 
     configuration = load_configuration(file)
     limits = Limits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
     now = datetime.fromtimestamp(message.received_at, UTC)
     spool = Spool(configuration.server.spool_directory)
-    with open_document(opened, spool, message.original) as original:
+    with open_intact(opened, spool, message, message.original) as original:
         headers = AS2Headers.parse(message.headers)
         return explain(headers, _agreement(configuration, message), limits, now, _pieces(original))
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli.journal import _end, _journal, _whole
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.proof import _spool
+from mtlsd.cli.showing import whole
+from mtlsd.cli.stores import end, open_spool, open_stored
 
 if TYPE_CHECKING:
     from mtlsd.journal import Journal, Message, Refusal, Spool
@@ -50,8 +50,8 @@ def export(file: Path, partner: str, output: Path) -> None:
     Exit codes: 0 fine, also where there is nothing; 1 it cannot be read or written; 78 the configuration has mistakes.
     """
     count = 0
-    spool = _spool(load_configuration(file).server.spool_directory)
-    with _journal(file) as opened:
+    spool = open_spool(load_configuration(file).server.spool_directory)
+    with open_stored(file) as opened:
         try:
             output.mkdir(mode=0o700)
             for about in _held(opened, partner):
@@ -89,8 +89,8 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
     reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
-    spool, total = _spool(load_configuration(file).server.spool_directory), 0
-    with _journal(file, read_only=False) as opened:
+    spool, total = open_spool(load_configuration(file).server.spool_directory), 0
+    with open_stored(file, read_only=False) as opened:
         try:
             while True:
                 count, names = opened.proof.erase(partner, reason, PAGE, undelivered=undelivered)
@@ -99,7 +99,7 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
                 if not count:
                     break
         except DeliveriesOpen as error:
-            _end(f"{error}: wait for them, or see to what failed (mtlsd journal list --state failed)")
+            end(f"{error}: wait for them, or see to what failed (mtlsd journal list --state failed)")
     say(f"{total} messages and refusals of {partner} are erased")
 
 
@@ -119,7 +119,7 @@ def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder
 
     folder.mkdir(mode=0o700)
     attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
-    (folder / "record.json").write_text(json.dumps(_whole(about, attempted), indent=2))
+    (folder / "record.json").write_text(json.dumps(whole(about, attempted), indent=2))
     if about.mdn:
         (folder / "mdn").write_bytes(mdn_octets(about.mdn))
     if not isinstance(about, Message) or not about.contents:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli.journal import _end, _journal, _told
 from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.cli.stores import end, open_spool, open_stored, record_named
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Break, Progress, Spool, Verification
+    from mtlsd.journal import Break, Progress, Verification
 
 REMEDY = (
     "Keep the state directory as it is, compare it with a backup from before, and ask who could write there; "
@@ -52,8 +52,8 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     from mtlsd.journal import steps, verify
 
     configuration = load_configuration(file)
-    with _journal(file) as opened, _progress(steps(opened)) as progress:
-        spool = None if no_documents else _spool(configuration.server.spool_directory)
+    with open_stored(file) as opened, _progress(steps(opened)) as progress:
+        spool = None if no_documents else open_spool(configuration.server.spool_directory)
         found = verify(opened, spool, directory or configuration.checkpoints, progress)
     if as_json:
         say_json(_verification(found))
@@ -72,8 +72,9 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     """Write a folder that proves one exchange to somebody who has openssl and no mtlsd.
 
     ID is ours, or the Message-ID that the partner gave it. The folder has what was signed and the signature, the
-    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. The daemon
-    signs a checkpoint every ten minutes, unless it is configured otherwise, and when it stops.
+    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. Where none
+    was signed since the message came, one is signed now, with the key of this node: run this where the message was
+    accepted, as root or as the user of mtlsd. Otherwise the daemon signs one every ten minutes, and when it stops.
 
     \b
     Example:
@@ -82,16 +83,24 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli.proving import CannotProve, write_proof
+    from mtlsd.cli.proving import CannotProve, NotSigned, write_proof
+    from mtlsd.cli.signing import sign_now
 
     configuration = load_configuration(file)
-    with _journal(file) as opened:
-        about = _told(opened, id_or_message_id)
-        spool = _spool(configuration.server.spool_directory)
+    with open_stored(file) as opened:
+        about = record_named(opened, id_or_message_id)
+        spool = open_spool(configuration.server.spool_directory)
+        signed = directory or configuration.checkpoints
         try:
-            write_proof(opened, spool, directory or configuration.checkpoints, about, output)
+            try:
+                write_proof(opened, spool, signed, about, output)
+            except NotSigned as missing:
+                if directory:  # a copy, where we have nothing to write
+                    raise
+                sign_now(opened, configuration.server.state, signed, missing)
+                write_proof(opened, spool, signed, about, output)
         except CannotProve as error:
-            _end(str(error))
+            end(str(error))
         except FileExistsError as error:
             raise click.ClickException(f"{output} is there already: it is not overwritten") from error
         except OSError as error:
@@ -106,7 +115,8 @@ def prune(file: Path, dry_run: bool) -> None:
     """Let the contents of messages go as [retention] says; the daemon does the same every hour.
 
     Documents go, and with them the signed copies. Records, MDNs and the chain stay, so a message that comes again is
-    still known, and `verify` is content. What is not delivered is never touched.
+    still known, and `verify` is content. Refusals that are too old go as a whole. What is not delivered is never
+    touched.
 
     \b
     Example:
@@ -123,25 +133,18 @@ def prune(file: Path, dry_run: bool) -> None:
         snapshot = net.load_snapshot(file, credentials())
     policy_of = partial(net.retention_of, snapshot)
     now, went, words = datetime.now(UTC).timestamp(), False, "would go" if dry_run else "are gone"
-    with _journal(file, read_only=dry_run) as opened:
+    with open_stored(file, read_only=dry_run) as opened:
         if dry_run:
             batches = journals.would_prune(opened, policy_of, now)
         else:
-            spool = _spool(snapshot.configuration.server.spool_directory)
+            spool = open_spool(snapshot.configuration.server.spool_directory)
             batches = journals.prune(opened, spool, policy_of, getuser(), now)
         for each in batches:
             went = True
-            say(f"{each.partner}: {each.messages} messages, {each.octets} bytes {words}")
+            what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"
+            say(f"{each.partner}: {what} {words}")
     if not went:
         say("nothing is to go")
-
-
-def _spool(directory: Path) -> "Spool":
-    from mtlsd.journal import Spool
-
-    if not directory.is_dir():  # `Spool` would make it
-        _end(f"there is no spool at {directory}")
-    return Spool(directory)
 
 
 @contextmanager

@@ -36,6 +36,15 @@ class CannotProve(MtlsdError):
     """There is no proof of this, or not yet."""
 
 
+class NotSigned(CannotProve):
+    """There is no checkpoint so far that is about this entry of a node."""
+
+    def __init__(self, directory: Path, node: str, number: int) -> None:
+        words = "the daemon signs one as often as checkpoint_seconds says, and when it stops; try again then"
+        super().__init__(f"no checkpoint in {directory} is about entry {number} so far: {words}")
+        self.node = node
+
+
 def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message | Refusal, output: Path) -> None:
     """Make the folder; raises CannotProve or OSError, and leaves nothing behind then."""
     entries = journal.proof.evidence(about.id).entries
@@ -65,10 +74,7 @@ def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:
     signed = {each.checkpoint: each for each in checkpoints.read(directory, node)}
     found = next_checkpoint(list(signed), number)
     if found is None:
-        raise CannotProve(
-            f"no checkpoint in {directory} is about entry {number} so far: the daemon signs one as often as"
-            " checkpoint_seconds says, and when it stops; try again then"
-        )
+        raise NotSigned(directory, node, number)
     return signed[found]
 
 

@@ -6,10 +6,12 @@ from mtlsd import __version__
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
 from mtlsd.cli.partner import partner
+from mtlsd.cli.payload import payload
 from mtlsd.cli.privacy import privacy
 from mtlsd.cli.proof import prove, prune, verify_journal
 from mtlsd.cli.run import run
 from mtlsd.cli.send import send
+from mtlsd.cli.steps import drop, replay
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,5 +39,5 @@ def main() -> None:
 
 for command in (run, check, partner, send, journal, privacy):
     main.add_command(command)
-for command in (verify_journal, prove, prune):
+for command in (payload, replay, drop, verify_journal, prove, prune):
     journal.add_command(command)

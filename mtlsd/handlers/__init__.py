@@ -2,7 +2,7 @@
 
 from mtlsd.handlers import probes
 from mtlsd.handlers.as2 import begin
-from mtlsd.handlers.call import Call, Deferred, Services
+from mtlsd.handlers.call import Call, Deferred, Refused, Services
 from mtlsd.handlers.exchange import Exchange
 
-__all__ = ["Call", "Deferred", "Exchange", "Services", "begin", "probes"]
+__all__ = ["Call", "Deferred", "Exchange", "Refused", "Services", "begin", "probes"]

@@ -58,6 +58,13 @@ class Inbound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Response):
+    """An answer that refuses what a known sender sent: the refusal must be on disk before it is sent."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deferred(Response):
     """An answer that promises an MDN: what it promises must be on disk before it is sent."""
 

@@ -29,7 +29,7 @@ from mtlsd.errors import (
 )
 from mtlsd.handlers import backend_receipts, receipts, records
 from mtlsd.handlers.backend_receipts import BackendReceipt
-from mtlsd.handlers.call import Deferred, Inbound, Services
+from mtlsd.handlers.call import Deferred, Inbound, Refused, Services
 from mtlsd.http import Response
 from mtlsd.identity import DEFAULT_VERSION, Require
 from mtlsd.journal import Acceptance, Attempt, Delivery, DeliveryState, Document, Kept, Message, Refusal, StoredMDN
@@ -129,7 +129,8 @@ class Exchange:
     def conclude(self, holder: Message) -> Response:
         """The answer, once the message that holds the key is on disk: this one, or an earlier one (`is_first`).
 
-        With an earlier one it may read the message once more.
+        With an earlier one it may read the message once more; raises JournalUnavailable where the MDN of that one is
+        not what was entered.
         """
         assert self._message is not None
         if self.is_first(holder):
@@ -175,12 +176,14 @@ class Exchange:
             self._charge()
         if self._headers.receipt is None:
             request = self._call.request
-            return http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
+            answer = http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
+            return self._keep_refusal(refusal.reason, None, answer)
         mdn = receipts.refused(self._headers, refusal, self._sender())
         reason = ("Mtlsd-Reason", refusal.reason)
         alert = self._signing_alert()
         if self._inbound.target is None:
-            return Response(200, (*mdn.headers, reason), mdn.body, error=refusal, alert=alert)
+            answer = Response(200, (*mdn.headers, reason), mdn.body, error=refusal, alert=alert)
+            return self._keep_refusal(refusal.reason, mdn, answer)
         return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal, alert=alert))
 
     # --- Reading ------------------------------------------------------------------------------------------------
@@ -289,7 +292,9 @@ class Exchange:
         error = BackendRefused(receipt.disposition)
         reason = ("Mtlsd-Reason", error.reason)
         if self._inbound.target is None:
-            return Response(200, (*receipt.mdn.headers, reason), receipt.mdn.body, error=error, alert=receipt.alert)
+            fields = (*receipt.mdn.headers, reason)
+            answer = Response(200, fields, receipt.mdn.body, error=error, alert=receipt.alert)
+            return self._keep_refusal(error.reason, receipt.mdn, answer)
         answer = Response(200, (reason,), error=error, alert=receipt.alert)
         return self._defer_refusal(error.reason, receipt.mdn, answer)
 
@@ -297,6 +302,8 @@ class Exchange:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
         if isinstance(read, VerifiedMessage) and not self._is_same(earlier, read):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
+        if earlier.mdn:
+            journal.check_mdn(self._services.journal, earlier)
         late = None if earlier.mdn else self._late_receipt(earlier, read)
         mdn = (earlier.mdn or late) if self._headers.receipt else None
         response = self._answer(mdn, read)
@@ -319,6 +326,27 @@ class Exchange:
         if isinstance(read, SealedMessage):
             return None
         return self._receipt(read, replace(self._sender(), reference=earlier.id, now=earlier.received_at))
+
+    def _keep_refusal(self, reason: str, mdn: StoredMDN | None, answer: Response) -> Response:
+        """The answer, with what is to be kept of it: nothing for a stranger, who could fill the disk."""
+        if not self._is_known:
+            return answer
+        return Refused(
+            status=answer.status,
+            fields=answer.fields,
+            body=answer.body,
+            close=answer.close,
+            error=answer.error,
+            facts=answer.facts,
+            alert=answer.alert,
+            refusal=records.refusal_of(self._inbound, reason, mdn),
+        )
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether TLS, or a signature that verified, proves who sent this."""
+        read = self._message
+        return self._call.peer is not None or (isinstance(read, VerifiedMessage) and read.signer is not None)
 
     def _defer_refusal(self, reason: str, mdn: StoredMDN, answer: Response) -> Deferred:
         refused = records.refusal_of(self._inbound, reason, mdn)

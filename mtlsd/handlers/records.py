@@ -77,8 +77,8 @@ def _sealed(sealed: SealedMessage, inbound: Inbound, kept: Kept) -> dict[str, An
     }
 
 
-def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN) -> Refusal:
-    """A refusal whose MDN is to be sent."""
+def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN | None) -> Refusal:
+    """A refusal, with the MDN that says so, where one was asked for."""
     headers, call = inbound.headers, inbound.call
     assert inbound.partner is not None
     return Refusal(

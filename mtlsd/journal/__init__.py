@@ -31,6 +31,7 @@ from mtlsd.journal.documents import (
     remove,
     remove_files,
 )
+from mtlsd.journal.intact import NotIntact, check_document, check_mdn, open_intact
 from mtlsd.journal.lock import DirectoryInUse, lock_directory, node_of
 from mtlsd.journal.model import (
     NO_LANES,
@@ -60,6 +61,7 @@ from mtlsd.journal.model import (
 from mtlsd.journal.notes import mdn_octets, record_of
 from mtlsd.journal.places import Place, migrate_journal, open_journal
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
+from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.journal.spool import Space, Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.journal.verification import Chain, Progress, Verification, chain_entries, next_checkpoint, steps, verify
@@ -74,6 +76,7 @@ __all__ = [
     "Backlog",
     "Break",
     "Chain",
+    "ChainBroken",
     "Checkpoint",
     "CheckpointUnreadable",
     "Claimed",
@@ -95,6 +98,7 @@ __all__ = [
     "Listed",
     "Message",
     "NodeKey",
+    "NotIntact",
     "Note",
     "Place",
     "Progress",
@@ -113,6 +117,8 @@ __all__ = [
     "Verification",
     "canonical",
     "chain_entries",
+    "check_document",
+    "check_mdn",
     "checkpoints",
     "follow",
     "keep",
@@ -124,12 +130,14 @@ __all__ = [
     "node_name",
     "node_of",
     "open_document",
+    "open_intact",
     "open_journal",
     "open_kept",
     "prune",
     "record_of",
     "remove",
     "remove_files",
+    "sign_checkpoint",
     "steps",
     "transition",
     "verify",

@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -179,6 +180,7 @@ def _append(path: Path, line: bytes) -> None:
     is_new = not path.exists()
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
+        flock(fd, LOCK_EX)  # the daemon and `mtlsd journal prove` may write at once
         size = os.fstat(fd).st_size
         torn = size and os.pread(fd, 1, size - 1) != b"\n"  # by a crash: what it left stays a line of its own
         os.write(fd, (b"\n" if torn else b"") + line + b"\n")

@@ -101,6 +101,11 @@ def keep(spool: Spool, id: str, documents: Mapping[str, Document]) -> Kept:  # n
     return Kept(names | inline, sizes, {inline[suffix]: data for suffix, data in held.items()}, digests)
 
 
+def is_inline(name: str) -> bool:
+    """Whether the journal itself holds the document."""
+    return name.startswith(_INLINE)
+
+
 def remove(spool: Spool, kept: Kept) -> None:
     """Remove kept documents that the journal does not refer to."""
     for name in kept.names.values():
@@ -111,7 +116,7 @@ def remove(spool: Spool, kept: Kept) -> None:
 def remove_files(spool: Spool, names: Iterable[str]) -> None:
     """Remove those of these documents that are files; the journal has let them go already."""
     for name in names:
-        if not name.startswith(_INLINE):
+        if not is_inline(name):
             spool.remove(name)
 
 
@@ -122,7 +127,7 @@ def open_kept(spool: Spool, inline: Mapping[str, bytes], name: str) -> BinaryIO:
 
 def open_document(journal: Journal, spool: Spool, name: str) -> BinaryIO:
     """Open a kept document for reading, wherever it is."""
-    if not name.startswith(_INLINE):
+    if not is_inline(name):
         return spool.open(name)
     data = journal.document(name)
     if data is None:

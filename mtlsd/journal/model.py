@@ -129,9 +129,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A refused message whose MDN is sent asynchronously. It holds no key: the message may come again.
+    """A message of a known sender that was refused. It holds no key: the message may come again.
 
-    `message_id` is exactly as received; `refused_at` is when.
+    `message_id` is exactly as received; `refused_at` is when. Where none was asked for there is no MDN.
     """
 
     id: str
@@ -143,7 +143,7 @@ class Refusal:
     refused_at: float
     reason: str
     request_id: str
-    mdn: StoredMDN
+    mdn: StoredMDN | None
     configuration: str = ""
     salt: str = ""
 
@@ -291,6 +291,15 @@ class Proof(Protocol):
     def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
         """Let the contents of delivered messages go, and return the names that are to be removed from the spool."""
 
+    def refused_partners(self) -> list[str]:
+        """The partners of whom there are refusals."""
+
+    def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
+        """The ids of refusals that were made earlier and have no MDN to be sent still, the oldest first."""
+
+    def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        """Erase refusals that have no MDN to be sent still, with their deliveries, and return how many there were."""
+
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
         """The refusals of a partner, the oldest first; `after` is the id at which the page before ended."""
 
@@ -310,8 +319,10 @@ class Journal(Protocol):
     Every method may raise `JournalUnavailable`; those that write may raise `SpoolFull`.
     """
 
-    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+    def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
         """Write messages with all that belongs to them, and return for each the message that holds its key.
+
+        Refusals whose MDN is in the answer are written beside them.
 
         The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
         and nothing of the later one is written: compare ids. It is one commit; after the return it is durable.

@@ -10,7 +10,7 @@ from dataclasses import fields
 from hashlib import sha256
 from typing import Any
 
-from mtlsd.journal.chain import EntryKind, Note, canonical
+from mtlsd.journal.chain import Entry, EntryKind, Note, canonical
 from mtlsd.journal.model import (
     Acceptance,
     Attempt,
@@ -67,7 +67,7 @@ def accepted(acceptance: Acceptance) -> Iterator[Note]:
         yield outcome(message.id, attempt, states[attempt.delivery_id], attempt.finished_at)
 
 
-def refused(refusal: Refusal, deliveries: Iterable[Delivery]) -> Note:
+def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
     """What is entered for a refusal."""
     facts = {"configuration": refusal.configuration, **_digests(refusal, deliveries, refusal.mdn)}
     return Note(EntryKind.REFUSED, refusal.id, refusal.refused_at, facts)
@@ -126,24 +126,37 @@ def doubts(evidence: Evidence) -> Iterator[str]:
     if not kinds & {EntryKind.ACCEPTED, EntryKind.REFUSED}:
         yield "was inserted: the chain does not know of it"
         return
-    said = [(entry.kind, _facts(entry.facts)) for entry in evidence.entries]
+    said = _said(evidence.entries)
     yield from _record_doubts(evidence.about, said)
     yield from _delivery_doubts(evidence, evidence.about, said)
 
 
+def has_entered_mdn(about: Message | Refusal, entries: Iterable[Entry]) -> bool:
+    """Whether its MDN, or that it has none, is what these entries, which are about it, say."""
+    return _fits_mdn(about, _said(entries))
+
+
 Said = list[tuple[str, Mapping[str, Any]]]
+
+
+def _said(entries: Iterable[Entry]) -> Said:
+    return [(entry.kind, _facts(entry.facts)) for entry in entries]
 
 
 def _record_doubts(about: Message | Refusal, said: Said) -> Iterator[str]:
     records = [facts["record"] for _, facts in said if "record" in facts]
     if records != [sha256(record_of(about)).hexdigest()]:
         yield "was altered: its row is not what was entered"
-    mdns = [facts["mdn"] for _, facts in said if "mdn" in facts]
-    if mdns != ([commitment(about.salt, mdn_octets(about.mdn))] if about.mdn else []):
+    if not _fits_mdn(about, said):
         yield "has another MDN than was entered"
     pruned = any(kind == EntryKind.PRUNED for kind, _ in said)
     if pruned and isinstance(about, Message) and about.contents:
         yield "was altered: its contents are here again after they were pruned"
+
+
+def _fits_mdn(about: Message | Refusal, said: Said) -> bool:
+    mdns = [facts["mdn"] for _, facts in said if "mdn" in facts]
+    return mdns == ([commitment(about.salt, mdn_octets(about.mdn))] if about.mdn else [])
 
 
 def _delivery_doubts(evidence: Evidence, about: Message | Refusal, said: Said) -> Iterator[str]:

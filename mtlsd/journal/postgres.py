@@ -80,10 +80,12 @@ class PostgresJournal:
         with self._read():  # what is wrong shows at once
             pass
 
-    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+    def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
         # The lock is for `spool_names`: a restart must not miss what an earlier life is committing.
         begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({self._node_lock})"
-        return self._write(partial(_accept_all, chain=self.proof.node, acceptances=tuple(acceptances)), begin)
+        refused = [_shown(each) for each in refusals]
+        work = partial(_accept_all, chain=self.proof.node, acceptances=tuple(acceptances), refusals=refused)
+        return self._write(work, begin)
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         def work(db: Database) -> None:
@@ -333,7 +335,9 @@ def _lock_key(name: str) -> int:
 # --- Parts of transactions ----------------------------------------------------------------------------------
 
 
-def _accept_all(db: Database, chain: str, acceptances: Sequence[Acceptance]) -> list[Message]:
+def _accept_all(
+    db: Database, chain: str, acceptances: Sequence[Acceptance], refusals: Iterable[Refusal] = ()
+) -> list[Message]:
     """In the order of the keys, so that two nodes with the same ones never wait for each other."""
     in_order = sorted(acceptances, key=lambda each: _key(each.message))
     new = [each for each, is_new in zip(in_order, _accept_messages(db, in_order), strict=True) if is_new]
@@ -341,7 +345,8 @@ def _accept_all(db: Database, chain: str, acceptances: Sequence[Acceptance]) -> 
     _execute_all(db, "accept_document", [pair for each in new for pair in each.documents.items()])
     _execute_all(db, "accept_delivery", [rows.delivery_values(one) for each in new for one in each.deliveries])
     _execute_all(db, "record_attempt", [rows.attempt_values(one) for each in new for one in each.attempts])
-    enter(db, chain, [note for each in new for note in notes.accepted(_as_kept(each))])
+    refused = [_refuse(db, each) for each in refusals]
+    enter(db, chain, [*(note for each in new for note in notes.accepted(_as_kept(each))), *refused])
     ours = {id(each) for each in new}
     return [each.message if id(each) in ours else _held(db, each.message) for each in acceptances]
 
@@ -386,9 +391,9 @@ def _shown(record: Record) -> Record:
     return replace(record, **shown) if shown else record
 
 
-def _refuse(db: Database, refusal: Refusal, delivery: Delivery) -> Note:
+def _refuse(db: Database, refusal: Refusal, *deliveries: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-    return notes.refused(refusal, [delivery])
+    return notes.refused(refusal, deliveries)
 
 
 def _is_to_be_made(db: Database, delivery: Delivery) -> bool:

@@ -4,7 +4,7 @@ Whoever enters something locks the row of its node in `heads` until the commit, 
 another, and two nodes never wait for each other. It is the last lock that a transaction takes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 from typing import Protocol, TypeVar
@@ -116,6 +116,27 @@ class PostgresProof:
 
         return self._write(work)
 
+    def refused_partners(self) -> list[str]:
+        with self._read() as db:
+            return [row["partner"] for row in db.execute(PROOF_QUERIES["refused_partners"])]
+
+    def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
+        wanted = {"partner": partner, "before": before, "limit": limit}
+        with self._read() as db:
+            return [row["id"] for row in db.execute(PROOF_QUERIES["forgettable"], wanted)]
+
+    def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        in_order = sorted(ids)  # so that two nodes agree on who is first
+
+        def work(db: Database) -> int:
+            query = PROOF_QUERIES["forgettable_refusal"]
+            gone = [id_ for id_ in in_order if db.execute(query, {"id": id_}).fetchone()]
+            _erase(db, gone)
+            enter(db, self.node, [_gone(EntryKind.ERASED, id_, reason) for id_ in gone])
+            return len(gone)
+
+        return self._write(work)
+
     # --- Privacy --------------------------------------------------------------------------------------------------
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
@@ -139,12 +160,16 @@ class PostgresProof:
             erased = [str(row.pop("id")) for row in (*messages, *refusals)]
             names = [name for row in messages for name in row.values() if name]
             _each(db, "prune_document", [{"name": name} for name in names])
-            for query in _ERASE:
-                _each(db, query, [{"id": id_} for id_ in erased])
+            _erase(db, erased)
             enter(db, self.node, [_gone(EntryKind.ERASED, id_, reason) for id_ in erased])
             return len(erased), names
 
         return self._write(work)
+
+
+def _erase(db: Database, ids: Sequence[str]) -> None:
+    for query in _ERASE:
+        _each(db, query, [{"id": id_} for id_ in ids])
 
 
 def _lock_chain(db: Database, node: str) -> None:

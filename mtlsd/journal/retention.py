@@ -1,6 +1,7 @@
 """Retention: which contents are to go, by their age and by how much there is, and letting them go in small batches.
 
 The record stays, and so do the MDN and the key: a message whose contents are gone is still known when it comes again.
+A refusal has no key, so that all of it goes by its age.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ class Pruned:
     partner: str
     messages: int
     octets: int
+    refusals: int = 0
 
 
 def prune(
@@ -44,6 +46,10 @@ def prune(
             octets = sum(each for _, each in due)
             stored -= octets
             yield Pruned(partner, len(due), octets)
+    for partner in journal.proof.refused_partners():
+        policy = policy_of(partner)
+        while old := _old_refusals(journal, partner, policy, now, BATCH):
+            yield Pruned(partner, 0, 0, journal.proof.forget(old, Reason(by, _why(policy), now)))
 
 
 def would_prune(journal: Journal, policy_of: Callable[[str], RetentionPolicy], now: float) -> Iterator[Pruned]:
@@ -51,6 +57,13 @@ def would_prune(journal: Journal, policy_of: Callable[[str], RetentionPolicy], n
     for partner, stored in sorted(journal.proof.stored().items()):
         if due := _due(journal, partner, stored, policy_of(partner), now, limit=1 << 62):
             yield Pruned(partner, len(due), sum(octets for _, octets in due))
+    for partner in journal.proof.refused_partners():
+        if old := _old_refusals(journal, partner, policy_of(partner), now, limit=1 << 62):
+            yield Pruned(partner, 0, 0, len(old))
+
+
+def _old_refusals(journal: Journal, partner: str, policy: RetentionPolicy, now: float, limit: int) -> list[str]:
+    return journal.proof.forgettable(partner, now - policy.days * _DAY, limit) if policy.days else []
 
 
 def _due(

@@ -30,7 +30,9 @@ PAGE = 1000  # messages a read of `spool_names`
 
 Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
+_encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
 _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
 delivery_values = attrgetter(
@@ -41,16 +43,16 @@ attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
 
 
 def message_values(message: Message) -> tuple[object, ...]:
-    texts = map(json.dumps, (message.headers, message.notes, message.digests))
+    texts = map(_encode, (message.headers, message.notes, message.digests))
     return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
 def refusal_values(refusal: Refusal) -> tuple[object, ...]:
-    return *_REFUSAL(refusal), *mdn_values(refusal.mdn)
+    return *_REFUSAL(refusal), *mdn_values(refusal.mdn or _NO_MDN)
 
 
 def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
-    return (json.dumps(mdn.headers), mdn.body) if mdn else (None, None)
+    return (_encode(mdn.headers), mdn.body) if mdn else (None, None)
 
 
 def outcome_values(
@@ -103,7 +105,7 @@ def message(row: Row) -> Message:
 def refusal(row: Row) -> Refusal:
     values: dict[str, Any] = dict(row)
     mdn = StoredMDN(headers=_pairs(values.pop("mdn_headers")), body=values.pop("mdn_body"))
-    return Refusal(**values, mdn=mdn)
+    return Refusal(**values, mdn=None if mdn == _NO_MDN else mdn)
 
 
 def delivery(row: Row) -> Delivery:

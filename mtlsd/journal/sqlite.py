@@ -7,7 +7,7 @@ The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA us
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from errno import EACCES
 from pathlib import Path
@@ -76,11 +76,13 @@ class SQLiteJournal:
         self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
         self.proof = SQLiteProof(self._read, self._write, node)
 
-    def accept(self, acceptances: Iterable[Acceptance]) -> list[Message]:
+    def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
         with self._write() as db:
-            written = [(each, _accept(db, each)) for each in acceptances]
-            new = (each for each, holder in written if holder is each.message)
-            enter(db, self.proof.node, [note for each in new for note in notes.accepted(each)])
+            written = [(each, _accept(db, each.message)) for each in acceptances]
+            new = [each for each, holder in written if holder is each.message]
+            _accept_parts(db, new)
+            refused = [_refuse(db, each) for each in refusals]
+            enter(db, self.proof.node, [*(note for each in new for note in notes.accepted(each)), *refused])
             return [holder for _, holder in written]
 
     def is_settled(self) -> bool:
@@ -90,8 +92,7 @@ class SQLiteJournal:
     def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
         with self._write() as db:
             if refusal:
-                db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-                note = notes.refused(refusal, [delivery])
+                note = _refuse(db, refusal, delivery)
             elif _is_to_be_made(db, delivery):
                 return
             else:
@@ -381,17 +382,25 @@ def _statements(script: str) -> Iterator[str]:
 # --- Rows ---------------------------------------------------------------------------------------------------
 
 
-def _accept(db: sqlite3.Connection, acceptance: Acceptance) -> Message:
-    message = acceptance.message
+def _accept(db: sqlite3.Connection, message: Message) -> Message:
     if db.execute(QUERIES["accept_message"], rows.message_values(message)).rowcount:
-        db.executemany(QUERIES["accept_document"], acceptance.documents.items())
-        db.executemany(QUERIES["accept_delivery"], map(rows.delivery_values, acceptance.deliveries))
-        db.executemany(QUERIES["record_attempt"], map(rows.attempt_values, acceptance.attempts))
-        accept_certificates(db, acceptance.certificates)
         return message
     earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
+
+
+def _accept_parts(db: sqlite3.Connection, new: Sequence[Acceptance]) -> None:
+    """What belongs to messages that are written now; a statement for all of them is quicker than one for each."""
+    db.executemany(QUERIES["accept_document"], (pair for each in new for pair in each.documents.items()))
+    db.executemany(QUERIES["accept_delivery"], (rows.delivery_values(one) for each in new for one in each.deliveries))
+    db.executemany(QUERIES["record_attempt"], (rows.attempt_values(one) for each in new for one in each.attempts))
+    accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
+
+
+def _refuse(db: sqlite3.Connection, refusal: Refusal, *deliveries: Delivery) -> Note:
+    db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
+    return notes.refused(refusal, deliveries)
 
 
 def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | None) -> Note:

@@ -1,7 +1,7 @@
 """The hash chain in SQLite, and what of the journal may go: the part of `SQLiteJournal` that is its `proof`."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 
@@ -12,6 +12,7 @@ from mtlsd.journal.queries import load_queries
 
 PROOF_QUERIES = load_queries("sqlite_proof.sql")
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
+SECURE_DELETE = "PRAGMA secure_delete = ON"  # the octets go, not the rows alone
 _FINISHED, _FAILED = "delivered", "failed"
 
 Transaction = Callable[[], AbstractContextManager[sqlite3.Connection]]
@@ -112,6 +113,23 @@ class SQLiteProof:
             enter(db, self.node, [_gone(EntryKind.PRUNED, id_, reason) for id_, _ in pruned])
         return removed
 
+    def refused_partners(self) -> list[str]:
+        with self._read() as db:
+            return [partner for (partner,) in db.execute(PROOF_QUERIES["refused_partners"])]
+
+    def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
+        wanted = {"partner": partner, "before": before, "limit": limit}
+        with self._read() as db:
+            return [id_ for (id_,) in db.execute(PROOF_QUERIES["forgettable"], wanted)]
+
+    def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        with self._write() as db:
+            db.execute(SECURE_DELETE)
+            gone = [id_ for id_ in ids if db.execute(PROOF_QUERIES["forgettable_refusal"], {"id": id_}).fetchone()]
+            _erase(db, gone)
+            enter(db, self.node, [_gone(EntryKind.ERASED, id_, reason) for id_ in gone])
+        return len(gone)
+
     # --- Privacy --------------------------------------------------------------------------------------------------
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
@@ -126,7 +144,7 @@ class SQLiteProof:
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
         wanted = {"partner": partner, "limit": limit}
         with self._write() as db:
-            db.execute("PRAGMA secure_delete = ON")  # the octets go, not the rows alone
+            db.execute(SECURE_DELETE)
             if count := _open_deliveries(db, partner, _FAILED if undelivered else _FINISHED):
                 raise DeliveriesOpen(f"{count} deliveries of {partner} are not delivered")
             messages = db.execute(PROOF_QUERIES["messages_to_erase"], wanted).fetchall()
@@ -134,13 +152,17 @@ class SQLiteProof:
             names = [name for _, *names in messages for name in names if name]
             db.executemany(PROOF_QUERIES["prune_document"], [{"name": name} for name in names])
             erased = [str(id_) for id_, *_ in (*messages, *refusals)]
-            for query in _ERASE:
-                db.executemany(PROOF_QUERIES[query], [{"id": id_} for id_ in erased])
+            _erase(db, erased)
             enter(db, self.node, [_gone(EntryKind.ERASED, id_, reason) for id_ in erased])
         return len(erased), names
 
 
 _ERASE = ("erase_attempts", "erase_message_deliveries", "erase_refusal_deliveries", "erase_message", "erase_refusal")
+
+
+def _erase(db: sqlite3.Connection, ids: Sequence[str]) -> None:
+    for query in _ERASE:
+        db.executemany(PROOF_QUERIES[query], [{"id": id_} for id_ in ids])
 
 
 def _head(db: sqlite3.Connection, node: str) -> Head:

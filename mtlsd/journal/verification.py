@@ -5,22 +5,19 @@ It only reads, and holds one page of entries in memory, whatever their number. T
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal import checkpoints as on_disk
 from mtlsd.journal.chain import Break, Checkpoint, Entry, EntryKind, Follower
 from mtlsd.journal.documents import open_document
+from mtlsd.journal.intact import digest_of, documents_of
 from mtlsd.journal.model import Evidence, Journal, Message
 from mtlsd.journal.notes import doubts
 from mtlsd.journal.spool import Spool
 
 PAGE = 500  # entries a read
-PIECE = 256 * 1024  # octets a read of a document
 _BEGINNINGS = {EntryKind.ACCEPTED, EntryKind.REFUSED}
-_OTHER_SUFFIXES = {"original": "as2", "signature": "p7s"}  # of documents whose column has another name
 
 Progress = Callable[[int], None]  # is told how many steps more are done
 
@@ -144,30 +141,23 @@ def document_doubts(journal: Journal, spool: Spool, evidence: Evidence, message:
     """What is wrong with the documents of a message that were not pruned."""
     if any(entry.kind == EntryKind.PRUNED for entry in evidence.entries):
         return
-    digests = dict(message.digests)
-    for kind in ("payload", "original", "signed", "signature"):
-        name: str | None = getattr(message, kind)
-        if name is None:
-            continue
-        found = digest_of(journal, spool, name)
+    for kind, name, known in documents_of(message):
+        found = _digest_of(journal, spool, name)
         if found is None and journal.proof.evidence(message.id).about != message:
             return  # it was pruned while we looked
         if found is None:
             yield f"has lost its {kind} ({name}): it was removed, and nothing says that it was pruned"
-        elif found != digests.get(_OTHER_SUFFIXES.get(kind, kind)):
+        elif found != known:
             yield f"has another {kind} ({name}) than was entered: it was altered"
 
 
-def digest_of(journal: Journal, spool: Spool, name: str) -> str | None:
+def _digest_of(journal: Journal, spool: Spool, name: str) -> str | None:
     """The SHA-256 of a document; None where it is not here."""
-    digest = sha256()
     try:
         with open_document(journal, spool, name) as file:
-            for data in iter(partial(file.read, PIECE), b""):
-                digest.update(data)
+            return digest_of(file)
     except JournalUnavailable:
         return None
-    return digest.hexdigest()
 
 
 def next_checkpoint(checkpoints: list[Checkpoint], number: int) -> Checkpoint | None:

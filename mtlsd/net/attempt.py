@@ -6,14 +6,14 @@ No second backend is asked once the first may have taken the message (`relay.ups
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from io import SEEK_END, BytesIO
+from io import BytesIO
 from typing import BinaryIO
 
 import trio
 
-from mtlsd import config, log, relay
+from mtlsd import config, journal, log, relay
 from mtlsd.config import Backend, Balance, Directory
-from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
+from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
@@ -40,7 +40,9 @@ class Tried:
 
 
 async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
-    """Ask the targets, the best first; raises what `open_document` raises."""
+    """Ask the targets, the best first; raises NotIntact, and what `open_document` raises."""
+    if delivery.kind is DeliveryKind.MDN:
+        await trio.to_thread.run_sync(journal.check_mdn, daemon.journal, about)
     outcome: Outcome = UpstreamUnreachable("paused after failures")
     target, failures = delivery.target, []
     for target in _order(daemon, about, delivery):
@@ -113,7 +115,7 @@ async def _ask(
         assert isinstance(about, Message)
         deposit = relay.deposit_of(about, delivery)
         with open_document(deposit.document) as file:
-            _check_size(file, deposit.document, deposit.size)
+            await _check(about, file, deposit.document, deposit.size)
             await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
         return Answered(CREATED)
     return await _post(snapshot, about, delivery, Backend.parse(target), open_document)
@@ -128,7 +130,8 @@ async def _post(
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
-        _check_size(file, body, int(dict(request.headers)["Content-Length"]))
+        if isinstance(body, str):
+            await _check(about, file, body, int(dict(request.headers)["Content-Length"]))
         answer = await client.send(
             target,
             request.method,
@@ -148,12 +151,13 @@ def _said(outcome: Outcome) -> str:
     return str(outcome.status) if isinstance(outcome, Answered) else str(outcome)
 
 
-def _check_size(file: BinaryIO, name: bytes | str, promised: int) -> None:
-    """Send nothing of a document that is cut or has grown: the backend would wait for the rest, or get too much."""
-    size = file.seek(0, SEEK_END)
-    if size != promised:
-        raise JournalUnavailable(f"{name!r} has {size} octets, and {promised} were kept")
-    file.seek(0)
+async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: int) -> None:
+    """Send nothing of a document that is cut, has grown or was altered; raises NotIntact."""
+    assert isinstance(about, Message)
+    if isinstance(file, BytesIO):
+        journal.check_document(file, name, about, promised)  # small, and here already
+    else:
+        await trio.to_thread.run_sync(journal.check_document, file, name, about, promised)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

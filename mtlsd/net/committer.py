@@ -9,22 +9,22 @@ from dataclasses import dataclass
 import trio
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Journal, Message
+from mtlsd.journal import Acceptance, Journal, Message, Refusal
 
-MAX_GROUP = 64  # acceptances in one commit
+MAX_GROUP = 64  # acceptances and refusals in one commit
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    acceptance: Acceptance
-    outcome: Message | Exception | None = None
+    what: Acceptance | Refusal
+    outcome: Message | Refusal | Exception | None = None
 
 
 class Committer:
-    """The one writer of acceptances."""
+    """The one writer of acceptances, and of refusals whose MDN is in the answer."""
 
     def __init__(self, journal: Journal, observe: Callable[[float, int], None] = lambda *_: None) -> None:
-        """`observe` hears of each commit: the seconds that it took, and the number of messages."""
+        """`observe` hears of each commit: the seconds that it took, and how many it served."""
         self._journal = journal
         self._observe = observe
         self._waiting: list[_Entry] = []
@@ -32,7 +32,15 @@ class Committer:
 
     async def accept(self, acceptance: Acceptance) -> Message:
         """Make it durable, and return the message that holds its key; raises JournalUnavailable or SpoolFull."""
-        entry = _Entry(acceptance)
+        holder = await self._write(_Entry(acceptance))
+        assert isinstance(holder, Message)
+        return holder
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Make it durable; raises JournalUnavailable or SpoolFull."""
+        await self._write(_Entry(refusal))
+
+    async def _write(self, entry: _Entry) -> Message | Refusal:
         self._waiting.append(entry)
         async with self._turn:  # whoever has the turn commits for all who wait
             while entry.outcome is None:
@@ -43,19 +51,24 @@ class Committer:
         assert entry.outcome is not None
         return entry.outcome
 
-    async def _alone(self, entry: _Entry) -> Message | Exception:
+    async def _together(self, group: Sequence[_Entry]) -> list[Message | Refusal]:
+        acceptances = [entry.what for entry in group if isinstance(entry.what, Acceptance)]
+        refusals = [entry.what for entry in group if isinstance(entry.what, Refusal)]
+        holders = iter(await trio.to_thread.run_sync(self._journal.accept, acceptances, refusals))
+        return [entry.what if isinstance(entry.what, Refusal) else next(holders) for entry in group]
+
+    async def _alone(self, entry: _Entry) -> Message | Refusal | Exception:
         try:
-            return (await trio.to_thread.run_sync(self._journal.accept, [entry.acceptance]))[0]
+            return (await self._together([entry]))[0]
         except Exception as error:  # noqa: BLE001 - it is raised where the acceptance came from
             return error
 
     async def _commit(self) -> None:
         group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-        acceptances = [entry.acceptance for entry in group]
-        outcomes: Sequence[Message | Exception]
+        outcomes: Sequence[Message | Refusal | Exception]
         began = trio.current_time()
         try:
-            outcomes = await trio.to_thread.run_sync(self._journal.accept, acceptances)
+            outcomes = await self._together(group)
             self._observe(trio.current_time() - began, len(group))
         except (JournalUnavailable, SpoolFull) as error:  # the same trouble for each
             outcomes = [error] * len(group)

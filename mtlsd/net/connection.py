@@ -123,6 +123,8 @@ class Connection:
             response = await self._respond(event, record)
             if isinstance(response, handlers.Deferred):
                 await self._promise(response)
+            elif isinstance(response, handlers.Refused):
+                await self._daemon.committer.refuse(response.refusal)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
         except trio.Cancelled:

@@ -1,6 +1,6 @@
 """The notary: signs checkpoints of this node's chain, now and then, and says so when the chain is not whole.
 
-What it signs it has followed from its last checkpoint on, so it never signs over a break.
+`mtlsd journal prove` may sign one in between: what is signed here begins at the last one that was signed here.
 """
 
 from base64 import b64encode
@@ -12,15 +12,14 @@ import trio
 from mtlsd import __version__, log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import (
-    Break,
+    ChainBroken,
     Checkpoint,
     EntryKind,
-    Follower,
-    Head,
     NodeKey,
     Note,
-    chain_entries,
+    SignedCheckpoint,
     checkpoints,
+    sign_checkpoint,
 )
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
@@ -66,32 +65,22 @@ class Notary:
             self._sign()
 
     def _sign(self) -> None:
-        last = self._recall()
-        follower = Follower(self._key.node, head=Head(last.number, last.digest) if last else None)
-        broken = self._unchanged(last) if last else None
-        for entry in chain_entries(self._daemon.journal, self._key.node, follower.head.number):
-            broken = broken or follower.follow(entry)
-        if broken:
-            detail = f"entry {broken.number} {broken.what}; mtlsd journal verify says more"
-            self._daemon.log.error(log.CHAIN_BROKEN, node=broken.node, number=broken.number, detail=detail)
-        elif follower.head.number > (last.number if last else 0):
-            self._write(follower.head)
-
-    def _write(self, head: Head) -> None:
+        last, daemon = self._recall(), self._daemon
         assert self._directory is not None
-        checkpoint = Checkpoint(self._key.node, head.number, head.digest, self._daemon.clock())
-        signed = checkpoints.write(self._directory, self._key, checkpoint)
-        self._last = checkpoint
-        signature = b64encode(signed.signature).decode()
-        facts = {"node": checkpoint.node, "number": head.number, "digest": head.digest, "signature": signature}
-        self._daemon.log.info(log.CHECKPOINT_SIGNED, **facts)
+        try:
+            signed = sign_checkpoint(daemon.journal, self._key, self._directory, last, daemon.clock())
+        except ChainBroken as error:
+            where = {"node": error.broken.node, "number": error.broken.number}
+            daemon.log.error(log.CHAIN_BROKEN, **where, detail=str(error))
+        else:
+            if signed:
+                self._note(signed)
 
-    def _unchanged(self, last: Checkpoint) -> Break | None:
-        """Whether the entry that was signed last is as it was."""
-        found = self._daemon.journal.proof.entries(self._key.node, last.number - 1, 1)
-        if found and (found[0].number, found[0].digest) == (last.number, last.digest):
-            return None
-        return Break(last.node, last.number, "", "is not what the last checkpoint signed")
+    def _note(self, signed: SignedCheckpoint) -> None:
+        checkpoint = self._last = signed.checkpoint
+        facts = {"node": checkpoint.node, "number": checkpoint.number, "digest": checkpoint.digest}
+        signature = b64encode(signed.signature).decode()
+        self._daemon.log.info(log.CHECKPOINT_SIGNED, **facts, signature=signature)
 
     def _recall(self) -> Checkpoint | None:
         """The last checkpoint, read again only where they are written elsewhere now."""

@@ -32,8 +32,12 @@ async def prune_once(daemon: Daemon) -> None:
     policy_of = partial(retention_of, daemon.snapshot)
     batches = prune(daemon.journal, daemon.spool, policy_of, "mtlsd", daemon.clock())
     while (batch := await trio.to_thread.run_sync(_next, batches)) is not None:
-        daemon.log.info(log.PRUNED, partner=batch.partner, messages=batch.messages, bytes=batch.octets)
+        daemon.log.info(log.PRUNED, partner=batch.partner, **_counts(batch))
         await trio.sleep(PAUSE_SECONDS)
+
+
+def _counts(batch: Pruned) -> dict[str, int]:
+    return {"refusals": batch.refusals} if batch.refusals else {"messages": batch.messages, "bytes": batch.octets}
 
 
 def retention_of(snapshot: Snapshot, partner: str) -> RetentionPolicy:

@@ -467,7 +467,12 @@ def kept(tree: Tree, request: pytest.FixtureRequest) -> bytes:
     received.write(data)
     kept = keep(spool, "0009", {"payload": received})
     journal = SQLiteJournal(tree.state / "journal.sqlite")
-    accept(journal, message(9, payload=kept.names["payload"], size=len(data)), [], kept.inline)
+    accept(
+        journal,
+        message(9, payload=kept.names["payload"], size=len(data), digests=tuple(kept.digests.items())),
+        [],
+        kept.inline,
+    )
     journal.close()
     return data
 

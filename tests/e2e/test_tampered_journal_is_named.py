@@ -285,15 +285,73 @@ def test_a_proof_says_what_is_not_in_it_and_mends_line_ends(tmp_path: Path, back
     assert verify(tree)[0] == 0
 
 
-def test_there_is_no_proof_before_the_checkpoint(tree: Tree) -> None:
+def test_a_proof_waits_for_no_checkpoint_and_the_daemon_signs_on(tree: Tree) -> None:
     with running(tree) as daemon:
         assert send(daemon, message("<early@acme.example>")).status == 200
-        folder = tree.root / "proof"
-        result = mtlsd("journal", "prove", "--config", tree.configuration, "<early@acme.example>", "--output", folder)
-        assert result.exit_code == 1
-        assert "the daemon signs one" in result.stderr
-        assert not folder.exists()
-    follow_instructions(prove(tree, "<early@acme.example>"))
+        follow_instructions(prove(tree, "<early@acme.example>"))
+        (path,) = (tree.root / "elsewhere").glob("*.jsonl")
+        signed = len(path.read_bytes().splitlines())
+        assert send(daemon, message("<late@acme.example>")).status == 200
+        assert verify(tree)[0] == 0
+    assert len(path.read_bytes().splitlines()) == signed + 1
+    assert verify(tree)[0] == 0
+
+
+def unsign(tree: Tree) -> Path:
+    """Take the last checkpoint away, as if the daemon had not come to sign it."""
+    (path,) = (tree.root / "elsewhere").glob("*.jsonl")
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    return path
+
+
+def copied(tree: Tree) -> tuple[object, ...]:
+    unsign(tree)
+    return ("--checkpoints", tree.root / "elsewhere")
+
+
+def without_the_key(tree: Tree) -> tuple[object, ...]:
+    unsign(tree)
+    (tree.state / "node.key").unlink()
+    return ()
+
+
+def with_an_unreadable_key(tree: Tree) -> tuple[object, ...]:
+    unsign(tree)
+    (tree.state / "node.key").write_text("no key")
+    return ()
+
+
+def without_any_checkpoint(tree: Tree) -> tuple[object, ...]:
+    unsign(tree).unlink()
+    return ()
+
+
+def with_a_broken_chain(tree: Tree) -> tuple[object, ...]:
+    unsign(tree)
+    spoil(tree, "DELETE FROM entries WHERE number = 8")
+    return ()
+
+
+@pytest.mark.parametrize(
+    ("arrange", "words"),
+    [
+        (copied, "try again then"),
+        (without_the_key, "run this where node"),
+        (with_an_unreadable_key, "run this as root or as the user of mtlsd"),
+        (without_any_checkpoint, "has signed nothing in"),
+        (with_a_broken_chain, "none can be signed: entry 8 was removed"),
+    ],
+)
+def test_what_cannot_be_signed_now_is_not_proved(
+    tree: Tree, arrange: Callable[[Tree], tuple[object, ...]], words: str
+) -> None:
+    folder, options = tree.root / "proof", arrange(tree)
+    before = sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir())
+    result = mtlsd("journal", "prove", "--config", tree.configuration, IDS[0], "--output", folder, *options)
+    assert (result.exit_code, folder.exists()) == (1, False)
+    assert "the daemon signs one as often as checkpoint_seconds says" in result.stderr
+    assert words in result.stderr
+    assert sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir()) == before
 
 
 def test_the_node_key_is_for_its_owner_alone(tree: Tree) -> None:

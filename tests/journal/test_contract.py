@@ -156,6 +156,23 @@ def test_a_refusal_comes_back_as_it_was_written(journal: Journal) -> None:
     assert claimed.about == refused
 
 
+@pytest.mark.parametrize("mdn", [refusal().mdn, None])
+def test_refusals_are_written_beside_messages(journal: Journal, mdn: StoredMDN | None) -> None:
+    refused = [refusal(number, mdn=mdn) for number in (1, 2)]
+    new = message(1)
+    assert journal.accept([Acceptance(new, (delivery(new),))], refused) == [new]
+    assert journal.accept([], [refusal(3, mdn=mdn)]) == []
+    assert [journal.refusal(each.id) for each in refused] == refused
+    assert [each.id for each in journal.refusals(limit=9)] == ["r0003", "r0002", "r0001"]
+    assert journal.deliveries("r0001") == []
+
+
+def test_of_a_commit_that_fails_no_refusal_is_written(journal: Journal) -> None:
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        journal.accept([], [refusal(1), refusal(1)])
+    assert journal.refusals(limit=9) == []
+
+
 def test_a_refusal_holds_no_key(journal: Journal) -> None:
     for number in (1, 2):
         refused = refusal(number, message_id=message(1).message_id)

@@ -196,6 +196,37 @@ def test_what_is_too_much_goes_the_oldest_first(journal: Journal, spool: Spool) 
     assert [each.message.contents for each in journal.messages(limit=9)] == [200, 200, 0, 0, 0]
 
 
+def test_a_refusal_that_is_too_old_goes_as_a_whole(journal: Journal, spool: Spool, tmp_path: Path) -> None:
+    old, open_, sent, new = (refusal(number, refused_at=at) for number, at in enumerate((1.0, 2.0, 3.0, 200_000.0), 1))
+    journal.accept([], [old, new])
+    journal.promise(mdn_delivery(sent), sent)
+    finish(journal)
+    journal.promise(mdn_delivery(open_), open_)
+    policies = {"acme": RetentionPolicy(days=1)}
+    assert [each.refusals for each in would_prune(journal, policies.__getitem__, 200_000.0)] == [2]
+    went = list(prune(journal, spool, policies.__getitem__, "tester", 200_000.0))
+    assert [(each.partner, each.messages, each.octets, each.refusals) for each in went] == [("acme", 0, 0, 2)]
+    assert [each.id for each in journal.refusals(limit=9)] == [new.id, open_.id]
+    assert journal.deliveries(sent.id) == []
+    assert journal.proof.forget([open_.id, old.id], REASON) == 0
+    assert whole(journal, tmp_path)
+    assert kinds(journal)[-2:] == ["erased", "erased"]
+
+
+def test_without_a_policy_no_refusal_goes(journal: Journal, spool: Spool) -> None:
+    journal.accept([], [refusal(1)])
+    policies = {"acme": RetentionPolicy(max_bytes=1)}
+    assert list(prune(journal, spool, policies.__getitem__, "tester", 9e9)) == []
+    assert len(journal.refusals(limit=9)) == 1
+
+
+def test_a_refusal_without_an_mdn_is_in_the_chain(journal: Journal, tmp_path: Path) -> None:
+    journal.accept([], [refusal(1, mdn=None), refusal(2)])
+    assert kinds(journal) == ["refused", "refused"]
+    assert ["mdn" in each.facts for each in chain_entries(journal, journal.proof.node)] == [False, True]
+    assert whole(journal, tmp_path)
+
+
 def test_without_a_policy_nothing_goes(journal: Journal, spool: Spool) -> None:
     stored(journal, spool, 1)
     assert list(prune(journal, spool, lambda _: RetentionPolicy(), "tester", 9e9)) == []

@@ -1,6 +1,6 @@
 """What becomes of the files of a message whose commit fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Message, Spool, SQLiteJournal
+from mtlsd.journal import Acceptance, Message, Refusal, Spool, SQLiteJournal
 from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from tests.journal.examples import delivery, message
@@ -20,9 +20,9 @@ class Failing(SQLiteJournal):
     error: Exception | None = None
     is_done = False
 
-    def accept(self, acceptances: object) -> list[Message]:
+    def accept(self, acceptances: object, refusals: Iterable[Refusal] = ()) -> list[Message]:
         error, self.error = self.error, None
-        made = super().accept(acceptances) if error is None or self.is_done else []  # type: ignore[arg-type]
+        made = super().accept(acceptances, refusals) if error is None or self.is_done else []  # type: ignore[arg-type]
         if error is not None:
             raise error
         return made

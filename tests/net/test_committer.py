@@ -1,6 +1,6 @@
 """Group commit: what waits together becomes durable together, and nobody waits for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,9 +9,9 @@ import trio
 import trio.testing
 
 from mtlsd.errors import SpoolFull
-from mtlsd.journal import Acceptance, Journal, Message, SQLiteJournal
+from mtlsd.journal import Acceptance, Journal, Message, Refusal, SQLiteJournal
 from mtlsd.net.committer import MAX_GROUP, Committer
-from tests.journal.examples import delivery, message
+from tests.journal.examples import delivery, message, refusal
 
 
 class Watched(SQLiteJournal):
@@ -23,14 +23,14 @@ class Watched(SQLiteJournal):
         self.full = False
         self.poison: str | None = None
 
-    def accept(self, acceptances: object) -> list[Message]:
+    def accept(self, acceptances: object, refusals: Iterable[Refusal] = ()) -> list[Message]:
         group = list(acceptances)  # type: ignore[call-overload]
         self.groups.append(len(group))
         if self.full:
             raise SpoolFull("no room")
         if any(each.message.id == self.poison for each in group):
             raise ValueError("a bug of ours")
-        return super().accept(group)
+        return super().accept(group, refusals)
 
 
 @pytest.fixture
@@ -106,3 +106,24 @@ def test_one_who_leaves_takes_nobody_along(journal: Watched) -> None:
 
     assert trio.run(main) == message(2)
     assert len(journal.messages(limit=10)) == 2
+
+
+def test_refusals_wait_together_with_messages(journal: Watched) -> None:
+    async def main() -> Message:
+        committer = Committer(journal)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                for number in range(3):
+                    nursery.start_soon(committer.refuse, refusal(number))
+                return await committer.accept(acceptance(1))
+
+    assert trio.run(main) == message(1)
+    assert len(journal.refusals(limit=9)) == 3
+    assert len(journal.groups) <= 2
+
+
+def test_a_refusal_that_cannot_be_written_is_said(journal: Watched) -> None:
+    journal.full = True
+    with pytest.raises(SpoolFull):
+        trio.run(Committer(journal).refuse, refusal(1))
+    assert journal.refusals(limit=9) == []

@@ -80,6 +80,22 @@ UPDATE messages SET contents = 0 WHERE id = %(id)s;
 -- name: prune_document
 DELETE FROM documents WHERE name = %(name)s;
 
+-- name: refused_partners
+SELECT DISTINCT partner FROM refusals ORDER BY partner;
+
+-- name: forgettable
+SELECT id FROM refusals r
+WHERE partner = %(partner)s AND refused_at < %(before)s AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.refusal_id = r.id AND d.state IN ('pending', 'claimed')
+)
+ORDER BY id LIMIT %(limit)s;
+
+-- name: forgettable_refusal
+SELECT id FROM refusals r
+WHERE id = %(id)s AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.refusal_id = r.id AND d.state IN ('pending', 'claimed')
+) FOR UPDATE OF r;
+
 -- name: refusals_of_partner
 SELECT * FROM refusals WHERE partner = %(partner)s AND id > %(after)s ORDER BY id LIMIT %(limit)s;
 

@@ -73,6 +73,22 @@ UPDATE messages SET contents = 0 WHERE id = :id;
 -- name: prune_document
 DELETE FROM documents WHERE name = :name;
 
+-- name: refused_partners
+SELECT DISTINCT partner FROM refusals ORDER BY partner;
+
+-- name: forgettable
+SELECT id FROM refusals r
+WHERE partner = :partner AND refused_at < :before AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.refusal_id = r.id AND d.state IN ('pending', 'claimed')
+)
+ORDER BY id LIMIT :limit;
+
+-- name: forgettable_refusal
+SELECT id FROM refusals r
+WHERE id = :id AND NOT EXISTS (
+    SELECT 1 FROM deliveries d WHERE d.refusal_id = r.id AND d.state IN ('pending', 'claimed')
+);
+
 -- name: refusals_of_partner
 SELECT * FROM refusals WHERE partner = :partner AND id > :after ORDER BY id LIMIT :limit;
 

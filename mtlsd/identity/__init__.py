@@ -22,10 +22,23 @@ from mtlsd.identity.partners import (
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
+from mtlsd.identity.rollover import (
+    ALWAYS,
+    Dates,
+    Promotions,
+    Registered,
+    Standing,
+    State,
+    Use,
+    current,
+    is_usable,
+    standings,
+)
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
 __all__ = [
+    "ALWAYS",
     "DEFAULT_VERSION",
     "MAX_CHAIN",
     "RELAXATIONS",
@@ -33,6 +46,7 @@ __all__ = [
     "Certificate",
     "CertificateUnreadable",
     "Claim",
+    "Dates",
     "FileRefused",
     "KeyPair",
     "LoadedKeyPair",
@@ -45,9 +59,14 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "Promotions",
+    "Registered",
     "Relax",
     "Require",
+    "Standing",
+    "State",
     "TrustStore",
+    "Use",
     "Validity",
     "build_trust_store",
     "certificate_files",
@@ -55,10 +74,12 @@ __all__ = [
     "check_issuer",
     "check_signature_algorithm",
     "claim",
+    "current",
     "date_warning",
     "date_warnings",
     "days",
     "is_costly",
+    "is_usable",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -70,4 +91,5 @@ __all__ = [
     "read_certificates",
     "read_file",
     "refused",
+    "standings",
 ]

@@ -38,7 +38,9 @@ from mtlsd.errors import (
     AS2MIMEMalformed,
     AS2RecipientUnknown,
     AS2Refused,
+    AS2SignerUnknown,
 )
+from mtlsd.identity import not_in_use
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -349,11 +351,14 @@ def _verify(signed: SignedPart, signers: Sequence[cms.SignerInfo], context: Cont
     """The end of a signed part: verify, and only then say what was wrong inside it."""
     findings, partner = context.findings, context.agreement.partner
     findings.signed_part_is_complete = True
-    certificates, relax = partner.message_certificates, partner.relax
+    certificates, relax = partner.verifying(context.now), partner.relax
     try:
-        findings.signature = signature.verify(signers, signed.content(), certificates, relax, context.now)
+        verified = signature.verify(signers, signed.content(), certificates, relax, context.now)
     except DigestNotComputed as missing:
         raise ReadAgain(context.with_digest(missing.algorithm)) from missing
+    if why := not_in_use(partner.dates_of(verified.signer), context.now):
+        raise AS2SignerUnknown(f"the signer's certificate is registered, but {why}", **verified.signer.facts())
+    findings.signature = verified
     if signed.refusal is not None:
         raise signed.refusal
 

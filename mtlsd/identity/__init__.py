@@ -8,6 +8,7 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
+from mtlsd.identity.doubts import never_retired
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
@@ -32,6 +33,7 @@ from mtlsd.identity.rollover import (
     Use,
     current,
     is_usable,
+    not_in_use,
     standings,
 )
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
@@ -88,6 +90,8 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "never_retired",
+    "not_in_use",
     "read_certificates",
     "read_file",
     "refused",

@@ -141,7 +141,7 @@ def usable_first(several: Iterable[D], now: datetime) -> list[D]:
     return usable + [each for each in every if each.certificate.public_key_der not in keys]
 
 
-def words(dates: Dates, now: datetime) -> str:
+def not_in_use(dates: Dates, now: datetime) -> str:
     """Why the dates do not hold; empty where they do."""
     if dates.active_from and not dates.have_begun(now):
         return f"in use from {dates.active_from:%Y-%m-%d}"

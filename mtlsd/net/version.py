@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def _plain(value: object) -> object:
             return [value.certificate.sha256, *(each.sha256 for each in value.chain)]
         case Path():
             return str(value)
+        case datetime():
+            return value.isoformat()
         case str() | int() | float() | None:
             return value
         case Mapping():

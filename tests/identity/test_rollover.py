@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mtlsd.identity import Dates, Registered, Standing, State, Use, current, standings
+from mtlsd.identity import Certificate, Dates, Registered, Standing, State, Use, current, standings
 from tests import pki
 from tests.pki import DAY, NOW
 
@@ -98,7 +98,7 @@ LATER, ENDED = Dates(active_from=NOW + DAY), Dates(retire_after=NOW - DAY)
     ],
 )
 def test_of_ours_the_newest_is_used_whose_dates_hold(
-    old: Dates, new: Dates, now: datetime, expected: pki.Certificate
+    old: Dates, new: Dates, now: datetime, expected: Certificate
 ) -> None:
     assert current([Registered(OLD, old), Registered(NEW, new)], now).certificate is expected
     assert current([Registered(NEW, new), Registered(OLD, old)], now).certificate is expected

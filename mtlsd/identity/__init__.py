@@ -9,7 +9,8 @@ from mtlsd.identity.certificates import (
     is_costly,
 )
 from mtlsd.identity.doubts import never_retired
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
+from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
@@ -50,7 +51,9 @@ __all__ = [
     "Claim",
     "Dates",
     "FileRefused",
+    "HostKeys",
     "KeyPair",
+    "LoadedHost",
     "LoadedKeyPair",
     "LoadedOrganization",
     "LoadedPartner",

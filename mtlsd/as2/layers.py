@@ -40,7 +40,7 @@ from mtlsd.errors import (
     AS2Refused,
     AS2SignerUnknown,
 )
-from mtlsd.identity import not_in_use
+from mtlsd.identity import Certificate, not_in_use
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -64,6 +64,7 @@ class Findings:
 
     layers: str = ""
     cipher: str | None = None
+    recipient: Certificate | None = None  # of ours, that the envelope is for
     is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
@@ -269,7 +270,8 @@ class EnvelopeLayer:
     def __init__(self, started: cms.EnvelopedDataStarted, context: Context) -> None:
         context.open(Layer.ENCRYPTED)
         self._findings = context.findings
-        self._decryptor = open_envelope(started, context.agreement, context.hints)
+        self._decryptor = open_envelope(started, context.agreement, context.hints, context.now)
+        self._findings.recipient = self._decryptor.recipient
         self._findings.cipher = self._decryptor.name
         self._findings.is_authenticated = self._decryptor.is_authenticated
         self._findings.sealed = self._decryptor.refusal if isinstance(self._decryptor, Sealed) else None

@@ -264,8 +264,8 @@ class Exchange:
 
         It is signed all the same: a partner that pins the certificate takes it, and without it nobody has a proof.
         """
-        certificate = self._call.organization.signing.certificate
         now = datetime.fromtimestamp(self._call.now, UTC)
+        certificate = self._call.organization.signing_at(now).certificate
         asked = self._headers.receipt is not None and self._headers.receipt.signed
         if not asked or certificate.not_before <= now <= certificate.not_after:
             return ""
@@ -357,7 +357,8 @@ class Exchange:
     def _sender(self) -> receipts.Sender:
         call, partner = self._call, self._inbound.partner
         version = partner.as2_version if partner else DEFAULT_VERSION
-        return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now, version)
+        signing = call.organization.signing_at(datetime.fromtimestamp(call.now, UTC))
+        return receipts.Sender(signing, call.host, call.request_id, call.now, version)
 
     def _charge(self) -> None:
         self._services.failures.charge(self._failure_key(), self._call.now)

@@ -62,15 +62,15 @@ def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
     server = rings.read(reserved=(CLIENT,))
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()
-    doubts = (_not_covered(directory, each) for each in server)
+    doubts = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
     return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, doubts)))
 
 
-def _not_covered(directory: Path, pair: KeyPair) -> Problem | None:
+def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
     if _covers(pair, directory.name):
         return None
     names = ", ".join(pair.certificate.san) or f"{pair.certificate.subject}, without an alternative name"
-    return Problem(directory / CHAIN, f"the certificate does not cover {directory.name}: it is for {names}")
+    return Problem(directory / place, f"the certificate does not cover {directory.name}: it is for {names}")
 
 
 def _covers(pair: KeyPair, host: str) -> bool:

@@ -49,10 +49,6 @@ class Organization:
         """The pair that signs at this time."""
         return current(self.signing_pairs, now)
 
-    def opening_at(self, now: datetime) -> tuple[KeyPair, ...]:
-        """The pairs that open messages: all that are not retired, for a partner may be early."""
-        return tuple(each for each in self.decryption if not each.dates.have_ended(now))
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedOrganization:

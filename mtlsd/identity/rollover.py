@@ -133,6 +133,12 @@ def current(several: Sequence[D], now: datetime) -> D:
     return max(several, key=lambda each: (*_fitness(each, now), begins(each)))
 
 
+def in_force(several: Iterable[D], now: datetime) -> tuple[D, ...]:
+    """Those that are not retired by their dates; all, where none is left."""
+    every = tuple(several)
+    return tuple(each for each in every if not each.dates.have_ended(now)) or every
+
+
 def usable_first(several: Iterable[D], now: datetime) -> list[D]:
     """Those whose dates hold; behind them the others, in case their keys are in none of these: for the reason."""
     every = list(several)

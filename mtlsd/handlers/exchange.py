@@ -53,6 +53,7 @@ class Exchange:
         self._message: VerifiedMessage | SealedMessage | None = None
         self._kept: Kept | None = None
         self._alert = ""
+        self._receipt_signer: str | None = None
 
     def check(self) -> None:
         """Raises AS2Refused for what the header alone shows."""
@@ -257,6 +258,8 @@ class Exchange:
         if self._headers.receipt is None or self._inbound.backend_answers:
             return None
         self._alert = self._signing_alert()
+        if self._headers.receipt.signed:
+            self._receipt_signer = sender.signing.certificate.sha256
         return receipts.accepted(self._headers, verified, sender)
 
     def _signing_alert(self) -> str:
@@ -342,7 +345,7 @@ class Exchange:
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
         assert self._inbound.partner is not None  # the message has proved it, where TLS did not
-        facts = {"partner": self._inbound.partner.name, **_facts(read)}
+        facts = {"partner": self._inbound.partner.name, **_facts(read), "receipt_signer": self._receipt_signer}
         if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
             facts["receipt_target"] = self._inbound.target
             return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)
@@ -387,6 +390,7 @@ def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:
         "mic": str(read.mic),
         "signer": read.signer.sha256 if read.signer else None,
         "cipher": read.cipher,
+        "recipient": read.recipient.sha256 if read.recipient else None,
         "form": read.form,
     }
 

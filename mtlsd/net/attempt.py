@@ -15,6 +15,7 @@ import trio
 from mtlsd import config, log, relay
 from mtlsd.config import Backend, Balance, Directory
 from mtlsd.errors import JournalUnavailable, UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
+from mtlsd.identity import Use
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
@@ -138,7 +139,15 @@ async def _post(
             timeout=snapshot.configuration.delivery.timeout_seconds,
             context=context,
         )
+    if context and request.credentials and 200 <= answer.status < 300:
+        _note_use(daemon, request.credentials.host, now)
     return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+
+
+def _note_use(daemon: Daemon, host: str, now: datetime) -> None:
+    """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
+    if keys := daemon.snapshot.keys.get(host):
+        daemon.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
 
 
 def _words(outcome: Outcome) -> str:

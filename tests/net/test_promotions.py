@@ -1,9 +1,7 @@
 """Dates come while the daemon runs, on open connections too; and a promotion is entered, sooner or later, once."""
 
 import io
-import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,10 @@ import pytest
 import trio
 
 from mtlsd import log
+from mtlsd.errors import JournalUnavailable
 from mtlsd.identity import State, Use
-from mtlsd.journal import SQLiteJournal
+from mtlsd.journal import Note, SQLiteJournal
+from mtlsd.journal.sqlite_proof import SQLiteProof
 from mtlsd.net.promotions import Promoter, promotions_in, standings_in
 from mtlsd.net.snapshot import Snapshot, load
 from tests import pki
@@ -135,13 +135,24 @@ def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_pat
         journal.close()
 
 
+class Unwilling(SQLiteProof):
+    """Takes nothing the first time."""
+
+    willing = False
+
+    def enter(self, notes: Iterable[Note]) -> None:
+        if not self.willing:
+            self.willing = True
+            raise JournalUnavailable("locked")
+        super().enter(notes)
+
+
 def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(tmp_path: Path, snapshot: Snapshot) -> None:
     journal, text = SQLiteJournal(tmp_path / "journal.sqlite"), io.StringIO()
+    journal.proof = Unwilling(journal._read, journal._write, "node")
     one = promoter(journal, text)
     use_new(one, snapshot)
-    with closing(sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        assert not one.flush()
+    assert not one.flush()
     assert '"promotion_not_entered"' in text.getvalue()
     assert one.flush()
     assert one.flush()

@@ -127,4 +127,4 @@ def _named(row: CertificateRow, directory: Path) -> set[str]:
 
 
 def _of_nothing(name: str | None) -> str:
-    return f"there is no certificate {name}: take these lines out, or put it in"
+    return f"no certificate that connects or verifies messages is {name}: take these lines out, or put it in"

@@ -159,7 +159,7 @@ def load_partner(directory: Path) -> LoadedPartner:
     for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
     messages = _unique((*beside, *for_as2))
-    dates, more = _dates(directory, values.get("certificate", ()), (*beside, *for_tls, *for_as2), warnings)
+    dates, more = _dates(directory, values.get("certificate", ()), (*sorted_out.public, *messages), warnings)
     mistakes = (*mistakes, *more)
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))

@@ -16,6 +16,7 @@ from mtlsd.identity import Certificate, KeyPair
 from mtlsd.journal import EntryKind, SQLiteJournal
 from tests import pki
 from tests.as2 import messages, pyas2_oracle
+from tests.cli.site import mtlsd
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, running
 from tests.e2e.partner import layered, message, send
 from tests.e2e.test_asynchronous_receipts import acknowledged, listing, said, serving, until_sent, wanting
@@ -328,6 +329,7 @@ def test_a_promotion_is_remembered_by_the_next_life_and_entered_once(tmp_path: P
             assert connects(again, issued) is None
         assert again.stop() == 0
         assert not [each for each in again.log if each["event"] == "certificate_promoted"]
+    assert mtlsd("journal", "verify", "--config", tree.configuration).exit_code == 0
 
 
 def test_a_new_server_certificate_is_dropped_in_while_connections_run(tmp_path: Path) -> None:

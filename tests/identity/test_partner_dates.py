@@ -92,12 +92,14 @@ def test_a_mistake_is_named_with_its_line_and_disables_the_partner(acme: Path, t
     assert expected in "\n".join(map(str, found.problems))
 
 
-@pytest.mark.parametrize("name", ["gone.pem", "partner.toml", "key.pem"])
+@pytest.mark.parametrize("name", ["gone.pem", "partner.toml", "tls/root.pem"])
 def test_dates_of_nothing_are_a_warning(acme: Path, name: str) -> None:
+    (acme / "tls").mkdir()
+    (acme / "tls" / "root.pem").write_bytes(pki.root().pem)
     write(acme, row("retire_after = 2026-11-21", name))
     found = load_partner(acme)
     assert found.partner
-    assert [f"there is no certificate {name}" in str(each) for each in found.warnings] == [True]
+    assert [f"verifies messages is {name}: take" in str(each) for each in found.warnings] == [True]
 
 
 @pytest.mark.parametrize(

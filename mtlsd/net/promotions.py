@@ -18,6 +18,7 @@ from mtlsd.log import Logger
 from mtlsd.net.snapshot import Snapshot
 
 SUBJECT = "certificates"  # of all entries about promotions, so that one query finds them
+THEIRS = (Use.CONNECTION, Use.MESSAGE)
 RETRY_SECONDS = 30
 
 
@@ -32,7 +33,7 @@ def promotions_in(journal: Journal) -> dict[str, datetime]:
 
 def standings_in(snapshot: Snapshot, use: Use, owner: str, promotions: Promotions, now: datetime) -> list[Standing]:
     """Where the certificates of one use stand: of a partner, of an organization or of a host, by its name."""
-    if use in (Use.CONNECTION, Use.MESSAGE):
+    if use in THEIRS:
         partner = snapshot.truststore.partners.get(owner)
         return partner.standings(use, promotions, now) if partner else []
     return standings(use, owner, _pairs(snapshot, use, owner), promotions, now)
@@ -82,7 +83,7 @@ class Promoter:
         mark = use.mark(owner, new.certificate)
         self.promotions[mark] = now
         retiring = [each for each in several[: several.index(new)] if each.usable]
-        endless = [never_retired(each) for each in retiring if each.dates.retire_after is None]
+        endless = [never_retired(each) for each in retiring if use in THEIRS and each.dates.retire_after is None]
         facts = {"use": use, "owner": owner, "subject": new.certificate.subject, "sha256": new.certificate.sha256}
         old = [each.certificate.sha256 for each in retiring]
         self._log.info(log.CERTIFICATE_PROMOTED, **facts, retiring=old, **({"detail": endless} if endless else {}))

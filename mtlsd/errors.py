@@ -262,6 +262,20 @@ class PartnerDisabled(CertificateRefused):
     log_level = "error"
 
 
+class CertKnownButRetired(CertificateRefused):
+    """The certificate is a partner's, and its `retire_after` is over."""
+
+    reason = "cert_known_but_retired"
+    advice = "Use the certificate that you registered with us in its place."
+
+
+class CertKnownButPending(CertificateRefused):
+    """The certificate is a partner's, and its `active_from` is still to come."""
+
+    reason = "cert_known_but_pending"
+    advice = "Use your previous certificate until the day that we agreed on."
+
+
 class CertKnownOtherHost(PeerError):
     """The partner is known, but not on this virtual host."""
 

@@ -37,6 +37,8 @@ CHAIN_BROKEN = "chain_broken"
 PRUNED = "contents_pruned"
 RETENTION_FAILED = "retention_failed"
 CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
+CERTIFICATE_PROMOTED = "certificate_promoted"
+PROMOTION_NOT_ENTERED = "promotion_not_entered"
 LIBRARY_TROUBLE = "library_trouble"
 REPEAT_SECONDS = 60  # after which a library may say the same again
 

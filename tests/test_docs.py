@@ -18,6 +18,7 @@ from mtlsd.config import Delivery, Limits, Proof, Retention, Route, Server, Virt
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.identity import RELAXATIONS
 from mtlsd.identity.partners import KEYS
+from mtlsd.identity.settings import Rows
 from tests.named import exists
 
 ROOT = Path(__file__).parent.parent
@@ -198,7 +199,9 @@ def test_what_is_documented_as_required_has_no_default(heading: str) -> None:
 
 def test_the_keys_of_a_partner_are_those_that_are_documented() -> None:
     plain = {key for key, check in KEYS.items() if callable(check)}
-    nested = {f"{table}.{key}" for table, keys in KEYS.items() if not callable(keys) for key in keys}
+    tables = {name: table for name, table in KEYS.items() if not callable(table)}
+    keys_of = {name: table.keys_of_a_row if isinstance(table, Rows) else table for name, table in tables.items()}
+    nested = {f"{name}.{key}" for name, keys in keys_of.items() for key in keys}
     assert set(rows("### `partners/<partner>/`")) == plain | nested
 
 

@@ -6,6 +6,7 @@ could not unwrap, and the failure shows where a damaged content would show (RFC 
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn, Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.recipients import content_key, means
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
-from mtlsd.identity import Relax
+from mtlsd.identity import Certificate, Relax
 
 MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
@@ -53,6 +54,7 @@ class Decryptor(Protocol):
 
     name: str
     is_authenticated: bool  # whether nobody without the key can have changed what comes out
+    recipient: Certificate | None  # of ours, that the envelope is for
 
     def update(self, ciphertext: bytes) -> bytes: ...
 
@@ -60,7 +62,7 @@ class Decryptor(Protocol):
         """The rest of the plaintext; raises AS2DecryptFailed, or ReadAgain."""
 
 
-def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hints) -> Decryptor:
+def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hints, now: datetime) -> Decryptor:
     """The decryptor for this envelope; raises AS2DecryptFailed, or AS2SecurityTooLow by policy."""
     cipher = (GCM if started.is_authenticated else CBC).get(started.algorithm.oid)
     if cipher is None:
@@ -70,12 +72,14 @@ def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hi
     parameters = started.algorithm.parameters
     iv = _nonce(parameters) if started.is_authenticated else _initialization_vector(parameters, cipher)
     try:
-        key = content_key(started.recipients, agreement.organization.decryption, cipher.key_length)
+        key, pair = content_key(started.recipients, agreement.organization.decryption, cipher.key_length, now)
     except AS2RecipientUnknown as refusal:
         if not _is_for_backend(started, agreement):
             raise
         return Sealed(cipher.name, refusal)
-    return GCMDecryptor(cipher, key, iv, hints) if started.is_authenticated else CBCDecryptor(cipher, key, iv)
+    if started.is_authenticated:
+        return GCMDecryptor(cipher, key, iv, pair.certificate, hints)
+    return CBCDecryptor(cipher, key, iv, pair.certificate)
 
 
 def _is_for_backend(started: EnvelopedDataStarted, agreement: Agreement) -> bool:
@@ -91,8 +95,9 @@ class CBCDecryptor:
 
     is_authenticated = False
 
-    def __init__(self, cipher: ContentCipher, key: bytes | None, iv: bytes) -> None:
+    def __init__(self, cipher: ContentCipher, key: bytes | None, iv: bytes, recipient: Certificate) -> None:
         self.name = cipher.name
+        self.recipient: Certificate | None = recipient
         self._doomed = key is None
         self._context = Cipher(cipher.algorithm(key or os.urandom(cipher.key_length)), modes.CBC(iv)).decryptor()
         self._block_length = cipher.block_length
@@ -126,8 +131,11 @@ class GCMDecryptor:
 
     is_authenticated = True
 
-    def __init__(self, cipher: ContentCipher, key: bytes | None, nonce: bytes, hints: Hints) -> None:
+    def __init__(
+        self, cipher: ContentCipher, key: bytes | None, nonce: bytes, recipient: Certificate, hints: Hints
+    ) -> None:
         self.name = cipher.name
+        self.recipient: Certificate | None = recipient
         self._hints = hints
         mode = modes.GCM(nonce, tag=None, min_tag_length=MIN_TAG)
         self._context = Cipher(AES(key or os.urandom(cipher.key_length)), mode).decryptor()
@@ -155,6 +163,7 @@ class Sealed:
 
     def __init__(self, name: str, refusal: AS2RecipientUnknown) -> None:
         self.name = name
+        self.recipient: Certificate | None = None
         self.refusal = refusal
 
     def update(self, _: bytes) -> bytes:

@@ -38,7 +38,9 @@ from mtlsd.errors import (
     AS2MIMEMalformed,
     AS2RecipientUnknown,
     AS2Refused,
+    AS2SignerUnknown,
 )
+from mtlsd.identity import Certificate, not_in_use
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
@@ -62,6 +64,7 @@ class Findings:
 
     layers: str = ""
     cipher: str | None = None
+    recipient: Certificate | None = None  # of ours, that the envelope is for
     is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
@@ -267,7 +270,8 @@ class EnvelopeLayer:
     def __init__(self, started: cms.EnvelopedDataStarted, context: Context) -> None:
         context.open(Layer.ENCRYPTED)
         self._findings = context.findings
-        self._decryptor = open_envelope(started, context.agreement, context.hints)
+        self._decryptor = open_envelope(started, context.agreement, context.hints, context.now)
+        self._findings.recipient = self._decryptor.recipient
         self._findings.cipher = self._decryptor.name
         self._findings.is_authenticated = self._decryptor.is_authenticated
         self._findings.sealed = self._decryptor.refusal if isinstance(self._decryptor, Sealed) else None
@@ -349,11 +353,14 @@ def _verify(signed: SignedPart, signers: Sequence[cms.SignerInfo], context: Cont
     """The end of a signed part: verify, and only then say what was wrong inside it."""
     findings, partner = context.findings, context.agreement.partner
     findings.signed_part_is_complete = True
-    certificates, relax = partner.message_certificates, partner.relax
+    certificates, relax = partner.verifying(context.now), partner.relax
     try:
-        findings.signature = signature.verify(signers, signed.content(), certificates, relax, context.now)
+        verified = signature.verify(signers, signed.content(), certificates, relax, context.now)
     except DigestNotComputed as missing:
         raise ReadAgain(context.with_digest(missing.algorithm)) from missing
+    if why := not_in_use(partner.dates_of(verified.signer), context.now):
+        raise AS2SignerUnknown(f"the signer's certificate is registered, but {why}", **verified.signer.facts())
+    findings.signature = verified
     if signed.refusal is not None:
         raise signed.refusal
 

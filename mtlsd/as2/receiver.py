@@ -42,6 +42,7 @@ class VerifiedMessage:
     cipher: str | None
     compressed: bool
     form: str | None  # the canonical form in which the signature verified
+    recipient: Certificate | None = None  # of ours, that it was encrypted to
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Receiver:
             cipher=findings.cipher,
             compressed=Layer.COMPRESSED in findings.layers,
             form=verified.form if verified else None,
+            recipient=findings.recipient,
         )
 
     def _check_security(self) -> None:

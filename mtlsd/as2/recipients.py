@@ -4,6 +4,7 @@ A key that does not open gives None, never an error that says why (RFC 3218).
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -15,7 +16,7 @@ from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier,
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.identity import Certificate, KeyPair, not_in_use
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
 SPECIFIED = "1.2.840.113549.1.1.9"  # the label of OAEP, spelled out
@@ -31,15 +32,17 @@ AGREEMENTS: dict[str, hashes.HashAlgorithm] = {
 WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840.1.101.3.4.1.45": 32}
 
 
-def content_key(recipients: Iterable[Recipient], keys: Sequence[KeyPair], length: int) -> bytes | None:
-    """The content key of `length` octets, or None where ours does not open it.
+def content_key(
+    recipients: Iterable[Recipient], keys: Sequence[KeyPair], length: int, now: datetime
+) -> tuple[bytes | None, KeyPair]:
+    """The content key of `length` octets, or None where ours does not open it; and which of ours it is for.
 
-    Raises AS2RecipientUnknown where the envelope is not for us, AS2DecryptFailed where it is in a way that we do not
-    have.
+    Raises AS2RecipientUnknown where the envelope is not for us, or for a key that is retired; AS2DecryptFailed where it
+    is in a way that we do not have.
     """
-    recipient, pair = _ours(recipients, keys)
+    recipient, pair = _ours(tuple(recipients), keys, now)
     key = _transported(recipient, pair) if isinstance(recipient, KeyTransRecipient) else _agreed(recipient, pair)
-    return key if key is not None and len(key) == length else None
+    return key if key is not None and len(key) == length else None, pair
 
 
 def _transported(recipient: KeyTransRecipient, pair: KeyPair) -> bytes | None:
@@ -97,15 +100,26 @@ def shared_info(wrap: bytes, keying_material: Element | None, length: int) -> by
     return encode(SEQUENCE, wrap, material, bits)
 
 
-def _ours(recipients: Iterable[Recipient], keys: Sequence[KeyPair]) -> tuple[Recipient, KeyPair]:
+def _ours(recipients: Sequence[Recipient], keys: Sequence[KeyPair], now: datetime) -> tuple[Recipient, KeyPair]:
+    """The part that is for us, and the pair that it names; a pair may be early, but not late."""
+    kept = [pair for pair in keys if not pair.dates.have_ended(now)]
+    if found := _find(recipients, kept):
+        return found
+    if found := _find(recipients, keys):
+        _, pair = found
+        raise AS2RecipientUnknown(f"encrypted to our {pair.certificate.serial:x}, {not_in_use(pair.dates, now)}")
+    wanted = ", ".join(sorted({str(recipient.identifier) for recipient in recipients})) or "nobody"
+    held = ", ".join(f"{pair.certificate.serial:x}" for pair in kept)
+    raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
+
+
+def _find(recipients: Sequence[Recipient], keys: Sequence[KeyPair]) -> tuple[Recipient, KeyPair] | None:
     pairs = [(recipient, pair) for recipient in recipients for pair in keys]
     for exactly in (True, False):  # some products encode the issuer's name anew: then the serial number decides
         for recipient, pair in pairs:
             if means(recipient.identifier, pair.certificate, exactly=exactly):
                 return recipient, pair
-    wanted = ", ".join(sorted({str(recipient.identifier) for recipient, _ in pairs})) or "nobody"
-    held = ", ".join(f"{pair.certificate.serial:x}" for pair in keys)
-    raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
+    return None
 
 
 def means(identifier: KeyIdentifier, certificate: Certificate, *, exactly: bool = True) -> bool:

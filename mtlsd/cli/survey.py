@@ -180,22 +180,26 @@ class _Own:
         certs = configuration.server.certs
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
-                pair = identity.load_host(certs / "hosts" / host.name, credentials)
-                self._add("host", certs / "hosts" / host.name, "server", pair.key_pair)
-                self.warnings += pair.warnings
+                loaded = identity.load_host(certs / "hosts" / host.name, credentials)
+                for use, pairs in (("server", loaded.keys.server), ("client", loaded.keys.client)):
+                    for pair in pairs:
+                        self._add("host", certs / "hosts" / host.name, use, pair)
+                self.warnings += loaded.warnings
         for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
             with suppress(ConfigurationError):
-                loaded = identity.load_organization(certs / "organizations" / name, credentials)
-                self._organization(certs / "organizations" / name, loaded.organization)
-                self.warnings += loaded.warnings
+                own = identity.load_organization(certs / "organizations" / name, credentials)
+                self._organization(certs / "organizations" / name, own.organization)
+                self.warnings += own.warnings
 
     def _organization(self, directory: Path, organization: identity.Organization) -> None:
         self.as2_ids[organization.as2_id] = organization.name
-        signing, decryption = organization.signing, organization.decryption
-        if (signing,) == decryption:
-            self._add("organization", directory, "signing, decryption", signing)
+        signing, decryption = organization.signing_pairs, organization.decryption
+        if signing == decryption:
+            for pair in signing:
+                self._add("organization", directory, "signing, decryption", pair)
             return
-        self._add("organization", directory, "signing", signing)
+        for pair in signing:
+            self._add("organization", directory, "signing", pair)
         for pair in decryption:
             self._add("organization", directory, "decryption", pair)
 

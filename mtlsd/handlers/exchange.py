@@ -53,6 +53,7 @@ class Exchange:
         self._message: VerifiedMessage | SealedMessage | None = None
         self._kept: Kept | None = None
         self._alert = ""
+        self._receipt_signer: str | None = None
 
     def check(self) -> None:
         """Raises AS2Refused for what the header alone shows."""
@@ -260,6 +261,8 @@ class Exchange:
         if self._headers.receipt is None or self._inbound.backend_answers:
             return None
         self._alert = self._signing_alert()
+        if self._headers.receipt.signed:
+            self._receipt_signer = sender.signing.certificate.sha256
         return receipts.accepted(self._headers, verified, sender)
 
     def _signing_alert(self) -> str:
@@ -267,8 +270,8 @@ class Exchange:
 
         It is signed all the same: a partner that pins the certificate takes it, and without it nobody has a proof.
         """
-        certificate = self._call.organization.signing.certificate
         now = datetime.fromtimestamp(self._call.now, UTC)
+        certificate = self._call.organization.signing_at(now).certificate
         asked = self._headers.receipt is not None and self._headers.receipt.signed
         if not asked or certificate.not_before <= now <= certificate.not_after:
             return ""
@@ -370,7 +373,7 @@ class Exchange:
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
         assert self._inbound.partner is not None  # the message has proved it, where TLS did not
-        facts = {"partner": self._inbound.partner.name, **_facts(read)}
+        facts = {"partner": self._inbound.partner.name, **_facts(read), "receipt_signer": self._receipt_signer}
         if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
             facts["receipt_target"] = self._inbound.target
             return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)
@@ -385,7 +388,8 @@ class Exchange:
     def _sender(self) -> receipts.Sender:
         call, partner = self._call, self._inbound.partner
         version = partner.as2_version if partner else DEFAULT_VERSION
-        return receipts.Sender(call.organization.signing, call.host, call.request_id, call.now, version)
+        signing = call.organization.signing_at(datetime.fromtimestamp(call.now, UTC))
+        return receipts.Sender(signing, call.host, call.request_id, call.now, version)
 
     def _charge(self) -> None:
         self._services.failures.charge(self._failure_key(), self._call.now)
@@ -414,6 +418,7 @@ def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:
         "mic": str(read.mic),
         "signer": read.signer.sha256 if read.signer else None,
         "cipher": read.cipher,
+        "recipient": read.recipient.sha256 if read.recipient else None,
         "form": read.form,
     }
 

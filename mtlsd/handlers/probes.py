@@ -42,7 +42,7 @@ class Check:
 class OwnCertificate:
     """A certificate of ours; of several with one use and name, one that is valid is enough."""
 
-    use: str  # server | signing | decryption
+    use: str  # server | client | signing | decryption
     name: str
     not_before: datetime
     not_after: datetime

@@ -8,7 +8,9 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
+from mtlsd.identity.doubts import never_retired
+from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
@@ -22,10 +24,25 @@ from mtlsd.identity.partners import (
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
+from mtlsd.identity.rollover import (
+    ALWAYS,
+    Dates,
+    Promotions,
+    Registered,
+    Standing,
+    State,
+    Use,
+    current,
+    in_force,
+    is_usable,
+    not_in_use,
+    standings,
+)
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
 __all__ = [
+    "ALWAYS",
     "DEFAULT_VERSION",
     "MAX_CHAIN",
     "RELAXATIONS",
@@ -33,8 +50,11 @@ __all__ = [
     "Certificate",
     "CertificateUnreadable",
     "Claim",
+    "Dates",
     "FileRefused",
+    "HostKeys",
     "KeyPair",
+    "LoadedHost",
     "LoadedKeyPair",
     "LoadedOrganization",
     "LoadedPartner",
@@ -45,9 +65,14 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "Promotions",
+    "Registered",
     "Relax",
     "Require",
+    "Standing",
+    "State",
     "TrustStore",
+    "Use",
     "Validity",
     "build_trust_store",
     "certificate_files",
@@ -55,10 +80,13 @@ __all__ = [
     "check_issuer",
     "check_signature_algorithm",
     "claim",
+    "current",
     "date_warning",
     "date_warnings",
     "days",
+    "in_force",
     "is_costly",
+    "is_usable",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -67,7 +95,10 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "never_retired",
+    "not_in_use",
     "read_certificates",
     "read_file",
     "refused",
+    "standings",
 ]

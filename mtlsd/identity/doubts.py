@@ -8,6 +8,7 @@ from mtlsd.errors import CertificateRefused, Problem
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.partners import SETTINGS, Partner
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
+from mtlsd.identity.rollover import Standing, State, Use, not_in_use
 
 NOBODY = "nobody can connect as this partner"
 
@@ -21,6 +22,7 @@ def doubts(directory: Path, partner: Partner, now: datetime | None = None) -> It
         *_always_refused(partner),
         *_without_a_way(partner),
         *_nobody_connects(partner, now),
+        *dict.fromkeys(_never_retired(partner, now)),
     )
     for text in texts:
         yield Problem(directory, text)
@@ -43,6 +45,27 @@ def _nobody_connects(partner: Partner, now: datetime | None) -> Iterator[str]:
         yield f"{NOBODY}: {'; '.join(_only_roots(partner))}"
 
 
+def _never_retired(partner: Partner, now: datetime | None) -> Iterator[str]:
+    """Old certificates that have no end of their own, where partner.toml says when a newer one came into use."""
+    if now is None or not partner.dates:
+        return
+    for use in (Use.CONNECTION, Use.MESSAGE):
+        several = [each for each in partner.standings(use, {}, now) if each.usable]
+        begun = [at for at, each in enumerate(several) if each.dates.active_from]
+        for each in several[: max(begun, default=0)]:
+            if each.dates.retire_after is None:
+                yield never_retired(each)
+
+
+def never_retired(old: Standing) -> str:
+    """What to do about a certificate that nothing ends but its own expiry."""
+    assert old.state is not State.RETIRED
+    return (
+        f"{_named(old.certificate)} has a successor and no retire_after: it is accepted until it expires on "
+        f"{old.certificate.not_after:%Y-%m-%d}; say when to stop, or take it out once the partner has changed over"
+    )
+
+
 def _leads_nowhere(partner: Partner) -> bool:
     ends = set(partner.public_certificates) - set(partner.trusted_roots)
     return bool(partner.intermediates) and not partner.match and not ends
@@ -54,6 +77,8 @@ def _reason(certificate: Certificate, partner: Partner, now: datetime | None) ->
         return f"{certificate.subject} ended on {certificate.not_after:%Y-%m-%d}"
     if now and now < certificate.not_before:
         return f"{certificate.subject} begins on {certificate.not_before:%Y-%m-%d}"
+    if now and (reason := not_in_use(partner.dates_of(certificate), now)):
+        return f"{certificate.subject} is {reason}"
     if refusal := _refusal(certificate, partner):
         return f"{certificate.subject} is always refused: {refusal.reason}"
     return None

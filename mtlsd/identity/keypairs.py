@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileContent, FileRefused, missing_directory, read_certificates, read_file
+from mtlsd.identity.pemfiles import FileContent, FileRefused, read_certificates, read_file
+from mtlsd.identity.rollover import ALWAYS, Dates
 
 ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"
 
@@ -23,6 +24,7 @@ class KeyPair:
     certificate: Certificate
     chain: tuple[Certificate, ...]  # in the order of the file, without `certificate`
     private_key: PrivateKeyTypes = field(repr=False, compare=False)
+    dates: Dates = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +57,6 @@ def load_key_pair(
     if problems or not chain or private_key is None:
         raise ConfigurationError(tuple(problems))
     return LoadedKeyPair(KeyPair(chain[0], chain[1:], private_key), tuple(warnings))
-
-
-def load_host(directory: Path, credentials: Path | None = None) -> LoadedKeyPair:
-    """The server certificate in `certs/hosts/<name>/`; a chain that does not cover the name is a warning."""
-    if problem := missing_directory(directory):
-        raise ConfigurationError((problem,))
-    credential = credentials / f"host.{directory.name}.key" if credentials else None
-    loaded = load_key_pair(directory / "chain.pem", directory / "key.pem", credential)
-    if _covers(loaded.key_pair.certificate, directory.name):
-        return loaded
-    message = f"the certificate does not cover {directory.name}: it is for {_names_of(loaded.key_pair)}"
-    return LoadedKeyPair(loaded.key_pair, (*loaded.warnings, Problem(directory / "chain.pem", message)))
 
 
 def _read_chain(path: Path, problems: list[Problem]) -> tuple[Certificate, ...]:
@@ -126,14 +116,3 @@ def _not_its_key(chain: tuple[Certificate, ...], private_key: PrivateKeyTypes, c
         if _belong_together(certificate, private_key):
             return f"belongs to {certificate.subject}, which must be the first certificate in {chain_file.name}"
     return f"does not belong to {chain[0].subject}, the first certificate in {chain_file.name}"
-
-
-def _covers(certificate: Certificate, host: str) -> bool:
-    """RFC 9525, section 6.3: a name of its own, or a wildcard as the whole first label; never the CN."""
-    host = host.lower()
-    parent = host.partition(".")[2]
-    return not {f"dns:{host}", f"ip:{host}", f"dns:*.{parent}"}.isdisjoint(certificate.san)
-
-
-def _names_of(key_pair: KeyPair) -> str:
-    return ", ".join(key_pair.certificate.san) or f"{key_pair.certificate.subject}, without an alternative name"

@@ -7,12 +7,15 @@ log only.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from mtlsd.errors import (
     CertAmbiguousMapping,
     CertExpired,
     CertificateRefused,
+    CertKnownButPending,
+    CertKnownButRetired,
     CertKnownOtherHost,
     CertNotYetValid,
     CertPinMismatch,
@@ -22,6 +25,7 @@ from mtlsd.errors import (
 )
 from mtlsd.identity.certificates import Certificate, PeerUnverified, PeerVerified, Presented
 from mtlsd.identity.partners import Partner
+from mtlsd.identity.rollover import not_in_use
 from mtlsd.identity.truststore import Index, TrustStore
 
 OWN: dict[type, str] = {CertExpired: "expired", CertNotYetValid: "not yet valid"}
@@ -93,6 +97,7 @@ def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: Trus
         raise _afresh(verdict, claim, truststore)
     if claim.partner is None:
         raise _not_mapped(claim, truststore)
+    _check_dates(claim, claim.partner, verdict.at)
     if not claim.partner.may_use(host):
         facts = {**claim.certificate.facts(), "partner": claim.partner.name, "host": host}
         raise CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
@@ -124,6 +129,14 @@ def _anchors_of_all(presented: Presented, truststore: TrustStore) -> Anchors:
 
 def _by_subjects(subjects: Iterable[str], index: Index[Certificate]) -> tuple[Certificate, ...]:
     return tuple(each for subject in sorted(subjects) for each in index.get(subject, ()))
+
+
+def _check_dates(claim: Claim, partner: Partner, now: datetime) -> None:
+    """Raises where partner.toml says that this certificate is not in use now."""
+    dates = partner.dates_of(claim.certificate)
+    if why := not_in_use(dates, now):
+        error, which = (CertKnownButRetired, "previous") if dates.have_ended(now) else (CertKnownButPending, "next")
+        raise _refusal(error, claim, partner=partner.name, nearest=f"{partner.name}'s {which} certificate, {why}")
 
 
 # --- Refusals -------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePrivateKey
@@ -9,15 +10,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.identity.dates import PAIRS, PairRow
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.keyrings import Keyrings, twice
 from mtlsd.identity.pemfiles import FileRefused, missing_directory, read_certificates, read_file
 from mtlsd.identity.policy import RSA_BITS
-from mtlsd.identity.settings import as2_id, read_settings
+from mtlsd.identity.rollover import current
+from mtlsd.identity.settings import Table, as2_id, read_settings
 
 SETTINGS = "organization.toml"
 SIGN = "sign"
 DECRYPT = "decrypt"
 BACKEND = "backend.pem"
+KEYS: Table = {"as2_id": as2_id, "pair": PAIRS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,22 @@ class Organization:
     name: str
     as2_id: str
     signing: KeyPair
-    decryption: tuple[KeyPair, ...]
+    decryption: tuple[KeyPair, ...]  # all of them, retired ones too
     backend_certificates: tuple[Certificate, ...] = ()  # with which a backend signs MDNs of its own
+    later_signing: tuple[KeyPair, ...] = ()  # pairs that take, or took, the place of `signing`
+
+    @property
+    def signing_pairs(self) -> tuple[KeyPair, ...]:
+        return (self.signing, *self.later_signing)
 
     @property
     def receipt_certificates(self) -> tuple[Certificate, ...]:
         """Whose signature an MDN in this organization's name may bear."""
-        return (self.signing.certificate, *self.backend_certificates)
+        return (*(each.certificate for each in self.signing_pairs), *self.backend_certificates)
+
+    def signing_at(self, now: datetime) -> KeyPair:
+        """The pair that signs at this time."""
+        return current(self.signing_pairs, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +62,25 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
     if problem := missing_directory(directory):
         raise ConfigurationError((problem,))
-    name, problems = _read_as2_id(directory)
-    pairs: list[LoadedKeyPair] = []
-    for place, credential in _places(directory, credentials):
-        try:
-            pairs.append(load_key_pair(place / "cert.pem", place / "key.pem", credential))
-            problems += _not_for_as2(place, pairs[-1].key_pair)
-        except ConfigurationError as error:
-            problems += error.problems
+    as2_id_of_ours, rows, mistakes = _read_settings(directory)
+    prefix = f"organization.{directory.name}"
+    rings = Keyrings(directory, SETTINGS, rows, credentials, prefix, "cert.pem", _not_for_as2)
+    rings.problems += mistakes
+    signing, decryption = _read_pairs(directory, rings)
     backend, mistakes = _backend_certificates(directory / BACKEND)
-    problems += mistakes
-    if problems:
-        raise ConfigurationError(problems)
-    organization = Organization(directory.name, name, pairs[0].key_pair, (pairs[-1].key_pair,), backend)
-    return LoadedOrganization(organization, tuple(each for pair in pairs for each in pair.warnings))
+    rings.problems += mistakes
+    rings.finish()
+    first, *later = signing
+    organization = Organization(directory.name, as2_id_of_ours, first, decryption, backend, tuple(later))
+    return LoadedOrganization(organization, tuple(rings.warnings))
+
+
+def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:
+    """What signs, and what decrypts where that is something else."""
+    if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
+        return rings.read(SIGN), rings.read(DECRYPT)
+    both = rings.read()
+    return both, both
 
 
 def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
@@ -84,20 +103,15 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
-def _read_as2_id(directory: Path) -> tuple[str, tuple[Problem, ...]]:
-    """What organization.toml says, or else the directory's name."""
+def _read_settings(directory: Path) -> tuple[str, tuple[PairRow, ...], tuple[Problem, ...]]:
+    """The AS2 id that organization.toml gives, or else the directory's name; the dates of pairs; the mistakes."""
     path = directory / SETTINGS
-    settings, problems = read_settings(path, {"as2_id": as2_id}) if os.path.lexists(path) else ({}, ())
+    settings, problems = read_settings(path, KEYS) if os.path.lexists(path) else ({}, ())
+    rows = settings.get("pair", ())
+    problems = (*problems, *twice(rows, path))
     if problems or "as2_id" in settings:
-        return settings.get("as2_id", ""), problems
+        return settings.get("as2_id", ""), rows, problems
     try:
-        return as2_id(directory.name), ()
+        return as2_id(directory.name), rows, ()
     except ValueError as error:
-        return "", (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)
-
-
-def _places(directory: Path, credentials: Path | None) -> tuple[tuple[Path, Path | None], ...]:
-    """Where the key that signs is, and the key that decrypts where that is another one."""
-    if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
-        return (directory / SIGN, None), (directory / DECRYPT, None)
-    return ((directory, credentials / f"organization.{directory.name}.key" if credentials else None),)
+        return "", rows, (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)

@@ -8,17 +8,20 @@ because many AS2 certificates are self-signed and call themselves a CA.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
 from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
+from mtlsd.identity.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.identity.settings import (
     Table,
     alternative_names,
@@ -62,6 +65,7 @@ KEYS: Table = {
     "mdn_urls": url_prefixes,
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),
+    "certificate": CERTIFICATES,
     "match": {"subject": subject, "san": alternative_names},
     "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
 }
@@ -99,6 +103,7 @@ class Partner:
     async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
     retention_days: int | None = None  # of contents; None: as for all partners
     retention_max_bytes: int | None = None  # so this
+    dates: tuple[tuple[str, Dates], ...] = ()  # of certificates that have any, by sha256
 
     def may_have_mdns_at(self, target: str) -> bool:
         """Whether an asynchronous MDN may go to this URL, which the partner named."""
@@ -107,6 +112,27 @@ class Partner:
     def may_use(self, host: str) -> bool:
         """Whether this virtual host is open to the partner."""
         return self.hosts is None or host.lower() in self.hosts
+
+    def dates_of(self, certificate: Certificate) -> Dates:
+        """When the certificate is used, as partner.toml says."""
+        return next((dates for sha256, dates in self.dates if sha256 == certificate.sha256), ALWAYS)
+
+    def verifying(self, now: datetime) -> tuple[Certificate, ...]:
+        """What verifies its messages; at the end the others, in case their keys are in none of these: for the reason.
+
+        So whoever verified with one of them must look at its dates.
+        """
+        if not self.dates:
+            return self.message_certificates
+        return tuple(each.certificate for each in usable_first(self._registered(self.message_certificates), now))
+
+    def standings(self, use: Use, promotions: Promotions, now: datetime) -> list[Standing]:
+        """Where its certificates for connections, or those for messages, stand; the oldest first."""
+        certificates = self.public_certificates if use is Use.CONNECTION else self.message_certificates
+        return standings(use, self.name, self._registered(certificates), promotions, now)
+
+    def _registered(self, certificates: Iterable[Certificate]) -> Iterator[Registered]:
+        return (Registered(each, self.dates_of(each)) for each in certificates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +159,11 @@ def load_partner(directory: Path) -> LoadedPartner:
     for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
     messages = _unique((*beside, *for_as2))
+    dates, more = _dates(directory, values.get("certificate", ()), (*sorted_out.public, *messages), warnings)
+    mistakes = (*mistakes, *more)
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
-    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns))
+    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns), dates)
     return LoadedPartner(
         name=directory.name,
         partner=partner,
@@ -175,6 +203,7 @@ def _partner(
     certificates: "_Sorted",
     messages: tuple[Certificate, ...],
     mdn_roots: tuple[Certificate, ...],
+    dates: Mapping[str, Dates],
 ) -> Partner:
     match, retention = values.get("match"), values.get("retention", {})
     return Partner(
@@ -194,7 +223,17 @@ def _partner(
         intermediates=certificates.intermediates,
         message_certificates=messages,
         mdn_roots=mdn_roots,
+        dates=tuple(sorted(dates.items(), key=lambda each: each[0])),
     )
+
+
+def _dates(
+    directory: Path, rows: tuple[CertificateRow, ...], known: Iterable[Certificate], warnings: list[Problem]
+) -> tuple[dict[str, Dates], list[Problem]]:
+    """The dates of its certificates, and the mistakes; `warnings` get what is about nothing."""
+    dates, mistakes, doubts = dates_by_certificate(rows, directory, directory / SETTINGS, known)
+    warnings += doubts
+    return dates, mistakes
 
 
 # --- Certificate files ----------------------------------------------------------------------------------

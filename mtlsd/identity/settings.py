@@ -7,8 +7,10 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +23,16 @@ from mtlsd.errors import Problem
 from mtlsd.identity.pemfiles import FileRefused, read_file
 
 Check = Callable[[object], object]
-Table = Mapping[str, "Check | Table"]
+Table = Mapping[str, "Check | Table | Rows"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """An array of tables with these keys; `parse` makes each whole, or raises ValueError with what was expected."""
+
+    keys_of_a_row: Mapping[str, Check]
+    parse: Callable[[dict[str, Any]], object]
+
 
 MAX_AS2_ID = 128  # RFC 4130, section 6.2
 SPELLINGS = {  # of attribute types, beside those of RFC 4514
@@ -32,6 +43,7 @@ SPELLINGS = {  # of attribute types, beside those of RFC 4514
 
 _AS2_ID = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_AS2_ID - 2}}}[!-~])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_ROW = re.compile(r"(\w+)\[(\d+)\]")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
@@ -69,10 +81,20 @@ class _Report:
 
     def _line(self, key: str) -> int | None:
         table, _, name = key.rpartition(".")
-        header = re.search(rf"(?m)^[ \t]*\[\s*{re.escape(table)}\s*\]", self.text) if table else None
+        if _ROW.fullmatch(name):
+            return self._line_of(self._header(name))
+        header = self._header(table) if table else None
         start = header.end() if header else 0
         place = rf"(?m)^[ \t]*(\[\s*)?[\"']?{re.escape(name)}[\"']?\s*(=|\.|\])"
-        found = re.compile(place).search(self.text, start)
+        return self._line_of(re.compile(place).search(self.text, start))
+
+    def _header(self, table: str) -> re.Match[str] | None:
+        if row := _ROW.fullmatch(table):
+            headers = re.finditer(rf"(?m)^[ \t]*\[\[\s*{row[1]}\s*\]\]", self.text)
+            return next(islice(headers, int(row[2]) - 1, None), None)
+        return re.search(rf"(?m)^[ \t]*\[\s*{re.escape(table)}\s*\]", self.text)
+
+    def _line_of(self, found: re.Match[str] | None) -> int | None:
         return self.text.count("\n", 0, found.start()) + 1 if found else None
 
 
@@ -88,10 +110,27 @@ def _checked(
                 yield key, check(value)
             except ValueError as error:
                 report.add(name, f"found {_shown(value)}, expected {error}")
+        elif isinstance(check, Rows):
+            yield key, tuple(_rows(value, check, name, report))
         elif isinstance(value, dict):
             yield key, dict(_checked(value, check, f"{name}.", report))
         else:
             report.add(name, f"found {_shown(value)}, expected a table")
+
+
+def _rows(value: object, rows: Rows, name: str, report: _Report) -> Iterator[object]:
+    """Each row that is right; they are counted from 1."""
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        report.add(name, f"found {_shown(value)}, expected tables that begin with [[{name}]]")
+        return
+    for number, row in enumerate(value, 1):
+        before = len(report.problems)
+        values = dict(_checked(row, rows.keys_of_a_row, f"{name}[{number}].", report))
+        try:
+            if len(report.problems) == before:
+                yield rows.parse(values)
+        except ValueError as error:
+            report.add(f"{name}[{number}]", f"expected {error}")
 
 
 def _known(key: str, table: Table) -> str:

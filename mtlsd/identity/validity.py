@@ -57,7 +57,7 @@ def days(number: int) -> str:
 
 
 def certificate_files(directory: Path) -> Mapping[str, Path]:
-    """In which file below a directory, or one level deeper, each certificate is, by its sha256; never raises."""
+    """In which file below a directory, at most two levels deeper, each certificate is, by its sha256; never raises."""
     files: dict[str, Path] = {}
     for path in _files(directory):
         try:
@@ -69,12 +69,12 @@ def certificate_files(directory: Path) -> Mapping[str, Path]:
     return files
 
 
-def _files(directory: Path) -> Iterator[Path]:
+def _files(directory: Path, depth: int = 2) -> Iterator[Path]:
     for path in _within(directory):
-        if is_directory(path):
-            yield from (each for each in _within(path) if not is_directory(each))
-        else:
+        if not is_directory(path):
             yield path
+        elif depth:
+            yield from _files(path, depth - 1)
 
 
 def _within(directory: Path) -> list[Path]:

@@ -26,6 +26,7 @@ class EntryKind(StrEnum):
     """What was done. An outcome of a delivery has the name of the state that it led to."""
 
     CONFIGURATION = "configuration"  # another configuration is in force
+    PROMOTED = "promoted"  # a newer certificate was used for the first time
     ACCEPTED = "accepted"
     REFUSED = "refused"
     PROMISED = "promised"  # one more delivery, or a late MDN

@@ -5,6 +5,7 @@ No second backend is asked once the first may have taken the message (`relay.ups
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from typing import BinaryIO
@@ -14,6 +15,7 @@ import trio
 from mtlsd import config, journal, log, relay
 from mtlsd.config import Backend, Balance, Directory
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
+from mtlsd.identity import Use
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
@@ -85,7 +87,7 @@ async def _watched(
     outcome: Outcome | None = None
     daemon.upstreams.begin(circuit)
     try:
-        outcome = await _ask(daemon.snapshot, about, delivery, target, open_document)
+        outcome = await _ask(daemon, about, delivery, target, open_document)
     except UpstreamUntrusted as failure:
         remedy = _TO_TRUST[delivery.kind is DeliveryKind.MDN]
         outcome = UpstreamUntrusted(f"{failure}; {remedy}", body_began=failure.body_began)
@@ -109,7 +111,7 @@ def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
 
 
 async def _ask(
-    snapshot: Snapshot, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Answered:
     if delivery.kind is not DeliveryKind.MDN and isinstance(place := config.parse_backend(target), Directory):
         assert isinstance(about, Message)
@@ -118,16 +120,16 @@ async def _ask(
             await _check(about, file, deposit.document, deposit.size)
             await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
         return Answered(CREATED)
-    return await _post(snapshot, about, delivery, Backend.parse(target), open_document)
+    return await _post(daemon, about, delivery, Backend.parse(target), open_document)
 
 
 async def _post(
-    snapshot: Snapshot, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
+    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
 ) -> Answered:
-    request = relay.build(about, delivery)
-    context = None
+    request, snapshot = relay.build(about, delivery), daemon.snapshot
+    now, context = datetime.fromtimestamp(daemon.clock(), UTC), None
     if target.scheme == "https":
-        context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot)
+        context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
         if isinstance(body, str):
@@ -140,7 +142,15 @@ async def _post(
             timeout=snapshot.configuration.delivery.timeout_seconds,
             context=context,
         )
+    if context and request.credentials and 200 <= answer.status < 300:
+        _note_use(daemon, request.credentials.host, now)
     return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+
+
+def _note_use(daemon: Daemon, host: str, now: datetime) -> None:
+    """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
+    if keys := daemon.snapshot.keys.get(host):
+        daemon.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
 
 
 def _words(outcome: Outcome) -> str:

@@ -1,5 +1,6 @@
 """Health checks: a backend with a health page is asked for it now and then, and left alone while it is not well."""
 
+import ssl
 from collections.abc import Iterator
 
 import trio
@@ -9,7 +10,6 @@ from mtlsd.errors import UpstreamFailed
 from mtlsd.net import client
 from mtlsd.net.attempt import tell
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.outgoing import context_for
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.relay import Answered, Outcome
 
@@ -35,18 +35,18 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
 
 async def _check(daemon: Daemon, backend: Backend, path: str) -> None:
     """A page that is not well pauses its backend at once; one that is ends the pause."""
-    outcome = await _ask(daemon.snapshot, backend, path)
+    outcome = await _ask(backend, path)
     if daemon.upstreams.note_health(backend.url, outcome, trio.current_time()):
         tell(daemon, backend.url, outcome)
         daemon.due.set()
 
 
-async def _ask(snapshot: Snapshot, backend: Backend, path: str) -> Outcome:
+async def _ask(backend: Backend, path: str) -> Outcome:
     page = Backend(backend.scheme, backend.host, backend.port, path, backend.url)
     try:
         context = None
         if page.scheme == "https":
-            context = await trio.to_thread.run_sync(context_for, None, snapshot)
+            context = await trio.to_thread.run_sync(ssl.create_default_context)
         answer = await client.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
     except UpstreamFailed as failure:
         return failure

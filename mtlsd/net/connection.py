@@ -32,7 +32,7 @@ from mtlsd.errors import (
     TLSRefused,
 )
 from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Relax
+from mtlsd.identity import Peer, Relax, Use
 from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
@@ -54,6 +54,7 @@ class Record:
     started: float
     request: Request | None = None
     peer: Peer | None = None
+    organization: str = ""
 
 
 class Connection:
@@ -63,6 +64,7 @@ class Connection:
         self._daemon = daemon
         self._client = client
         self._limits = daemon.snapshot.configuration.limits
+        self._listener = listener
         self._wire = Wire(stream, listener, self._limits.max_header_bytes)
         self._judgement = Judgement()
         self._handshake: HandshakeCompleted | None = None
@@ -91,6 +93,8 @@ class Connection:
                 await self._answer_in_the_clear(refusal, request_id)
             return False
         self._daemon.metrics.handshake()
+        host = self._listener.hosts[self._handshake.host]
+        self._daemon.note_use(Use.SERVER, host.name, host.certificate.sha256)
         return True
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
@@ -161,7 +165,7 @@ class Connection:
         route = http.match(host, request)
         if self._daemon.stopping:
             raise ShuttingDown()
-        snapshot = self._daemon.snapshot
+        snapshot, record.organization = self._daemon.snapshot, route.organization
         call = handlers.Call(
             request=request,
             request_id=record.request_id,
@@ -271,7 +275,23 @@ class Connection:
                 await self._wire.send(response, now=self._daemon.clock(), close=close)
         finally:
             self._log_exchange(response, record)
+        if response.error is None:
+            self._note_uses(response, record)
         return not close and self._wire.can_go_on
+
+    def _note_uses(self, response: Response, record: Record) -> None:
+        """What went well was done with these certificates."""
+        peer, facts = record.peer, response.facts
+        partner = peer.partner.name if peer else facts.get("partner")
+        uses = (
+            (Use.CONNECTION, partner, peer.certificate.sha256 if peer else None),
+            (Use.MESSAGE, partner, facts.get("signer")),
+            (Use.DECRYPTION, record.organization, facts.get("recipient")),
+            (Use.SIGNING, record.organization, facts.get("receipt_signer")),
+        )
+        for use, owner, sha256 in uses:
+            if owner and sha256:
+                self._daemon.note_use(use, owner, sha256)
 
     # --- The log ----------------------------------------------------------------------------------------------------
 

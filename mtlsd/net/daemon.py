@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,13 @@ from mtlsd.access import FailureLimit
 from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Exchange, Services
+from mtlsd.identity import Use
 from mtlsd.journal import Acceptance, Delivery, Journal, Message, Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
+from mtlsd.net.promotions import Promoter
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
 from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
@@ -46,6 +49,7 @@ class Daemon:
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
     unclear: Unclear = field(init=False)
+    promoter: Promoter = field(init=False)
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
     places: Places = field(default_factory=Places)  # there, too: by route
@@ -55,6 +59,7 @@ class Daemon:
         self.services = self._services(failures)
         self.committer = Committer(self.journal, self.metrics.commit)
         self.unclear = Unclear(self.journal, self.spool)
+        self.promoter = Promoter(self.journal, self.log)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -79,6 +84,10 @@ class Daemon:
     async def accept(self, exchange: Exchange, acceptance: Acceptance) -> Message:
         """Make a message durable, and return the one that holds its key; raises JournalUnavailable or SpoolFull."""
         return await accept(self.committer, self.unclear, acceptance, exchange.withdraw)
+
+    def note_use(self, use: Use, owner: str, sha256: str) -> None:
+        """A certificate was used with success: its first use may promote it."""
+        self.promoter.used(use, owner, sha256, self.snapshot, datetime.fromtimestamp(self.clock(), UTC))
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""

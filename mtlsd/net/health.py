@@ -1,7 +1,7 @@
 """What the probes and the metrics say, gathered: a real write every few seconds, the disk, the backends, our keys."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import trio
@@ -10,7 +10,7 @@ from mtlsd import access, config, log
 from mtlsd.config import MDNMode
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
-from mtlsd.identity import KeyPair
+from mtlsd.identity import KeyPair, Use, in_force
 from mtlsd.journal import DeliveryState, Space
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
@@ -52,15 +52,16 @@ class Health:
     def facts(self) -> probes.Facts:
         """Everything that the probes want to know, as it is now."""
         daemon, snapshot = self._daemon, self._daemon.snapshot
+        now = datetime.fromtimestamp(daemon.clock(), UTC)
         return probes.Facts(
-            now=datetime.fromtimestamp(daemon.clock(), UTC),
+            now=now,
             stopping=daemon.stopping,
             silent=trio.current_time() - self._answered,
             trouble=self._trouble,
             free=self._space.free if self._space else None,
             low=self._low,
             backends=tuple(_backends(snapshot, daemon.backends, trio.current_time())),
-            certificates=tuple(_certificates(snapshot)),
+            certificates=tuple(_certificates(snapshot, now)),
         )
 
     async def measure(self) -> bytes:
@@ -142,15 +143,16 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
         yield probes.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
 
 
-def _certificates(snapshot: Snapshot) -> Iterator[probes.OwnCertificate]:
-    for listener in snapshot.listeners.values():
-        for name, host in listener.hosts.items():
-            yield _own("server", name, host.key_pair)
+def _certificates(snapshot: Snapshot, now: datetime) -> Iterator[probes.OwnCertificate]:
+    """Those that are not retired, of each use the newest last."""
+    for name, keys in snapshot.keys.items():
+        yield from _own(Use.SERVER, name, keys.server, now)
+        yield from _own(Use.CLIENT, name, keys.client, now)
     for name, organization in snapshot.organizations.items():
-        yield _own("signing", name, organization.signing)
-        for pair in organization.decryption:
-            yield _own("decryption", name, pair)
+        yield from _own(Use.SIGNING, name, organization.signing_pairs, now)
+        yield from _own(Use.DECRYPTION, name, organization.decryption, now)
 
 
-def _own(use: str, name: str, pair: KeyPair) -> probes.OwnCertificate:
-    return probes.OwnCertificate(use, name, pair.certificate.not_before, pair.certificate.not_after)
+def _own(use: Use, name: str, pairs: Iterable[KeyPair], now: datetime) -> Iterator[probes.OwnCertificate]:
+    for each in sorted((each.certificate for each in in_force(pairs, now)), key=lambda each: each.not_after):
+        yield probes.OwnCertificate(use, name, each.not_before, each.not_after)

@@ -8,7 +8,7 @@ from mtlsd.net.snapshot import Snapshot
 
 
 class Judgement:
-    """One connection's verdict. It holds for one snapshot and until the first certificate in it expires."""
+    """One connection's verdict. It holds for one snapshot, until the first certificate in it expires or is retired."""
 
     def __init__(self) -> None:
         self._peer: Peer | None = None
@@ -24,14 +24,16 @@ class Judgement:
         claim = identity.claim(presented, snapshot.truststore)
         verdict = tls.judge(presented, claim.anchors, now, claim.relax)
         self._peer = identity.match(verdict, claim, snapshot.truststore, host)
-        self._snapshot, self._since, self._until = snapshot, now, _first_expiry(presented, claim)
+        self._snapshot, self._since, self._until = snapshot, now, _first_end(presented, claim)
         return self._peer
 
     def _holds(self, now: datetime) -> bool:
         return self._since is not None and self._until is not None and self._since <= now < self._until
 
 
-def _first_expiry(presented: Presented, claim: Claim) -> datetime:
+def _first_end(presented: Presented, claim: Claim) -> datetime:
     anchors = claim.anchors
+    retire_after = claim.partner.dates_of(claim.certificate).retire_after if claim.partner else None
     certificates = (presented.certificate, *presented.chain, *anchors.roots, *anchors.intermediates)
-    return min(certificate.not_after for certificate in certificates)
+    ends = [certificate.not_after for certificate in certificates]
+    return min([*ends, retire_after] if retire_after else ends)

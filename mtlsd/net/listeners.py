@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import trio
 
@@ -72,7 +73,8 @@ class Listeners:
                 return
             try:
                 if contexts is not None:
-                    await Connection(self._daemon, contexts, stream, client).serve()
+                    now = datetime.fromtimestamp(self._daemon.clock(), UTC)
+                    await Connection(self._daemon, contexts.at(now), stream, client).serve()
             except Exception:
                 self._daemon.log.exception(log.INTERNAL_ERROR, client=client)
             finally:

@@ -3,6 +3,7 @@
 import os
 import ssl
 from contextlib import suppress
+from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -11,7 +12,7 @@ from mtlsd.net.snapshot import Snapshot
 from mtlsd.relay import Credentials
 
 
-def context_for(credentials: Credentials | None, snapshot: Snapshot) -> ssl.SSLContext:
+def context_for(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:
     """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair, where it is asked for."""
     context = ssl.create_default_context()
     if credentials is None:
@@ -22,9 +23,8 @@ def context_for(credentials: Credentials | None, snapshot: Snapshot) -> ssl.SSLC
     for root in (*partner.trusted_roots, *partner.mdn_roots) if partner else ():
         with suppress(ssl.SSLError):  # we read some certificates that OpenSSL does not
             context.load_verify_locations(cadata=root.der)
-    for listener in snapshot.listeners.values():
-        if host := listener.hosts.get(credentials.host):
-            _offer(context, host.key_pair)
+    if keys := snapshot.keys.get(credentials.host):
+        _offer(context, keys.client_at(now))
     return context
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from mtlsd.config import Address, Configuration, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import (
     Certificate,
+    HostKeys,
     KeyPair,
     Organization,
     TrustStore,
@@ -39,6 +40,7 @@ class Snapshot:
     warnings: tuple[Problem, ...]
     read_at: float  # seconds of the epoch: what changed later is not in it
     version: str = ""  # a digest over all of it
+    keys: Mapping[str, HostKeys] = field(default_factory=dict)  # by host
 
     @property
     def backends(self) -> frozenset[str]:
@@ -54,7 +56,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
     read_at = time.time()
     configuration = config.load(file)
     loader = _Loader(configuration.server.certs, credentials)
-    pairs = loader.hosts(configuration)
+    keys = loader.hosts(configuration)
     organizations = loader.organizations(configuration)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
@@ -65,13 +67,14 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
     return Snapshot(
         configuration=configuration,
         hosts={host.name: host for host in configuration.virtualhosts},
-        listeners=_listeners(configuration, pairs, previous),
+        listeners=_listeners(configuration, keys, previous),
         organizations=organizations,
         truststore=truststore,
         problems=problems,
         warnings=(*loader.warnings, *warnings, *chain.from_iterable(dates)),
         read_at=read_at,
-        version=version_of(configuration, pairs, organizations, truststore),
+        keys=keys,
+        version=version_of(configuration, keys, organizations, truststore),
     )
 
 
@@ -83,16 +86,16 @@ class _Loader:
     warnings: list[Problem] = field(default_factory=list)
     certificates: dict[Path, tuple[Certificate, ...]] = field(default_factory=dict)  # ours, by directory
 
-    def hosts(self, configuration: Configuration) -> dict[str, KeyPair]:
-        pairs = {}
+    def hosts(self, configuration: Configuration) -> dict[str, HostKeys]:
+        keys = {}
         for host in configuration.virtualhosts:
             with self._collecting():
                 directory = self.certs / "hosts" / host.name
                 loaded = load_host(directory, self.credentials)
-                pairs[host.name] = loaded.key_pair
-                self._note(directory, loaded.key_pair)
+                keys[host.name] = loaded.keys
+                self._note(directory, *loaded.keys.pairs)
                 self.warnings += loaded.warnings
-        return pairs
+        return keys
 
     def organizations(self, configuration: Configuration) -> dict[str, Organization]:
         names = {route.organization for host in configuration.virtualhosts for route in host.routes}
@@ -102,7 +105,7 @@ class _Loader:
                 directory = self.certs / "organizations" / name
                 loaded = load_organization(directory, self.credentials)
                 organizations[name] = loaded.organization
-                self._note(directory, loaded.organization.signing, *loaded.organization.decryption)
+                self._note(directory, *loaded.organization.signing_pairs, *loaded.organization.decryption)
                 self.warnings += loaded.warnings
         return organizations
 
@@ -130,17 +133,27 @@ def _partners_certificates(certs: Path, truststore: TrustStore) -> dict[Path, tu
 
 
 def _listeners(
-    configuration: Configuration, pairs: Mapping[str, KeyPair], previous: Snapshot | None
+    configuration: Configuration, keys: Mapping[str, HostKeys], previous: Snapshot | None
 ) -> dict[Address, ListenerContexts]:
-    by_address: dict[Address, dict[str, HostContext]] = defaultdict(dict)
+    known = list(_contexts(previous)) if previous else []
+    by_address: dict[Address, dict[str, list[HostContext]]] = defaultdict(dict)
     for host in configuration.virtualhosts:
-        by_address[host.listen][host.name] = _context(host, pairs[host.name], previous)
-    return {address: ListenerContexts(hosts) for address, hosts in by_address.items()}
+        by_address[host.listen][host.name] = [_context(host, pair, known) for pair in keys[host.name].server]
+    return {address: _listener(hosts) for address, hosts in by_address.items()}
 
 
-def _context(host: VirtualHost, pair: KeyPair, previous: Snapshot | None) -> HostContext:
-    listeners = previous.listeners.values() if previous else ()
-    for context in (each.hosts[host.name] for each in listeners if host.name in each.hosts):
-        if (context.client_certificate, context.key_pair) == (host.client_certificate, pair):
+def _listener(hosts: Mapping[str, list[HostContext]]) -> ListenerContexts:
+    later = {name: tuple(several[1:]) for name, several in hosts.items() if several[1:]}
+    return ListenerContexts({name: several[0] for name, several in hosts.items()}, later)
+
+
+def _contexts(snapshot: Snapshot) -> Iterator[HostContext]:
+    for listener in snapshot.listeners.values():
+        yield from chain(listener.hosts.values(), *listener.later.values())
+
+
+def _context(host: VirtualHost, pair: KeyPair, known: Iterable[HostContext]) -> HostContext:
+    for context in known:
+        if (context.name, context.client_certificate, context.key_pair) == (host.name, host.client_certificate, pair):
             return context
     return build_context(host.name, host.client_certificate, pair)

@@ -70,8 +70,10 @@ class Supervisor:
             report(self._log, snapshot)
             self._sweep(daemon)
             journal.proof.enter([configuration_note(snapshot, daemon.clock())])
+            daemon.promoter.recall()
             notary.sign()
             await self._serve(daemon, notary)
+            daemon.promoter.flush()
             notary.sign()
         finally:
             journal.close()
@@ -89,6 +91,7 @@ class Supervisor:
                     background.start_soon(check_backends, daemon)
                     background.start_soon(notary.run)
                     background.start_soon(keep_retention, daemon)
+                    background.start_soon(daemon.promoter.run)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     listening = [str(address) for address in addresses]

@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config import Configuration
-from mtlsd.identity import Certificate, KeyPair, Organization, TrustStore
+from mtlsd.identity import Certificate, HostKeys, KeyPair, Organization, TrustStore
 from mtlsd.journal import canonical
 
 
 def version_of(
     configuration: Configuration,
-    pairs: Mapping[str, KeyPair],
+    keys: Mapping[str, HostKeys],
     organizations: Mapping[str, Organization],
     truststore: TrustStore,
 ) -> str:
     """The same for the same settings, certificates and partners, on any machine and in any order of files."""
     told = {
         "configuration": _plain(configuration),
-        "hosts": _plain(pairs),
+        "hosts": _plain(keys),
         "organizations": _plain(organizations),
         "partners": _plain(truststore.partners),
         "disabled": sorted(truststore.disabled),
@@ -32,9 +33,11 @@ def _plain(value: object) -> object:
         case Certificate():
             return value.sha256
         case KeyPair():
-            return [value.certificate.sha256, *(each.sha256 for each in value.chain)]
+            return [value.certificate.sha256, *(each.sha256 for each in value.chain), _plain(value.dates)]
         case Path():
             return str(value)
+        case datetime():
+            return value.isoformat()
         case str() | int() | float() | None:
             return value
         case Mapping():

@@ -6,13 +6,14 @@ are sent, and only HTTP/1.1 is spoken.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from OpenSSL import SSL
 
 from mtlsd.config import ClientCertificate
-from mtlsd.identity import KeyPair
+from mtlsd.identity import Certificate, Dates, KeyPair, current
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 lets weak client
 # keys into the handshake, so that `judge` can refuse them with a reason; what we negotiate stays as strong as listed.
@@ -31,17 +32,33 @@ class HostContext:
     key_pair: KeyPair
     context: SSL.Context
 
+    @property
+    def certificate(self) -> Certificate:
+        return self.key_pair.certificate
+
+    @property
+    def dates(self) -> Dates:
+        return self.key_pair.dates
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerContexts:
     """The hosts that share an address, by the name that SNI gives."""
 
     hosts: Mapping[str, HostContext]
+    later: Mapping[str, tuple[HostContext, ...]] = field(default_factory=dict)  # for the same hosts, with other keys
 
     @property
     def default(self) -> HostContext:
         """The host for a client that names none of them: the strictest one, so that silence gains nothing."""
         return min(self.hosts.values(), key=lambda host: _ORDER.index(host.client_certificate))
+
+    def at(self, now: datetime) -> "ListenerContexts":
+        """What to shake hands with at this time: of several pairs of a host, the one that is current."""
+        if not self.later:
+            return self
+        every = {name: (host, *self.later.get(name, ())) for name, host in self.hosts.items()}
+        return ListenerContexts({name: current(several, now) for name, several in every.items()})
 
 
 def build_context(name: str, client_certificate: ClientCertificate, key_pair: KeyPair) -> HostContext:

@@ -78,7 +78,7 @@ def judge(
         _check(presented, anchors, now, relax)
     except CertificateRefused as error:
         return PeerUnverified(presented, error)
-    return PeerVerified(presented)
+    return PeerVerified(presented, now)
 
 
 def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]) -> None:

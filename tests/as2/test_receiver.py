@@ -32,9 +32,10 @@ from mtlsd.errors import (
     AS2SignerUnknown,
     PeerError,
 )
-from mtlsd.identity import Require
+from mtlsd.identity import Dates, Require
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
+from tests.pki import DAY
 
 LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 NOTHING: frozenset[Require] = frozenset()
@@ -555,6 +556,33 @@ def test_a_renewed_certificate_with_the_same_key_verifies_though_the_old_one_is_
     old, new = messages.key_pair("ACME", days=-1), messages.renewed(messages.key_pair("ACME", days=-1))
     signed = messages.sign(messages.entity(), old)
     partner = messages.partner(certificates=(old.certificate, new))
+    verified, _ = receive(message(signed), Agreement(messages.organization(), partner, NOTHING))
+    assert verified.signer == new
+
+
+ENDED, TO_COME = Dates(retire_after=NOW - DAY), Dates(active_from=NOW + DAY)
+
+
+@pytest.mark.parametrize(("dates", "why"), [(ENDED, "retired on 2026-11-20"), (TO_COME, "in use from 2026-11-22")])
+def test_a_certificate_verifies_between_its_dates_only(dates: Dates, why: str) -> None:
+    old, new = messages.key_pair("ACME"), messages.key_pair("ACME renewed")
+    partner = messages.partner(certificates=(old.certificate, new.certificate))
+    partner = replace(partner, dates=((old.certificate.sha256, dates),))
+    agreed = Agreement(messages.organization(), partner, NOTHING)
+    verified, _ = receive(message(messages.sign(messages.entity(), new)), agreed)
+    assert verified.signer == new.certificate
+    signed = messages.sign(messages.entity(), old)
+    for layered in (signed, messages.encrypt(signed, key_pair("EXAMPLE"))):
+        with pytest.raises(AS2SignerUnknown, match=f"registered, but {why}"):
+            receive(message(layered), agreed)
+
+
+def test_a_retired_certificate_is_none_where_its_key_is_in_another_one() -> None:
+    old = messages.key_pair("ACME")
+    new = messages.renewed(old)
+    partner = messages.partner(certificates=(old.certificate, new))
+    partner = replace(partner, dates=((old.certificate.sha256, ENDED),))
+    signed = messages.sign(messages.entity(), old)
     verified, _ = receive(message(signed), Agreement(messages.organization(), partner, NOTHING))
     assert verified.signer == new
 

@@ -1,12 +1,13 @@
 """Our own certificates and keys are fit for use, or it is said why not."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.identity import load_host, load_key_pair, load_organization
+from mtlsd.identity import Dates, load_host, load_key_pair, load_organization
 from tests import pki
 
 ROOT = pki.root()
@@ -194,3 +195,95 @@ def test_a_name_that_is_no_as2_id_needs_organization_toml(tmp_path: Path) -> Non
     place(tmp_path / "Ä", certificate="cert.pem")
     with pytest.raises(ConfigurationError, match=r"set as2_id in organization.toml"):
         load_organization(tmp_path / "Ä")
+
+
+# --- Several pairs for one use --------------------------------------------------------------------------------
+
+
+ENDING = Dates(retire_after=datetime(2027, 1, 15, 23, 59, 59, 999_999, tzinfo=UTC))
+COMING = Dates(active_from=datetime(2026, 12, 1, tzinfo=UTC))
+NEXT_TOML = (
+    '[[pair]]\ndirectory = "{}"\nretire_after = 2027-01-15\n[[pair]]\ndirectory = "{}"\nactive_from = 2026-12-01\n'
+)
+
+
+def test_an_organization_may_have_a_next_pair_with_dates(tmp_path: Path) -> None:
+    folder = place(tmp_path / "EXAMPLE", certificate="cert.pem")
+    place(folder / "next", OTHER, certificate="cert.pem")
+    (folder / "organization.toml").write_text(NEXT_TOML.format(".", "next"))
+    loaded = load_organization(folder)
+    assert loaded.warnings == ()
+    old, new = loaded.organization.decryption
+    assert loaded.organization.signing_pairs == (old, new)
+    assert [(each.certificate, each.dates) for each in (old, new)] == [
+        (HOST.certificate, ENDING),
+        (OTHER.certificate, COMING),
+    ]
+    assert loaded.organization.signing_at(pki.NOW) == old
+    assert loaded.organization.signing_at(datetime(2026, 12, 1, tzinfo=UTC)) == new
+
+
+def test_each_use_may_have_next_pairs_of_its_own_and_credentials(tmp_path: Path) -> None:
+    folder = tmp_path / "EXAMPLE"
+    for name, issued in (("sign", HOST), ("decrypt", HOST), ("decrypt/2027", OTHER)):
+        place(folder / name, issued, certificate="cert.pem")
+        credential = tmp_path / f"organization.EXAMPLE.{name.replace('/', '.')}.key"
+        (folder / name / "key.pem").rename(credential)
+    organization = load_organization(folder, tmp_path).organization
+    assert [each.certificate for each in organization.signing_pairs] == [HOST.certificate]
+    assert [each.certificate for each in organization.decryption] == [HOST.certificate, OTHER.certificate]
+
+
+def test_a_host_may_have_next_pairs_and_pairs_for_its_own_requests(tmp_path: Path) -> None:
+    folder = place(tmp_path / "a.example.org")
+    place(folder / "next", OTHER)
+    place(folder / "client")
+    place(folder / "client" / "next", OTHER)
+    (folder / "host.toml").write_text(NEXT_TOML.format("client", "client/next"))
+    keys = load_host(folder).keys
+    assert [each.certificate for each in keys.server] == [HOST.certificate, OTHER.certificate]
+    assert [each.dates for each in keys.client] == [ENDING, COMING]
+    assert keys.client_at(pki.NOW).certificate == HOST.certificate
+    assert keys.client_at(pki.NOW + 12 * pki.DAY).certificate == OTHER.certificate
+
+
+def test_without_a_pair_of_its_own_for_requests_a_host_shows_what_it_serves(tmp_path: Path) -> None:
+    keys = load_host(place(tmp_path / "a.example.org")).keys
+    assert keys.client == ()
+    assert keys.client_at(pki.NOW) == keys.server[0]
+
+
+def test_what_is_no_pair_is_not_read_and_said_so(tmp_path: Path) -> None:
+    folder = place(tmp_path / "a.example.org")
+    (folder / "old").mkdir()
+    (folder / "..data").mkdir()
+    (folder / "host.toml").write_text('[[pair]]\ndirectory = "gone"\n')
+    assert [str(each).removeprefix(f"{folder}/") for each in load_host(folder).warnings] == [
+        "old: not read: there is no chain.pem in it",
+        "host.toml: pair[1]: there is no key pair in gone: take these lines out, or put it in",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[[pair]]\nactive_from = 2026-12-01", "host.toml:1: pair[1]: expected a directory"),
+        ('[[pair]]\ndirectory = "../other"', "host.toml:2: pair[1].directory: found '../other', expected a path"),
+        ('[[pair]]\ndirectory = "."\n' * 2, "host.toml: pair[2]: . has dates already"),
+        ("as2_id = 'A'", "host.toml:1: as2_id: unknown key"),
+    ],
+)
+def test_a_mistake_in_host_toml_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    folder = place(tmp_path / "a.example.org")
+    (folder / "host.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_host(folder)
+    assert expected in str(caught.value)
+
+
+def test_a_next_pair_that_is_wrong_is_an_error(tmp_path: Path) -> None:
+    folder = place(tmp_path / "EXAMPLE", certificate="cert.pem")
+    place(folder / "next", certificate="cert.pem")
+    (folder / "next" / "key.pem").write_bytes(OTHER.key_pem)
+    with pytest.raises(ConfigurationError, match=r"next/key.pem: does not belong"):
+        load_organization(folder)

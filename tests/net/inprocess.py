@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ class World:
         return theirs
 
     async def _serve(self, stream: trio.SocketStream) -> None:
-        listener = next(iter(self.daemon.snapshot.listeners.values()))
+        now = datetime.fromtimestamp(self.daemon.clock(), UTC)
+        listener = next(iter(self.daemon.snapshot.listeners.values())).at(now)
         async with stream:
             await Connection(self.daemon, listener, stream, ADDRESS).serve()
 

@@ -8,6 +8,8 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
@@ -19,7 +21,6 @@ from mtlsd.identity.partners import (
     Require,
     load_partner,
 )
-from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileContent, FileRefused, missing_directory, read_certificates, read_file
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileContent, FileRefused, missing_directory, read_file
 
 ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"
 

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileRefused, missing_directory, read_file
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
-from mtlsd.identity.pemfiles import FileRefused, missing_directory, read_certificates, read_file
 from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.settings import as2_id, read_settings
 

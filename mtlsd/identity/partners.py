@@ -16,7 +16,8 @@ from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileRefused, is_directory, read_file
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.settings import (

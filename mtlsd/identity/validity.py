@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileRefused, is_directory, read_file
 
 SOON = timedelta(days=30)
 SHORT = 16  # digits of a fingerprint, where people compare it

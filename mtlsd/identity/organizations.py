@@ -11,7 +11,7 @@ from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import read_certificates
 from mtlsd.identity.files import FileRefused, missing_directory, read_file
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_pair_in
 from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.settings import as2_id, read_settings
 
@@ -53,7 +53,7 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     pairs: list[LoadedKeyPair] = []
     for place, credential in _places(directory, credentials):
         try:
-            pairs.append(load_key_pair(place / "cert.pem", place / "key.pem", credential))
+            pairs.append(load_pair_in(place, "cert.pem", credential))
             problems += _not_for_as2(place, pairs[-1].key_pair)
         except ConfigurationError as error:
             problems += error.problems

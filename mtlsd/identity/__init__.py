@@ -1,5 +1,7 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
+from mtlsd.identity.bundles import Bundle, chain_of, split
+from mtlsd.identity.certificatefiles import PASSWORD, decoded_password, password_beside
 from mtlsd.identity.certificates import (
     Certificate,
     CertificateUnreadable,
@@ -8,10 +10,11 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
-from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.contents import Contents, PrivateKeyFound, read_certificates, read_contents, read_public
 from mtlsd.identity.files import FileRefused, read_file
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, belong_together, load_host, load_key_pair, parse_key
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
+from mtlsd.identity.oddities import oddities
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
     DEFAULT_VERSION,
@@ -21,6 +24,8 @@ from mtlsd.identity.partners import (
     Require,
     load_partner,
 )
+from mtlsd.identity.pkcs7 import bundle
+from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
@@ -29,11 +34,14 @@ from mtlsd.identity.validity import Validity, certificate_files, date_warning, d
 __all__ = [
     "DEFAULT_VERSION",
     "MAX_CHAIN",
+    "PASSWORD",
     "RELAXATIONS",
     "Anchors",
+    "Bundle",
     "Certificate",
     "CertificateUnreadable",
     "Claim",
+    "Contents",
     "FileRefused",
     "KeyPair",
     "LoadedKeyPair",
@@ -46,12 +54,16 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "PrivateKeyFound",
     "Relax",
     "Require",
     "TrustStore",
     "Validity",
+    "belong_together",
     "build_trust_store",
+    "bundle",
     "certificate_files",
+    "chain_of",
     "check_client",
     "check_issuer",
     "check_signature_algorithm",
@@ -59,6 +71,7 @@ __all__ = [
     "date_warning",
     "date_warnings",
     "days",
+    "decoded_password",
     "is_costly",
     "load_host",
     "load_key_pair",
@@ -68,7 +81,14 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "needs_password",
+    "oddities",
+    "parse_key",
+    "password_beside",
     "read_certificates",
+    "read_contents",
     "read_file",
+    "read_public",
     "refused",
+    "split",
 ]

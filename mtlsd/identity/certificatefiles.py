@@ -33,7 +33,7 @@ class OwnFile:
 
 def read_public_file(path: Path, within: Path | None = None) -> PublicFile:
     """Read a file that holds no private key; raises FileRefused or CertificateUnreadable."""
-    password, mode = _password_beside(path, within)
+    password, mode = password_beside(path, within)
     found = read_public(read_file(path, within).data, password)
     warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
     warnings += (f"not read in it: {each}" for each in found.others)
@@ -45,7 +45,7 @@ def read_public_file(path: Path, within: Path | None = None) -> PublicFile:
 
 def read_own_file(path: Path) -> OwnFile:
     """Read a file of ours, with the keys in it; raises FileRefused or CertificateUnreadable."""
-    password, password_mode = _password_beside(path, None)
+    password, password_mode = password_beside(path, None)
     file = read_file(path)
     beside = _password_file(path) if password is not None else None
     return OwnFile(read_contents(file.data, password), file.mode, beside, password_mode)
@@ -71,11 +71,8 @@ def decoded_password(data: bytes) -> str:
         raise FileRefused("the password in its .password file is not UTF-8") from error
 
 
-def _password_file(path: Path) -> Path:
-    return path.with_name(path.name + PASSWORD)
-
-
-def _password_beside(path: Path, within: Path | None) -> tuple[str | None, int]:
+def password_beside(path: Path, within: Path | None = None) -> tuple[str | None, int]:
+    """The password for a file, None where there is none, and the mode of its file; raises FileRefused."""
     beside = _password_file(path)
     if not os.path.lexists(beside):
         return None, 0
@@ -84,3 +81,7 @@ def _password_beside(path: Path, within: Path | None) -> tuple[str | None, int]:
     except FileRefused as error:
         raise FileRefused(f"{beside.name}: {error}") from error
     return decoded_password(file.data), file.mode
+
+
+def _password_file(path: Path) -> Path:
+    return path.with_name(path.name + PASSWORD)

@@ -77,6 +77,11 @@ def holds_key(data: bytes) -> bool:
     return any(each.kind in {KEY_BAG, SHROUDED_KEY_BAG} for each in _bags(_contents(data)))
 
 
+def needs_password(error: CertificateUnreadable) -> bool:
+    """Whether the right password would help."""
+    return str(error).endswith((WITHOUT, WRONG))
+
+
 def read_pkcs12(data: bytes, password: str | None, allowance: Allowance) -> Keystore:
     """Everything in it, DER or BER; raises CertificateUnreadable with what is needed to read it."""
     contents = _contents(data)

@@ -1,9 +1,13 @@
 """PKCS#7: a SignedData without a signer is how certificates are handed over in one file (RFC 5652, section 5.1)."""
 
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.tlv import SEQUENCE, SET, first_value, values
+from collections.abc import Iterable
 
-CERTIFICATES = 0xA0
+from mtlsd.identity.certificates import CertificateUnreadable
+from mtlsd.identity.tlv import SEQUENCE, SET, encoded, first_value, values
+
+CERTIFICATES = EXPLICIT = 0xA0
+DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
+VERSION = bytes.fromhex("020101")
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 DAMAGED = "a PKCS#7 file that is damaged or cut short: have it sent again"
 
@@ -26,3 +30,10 @@ def certificates_in(data: bytes) -> tuple[bytes, ...]:
             "a signature without certificates (PKCS#7)" if signed else "a PKCS#7 bundle without a certificate"
         )
     return wanted
+
+
+def bundle(certificates: Iterable[bytes]) -> bytes:
+    """A SignedData without a signer around certificates in DER."""
+    several = encoded(CERTIFICATES, b"".join(certificates))
+    signed = encoded(SEQUENCE, VERSION + encoded(SET, b"") + DATA + several + encoded(SET, b""))
+    return encoded(SEQUENCE, SIGNED_DATA + encoded(EXPLICIT, signed))

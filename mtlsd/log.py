@@ -37,6 +37,7 @@ CHAIN_BROKEN = "chain_broken"
 PRUNED = "contents_pruned"
 RETENTION_FAILED = "retention_failed"
 CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
+NOTES_NOT_WRITTEN = "notes_not_written"
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
 

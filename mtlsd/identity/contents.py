@@ -58,7 +58,7 @@ def read_contents(data: bytes, password: str | None = None) -> Contents:
     reader.read(data)
     found = reader.contents()
     if reader.damage:
-        raise CertificateUnreadable(PRIVATE_KEY if found.keys and not found.certificates else reader.damage[0])
+        raise CertificateUnreadable(reader.damage[0])
     if not found.certificates and not found.keys:
         raise CertificateUnreadable(found.others[0] if found.others else shapes.UNKNOWN)
     return found
@@ -96,15 +96,20 @@ class _Reader:
         self._remarks: list[str] = []
         self._others: list[str] = []
         self._forms: list[str] = []
+        self._container = ""
 
     def contents(self) -> Contents:
         return Contents(
-            form=" in ".join(reversed(dict.fromkeys(self._forms))) or "unknown",
+            form=self._form(),
             certificates=tuple(self._certificates),
             keys=tuple(self._keys),
             remarks=tuple(dict.fromkeys(self._remarks)),
             others=tuple(dict.fromkeys(self._others)),
         )
+
+    def _form(self) -> str:
+        inside = ", ".join(dict.fromkeys(self._forms)) or "unknown"
+        return f"{inside} in {self._container}" if self._container else inside
 
     def read(self, data: bytes, depth: int = 0) -> None:
         try:
@@ -120,7 +125,7 @@ class _Reader:
         elif sentence := shapes.magic(data):
             self._others.append(sentence)
         elif data.startswith(shapes.ZIP):
-            self._forms.append("ZIP")
+            self._container = "ZIP"
             self._parts(zip_members(data, self._allowance), depth)
         elif data.startswith(shapes.DER) and self._is_der(data):
             self._der_file(data)
@@ -134,10 +139,10 @@ class _Reader:
         if raw is None:
             self._others.append(shapes.UNKNOWN)
         elif is_email(raw):
-            self._forms.append("e-mail")
+            self._container = "e-mail"
             self._parts(email_parts(data, self._allowance), depth)
         elif (parts := json_texts(raw, self._allowance)) is not None:
-            self._forms.append("JSON")
+            self._container = "JSON"
             self._parts(parts, depth)
         else:
             self._plain_text(spelling.plain(raw, self._remarks), depth)
@@ -152,7 +157,7 @@ class _Reader:
         if octets is None:
             self._others.append(_looks_like(text))
         else:
-            self._forms.append("base64")
+            self._container = "base64"
             self._allowance.unpack(len(octets))
             self._read(octets, depth + 1)
 
@@ -266,7 +271,7 @@ class _Reader:
         self._others += (f"{name}: {each}" for each in found.others)
         self.damage += (f"{name}: {each}" for each in inner.damage)
         if found.certificates or found.keys:
-            self._forms += reversed(inner._forms)
+            self._forms.append(found.form)
 
 
 def _without_trust(der: bytes) -> bytes:

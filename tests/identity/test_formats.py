@@ -4,6 +4,7 @@
 """
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509 import CertificateRevocationListBuilder, CertificateSigningRequestBuilder, Name
 from hypothesis import example, given, settings
@@ -209,10 +213,58 @@ def test_a_keystore_that_costs_too_much_is_refused_at_once() -> None:
 
 
 def test_a_key_that_hides_in_encrypted_content_costs_nothing() -> None:
-    """OpenSSL decrypts the first key that it finds, and it finds ours."""
-    hidden = p12(key=True)
-    assert read_public(p12()).certificates
-    assert len(read_contents(hidden).keys) == 1
+    """OpenSSL decrypts the first key that it finds, and it finds ours: this one would take it half an hour."""
+    derivation = tlv(0x30, tlv(6, PBKDF2), tlv(0x30, tlv(4, SALT), tlv(2, b"\x7f\xff\xff\xff"), HMAC_SHA256))
+    scheme = tlv(0x30, tlv(6, PBES2), tlv(0x30, derivation, tlv(0x30, tlv(6, AES_256_CBC), tlv(4, SALT))))
+    hidden = tlv(0x30, tlv(6, BAG + b"\2"), tlv(0xA0, tlv(0x30, scheme, tlv(4, SALT))))
+    value = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d01091601")), tlv(0xA0, tlv(4, LEAF.certificate.der)))
+    bags = tlv(0x30, hidden, tlv(0x30, tlv(6, BAG + b"\3"), tlv(0xA0, value)))
+    data = tlv(0x30, tlv(2, b"\3"), content("01", tlv(4, tlv(0x30, content("06", encrypted(bags, b"secret"))))))
+    assert read_certificates(data, "secret") == (LEAF.certificate,)
+    with pytest.raises(CertificateUnreadable, match="the password for it is wrong"):
+        read_certificates(data, "other")
+
+
+PBES2, PBKDF2 = bytes.fromhex("2a864886f70d01050d"), bytes.fromhex("2a864886f70d01050c")
+HMAC_SHA256 = bytes.fromhex("300c06082a864886f70d02090500")
+AES_256_CBC = bytes.fromhex("60864801650304012a")
+BAG = bytes.fromhex("2a864886f70d010c0a01")
+SALT = bytes(16)
+
+
+def content(kind: str, value: bytes) -> bytes:
+    """A ContentInfo; `kind` is the last octet of its type."""
+    return tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d0107" + kind)), tlv(0xA0, value))
+
+
+def encrypted(octets: bytes, password: bytes) -> bytes:
+    """An EncryptedData around any octets (RFC 5652, section 8), with a key derivation of one iteration."""
+    key = hashlib.pbkdf2_hmac("sha256", password, SALT, 1, 32)
+    padding = 16 - len(octets) % 16
+    encryptor = Cipher(AES(key), CBC(SALT)).encryptor()
+    ciphertext = encryptor.update(octets + bytes([padding]) * padding) + encryptor.finalize()
+    derivation = tlv(0x30, tlv(6, PBKDF2), tlv(0x30, tlv(4, SALT), tlv(2, b"\1"), HMAC_SHA256))
+    scheme = tlv(0x30, tlv(6, PBES2), tlv(0x30, derivation, tlv(0x30, tlv(6, AES_256_CBC), tlv(4, SALT))))
+    info = tlv(0x30, tlv(6, bytes.fromhex("2a864886f70d010701")), scheme, tlv(0x80, ciphertext))
+    return tlv(0x30, tlv(2, b"\0"), info)
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("F-01 a bundle", "PEM"),
+        ("F-03 nested", "PEM in JSON"),
+        ("F-18 bare base64", "DER in base64"),
+        ("F-19 DER", "DER"),
+        ("F-20 PKCS#7 in PEM", "PEM, PKCS#7"),
+        ("F-21 PKCS#12 in BER", "PKCS#12"),
+        ("F-24 a ZIP", "DER, PEM in ZIP"),
+        ("F-24 a ZIP in an e-mail, quoted", "PEM in ZIP in e-mail"),
+    ],
+)
+def test_the_form_has_a_name(form: str, name: str) -> None:
+    data, _ = FORMS[form]
+    assert read_public(data if isinstance(data, bytes) else data.encode()).form == name
 
 
 # --- What is none -------------------------------------------------------------------------------------------

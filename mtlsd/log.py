@@ -41,6 +41,7 @@ CERTIFICATE_PROMOTED = "certificate_promoted"
 PROMOTION_NOT_ENTERED = "promotion_not_entered"
 LIBRARY_TROUBLE = "library_trouble"
 REPEAT_SECONDS = 60  # after which a library may say the same again
+NOTES_NOT_WRITTEN = "notes_not_written"
 
 _ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
 

@@ -3,6 +3,7 @@
 import click
 
 from mtlsd import __version__
+from mtlsd.cli.cert import cert
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
 from mtlsd.cli.partner import partner
@@ -37,7 +38,7 @@ def main() -> None:
     """
 
 
-for command in (run, check, partner, send, journal, privacy):
+for command in (run, check, partner, cert, send, journal, privacy):
     main.add_command(command)
 for command in (payload, replay, drop, verify_journal, prove, prune):
     journal.add_command(command)

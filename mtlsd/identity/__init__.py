@@ -1,5 +1,7 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
+from mtlsd.identity.bundles import Bundle, chain_of, split
+from mtlsd.identity.certificatefiles import PASSWORD, decoded_password, password_beside
 from mtlsd.identity.certificates import (
     Certificate,
     CertificateUnreadable,
@@ -8,10 +10,13 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
+from mtlsd.identity.contents import Contents, PrivateKeyFound, read_certificates, read_contents, read_public
 from mtlsd.identity.doubts import never_retired
+from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, belong_together, load_key_pair, parse_key
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
+from mtlsd.identity.oddities import oddities
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
     DEFAULT_VERSION,
@@ -21,7 +26,8 @@ from mtlsd.identity.partners import (
     Require,
     load_partner,
 )
-from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
+from mtlsd.identity.pkcs7 import bundle
+from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.rollover import (
@@ -45,11 +51,14 @@ __all__ = [
     "ALWAYS",
     "DEFAULT_VERSION",
     "MAX_CHAIN",
+    "PASSWORD",
     "RELAXATIONS",
     "Anchors",
+    "Bundle",
     "Certificate",
     "CertificateUnreadable",
     "Claim",
+    "Contents",
     "Dates",
     "FileRefused",
     "HostKeys",
@@ -65,6 +74,7 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "PrivateKeyFound",
     "Promotions",
     "Registered",
     "Relax",
@@ -74,8 +84,11 @@ __all__ = [
     "TrustStore",
     "Use",
     "Validity",
+    "belong_together",
     "build_trust_store",
+    "bundle",
     "certificate_files",
+    "chain_of",
     "check_client",
     "check_issuer",
     "check_signature_algorithm",
@@ -84,6 +97,7 @@ __all__ = [
     "date_warning",
     "date_warnings",
     "days",
+    "decoded_password",
     "in_force",
     "is_costly",
     "is_usable",
@@ -95,10 +109,17 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "needs_password",
     "never_retired",
     "not_in_use",
+    "oddities",
+    "parse_key",
+    "password_beside",
     "read_certificates",
+    "read_contents",
     "read_file",
+    "read_public",
     "refused",
+    "split",
     "standings",
 ]

@@ -5,6 +5,7 @@ bytes, because the `issuerAndSerialNumber` of a CMS is compared by bytes (RFC 56
 """
 
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,8 +14,11 @@ from hashlib import sha256
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import MtlsdError, PeerError
+from mtlsd.identity.respelling import respelled
+from mtlsd.identity.tlv import first_value, values
 
 Parsed = x509.Certificate  # a name that the field `x509` below does not hide
 
@@ -53,7 +57,7 @@ class Certificate:
     san: tuple[str, ...] = field(compare=False)  # "dns:…", "email:…", "uri:…", "ip:…"
     issuer_der: bytes = field(compare=False, repr=False)
     public_key_der: bytes = field(compare=False, repr=False)  # SubjectPublicKeyInfo
-    x509: Parsed = field(compare=False, repr=False)
+    x509: Parsed = field(compare=False, repr=False)  # to ask, never to send: of an odd one it is a respelled copy
 
     @classmethod
     def from_der(cls, der: bytes) -> "Certificate":
@@ -64,6 +68,18 @@ class Certificate:
                 return _parse(der)
         except UNREADABLE as error:
             raise CertificateUnreadable(f"not a readable certificate: {error}") from error
+
+    @property
+    def is_respelled(self) -> bool:
+        """Whether `x509` is a copy, because `cryptography` does not read the certificate itself."""
+        return self.x509.public_bytes(Encoding.DER) != self.der
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate in PEM (RFC 7468)."""
+        text = b64encode(self.der).decode()
+        lines = (text[at : at + 64] for at in range(0, len(text), 64))
+        return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")).encode()
 
     def facts(self) -> dict[str, object]:
         """What the log says about a certificate."""
@@ -107,9 +123,9 @@ def is_costly(key: object) -> bool:
 
 
 def _parse(der: bytes) -> Certificate:
-    certificate = x509.load_der_x509_certificate(der)
+    certificate = _loaded(der)
     extensions = certificate.extensions
-    names = _name_fields(certificate.tbs_certificate_bytes)
+    signed = _signed_fields(der)
     return Certificate(
         der=der,
         sha256=sha256(der).hexdigest(),
@@ -119,13 +135,26 @@ def _parse(der: bytes) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_ca=_is_ca(extensions),
-        is_self_signed=names.issuer == names.subject and _verifies_itself(certificate),
+        is_self_signed=signed.issuer == signed.subject and _verifies_itself(certificate, signed.whole),
         subject_key_identifier=_subject_key_identifier(extensions),
         san=_alternative_names(extensions),
-        issuer_der=names.issuer,
-        public_key_der=names.public_key,
+        issuer_der=signed.issuer,
+        public_key_der=signed.public_key,
         x509=certificate,
     )
+
+
+def _loaded(der: bytes) -> x509.Certificate:
+    """As it is, or else a copy whose names and extensions are spelled as `cryptography` wants them."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.subject, certificate.issuer, certificate.extensions  # read only now
+    except ValueError as error:
+        try:
+            return x509.load_der_x509_certificate(respelled(der))
+        except (ValueError, IndexError):
+            raise error from None
+    return certificate
 
 
 def _is_ca(extensions: x509.Extensions) -> bool:
@@ -163,14 +192,14 @@ def _alternative_name_texts(names: x509.SubjectAlternativeName) -> Iterator[str]
                 yield f"ip:{name.value}"
 
 
-def _verifies_itself(certificate: x509.Certificate) -> bool:
+def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
     """Whether the own key made the signature; with SHA-1 too, as old AS2 certificates have it.
 
     `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are asked themselves. Nobody is trusted
     for this: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present
     what is verified here, so a costly key is not asked.
     """
-    signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+    signature = certificate.signature
     try:
         match key := certificate.public_key():
             case rsa.RSAPublicKey():
@@ -196,31 +225,20 @@ def _verifies_itself(certificate: x509.Certificate) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _Signed:
+    """What the signature is over, and what of it is compared by bytes."""
+
+    whole: bytes
     issuer: bytes
     subject: bytes
     public_key: bytes
 
 
-def _name_fields(tbs: bytes) -> _Names:
+def _signed_fields(der: bytes) -> _Signed:
     """Cut the fields out of bytes that have been parsed once already, so that nothing is encoded anew."""
-    start, end = _content(tbs, 0)
-    fields: list[bytes] = []
-    while start < end and len(fields) < 7:
-        _, after = _content(tbs, start)
-        fields.append(tbs[start:after])
-        start = after
+    signed = first_value(first_value(der).content)
+    fields = [each.whole for each in values(signed.content)]
     if fields[0][0] == 0xA0:  # version, absent in X.509 v1
         del fields[0]
     _serial, _algorithm, issuer, _validity, subject, public_key, *_ = fields
-    return _Names(issuer, subject, public_key)
-
-
-def _content(der: bytes, at: int) -> tuple[int, int]:
-    """Where the content of the TLV at `at` begins and ends; definite lengths only, as DER has them."""
-    first = der[at + 1]
-    if first < 0x80:
-        return at + 2, at + 2 + first
-    size = first & 0x7F
-    start = at + 2 + size
-    return start, start + int.from_bytes(der[at + 2 : start], "big")
+    return _Signed(signed.whole, issuer, subject, public_key)

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtlsd.errors import Problem
+from mtlsd.identity.certificatefiles import read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
+from mtlsd.identity.files import FileRefused
 from mtlsd.identity.rollover import Dates
 from mtlsd.identity.settings import Rows
 
@@ -121,7 +122,7 @@ def _named(row: CertificateRow, directory: Path) -> set[str]:
     if row.file is None:
         return {row.sha256} if row.sha256 else set()
     try:
-        return {each.sha256 for each in read_certificates(read_file(directory / row.file, within=directory).data)}
+        return {each.sha256 for each in read_public_file(directory / row.file, within=directory).certificates}
     except (FileRefused, CertificateUnreadable):
         return set()  # among the mistakes already, or gone
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
 from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.oddities import same_issuer_and_serial
 from mtlsd.identity.partners import SETTINGS, Partner
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
 from mtlsd.identity.rollover import Standing, State, Use, not_in_use
@@ -31,6 +32,7 @@ def doubts(directory: Path, partner: Partner, now: datetime | None = None) -> It
 def _general(partner: Partner) -> Iterator[str]:
     if partner.public_certificates and not partner.trusted_roots:
         yield "pinned without a root: the certificates are trusted as they are, by their bytes"
+    yield from same_issuer_and_serial((*partner.public_certificates, *partner.message_certificates))
     if _leads_nowhere(partner):
         yield "an intermediate recognises nobody: add a public certificate or [match]"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.dates import PAIRS
+from mtlsd.identity.files import missing_directory
 from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.keyrings import Keyrings, twice
-from mtlsd.identity.pemfiles import missing_directory
 from mtlsd.identity.rollover import current
 from mtlsd.identity.settings import read_settings
 
@@ -70,7 +70,10 @@ def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
     if _covers(pair, directory.name):
         return None
     names = ", ".join(pair.certificate.san) or f"{pair.certificate.subject}, without an alternative name"
-    return Problem(directory / place, f"the certificate does not cover {directory.name}: it is for {names}")
+    file = directory / place
+    return Problem(
+        file if file.exists() else directory, f"the certificate does not cover {directory.name}: it is for {names}"
+    )
 
 
 def _covers(pair: KeyPair, host: str) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity.dates import PairRow
-from mtlsd.identity.keypairs import KeyPair, load_key_pair
-from mtlsd.identity.pemfiles import is_directory
+from mtlsd.identity.files import is_directory
+from mtlsd.identity.keypairs import KeyPair, files_with_both, load_pair_in
 from mtlsd.identity.rollover import ALWAYS, Dates
 
 Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # what is wrong with a pair in a directory
@@ -57,16 +57,16 @@ class Keyrings:
             path = self.directory / place / name
             if name.startswith(".") or name in reserved or not is_directory(path):
                 continue
-            if os.path.lexists(path / self.file):
+            if os.path.lexists(path / self.file) or files_with_both(path):
                 yield os.path.normpath(f"{place}/{name}")
             else:
-                self.warnings.append(Problem(path, f"not read: there is no {self.file} in it"))
+                self.warnings.append(Problem(path, f"not read: there is no {self.file} in it, and no .pfx"))
 
     def _load(self, place: str) -> KeyPair | None:
         self._seen.add(place)
         path = self.directory / place
         try:
-            loaded = load_key_pair(path / self.file, path / "key.pem", self._credential(place))
+            loaded = load_pair_in(path, self.file, self._credential(place))
         except ConfigurationError as error:
             self.problems += error.problems
             return None

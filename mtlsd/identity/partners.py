@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from mtlsd.errors import Problem
+from mtlsd.identity.certificatefiles import read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.files import FileRefused, is_directory
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
@@ -246,9 +247,12 @@ def _read_certificates(
     found: list[Certificate] = []
     for path in _certificate_files(partner, directory, problems, warnings):
         try:
-            found += read_certificates(read_file(path, within=partner).data)
+            file = read_public_file(path, within=partner)
         except (FileRefused, CertificateUnreadable) as error:
             problems.append(Problem(path, str(error)))
+            continue
+        found += file.certificates
+        warnings += (Problem(path, words) for words in file.warnings)
     return tuple(found)
 
 

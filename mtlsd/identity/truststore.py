@@ -18,8 +18,8 @@ from typing import TypeVar
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.doubts import doubts
+from mtlsd.identity.files import is_directory
 from mtlsd.identity.partners import SETTINGS, LoadedPartner, Partner, load_partner
-from mtlsd.identity.pemfiles import is_directory
 
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]

@@ -6,8 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from mtlsd.errors import Problem
+from mtlsd.identity.certificatefiles import read_own_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.files import FileRefused, is_directory
 
 SOON = timedelta(days=30)
 SHORT = 16  # digits of a fingerprint, where people compare it
@@ -61,7 +62,7 @@ def certificate_files(directory: Path) -> Mapping[str, Path]:
     files: dict[str, Path] = {}
     for path in _files(directory):
         try:
-            certificates = read_certificates(read_file(path).data)
+            certificates = read_own_file(path).contents.certificates
         except (FileRefused, CertificateUnreadable):
             continue  # a key, or what is among the mistakes already
         for each in certificates:

@@ -32,7 +32,7 @@ def _offer(context: ssl.SSLContext, pair: KeyPair) -> None:
     """`ssl` takes a key from a file only: this one is in memory, and gone when it is closed."""
     with os.fdopen(os.memfd_create("key"), "wb") as file:
         for certificate in (pair.certificate, *pair.chain):
-            file.write(certificate.x509.public_bytes(Encoding.PEM))
+            file.write(certificate.pem)
         file.write(pair.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         file.flush()
         context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")

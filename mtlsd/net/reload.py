@@ -17,6 +17,7 @@ from mtlsd.net import systemd
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.notary import configuration_note
+from mtlsd.net.setaside import note_set_aside
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
@@ -79,6 +80,7 @@ class Reload:
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         report(self._daemon.log, snapshot)
+        await trio.to_thread.run_sync(note_set_aside, self._daemon.log, snapshot)
         if snapshot.version != previous.version:
             await self._enter(snapshot)
         self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners), **_changes(previous, snapshot))

@@ -32,6 +32,7 @@ from mtlsd.net.lookups import Lookups
 from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.retention import keep_retention
+from mtlsd.net.setaside import note_set_aside
 from mtlsd.net.snapshot import Snapshot, load
 from mtlsd.net.worker import Worker
 
@@ -68,6 +69,7 @@ class Supervisor:
         notary = Notary(daemon, key)
         try:
             report(self._log, snapshot)
+            note_set_aside(self._log, snapshot)
             self._sweep(daemon)
             journal.proof.enter([configuration_note(snapshot, daemon.clock())])
             daemon.promoter.recall()

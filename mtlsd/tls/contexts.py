@@ -5,12 +5,14 @@ what the certificate is worth. No session is ever resumed (a resumed one carries
 are sent, and only HTTP/1.1 is spoken.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from OpenSSL import SSL
+from cryptography import x509
+from OpenSSL import SSL, crypto
 
 from mtlsd.config import ClientCertificate
 from mtlsd.identity import Certificate, Dates, KeyPair, current
@@ -68,15 +70,27 @@ def build_context(name: str, client_certificate: ClientCertificate, key_pair: Ke
     context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_cipher_list(CIPHERS)
-    context.use_certificate(key_pair.certificate.x509)
-    for certificate in key_pair.chain:
-        context.add_extra_chain_cert(certificate.x509)
+    _offer(context, key_pair)
     context.use_privatekey(key_pair.private_key)  # type: ignore[arg-type]
     context.set_verify(verify_mode(client_certificate), take_any)
     context.set_verify_depth(0)  # or OpenSSL would verify each signature of any chain, for `take_any` to pass it over
     context.set_tlsext_servername_callback(_choose_host)
     context.set_alpn_select_callback(_choose_protocol)
     return HostContext(name, client_certificate, key_pair, context)
+
+
+def _offer(context: SSL.Context, key_pair: KeyPair) -> None:
+    with warnings.catch_warnings():  # pyOpenSSL's own type is deprecated, and the only one for some certificates
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.use_certificate(_as_it_is(key_pair.certificate))
+        for certificate in key_pair.chain:
+            context.add_extra_chain_cert(_as_it_is(certificate))
+
+
+def _as_it_is(certificate: Certificate) -> x509.Certificate | crypto.X509:
+    if certificate.is_respelled:
+        return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate.der)
+    return certificate.x509
 
 
 def verify_mode(client_certificate: ClientCertificate) -> int:

@@ -1,19 +1,25 @@
 """Our own certificates and keys are fit for use, or it is said why not."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from mtlsd.errors import ConfigurationError
 from mtlsd.identity import Dates, load_host, load_key_pair, load_organization
+from mtlsd.identity.keypairs import load_pair_in
 from tests import pki
 
 ROOT = pki.root()
 CA = pki.intermediate(ROOT)
 HOST = pki.leaf(CA, "as2.example.com", eku=(pki.SERVER,), san=("dns:as2.example.com", "dns:*.example.org"))
 OTHER = pki.leaf(CA, "other")
+STRAY = pki.root("Stray")
 
 
 def place(directory: Path, issued: pki.Issued = HOST, certificate: str = "chain.pem") -> Path:
@@ -42,8 +48,11 @@ def test_a_pair_is_read(tmp_path: Path, key: pki.Key) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (OTHER.key_pem, "key.pem: does not belong to CN=as2.example.com"),
-        (CA.key_pem, "key.pem: belongs to CN=Intermediate, which must be the first certificate in chain.pem"),
+        (OTHER.key_pem, "key.pem: the private key does not belong to CN=as2.example.com in chain.pem"),
+        (
+            CA.key_pem,
+            "key.pem: the private key belongs to CN=Intermediate, a CA, and not to CN=as2.example.com in",
+        ),
         (HOST.encrypted_key_pem(b"secret"), "key.pem: an encrypted private key: decrypt it (openssl pkey -in"),
         (b"", "key.pem: not a private key"),
         (HOST.pem, "key.pem: not a private key"),
@@ -83,7 +92,7 @@ def test_a_credential_takes_the_place_of_the_key_whatever_its_mode(tmp_path: Pat
     credential.chmod(0o444)
     assert load_host(host, tmp_path).warnings == ()
     credential.write_bytes(OTHER.key_pem)
-    with pytest.raises(ConfigurationError, match=r"host.as2.example.com.key: does not belong"):
+    with pytest.raises(ConfigurationError, match=r"host.as2.example.com.key: the private key does not belong"):
         load_host(host, tmp_path)
 
 
@@ -132,6 +141,104 @@ def test_a_directory_that_is_missing_is_named_with_the_nearest_one(
 def test_a_directory_of_directories_that_is_missing_is_only_that(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"hosts/as2.example.com: there is no such directory$"):
         load_host(tmp_path / "hosts" / "as2.example.com")
+
+
+# --- Any order, any form ------------------------------------------------------------------------------------
+
+
+def test_a_chain_may_have_any_order_and_more_than_its_own(tmp_path: Path) -> None:
+    place(tmp_path)
+    (tmp_path / "chain.pem").write_bytes(ROOT.pem + STRAY.pem + CA.pem + HOST.pem + CA.pem)
+    loaded = load_key_pair(tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert loaded.key_pair.certificate == HOST.certificate
+    assert loaded.key_pair.chain == (CA.certificate, ROOT.certificate)
+    assert [str(each) for each in loaded.warnings] == [
+        f"{tmp_path}/chain.pem: CN=Stray is not above CN=as2.example.com, and is not sent along"
+    ]
+
+
+def test_a_chain_and_a_key_may_be_spelled_as_forms_and_web_pages_do(tmp_path: Path) -> None:
+    place(tmp_path)
+    for name in ("chain.pem", "key.pem"):
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace("\n", "\\n"))
+    loaded = load_key_pair(tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert loaded.key_pair.chain == (CA.certificate,)
+    assert ["written out" in str(each) for each in loaded.warnings] == [True]
+
+
+def keystore(directory: Path, name: str = "own.pfx", password: bytes = b"", issued: pki.Issued = HOST) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    protection = BestAvailableEncryption(password) if password else NoEncryption()
+    chain = [each.x509 for each in issued.chain]
+    data = serialize_key_and_certificates(b"own", issued.key, issued.certificate.x509, chain, protection)
+    secret(directory / name, data)
+    if password:
+        secret(directory / f"{name}.password", password + b"\n")
+    return directory
+
+
+def service_key(directory: Path, name: str = "own.json") -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    document = {"as2": {"certificate": HOST.chain_pem.decode(), "key": HOST.key_pem.decode()}, "clientid": "x"}
+    secret(directory / name, json.dumps(document).encode())
+    return directory
+
+
+def secret(path: Path, data: bytes, mode: int = 0o600) -> None:
+    path.touch(mode=mode)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [keystore, partial(keystore, password=b"pass \xc3\xa9"), partial(keystore, name="A B.P12"), service_key],
+    ids=["pfx", "pfx with a password", "p12", "json"],
+)
+@pytest.mark.parametrize("name", ["as2.example.com", "as2.example.com/sign"])
+def test_one_file_may_hold_certificate_and_key(tmp_path: Path, make: Callable[[Path], Path], name: str) -> None:
+    loaded = load_pair_in(make(tmp_path / name), "chain.pem")
+    assert loaded.warnings == ()
+    assert (loaded.key_pair.certificate, loaded.key_pair.chain) == (HOST.certificate, (CA.certificate,))
+    assert loaded.key_pair.private_key.public_key() == HOST.key.public_key()
+
+
+def test_a_host_and_an_organization_may_have_a_keystore(tmp_path: Path) -> None:
+    assert load_host(keystore(tmp_path / "as2.example.com")).warnings == ()
+    organization = load_organization(keystore(tmp_path / "EXAMPLE", password=b"secret")).organization
+    assert organization.signing.certificate == HOST.certificate
+
+
+def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
+    keystore(place(tmp_path), issued=OTHER)
+    assert load_pair_in(tmp_path, "chain.pem").key_pair.certificate == HOST.certificate
+    (tmp_path / "key.pem").unlink()
+    with pytest.raises(ConfigurationError, match=r"key.pem: cannot be read"):
+        load_pair_in(tmp_path, "chain.pem")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: service_key(folder), "which of them is meant? Leave only one of own.json, own.pfx"),
+        (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file under a password: put the"),
+        (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password for it is wrong"),
+        (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),
+        (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: the password is open to every"),
+        (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: the private key is open to everybody"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in it, found 0"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "own.pfx: a private key only"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + OTHER.key_pem), "does not belong to CN=as2.exampl"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + HOST.key_pem[:99]), "not a private key in PEM"),
+    ],
+)
+def test_a_keystore_that_does_not_serve_is_refused(
+    tmp_path: Path, change: Callable[[Path], object], words: str
+) -> None:
+    change(keystore(tmp_path, password=b"secret"))
+    with pytest.raises(ConfigurationError) as caught:
+        load_pair_in(tmp_path, "chain.pem")
+    assert words in str(caught.value)
 
 
 # --- Organizations ------------------------------------------------------------------------------------------
@@ -259,7 +366,7 @@ def test_what_is_no_pair_is_not_read_and_said_so(tmp_path: Path) -> None:
     (folder / "..data").mkdir()
     (folder / "host.toml").write_text('[[pair]]\ndirectory = "gone"\n')
     assert [str(each).removeprefix(f"{folder}/") for each in load_host(folder).warnings] == [
-        "old: not read: there is no chain.pem in it",
+        "old: not read: there is no chain.pem in it, and no .pfx",
         "host.toml: pair[1]: there is no key pair in gone: take these lines out, or put it in",
     ]
 
@@ -285,5 +392,5 @@ def test_a_next_pair_that_is_wrong_is_an_error(tmp_path: Path) -> None:
     folder = place(tmp_path / "EXAMPLE", certificate="cert.pem")
     place(folder / "next", certificate="cert.pem")
     (folder / "next" / "key.pem").write_bytes(OTHER.key_pem)
-    with pytest.raises(ConfigurationError, match=r"next/key.pem: does not belong"):
+    with pytest.raises(ConfigurationError, match=r"next/key.pem: the private key does not belong"):
         load_organization(folder)

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from mtlsd.config import ClientCertificate
 from mtlsd.errors import PlainHTTPOnTLSPort, TLSHandshakeFailed, TLSRefused
-from mtlsd.identity import MAX_CHAIN, Certificate, load_host
+from mtlsd.identity import MAX_CHAIN, Certificate, KeyPair, load_host
 from mtlsd.tls import Closed, Engine, HandshakeCompleted, ListenerContexts, PlaintextReceived, build_context
 from tests import pki
+from tests.odd import COMMON_NAME, PRINTABLE, named, odd
 
 KINDS = {
     "a.example": ClientCertificate.NONE,
@@ -123,6 +125,17 @@ def test_what_is_sent_along_is_the_chain(
     completed = shake_hands(Engine(listener), Client(LEAF, sent_along=sent_along))
     assert completed.presented
     assert completed.presented.chain == chain
+
+
+def test_an_odd_certificate_of_ours_is_sent_as_it_is() -> None:
+    ours = Certificate.from_der(odd(named((COMMON_NAME, PRINTABLE, b"A & B"))))
+    pair = KeyPair(ours, (ours,), pki.rsa_key("odd"))
+    listener = ListenerContexts({"odd": build_context("odd", ClientCertificate.REQUIRED, pair)})
+    client = Client(LEAF)
+    shake_hands(Engine(listener), client)
+    sent = client.tls.get_peer_certificate()
+    assert sent
+    assert dump_certificate(FILETYPE_ASN1, sent) == ours.der
 
 
 def test_the_handshake_verifies_no_chain(listener: ListenerContexts) -> None:

@@ -1,0 +1,76 @@
+"""Files, opened with care: regular, of a bounded size, and where they seem to be."""
+
+import os
+import stat
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from mtlsd.errors import MtlsdError, Problem
+
+MAX_FILE = 1024 * 1024  # bytes
+
+
+class FileRefused(MtlsdError):
+    """A file that is not read; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """The bytes of a regular file, and its permission bits."""
+
+    data: bytes
+    mode: int
+
+
+def read_file(path: Path, within: Path | None = None) -> FileContent:
+    """Read a regular file of at most MAX_FILE bytes; raises FileRefused, and never blocks.
+
+    With `within`, a symbolic link may lead to another place in that directory (as Kubernetes does it with
+    `..data`), but not out of it.
+    """
+    try:
+        real = Path(os.path.realpath(path, strict=True))
+        if within is not None and not real.is_relative_to(os.path.realpath(within)):
+            raise FileRefused("a symbolic link that leads out of the partner's directory")
+        return _read_regular(real)
+    except OSError as error:
+        raise FileRefused(f"cannot be read: {error.strerror}") from error
+
+
+def is_directory(path: Path) -> bool:
+    """Whether this is a directory that we can look at; never raises."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def missing_directory(directory: Path) -> Problem | None:
+    """The problem where this directory does not exist, with the name nearest to it that does."""
+    if os.path.lexists(directory):
+        return None
+    names = {each.name.lower(): each.name for each in _directories(directory.parent)}
+    alike = get_close_matches(directory.name.lower(), names, n=1)
+    hint = f"; there is {names[alike[0]]}" if alike else ""
+    return Problem(directory, f"there is no such directory{hint}")
+
+
+def _directories(directory: Path) -> tuple[Path, ...]:
+    try:
+        return tuple(filter(is_directory, sorted(directory.iterdir())))
+    except OSError:
+        return ()
+
+
+def _read_regular(path: Path) -> FileContent:
+    # O_NONBLOCK: opening a FIFO must not wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise FileRefused("not a regular file")
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise FileRefused(f"larger than {MAX_FILE} bytes")
+    return FileContent(data, stat.S_IMODE(status.st_mode))

@@ -64,6 +64,14 @@ class Balance(StrEnum):
     ROUND_ROBIN = "round-robin"
 
 
+class ClientCert(StrEnum):
+    """What a route tells its backend of the client's certificate (RFC 9440)."""
+
+    OFF = "off"
+    LEAF = "leaf"  # Client-Cert
+    CHAIN = "chain"  # and Client-Cert-Chain
+
+
 class Keep(StrEnum):
     """What is kept of a signed entity and its SignedData."""
 
@@ -167,6 +175,7 @@ class Route:
     balance: Annotated[Balance, choice(Balance)] = Balance.PRIORITY
     health: Annotated[str, text(values.health_page)] = ""
     ordered: Annotated[bool, values.flag()] = False
+    client_cert: Annotated[ClientCert, choice(ClientCert)] = ClientCert.OFF
 
 
 @_table

@@ -19,6 +19,7 @@ from mtlsd.identity.partners import (
     Require,
     load_partner,
 )
+from mtlsd.identity.paths import issuers_of
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
@@ -59,6 +60,7 @@ __all__ = [
     "date_warnings",
     "days",
     "is_costly",
+    "issuers_of",
     "load_host",
     "load_key_pair",
     "load_organization",

@@ -171,6 +171,7 @@ class Connection:
             address=self._client,
             now=self._daemon.clock(),
             configuration=snapshot.version,
+            presented=self._handshake.presented if self._handshake else None,
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")

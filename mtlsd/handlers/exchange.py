@@ -11,10 +11,9 @@ hands the outcome to `delivered`, and nothing is accepted unless the backend too
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_address, ip_network
 from typing import Any
 
-from mtlsd import as2, http, journal, relay
+from mtlsd import access, as2, http, journal, relay
 from mtlsd.as2 import Agreement, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver, MDNMode
 from mtlsd.errors import (
@@ -366,7 +365,7 @@ class Exchange:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         partner = self._inbound.partner
         assert partner is not None
-        return partner.name if self._call.peer else f"{partner.name} from {_network(self._call.address)}"
+        return partner.name if self._call.peer else f"{partner.name} from {access.network_of(self._call.address)}"
 
 
 def _check_no_mdn(content_type: str) -> None:
@@ -388,9 +387,3 @@ def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:
         "cipher": read.cipher,
         "form": read.form,
     }
-
-
-def _network(address: str) -> str:
-    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
-    parsed = ip_address(address)
-    return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))

@@ -25,6 +25,7 @@ from mtlsd.identity.policy import check_client, check_issuer, check_signature_al
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
+from mtlsd.identity.verdicts import Finding, Result, Rule, examine_client, find, rule_of
 
 __all__ = [
     "DEFAULT_VERSION",
@@ -35,6 +36,7 @@ __all__ = [
     "CertificateUnreadable",
     "Claim",
     "FileRefused",
+    "Finding",
     "KeyPair",
     "LoadedKeyPair",
     "LoadedOrganization",
@@ -48,6 +50,8 @@ __all__ = [
     "Presented",
     "Relax",
     "Require",
+    "Result",
+    "Rule",
     "TrustStore",
     "Validity",
     "build_trust_store",
@@ -59,6 +63,8 @@ __all__ = [
     "date_warning",
     "date_warnings",
     "days",
+    "examine_client",
+    "find",
     "is_costly",
     "issuers_of",
     "load_host",
@@ -72,4 +78,5 @@ __all__ = [
     "read_certificates",
     "read_file",
     "refused",
+    "rule_of",
 ]

@@ -38,6 +38,7 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
 from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
+from mtlsd.net.well_known import who_is_it
 from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
@@ -154,6 +155,8 @@ class Connection:
             raise HeadersTooLarge(f"{len(event.headers)} header fields")
         request = record.request = http.read_request(event)
         host = self._host(request)
+        if request.path == handlers.whoami.PATH and host.whoami:
+            return await self._say_who_it_is(request, host, record)
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
         route = http.match(host, request)
@@ -180,9 +183,18 @@ class Connection:
         exchange = handlers.begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
+        return await self._without_body(request, exchange)
+
+    async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
+        """The one answer that needs no certificate on a host that requires one."""
+        assert self._handshake is not None
+        answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
+        return await self._without_body(request, answer)
+
+    async def _without_body(self, request: Request, response: Response) -> Response:
         if request.is_empty:
             await self._wire.next_event()  # the end of the request: the connection can go on
-        return exchange
+        return response
 
     def _host(self, request: Request) -> VirtualHost:
         """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""

@@ -42,6 +42,8 @@ class VerifiedMessage:
     cipher: str | None
     compressed: bool
     form: str | None  # the canonical form in which the signature verified
+    layers: str = ""  # values of `Layer`, from the outside in
+    digest: str | None = None  # of the signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,8 @@ class Receiver:
             cipher=findings.cipher,
             compressed=Layer.COMPRESSED in findings.layers,
             form=verified.form if verified else None,
+            layers=findings.layers,
+            digest=verified.algorithm if verified else None,
         )
 
     def _check_security(self) -> None:

@@ -188,6 +188,7 @@ class VirtualHost:
     client_certificate: Annotated[ClientCertificate, choice(ClientCertificate)] = ClientCertificate.REQUIRED
     routes: Annotated[tuple[Route, ...], Field(alias="route")] = ()
     whoami: Annotated[bool, values.flag()] = True
+    selftest: Annotated[bool, values.flag()] = True
 
 
 @_table

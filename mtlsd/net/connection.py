@@ -13,7 +13,7 @@ import h11
 import trio
 
 from mtlsd import handlers, http, log
-from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.config import ClientCertificate, Route, VirtualHost
 from mtlsd.errors import (
     BadRequest,
     BodyTooLarge,
@@ -159,7 +159,7 @@ class Connection:
             return await self._say_who_it_is(request, host, record)
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
-        route = http.match(host, request)
+        route = self._route(host, request)
         if self._daemon.stopping:
             raise ShuttingDown()
         snapshot = self._daemon.snapshot
@@ -180,10 +180,17 @@ class Connection:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
             self._daemon.require_room(request.content_length)
-        exchange = handlers.begin(call, self._daemon.services)
+        begin = handlers.selftest.begin if route.path == handlers.selftest.PATH else handlers.begin
+        exchange = begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
         return await self._without_body(request, exchange)
+
+    def _route(self, host: VirtualHost, request: Request) -> Route:
+        """What serves this path; raises NoRoute or MethodNotAllowed."""
+        if request.path == handlers.selftest.PATH and host.selftest:
+            return handlers.selftest.route_for(host, self._daemon.snapshot.organizations, request)
+        return http.match(host, request)
 
     async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
         """The one answer that needs no certificate on a host that requires one."""
@@ -219,7 +226,7 @@ class Connection:
         now = datetime.fromtimestamp(self._daemon.clock(), UTC)
         return self._judgement.peer(self._handshake.presented, self._daemon.snapshot, host.name, now)
 
-    async def _receive_body(self, exchange: handlers.Exchange) -> Response:
+    async def _receive_body(self, exchange: handlers.Exchange | handlers.SelfTest) -> Response:
         try:
             if self._wire.waits_for_continue:
                 await self._wire.send_continue()
@@ -230,6 +237,7 @@ class Connection:
             raise
         if isinstance(accepted, Response):
             return accepted
+        assert isinstance(exchange, handlers.Exchange)
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
         holder = await self._daemon.accept(exchange, accepted)
@@ -248,7 +256,7 @@ class Connection:
         await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal, response.mdn)
         self._daemon.due.set()
 
-    async def _feed(self, exchange: handlers.Exchange) -> None:
+    async def _feed(self, exchange: handlers.Exchange | handlers.SelfTest) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS

@@ -51,6 +51,12 @@ def _as2_to(request: Request) -> str | None:
         return None
 
 
+def _wants_report(request: Request) -> bool:
+    """Whether it asks for this very type: `application/problem+json` is asked for by who wants an MDN or a problem."""
+    asked = (each.partition(";")[0].strip().lower() for each in (request.get("accept") or "").split(","))
+    return "application/json" in asked
+
+
 def begin(call: Call, services: Services) -> "SelfTest | Response":
     """Decide by the header alone, as for a message; raises PeerError where there is no MDN to say it with."""
     if call.request.method == "HEAD":
@@ -112,7 +118,7 @@ class SelfTest:
             self._enter(mdn)
         assert self._inbound.partner is not None
         facts: dict[str, Any] = {"selftest": True, "partner": self._inbound.partner.name, "mic": str(verified.mic)}
-        if self._call.request.wants_json:
+        if _wants_report(self._call.request):
             return self._json(report, Response(200, facts=facts), mdn)
         headers, body = (mdn.headers, mdn.body) if mdn else (_TEXT, as_text(report).encode("ascii"))
         return Response(200, headers, body, facts=facts)
@@ -121,7 +127,7 @@ class SelfTest:
         """What a route would answer; in JSON with the oddities of the header, which the client wrote in the clear."""
         answer = self._exchange.refuse(refusal)
         answer.facts["selftest"] = True
-        if not self._call.request.wants_json:
+        if not _wants_report(self._call.request):
             return answer
         report = replace(self._report(None, []), refusal=refusal, status=answer.status)
         mdn = None

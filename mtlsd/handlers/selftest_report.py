@@ -73,7 +73,7 @@ def _lines(report: Report) -> Iterator[str]:
     inside = report.inside
     if inside:
         for number, each in enumerate(_layers(inside), 1):
-            yield f"Layer {number}: " + ", ".join(str(value) for value in each.values() if value)
+            yield f"Layer {number}: {_described(each)}"
         yield f"Document: {inside.content_type}, {inside.size} octets"
         yield f"MIC: {inside.mic}"
         yield from (_mic(each, inside) for each in report.candidates if each.mic.algorithm == inside.mic.algorithm)
@@ -108,6 +108,13 @@ def _layers(inside: VerifiedMessage) -> Iterator[dict[str, object]]:
                     "subject": signer.subject,
                     "until": f"{signer.not_after:%Y-%m-%dT%H:%M:%SZ}",
                 }
+
+
+def _described(layer: dict[str, object]) -> str:
+    said = f"{layer['layer']}, {layer['algorithm']}"
+    if "signer" not in layer:
+        return said
+    return f"{said} ({layer['form']}), by {layer['subject']}, valid until {layer['until']}, sha256 {layer['signer']}"
 
 
 def _mic(candidate: Candidate, inside: VerifiedMessage) -> str:

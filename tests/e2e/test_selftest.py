@@ -12,6 +12,7 @@ import pytest
 
 from mtlsd.as2 import algorithm_of
 from mtlsd.journal import SQLiteJournal
+from tests import pki
 from tests.as2 import messages
 from tests.as2.messages import EDI, Sent
 from tests.daemon import Daemon, Tree, acme, globex, keys, running
@@ -239,6 +240,21 @@ def test_failures_count_like_those_of_messages(tmp_path: Path) -> None:
             send(daemon, good),
         ):
             assert (answer.status, answer.reason, answer.get("Retry-After")) == (503, "spike_arrested", "60")
+
+
+def test_the_test_partner_may_send_there(daemon: Daemon, tmp_path: Path) -> None:
+    Issued(keys("ACME").certificate, keys("ACME").private_key).write(tmp_path, "as2.pem", "as2.key")  # type: ignore[arg-type]
+    acme().write(tmp_path, "tls.pem", "tls.key")
+    (tmp_path / "example.pem").write_bytes(pki.pem_of(keys("EXAMPLE").certificate))
+    (tmp_path / "order.edi").write_bytes(EDI)
+    host, port = daemon.address
+    options = "--as2-from ACME --as2-to EXAMPLE --cert tls.pem --key tls.key --sign-cert as2.pem --sign-key as2.key"
+    url = f"https://as2.example.com:{port}{PATH}"
+    trust = f"--encrypt-to example.pem --ca {daemon.tree.certs}/hosts/as2.example.com/chain.pem --resolve {host}"
+    command = [sys.executable, "-m", "mtlsd", "send", url, "order.edi", *options.split(), *trust.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "MIC          equal" in done.stdout
 
 
 def test_it_can_be_switched_off_and_has_the_limits_of_a_body(tmp_path: Path) -> None:

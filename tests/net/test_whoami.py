@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests import pki
-from tests.daemon import Daemon, Tree, acme, authority, certificate, globex, running
+from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, running
 from tests.net.backend import Backend
 from tests.net.client import VERSIONS, Answer, opened, request
 from tests.net.test_client_certificates import PAST, REFUSED, UNKNOWN, under_acme
@@ -38,6 +38,10 @@ def open_daemon(tmp_path_factory: pytest.TempPathFactory, untouched: Backend) ->
     tree.add("late", "LATE", late())
     tree.add("elsewhere", "ELSEWHERE", elsewhere(), 'hosts = ["maybe.example.com"]')
     tree.add("soon", "SOON", soon())
+    folder = tree.add("gappy", "GAPPY", gappy())
+    (folder / "tls" / "issuer-0.pem").unlink()  # the intermediate
+    folder = tree.add("matched", "MATCHED", matched(), '[match]\nsubject = "CN=matched.example"')
+    (folder / "tls" / "client.pem").rename(folder / "tls" / "root.pem")
     with running(tree) as daemon:
         yield daemon
 
@@ -55,6 +59,16 @@ def elsewhere() -> Issued:
 @cache
 def soon() -> Issued:
     return certificate(None, "soon.example", end=datetime.now(UTC) + timedelta(days=3, hours=1))
+
+
+@cache
+def gappy() -> Issued:
+    return certificate(pki.intermediate(authority("Gappy Root"), "Gappy CA", **LONG), "gappy.example")
+
+
+@cache
+def matched() -> Issued:
+    return authority("Matched Root")
 
 
 def ask(
@@ -158,7 +172,23 @@ def test_an_expired_certificate_that_is_registered_is_known_and_its_chain_is_rig
     assert (chain["result"], chain["remark"]) == ("passed", "as of 2021-01-01")
 
 
-def test_the_issuer_that_is_missing_is_named(open_daemon: Daemon) -> None:
+def test_the_issuer_that_is_missing_is_named_from_what_the_client_sent(open_daemon: Daemon) -> None:
+    found = told(ask(open_daemon, Issued(gappy().certificate, gappy().key)))
+    assert (found["reason"], found["partner"]) == ("cert_chain_incomplete", "gappy")
+    assert "The issuer that is missing: CN=Gappy CA" in found["next"]
+
+
+def test_the_right_subject_alone_proves_nothing(open_daemon: Daemon) -> None:
+    """No partner's name is told while the chain does not verify."""
+    found = told(ask(open_daemon, certificate(authority("Forged Root"), "matched.example")))
+    assert (found["verdict"], found["partner"], found["as2_ids"], found["routes"]) == ("refused", None, [], [])
+    (mapping,) = (each for each in found["rules"] if each["rule"] == "mapping to a partner")
+    assert mapping["result"] == "not judged"
+    proven = told(ask(open_daemon, certificate(matched(), "matched.example")))
+    assert (proven["verdict"], proven["partner"]) == ("accepted", "matched")
+
+
+def test_the_issuer_of_a_stranger_s_certificate_is_in_what_it_sent(open_daemon: Daemon) -> None:
     above = pki.intermediate(authority("ACME Root", key=pki.rsa_key("ACME Root")), "Unsent CA")
     issued = certificate(above, "edi.acme.example")
     found = told(ask(open_daemon, Issued(issued.certificate, issued.key)))

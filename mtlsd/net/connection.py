@@ -195,6 +195,7 @@ class Connection:
     async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
         """The one answer that needs no certificate on a host that requires one."""
         assert self._handshake is not None
+        _check_framing(request, None)
         answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
         return await self._without_body(request, answer)
 

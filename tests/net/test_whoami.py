@@ -246,6 +246,20 @@ def test_head_has_no_body_and_other_methods_are_refused(open_daemon: Daemon) -> 
             assert (answer.status, answer.reason, answer.get("Allow")) == (405, "method_not_allowed", "GET, HEAD")
 
 
+def test_a_request_with_a_body_is_answered_and_the_connection_closed(open_daemon: Daemon) -> None:
+    with opened(open_daemon.address) as client:
+        answer = client.request(request("GET", PATH, body=b"POST /as2 HTTP/1.1\r\nHost: as2.example.com\r\n\r\n"))
+        assert (answer.status, answer.closes) == (200, True)
+        assert client.is_closed()
+    with opened(open_daemon.address) as client:
+        answer = client.request(request("GET", PATH, (("Transfer-Encoding", "chunked"),), b"0\r\n\r\n"))
+        assert (answer.status, answer.reason) == (400, "bad_request")
+        assert client.is_closed()
+    with opened(open_daemon.address) as client:
+        answer = client.request(request("GET", PATH, host="maybe.example.com", length=False))
+        assert (answer.status, answer.reason) == (421, "sni_host_mismatch")
+
+
 class Tags(HTMLParser):
     """The tags of a page, and its text."""
 

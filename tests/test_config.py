@@ -318,6 +318,13 @@ def test_a_handler_to_come_is_not_served_by_this_version(write: Write, name: str
     assert "not served by this version" in problem.message
 
 
+@pytest.mark.parametrize("path", ["/.well-known/mtlsd", "/.well-known/mtlsd/whoami"])
+def test_what_mtlsd_itself_answers_is_no_route(write: Write, path: str) -> None:
+    problem = only_problem(write(HOST + ROUTE.replace('"/as2"', f'"{path}"')))
+    assert problem.key == "virtualhost.route.path"
+    assert "for what mtlsd itself answers" in problem.message
+
+
 @pytest.mark.parametrize("kind", ClientCertificate)
 @pytest.mark.parametrize("setting", ClientCert)
 def test_only_a_host_that_asks_for_a_certificate_can_pass_it_on(

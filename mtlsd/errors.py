@@ -287,6 +287,16 @@ class CertKnownOtherHost(PeerError):
 # --- Access -------------------------------------------------------------------------------------------------
 
 
+class TooManyRequests(PeerError):
+    """One address asked too often in a short time what only informs."""
+
+    reason = "spike_arrested"
+    http_status = 429
+    advice = "Wait, and ask less often."
+    log_level = "info"
+    retry_after = 60
+
+
 class TooManyFailures(PeerError):
     """The partner's failed messages reached the limit; each one could be a guess at our key."""
 
@@ -391,6 +401,14 @@ class MethodNotAllowed(PeerError):
     reason = "method_not_allowed"
     http_status = 405
     advice = "Send AS2 messages with POST."
+    allow: ClassVar[str] = "POST, HEAD"
+
+
+class ReadOnly(MethodNotAllowed):
+    """What only informs is asked with GET or HEAD."""
+
+    advice = "Ask with GET or HEAD."
+    allow = "GET, HEAD"
 
 
 # --- AS2 ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from mtlsd import config
 from mtlsd.config import (
     Address,
     Backend,
+    ClientCert,
     ClientCertificate,
     Configuration,
     Deliver,
@@ -315,6 +316,27 @@ def test_a_handler_to_come_is_not_served_by_this_version(write: Write, name: str
     problem = only_problem(write(HOST + ROUTE.replace('"as2"', f'"{name}"')))
     assert (problem.line, problem.key) == (6, "virtualhost.route.handler")
     assert "not served by this version" in problem.message
+
+
+@pytest.mark.parametrize("path", ["/.well-known/mtlsd", "/.well-known/mtlsd/whoami"])
+def test_what_mtlsd_itself_answers_is_no_route(write: Write, path: str) -> None:
+    problem = only_problem(write(HOST + ROUTE.replace('"/as2"', f'"{path}"')))
+    assert problem.key == "virtualhost.route.path"
+    assert "for what mtlsd itself answers" in problem.message
+
+
+@pytest.mark.parametrize("kind", ClientCertificate)
+@pytest.mark.parametrize("setting", ClientCert)
+def test_only_a_host_that_asks_for_a_certificate_can_pass_it_on(
+    write: Write, kind: ClientCertificate, setting: ClientCert
+) -> None:
+    file = write(f'{HOST}client_certificate = "{kind}"\n{ROUTE}client_cert = "{setting}"')
+    if kind is ClientCertificate.NONE and setting is not ClientCert.OFF:
+        problem = only_problem(file)
+        assert (problem.line, problem.key) == (10, "virtualhost.route.client_cert")
+    else:
+        ((route,),) = [host.routes for host in config.load(file).virtualhosts]
+        assert route.client_cert is setting
 
 
 @pytest.mark.parametrize("deliver", Deliver)

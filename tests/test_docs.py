@@ -245,5 +245,5 @@ def test_every_disposition_has_its_reasons() -> None:
 @each_document
 def test_a_reason_that_is_named_exists(document: Path) -> None:
     named = re.findall(r"`((?:as2|cert|client_cert|tls|mdn)_[a-z0-9_]+)`", prose(document))
-    known = {each.reason for each in peer_errors()} | set(KEYS) | {"client_certificate"}
+    known = {each.reason for each in peer_errors()} | set(KEYS) | {"client_certificate", "client_cert_chain"}
     assert sorted(set(named) - known) == []

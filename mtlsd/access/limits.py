@@ -2,8 +2,9 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
-from mtlsd.errors import TooManyFailures
+from mtlsd.errors import TooManyFailures, TooManyRequests
 
 MAX_KEYS = 10_000  # the longest unused are forgotten first
 
@@ -32,8 +33,38 @@ class FailureLimit:
             self._full_at.popitem(last=False)
 
     def _after_one_more(self, key: str, now: float) -> float:
-        full_at = min(max(self._full_at.get(key, now), now), now + 3600)  # the clock may jump back
-        full_at += 3600 / self.per_hour
-        if full_at - now > 3600.001:  # floating point is not exact
+        full_at = _one_more(self._full_at.get(key, now), now, self.per_hour, 3600)
+        if full_at is None:
             raise TooManyFailures(f"{self.per_hour} failed messages an hour are the limit", key=key)
         return full_at
+
+
+@dataclass(slots=True)
+class RequestLimit:
+    """At most `per_minute` requests of one key, all at once or spread."""
+
+    per_minute: int
+    _full_at: OrderedDict[str, float] = field(default_factory=OrderedDict)
+
+    def take(self, key: str, now: float) -> None:
+        """Count one request; raises TooManyRequests, and counts nothing, where they are at the limit."""
+        full_at = _one_more(self._full_at.get(key, now), now, self.per_minute, 60)
+        if full_at is None:
+            raise TooManyRequests(f"{self.per_minute} requests a minute are the limit", key=key)
+        self._full_at[key] = full_at
+        self._full_at.move_to_end(key)
+        while len(self._full_at) > MAX_KEYS:
+            self._full_at.popitem(last=False)
+
+
+def network_of(address: str) -> str:
+    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
+    parsed = ip_address(address)
+    return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))
+
+
+def _one_more(full_at: float, now: float, most: int, seconds: float) -> float | None:
+    """When the bucket will be empty after one more; None where it has no room for it."""
+    full_at = min(max(full_at, now), now + seconds)  # the clock may jump back
+    full_at += seconds / most
+    return full_at if full_at - now <= seconds + 0.001 else None  # floating point is not exact

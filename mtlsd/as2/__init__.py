@@ -15,11 +15,12 @@ from mtlsd.as2.draft import Compression, Document, Draft, Encryption, MDNRequest
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.layers import Evidence
+from mtlsd.as2.layers import Evidence, Layer
 from mtlsd.as2.mdn import MDN, Receipt
 from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import DIGESTS, MIC
 from mtlsd.as2.mime import ContentType
+from mtlsd.as2.oddities import oddities
 from mtlsd.as2.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
 from mtlsd.as2.receiver import PayloadReceived, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
@@ -46,6 +47,7 @@ __all__ = [
     "Evidence",
     "Hints",
     "JudgedMDN",
+    "Layer",
     "Limits",
     "MDNRequest",
     "Padding",
@@ -65,6 +67,7 @@ __all__ = [
     "compose",
     "explain",
     "judge_mdn",
+    "oddities",
     "open_detached",
     "read_mdn",
     "read_unverified",

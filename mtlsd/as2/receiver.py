@@ -43,6 +43,8 @@ class VerifiedMessage:
     compressed: bool
     form: str | None  # the canonical form in which the signature verified
     recipient: Certificate | None = None  # of ours, that it was encrypted to
+    layers: str = ""  # values of `Layer`, from the outside in
+    digest: str | None = None  # of the signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class Receiver:
             compressed=Layer.COMPRESSED in findings.layers,
             form=verified.form if verified else None,
             recipient=findings.recipient,
+            layers=findings.layers,
+            digest=verified.algorithm if verified else None,
         )
 
     def _check_security(self) -> None:

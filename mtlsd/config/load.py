@@ -15,6 +15,8 @@ from mtlsd.config.document import Document, advise, read_document, shown
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
     DIRECTORY,
+    ClientCert,
+    ClientCertificate,
     Configuration,
     Deliver,
     Delivery,
@@ -142,11 +144,11 @@ def _conflicts(document: Document) -> list[Problem]:
         paths = [((*below, "path"), str(route.get("path", ""))) for below, route in _elements(at, host, "route")]
         problems += _repeated(document, paths, "a path has one route in a host")
         for below, route in _elements(at, host, "route"):
-            problems += [document.problem((*below, key), words) for key, words in _half_said(route)]
+            problems += [document.problem((*below, key), words) for key, words in _half_said(host, route)]
     return problems + _repeated(document, names, "a virtual host has one name and one listener")
 
 
-def _half_said(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _half_said(host: dict[str, Any], route: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Settings of a route that need another one, or do not go with it."""
     written = route.get("backend")
     backends = written if isinstance(written, list) else [written]
@@ -162,6 +164,12 @@ def _half_said(route: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "backend", "found a directory among others: a directory stands alone"
     if route.get("health") and has_directory:
         yield "health", "a directory has no health check: remove it"
+    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and _asks_nobody(host):
+        yield "client_cert", f'found "{route["client_cert"]}": this host asks no client for a certificate'
+
+
+def _asks_nobody(host: dict[str, Any]) -> bool:
+    return host.get("client_certificate") == ClientCertificate.NONE
 
 
 def _repeated(document: Document, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:

@@ -64,6 +64,14 @@ class Balance(StrEnum):
     ROUND_ROBIN = "round-robin"
 
 
+class ClientCert(StrEnum):
+    """What a route tells its backend of the client's certificate (RFC 9440)."""
+
+    OFF = "off"
+    LEAF = "leaf"  # Client-Cert
+    CHAIN = "chain"  # and Client-Cert-Chain
+
+
 class Keep(StrEnum):
     """What is kept of a signed entity and its SignedData."""
 
@@ -167,6 +175,7 @@ class Route:
     balance: Annotated[Balance, choice(Balance)] = Balance.PRIORITY
     health: Annotated[str, text(values.health_page)] = ""
     ordered: Annotated[bool, values.flag()] = False
+    client_cert: Annotated[ClientCert, choice(ClientCert)] = ClientCert.OFF
 
 
 @_table
@@ -178,6 +187,8 @@ class VirtualHost:
     listen: Annotated[Address, text(Address.parse)]
     client_certificate: Annotated[ClientCertificate, choice(ClientCertificate)] = ClientCertificate.REQUIRED
     routes: Annotated[tuple[Route, ...], Field(alias="route")] = ()
+    whoami: Annotated[bool, values.flag()] = True
+    selftest: Annotated[bool, values.flag()] = True
 
 
 @_table
@@ -225,6 +236,7 @@ class Limits:
     shutdown_seconds: Annotated[int, number(1, _HOUR)] = 30
     max_forwarded_per_route: Annotated[int, number(1, 1_000_000)] = 100
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
+    max_whoami_per_minute: Annotated[int, number(1, 1_000_000)] = 30
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
     disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB

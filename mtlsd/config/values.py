@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import PlainValidator
 
 MAX_PORT = 65535
+OURS = "/.well-known/mtlsd/"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -120,6 +121,8 @@ def route_path(value: str) -> str:
             'expected a path such as "/as2": it begins with "/" and does not end with it, has no empty, "." '
             'or ".." segment, no query, no fragment and no percent-encoding'
         )
+    if f"{value}/".startswith(OURS):
+        raise ValueError(f'"{OURS}" is for what mtlsd itself answers: expected another path')
     return value
 
 

@@ -27,6 +27,16 @@ def begin(call: Call, services: Services) -> Exchange | Response:
     """
     if call.request.method == "HEAD":
         return Response(200)
+    exchange = Exchange(read_header(call), services)
+    try:
+        exchange.check()
+    except AS2Refused as refusal:
+        return exchange.refuse(refusal)
+    return exchange
+
+
+def read_header(call: Call) -> Inbound:
+    """The header, where a body may follow it; raises PeerError for what no MDN can say."""
     if call.request.get("content-range") is not None:
         raise RangeNotSupported()
     if (call.request.get("content-encoding") or "identity").strip().lower() != "identity":
@@ -36,12 +46,7 @@ def begin(call: Call, services: Services) -> Exchange | Response:
     headers = AS2Headers.parse(call.request.fields)
     inbound = Inbound(call, headers, _partner(call, headers))
     _check_target(inbound)
-    exchange = Exchange(inbound, services)
-    try:
-        exchange.check()
-    except AS2Refused as refusal:
-        return exchange.refuse(refusal)
-    return exchange
+    return inbound
 
 
 def _partner(call: Call, headers: AS2Headers) -> Partner | None:

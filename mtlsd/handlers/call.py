@@ -6,7 +6,7 @@ from mtlsd.access import FailureLimit
 from mtlsd.as2 import AS2Headers, Limits
 from mtlsd.config import MDNMode, Route
 from mtlsd.http import Request, Response
-from mtlsd.identity import Organization, Partner, Peer, TrustStore
+from mtlsd.identity import Organization, Partner, Peer, Presented, TrustStore
 from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool, StoredMDN
 
 
@@ -36,6 +36,7 @@ class Call:
     address: str  # of the client
     now: float
     configuration: str = ""  # the version in force
+    presented: Presented | None = None  # what the client showed: its certificate and the chain that it sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ Some routes ask the backend first (`mdn = "delivered"` and `"backend"`): whoever
 hands the outcome to `delivered`, and nothing is accepted unless the backend took it.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_address, ip_network
 from typing import Any
 
-from mtlsd import as2, http, journal, relay
-from mtlsd.as2 import Agreement, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
+from mtlsd import access, as2, http, journal, relay
+from mtlsd.as2 import Agreement, Candidate, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
@@ -97,15 +97,22 @@ class Exchange:
         Raises SpoolFull or JournalUnavailable.
         """
         try:
-            if self._receiver is None and self._refusal is None:
-                self._open(Hints())
-            if self._refusal is not None:
-                return self.refuse(self._refusal)
-            return self._accept(self._verify())
+            return self._accept(self.read())
         except AS2Refused as refusal:
             return self.refuse(refusal)
         finally:
             self.abort()
+
+    def read(self) -> VerifiedMessage | SealedMessage:
+        """The verdict, once the whole body is here; raises AS2Refused."""
+        if self._receiver is None and self._refusal is None:
+            self._open(Hints())
+        if self._refusal is not None:
+            raise self._refusal
+        read = self._verify()
+        if isinstance(read, VerifiedMessage):
+            _check_no_mdn(read.content_type)
+        return read
 
     def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Acceptance | Response:
         """What to accept now that the backend was asked, or the answer to its refusal; raises BackendUnavailable."""
@@ -187,6 +194,18 @@ class Exchange:
             return self._keep_refusal(refusal.reason, mdn, answer)
         return self._defer_refusal(refusal.reason, mdn, Response(200, (reason,), error=refusal, alert=alert))
 
+    # --- For a self-test ------------------------------------------------------------------------------------------
+
+    def candidates(self) -> list[Candidate]:
+        """What somebody could have hashed for the MIC; the message is read once more, so before `finish` or `abort`."""
+        return self._explained(self._documents["as2"].read_back(READ_AGAIN))
+
+    def receipt(self, verified: VerifiedMessage, explanation: str) -> StoredMDN | None:
+        """Our MDN with other words, where one was asked for."""
+        if self._headers.receipt is None:
+            return None
+        return receipts.accepted(self._headers, verified, self._sender(), explanation)
+
     # --- Reading ------------------------------------------------------------------------------------------------
 
     def _open(self, hints: Hints) -> None:
@@ -248,8 +267,6 @@ class Exchange:
         self._message = read
         if isinstance(read, SealedMessage):
             self._documents.pop("payload").discard()
-        else:
-            _check_no_mdn(read.content_type)
         mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
         kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
         message = records.message_of(self._inbound, read, kept, mdn)
@@ -282,13 +299,15 @@ class Exchange:
         now = datetime.fromtimestamp(self._call.now, UTC)
         return backend_receipts.judge(self._inbound, self._message, answer, now, self._explain)
 
-    def _explain(self) -> list[as2.Candidate]:
+    def _explain(self) -> list[Candidate]:
         """Every digest of this message, which is kept: it is read once more."""
         assert self._kept is not None
-        limits, now = self._services.limits, datetime.fromtimestamp(self._call.now, UTC)
         with journal.open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
-            pieces = iter(partial(file.read, READ_AGAIN), b"")
-            return as2.explain(self._headers, self._agreement(), limits, now, pieces)
+            return self._explained(iter(partial(file.read, READ_AGAIN), b""))
+
+    def _explained(self, body: Iterator[bytes]) -> list[Candidate]:
+        now = datetime.fromtimestamp(self._call.now, UTC)
+        return as2.explain(self._headers, self._agreement(), self._services.limits, now, body)
 
     def _pass_on(self, receipt: BackendReceipt) -> Response:
         """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
@@ -398,7 +417,7 @@ class Exchange:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         partner = self._inbound.partner
         assert partner is not None
-        return partner.name if self._call.peer else f"{partner.name} from {_network(self._call.address)}"
+        return partner.name if self._call.peer else f"{partner.name} from {access.network_of(self._call.address)}"
 
 
 def _check_no_mdn(content_type: str) -> None:
@@ -421,9 +440,3 @@ def _facts(read: VerifiedMessage | SealedMessage) -> dict[str, Any]:
         "recipient": read.recipient.sha256 if read.recipient else None,
         "form": read.form,
     }
-
-
-def _network(address: str) -> str:
-    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
-    parsed = ip_address(address)
-    return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))

@@ -29,15 +29,17 @@ class Sender:
     version: str  # of AS2, as the partner speaks it
 
 
-def accepted(headers: AS2Headers, verified: VerifiedMessage, sender: Sender) -> StoredMDN:
-    """The receipt for a message that is kept."""
+def accepted(
+    headers: AS2Headers, verified: VerifiedMessage, sender: Sender, explanation: str | None = None
+) -> StoredMDN:
+    """The receipt for a message that is kept, unless other words are given."""
     receipt = Receipt(
         as2_from=headers.as2_from,
         as2_to=headers.as2_to,
         original_message_id=headers.message_id,
         disposition=Disposition.of(None),
         mic=verified.mic,
-        explanation=f"The message was received{', verified' if verified.signer else ''} and stored.",
+        explanation=explanation or f"The message was received{', verified' if verified.signer else ''} and stored.",
         reference=sender.reference,
     )
     assert headers.receipt is not None

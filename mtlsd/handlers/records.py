@@ -7,8 +7,10 @@ from typing import Any
 from mtlsd.as2 import Evidence, SealedMessage, VerifiedMessage
 from mtlsd.config import Deliver
 from mtlsd.handlers.call import Inbound
+from mtlsd.handlers.client_cert import kept_certificates
 from mtlsd.handlers.filenames import filename_of
-from mtlsd.journal import ORDERED, Delivery, DeliveryKind, Kept, Message, Refusal, StoredMDN
+from mtlsd.http import Request
+from mtlsd.journal import ORDERED, Delivery, DeliveryKind, HeaderPairs, Kept, Message, Refusal, StoredMDN
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -37,7 +39,7 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         received_at=call.now,
         original=kept.names["as2"],
         original_size=kept.sizes["as2"],
-        headers=tuple(field for field in call.request.fields if field[0] not in SECRET_FIELDS),
+        headers=(*_received(call.request), *kept_certificates(call)),
         request_id=call.request_id,
         subject=headers.subject or None,
         signed=kept.names.get(Evidence.SIGNED_ENTITY),
@@ -49,6 +51,10 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         mdn=mdn,
         **known,
     )
+
+
+def _received(request: Request) -> HeaderPairs:
+    return tuple(field for field in request.fields if field[0] not in SECRET_FIELDS)
 
 
 def _verified(verified: VerifiedMessage, kept: Kept) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def respond(error: PeerError, *, request_id: str, as_json: bool, close: bool = T
     if error.retry_after is not None:
         fields += (("Retry-After", str(error.retry_after)),)
     if isinstance(error, MethodNotAllowed):
-        fields += (("Allow", "POST, HEAD"),)
+        fields += (("Allow", error.allow),)
     content_type = "application/problem+json" if as_json else "text/html"
     body = _json(error, request_id) if as_json else _page(error, request_id)
     return Response(error.http_status, (("Content-Type", content_type), *fields), body, close, error)

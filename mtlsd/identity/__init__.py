@@ -26,6 +26,7 @@ from mtlsd.identity.partners import (
     Require,
     load_partner,
 )
+from mtlsd.identity.paths import issuers_of
 from mtlsd.identity.pkcs7 import bundle
 from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
@@ -46,6 +47,7 @@ from mtlsd.identity.rollover import (
 )
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
+from mtlsd.identity.verdicts import Finding, Result, Rule, examine_client, find, rule_of
 
 __all__ = [
     "ALWAYS",
@@ -61,6 +63,7 @@ __all__ = [
     "Contents",
     "Dates",
     "FileRefused",
+    "Finding",
     "HostKeys",
     "KeyPair",
     "LoadedHost",
@@ -79,6 +82,8 @@ __all__ = [
     "Registered",
     "Relax",
     "Require",
+    "Result",
+    "Rule",
     "Standing",
     "State",
     "TrustStore",
@@ -98,9 +103,12 @@ __all__ = [
     "date_warnings",
     "days",
     "decoded_password",
+    "examine_client",
+    "find",
     "in_force",
     "is_costly",
     "is_usable",
+    "issuers_of",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -120,6 +128,7 @@ __all__ = [
     "read_file",
     "read_public",
     "refused",
+    "rule_of",
     "split",
     "standings",
 ]

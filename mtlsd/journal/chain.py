@@ -25,6 +25,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=Fals
 class EntryKind(StrEnum):
     """What was done. An outcome of a delivery has the name of the state that it led to."""
 
+    SELFTESTED = "selftested"  # a receipt was signed for a self-test: its message is nowhere
     CONFIGURATION = "configuration"  # another configuration is in force
     PROMOTED = "promoted"  # a newer certificate was used for the first time
     ACCEPTED = "accepted"

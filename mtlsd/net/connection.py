@@ -13,7 +13,7 @@ import h11
 import trio
 
 from mtlsd import handlers, http, log
-from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.config import ClientCertificate, Route, VirtualHost
 from mtlsd.errors import (
     BadRequest,
     BodyTooLarge,
@@ -38,6 +38,7 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
 from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
+from mtlsd.net.well_known import who_is_it
 from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
@@ -160,9 +161,11 @@ class Connection:
             raise HeadersTooLarge(f"{len(event.headers)} header fields")
         request = record.request = http.read_request(event)
         host = self._host(request)
+        if request.path == handlers.whoami.PATH and host.whoami:
+            return await self._say_who_it_is(request, host, record)
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
-        route = http.match(host, request)
+        route = self._route(host, request)
         if self._daemon.stopping:
             raise ShuttingDown()
         snapshot, record.organization = self._daemon.snapshot, route.organization
@@ -177,17 +180,35 @@ class Connection:
             address=self._client,
             now=self._daemon.clock(),
             configuration=snapshot.version,
+            presented=self._handshake.presented if self._handshake else None,
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
             self._daemon.require_room(request.content_length)
-        exchange = handlers.begin(call, self._daemon.services)
+        begin = handlers.selftest.begin if route.path == handlers.selftest.PATH else handlers.begin
+        exchange = begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
+        return await self._without_body(request, exchange)
+
+    def _route(self, host: VirtualHost, request: Request) -> Route:
+        """What serves this path; raises NoRoute or MethodNotAllowed."""
+        if request.path == handlers.selftest.PATH and host.selftest:
+            return handlers.selftest.route_for(host, self._daemon.snapshot.organizations, request)
+        return http.match(host, request)
+
+    async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
+        """The one answer that needs no certificate on a host that requires one."""
+        assert self._handshake is not None
+        _check_framing(request, None)
+        answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
+        return await self._without_body(request, answer)
+
+    async def _without_body(self, request: Request, response: Response) -> Response:
         if request.is_empty:
             await self._wire.next_event()  # the end of the request: the connection can go on
-        return exchange
+        return response
 
     def _host(self, request: Request) -> VirtualHost:
         """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""
@@ -212,7 +233,7 @@ class Connection:
         now = datetime.fromtimestamp(self._daemon.clock(), UTC)
         return self._judgement.peer(self._handshake.presented, self._daemon.snapshot, host.name, now)
 
-    async def _receive_body(self, exchange: handlers.Exchange) -> Response:
+    async def _receive_body(self, exchange: handlers.Exchange | handlers.SelfTest) -> Response:
         try:
             if self._wire.waits_for_continue:
                 await self._wire.send_continue()
@@ -223,6 +244,7 @@ class Connection:
             raise
         if isinstance(accepted, Response):
             return accepted
+        assert isinstance(exchange, handlers.Exchange)
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
         holder = await self._daemon.accept(exchange, accepted)
@@ -241,7 +263,7 @@ class Connection:
         await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal, response.mdn)
         self._daemon.due.set()
 
-    async def _feed(self, exchange: handlers.Exchange) -> None:
+    async def _feed(self, exchange: handlers.Exchange | handlers.SelfTest) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS

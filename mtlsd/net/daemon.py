@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from mtlsd import __version__, access, as2
-from mtlsd.access import FailureLimit
+from mtlsd.access import FailureLimit, RequestLimit
 from mtlsd.config import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers import Exchange, Services
@@ -50,6 +50,7 @@ class Daemon:
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
     unclear: Unclear = field(init=False)
     promoter: Promoter = field(init=False)
+    whoami: RequestLimit = field(init=False)  # by address of the client
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
     places: Places = field(default_factory=Places)  # there, too: by route
@@ -60,12 +61,14 @@ class Daemon:
         self.committer = Committer(self.journal, self.metrics.commit)
         self.unclear = Unclear(self.journal, self.spool)
         self.promoter = Promoter(self.journal, self.log)
+        self.whoami = RequestLimit(self.snapshot.configuration.limits.max_whoami_per_minute)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
         """From here on, every request is judged by the new snapshot, on open connections too."""
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
+        self.whoami.per_minute = snapshot.configuration.limits.max_whoami_per_minute
         self.services = self._services(self.services.failures)
         self.upstreams.policy = _breaker(snapshot)
 

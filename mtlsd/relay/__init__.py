@@ -3,6 +3,7 @@
 `build` makes the request of a delivery, and `decide` says what follows from its outcome.
 """
 
+from mtlsd.relay.client_cert import keep_client_cert
 from mtlsd.relay.deposit import Deposit, deposit_of
 from mtlsd.relay.lanes import Lanes
 from mtlsd.relay.request import Credentials, OutgoingRequest, build, idempotency_key
@@ -25,6 +26,7 @@ __all__ = [
     "decide",
     "deposit_of",
     "idempotency_key",
+    "keep_client_cert",
     "may_have_taken_it",
     "may_try_another",
     "reason_of",

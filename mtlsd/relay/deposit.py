@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from mtlsd.journal import Delivery, DeliveryKind, Message
+from mtlsd.relay.client_cert import client_certs, received_fields
 from mtlsd.relay.request import idempotency_key
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
@@ -37,7 +38,7 @@ def deposit_of(message: Message, delivery: Delivery) -> Deposit:
 
 
 def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, object]:
-    about = {
+    about: dict[str, object] = {
         "file": name,
         "partner": message.partner,
         "as2_from": message.as2_from,
@@ -52,4 +53,4 @@ def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, obj
         "host": message.host,
         "idempotency_key": idempotency_key(message),
     }
-    return about | ({"headers": message.headers} if as_message else {})
+    return about | client_certs(message) | ({"headers": received_fields(message)} if as_message else {})

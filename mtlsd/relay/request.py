@@ -17,6 +17,7 @@ from hashlib import sha256
 from urllib.parse import quote
 
 from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
+from mtlsd.relay.client_cert import client_cert_fields
 
 _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
 _BLANKS = " \t"
@@ -111,6 +112,7 @@ def _fields(message: Message) -> Iterator[tuple[str, str]]:
     yield "Mtlsd-Request-Id", message.request_id
     yield "Forwarded", f"host={_quoted(message.host)};proto=https"  # RFC 7239
     yield "Idempotency-Key", idempotency_key(message)
+    yield from client_cert_fields(message)
 
 
 def _fit(value: str) -> str:

@@ -6,6 +6,7 @@ TLS proves possession of a key; what a certificate is worth is judged apart, aga
 from mtlsd.tls.contexts import HostContext, ListenerContexts, build_context
 from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
 from mtlsd.tls.judge import judge
+from mtlsd.tls.rules import examine
 
 __all__ = [
     "Closed",
@@ -15,5 +16,6 @@ __all__ = [
     "ListenerContexts",
     "PlaintextReceived",
     "build_context",
+    "examine",
     "judge",
 ]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.access import FailureLimit
+from mtlsd.access import FailureLimit, RequestLimit, network_of
 from mtlsd.access.limits import MAX_KEYS
-from mtlsd.errors import TooManyFailures
+from mtlsd.errors import TooManyFailures, TooManyRequests
 
 NOW = 1_800_000_000.0
 
@@ -89,3 +89,27 @@ def test_no_hour_has_more_than_twice_the_limit(per_hour: int, waits: list[float]
             passed.append(now)
     for start in passed:
         assert sum(start <= each < start + 3600 for each in passed) <= 2 * per_hour
+
+
+def test_requests_are_limited_by_the_minute() -> None:
+    limit = RequestLimit(3)
+    for _ in range(3):
+        limit.take("a", 0.0)
+    with pytest.raises(TooManyRequests):
+        limit.take("a", 0.0)
+    limit.take("b", 0.0)
+    limit.take("a", 20.0)
+    with pytest.raises(TooManyRequests):
+        limit.take("a", 20.0)
+
+
+def test_requests_of_many_keys_take_no_room() -> None:
+    limit = RequestLimit(1)
+    for number in range(MAX_KEYS + 5):
+        limit.take(str(number), 0.0)
+    assert len(limit._full_at) == MAX_KEYS
+
+
+def test_whoever_has_an_address_in_a_network_of_ipv6_has_them_all() -> None:
+    assert network_of("192.0.2.7") == "192.0.2.7"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") == "2001:db8::/64"

@@ -13,6 +13,7 @@ from tests.e2e.partner import message
 from tests.net.client import Answer, opened, request
 
 MIB = 1 << 20
+SELFTEST = "/.well-known/mtlsd/as2-selftest"
 
 
 @pytest.mark.parametrize("mebibytes", [64, pytest.param(1024, marks=pytest.mark.long)])
@@ -25,6 +26,20 @@ def test_a_large_message(tmp_path_factory: pytest.TempPathFactory, mebibytes: in
         answer = stream(daemon, body, "<large@acme.example>")
         assert b"; processed\r\n" in answer.body
         assert peak(daemon) - before < 64 * MIB
+
+
+def test_a_large_self_test(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Every possible MIC is computed of it, and nothing of it stays."""
+    folder = tmp_path_factory.mktemp("selftest")
+    body = encrypted_and_signed(folder, 48 * MIB)
+    with running(Tree(folder / "tree")) as daemon:
+        assert stream(daemon, body, "<first@acme.example>", small=True, path=SELFTEST).status == 200
+        before = resident(daemon)
+        answer = stream(daemon, body, "<large@acme.example>", path=SELFTEST)
+        assert b"; processed\r\n" in answer.body
+        assert b"decrypted, signed part, without header, raw" in answer.body
+        assert peak(daemon) - before < 64 * MIB
+        assert [each for each in (daemon.tree.state / "spool").rglob("*") if each.is_file()] == []
 
 
 def encrypted_and_signed(folder: Path, size: int) -> Path:
@@ -68,14 +83,14 @@ def _openssl(*arguments: object) -> None:
     subprocess.run(["openssl", "cms", *map(str, arguments), "-outform", "DER"], check=True, capture_output=True)
 
 
-def stream(daemon: Daemon, body: Path, message_id: str, *, small: bool = False) -> Answer:
+def stream(daemon: Daemon, body: Path, message_id: str, *, small: bool = False, path: str = "/as2") -> Answer:
     """Send a message from a file; a small one first warms up what is made once."""
     sent = message(message_id)
     with opened(daemon.address, acme()) as client:
         if small:
-            return client.request(request(fields=sent.fields, body=sent.body))
+            return client.request(request(path=path, fields=sent.fields, body=sent.body))
         fields = [*sent.fields, ("Content-Length", str(body.stat().st_size))]
-        client.send(request(fields=fields, length=False))
+        client.send(request(path=path, fields=fields, length=False))
         with body.open("rb") as file:
             while data := file.read(MIB):
                 client.send(data)

@@ -36,7 +36,7 @@ def test_every_cause_has_a_problem(error: type[PeerError]) -> None:
 @pytest.mark.parametrize("error", ANSWERED, ids=lambda error: error.__name__)
 def test_a_client_s_own_fault_is_no_5xx_and_ours_says_when_to_come_back(error: type[PeerError]) -> None:
     fields = dict(respond(error(), request_id="", as_json=False).fields)
-    assert (fields.get("Retry-After") is not None) == (error.http_status == 503)
+    assert (fields.get("Retry-After") is not None) == (error.http_status in (429, 503))
 
 
 def test_no_advice_ends_the_comment_that_it_stands_in() -> None:

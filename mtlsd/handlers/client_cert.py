@@ -1,0 +1,19 @@
+"""Which certificates of the client a route passes on to its backend (RFC 9440): none, unless it says so."""
+
+from mtlsd import relay
+from mtlsd.config import ClientCert
+from mtlsd.handlers.call import Call
+from mtlsd.identity import issuers_of
+from mtlsd.journal import HeaderPairs
+
+
+def kept_certificates(call: Call) -> HeaderPairs:
+    """What the message keeps of them; nothing where TLS proved nobody."""
+    if call.route.client_cert is ClientCert.OFF or call.peer is None:
+        return ()
+    leaf = call.peer.certificate
+    if call.route.client_cert is ClientCert.LEAF:
+        return relay.keep_client_cert(leaf.der)
+    sent_along = call.presented.chain if call.presented else ()
+    chain = issuers_of(leaf, (*sent_along, *call.peer.partner.intermediates))
+    return relay.keep_client_cert(leaf.der, [each.der for each in chain])

@@ -1,0 +1,63 @@
+"""What mtlsd itself answers on every host, below /.well-known/mtlsd/."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from mtlsd import access, identity, tls
+from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PeerError
+from mtlsd.handlers import whoami
+from mtlsd.http import Request, Response
+from mtlsd.identity import PeerVerified, Presented
+from mtlsd.net.daemon import Daemon
+from mtlsd.net.snapshot import Snapshot
+from mtlsd.tls import HandshakeCompleted
+
+Seen = whoami.Seen
+
+
+def who_is_it(
+    daemon: Daemon, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
+) -> Response:
+    """The answer of whoami; raises TooManyRequests or ReadOnly."""
+    daemon.whoami.take(access.network_of(address), daemon.clock())
+    whoami.check_method(request)
+    now = datetime.fromtimestamp(daemon.clock(), UTC)
+    seen = whoami.Seen(
+        request=request,
+        request_id=request_id,
+        now=now,
+        address=address,
+        host=host.name,
+        client_certificate=host.client_certificate,
+        tls=handshake.version,
+        cipher=handshake.cipher,
+        sni=handshake.server_name,
+    )
+    return whoami.answer(_judged(seen, daemon.snapshot, handshake, host))
+
+
+def _judged(seen: Seen, snapshot: Snapshot, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
+    """With what becomes of the certificate, or of its absence, on every other request."""
+    if host.client_certificate is ClientCertificate.NONE:
+        return seen
+    if handshake.unreadable:
+        return replace(seen, unreadable=handshake.unreadable, refusal=CertUntrustedIssuer("it cannot be read"))
+    if handshake.presented is None:
+        required = host.client_certificate is ClientCertificate.REQUIRED
+        return replace(seen, refusal=ClientCertMissing() if required else None)
+    return _with_verdict(seen, snapshot, handshake.presented, host)
+
+
+def _with_verdict(seen: Seen, snapshot: Snapshot, presented: Presented, host: VirtualHost) -> Seen:
+    claim = identity.claim(presented, snapshot.truststore)
+    verdict = tls.judge(presented, claim.anchors, seen.now, claim.relax)
+    findings = tls.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
+    seen = replace(seen, presented=presented, findings=findings)
+    try:
+        peer = identity.match(verdict, claim, snapshot.truststore, host.name)
+    except PeerError as refusal:
+        proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
+        return replace(seen, refusal=refusal, partner=claim.partner if proven else None)
+    routes = tuple((each, snapshot.organizations[each.organization].as2_id) for each in host.routes)
+    return replace(seen, partner=peer.partner, routes=routes)

@@ -79,7 +79,7 @@ def _refusal(certificate: Certificate, partner: Partner) -> CertificateRefused |
     check = check_client if certificate in partner.public_certificates else check_issuer
     try:
         check(certificate, partner.relax)
-        check_signature_algorithm(certificate)
+        check_signature_algorithm(certificate, partner.relax)
     except CertificateRefused as error:
         return error
     return None

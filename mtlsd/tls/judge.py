@@ -88,11 +88,11 @@ def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozens
     if len(presented.chain) > MAX_CHAIN:
         raise refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
     if _is_its_own_anchor(leaf, anchors):
-        check_signature_algorithm(leaf)
+        check_signature_algorithm(leaf, relax)
         return
     chain = _verified_chain(presented, anchors, now)
     for each in chain[:-1]:  # the signature of the root, which we have as a file, proves nothing
-        check_signature_algorithm(each)
+        check_signature_algorithm(each, relax)
     for each in chain[1:]:
         check_issuer(each, relax)
 

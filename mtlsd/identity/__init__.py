@@ -8,8 +8,19 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
+from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
+from mtlsd.identity.ocsp import (
+    MAX_RESPONSE,
+    NONCE,
+    OCSPFailure,
+    OCSPInvalid,
+    OCSPStatus,
+    build_question,
+    read_answer,
+    responder,
+)
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
     DEFAULT_VERSION,
@@ -22,23 +33,33 @@ from mtlsd.identity.partners import (
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
+from mtlsd.identity.revocation import Check, Evidence, Revocation, check_revocation
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
 __all__ = [
     "DEFAULT_VERSION",
     "MAX_CHAIN",
+    "MAX_CRL",
+    "MAX_RESPONSE",
+    "NONCE",
     "RELAXATIONS",
     "Anchors",
+    "CRLUnreadable",
     "Certificate",
     "CertificateUnreadable",
+    "Check",
     "Claim",
+    "Evidence",
     "FileRefused",
     "KeyPair",
     "LoadedKeyPair",
     "LoadedOrganization",
     "LoadedPartner",
     "Match",
+    "OCSPFailure",
+    "OCSPInvalid",
+    "OCSPStatus",
     "Organization",
     "Partner",
     "Peer",
@@ -47,17 +68,22 @@ __all__ = [
     "Presented",
     "Relax",
     "Require",
+    "Revocation",
+    "RevocationList",
     "TrustStore",
     "Validity",
+    "build_question",
     "build_trust_store",
     "certificate_files",
     "check_client",
     "check_issuer",
+    "check_revocation",
     "check_signature_algorithm",
     "claim",
     "date_warning",
     "date_warnings",
     "days",
+    "distribution_points",
     "is_costly",
     "load_host",
     "load_key_pair",
@@ -67,7 +93,10 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "read_answer",
     "read_certificates",
+    "read_crls",
     "read_file",
     "refused",
+    "responder",
 ]

@@ -88,6 +88,7 @@ class PeerVerified:
     """A chain that verifies at the time it was judged. Only `tls.judge` makes one."""
 
     presented: Presented
+    warnings: tuple[str, ...] = ()  # what is not known of its revocation, where that is no refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What is allowed in a partner's directory, and yet seldom what was meant: warnings, each with a way out."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
@@ -9,6 +9,7 @@ from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.partners import SETTINGS, Partner
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
 
+SOON = timedelta(days=1)  # most lists are made anew each day or each week
 NOBODY = "nobody can connect as this partner"
 
 
@@ -21,6 +22,7 @@ def doubts(directory: Path, partner: Partner, now: datetime | None = None) -> It
         *_always_refused(partner),
         *_without_a_way(partner),
         *_nobody_connects(partner, now),
+        *_lists(partner, now),
     )
     for text in texts:
         yield Problem(directory, text)
@@ -103,6 +105,19 @@ def _top_issuer(certificate: Certificate, partner: Partner) -> str:
     for _ in issuers:
         issuer = issuers.get(issuer, issuer)
     return issuer
+
+
+def _lists(partner: Partner, now: datetime | None) -> Iterator[str]:
+    """Revocation lists that count for nothing, or soon will."""
+    issuers = (*partner.trusted_roots, *partner.intermediates)
+    for each in partner.crls:
+        name = f"the revocation list of {each.issuer}"
+        if not any(each.is_signed_by(issuer) for issuer in issuers):
+            yield f"{name} was signed by no CA certificate in this directory: put the one in that signed it"
+        elif now and each.has_ended(now):
+            yield f"{name} ended on {each.next_update:%Y-%m-%d %H:%M}: put a newer one in"
+        elif now and each.has_ended(now + SOON):
+            yield f"{name} ends on {each.next_update:%Y-%m-%d %H:%M}: put the next one in"
 
 
 def _named(certificate: Certificate) -> str:

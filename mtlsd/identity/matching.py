@@ -19,6 +19,7 @@ from mtlsd.errors import (
     CertKnownOtherHost,
     CertNotYetValid,
     CertPinMismatch,
+    CertRevoked,
     CertSigAlgWeak,
     CertSubjectNotMapped,
     PartnerDisabled,
@@ -31,6 +32,7 @@ from mtlsd.identity.truststore import Index, TrustStore
 ALL_THE_SAME = "and refused all the same"
 OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's, were it not for this
     CertExpired: "expired",
+    CertRevoked: "revoked",
     CertNotYetValid: "not yet valid",
     CertEKUNoClientAuth: "but not issued for TLS clients",
     CertKeyUsage: "but with a key usage that lets it sign no handshake",

@@ -16,9 +16,12 @@ from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.pemfiles import FileRefused, is_directory, read_certificates, read_file
+from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, take_crls
+from mtlsd.identity.pemfiles import MAX_FILE, FileRefused, is_directory, read_certificates, read_file
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
+from mtlsd.identity.revocation import BY_DEFAULT, Revocation, read_revocation
+from mtlsd.identity.revocation import KEYS as REVOCATION_KEYS
 from mtlsd.identity.settings import (
     Table,
     alternative_names,
@@ -44,6 +47,7 @@ VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
 ACKNOWLEDGEMENTS = (200, 202, 204)
 BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
+CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
 
@@ -63,6 +67,7 @@ KEYS: Table = {
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),
     "match": {"subject": subject, "san": alternative_names},
+    "revocation": REVOCATION_KEYS,
     "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
 }
 
@@ -97,6 +102,8 @@ class Partner:
     mdn_roots: tuple[Certificate, ...] = ()  # what vouches for the servers that take its MDNs, and for nothing else
     as2_version: str = DEFAULT_VERSION  # that our MDNs say
     async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
+    revocation: Revocation = BY_DEFAULT
+    crls: tuple[RevocationList, ...] = ()  # the files; what they are worth is for their signatures to say
     retention_days: int | None = None  # of contents; None: as for all partners
     retention_max_bytes: int | None = None  # so this
 
@@ -127,15 +134,16 @@ def load_partner(directory: Path) -> LoadedPartner:
     values, mistakes = _read_partner_toml(directory)
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    beside = _read_certificates(directory, directory, problems, warnings)
-    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings)
+    crls: list[RevocationList] = []
+    beside = _read_certificates(directory, directory, problems, warnings, crls)
+    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings, crls)
     for_as2 = _read_certificates(directory, directory / MESSAGES, problems, warnings)
     for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
     messages = _unique((*beside, *for_as2))
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
-    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns))
+    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns), crls)
     return LoadedPartner(
         name=directory.name,
         partner=partner,
@@ -175,6 +183,7 @@ def _partner(
     certificates: "_Sorted",
     messages: tuple[Certificate, ...],
     mdn_roots: tuple[Certificate, ...],
+    crls: list[RevocationList],
 ) -> Partner:
     match, retention = values.get("match"), values.get("retention", {})
     return Partner(
@@ -194,6 +203,8 @@ def _partner(
         intermediates=certificates.intermediates,
         message_certificates=messages,
         mdn_roots=mdn_roots,
+        revocation=read_revocation(values.get("revocation", {})),
+        crls=tuple(dict.fromkeys(crls)),
     )
 
 
@@ -201,14 +212,29 @@ def _partner(
 
 
 def _read_certificates(
-    partner: Path, directory: Path, problems: list[Problem], warnings: list[Problem]
+    partner: Path,
+    directory: Path,
+    problems: list[Problem],
+    warnings: list[Problem],
+    crls: list[RevocationList] | None = None,
 ) -> tuple[Certificate, ...]:
-    """Every certificate in one directory; a file that cannot be read does not keep the others back."""
+    """Every certificate in one directory; a file that cannot be read does not keep the others back.
+
+    `crls` gets the revocation lists; where there is none, lists are of no use there.
+    """
     found: list[Certificate] = []
     for path in _certificate_files(partner, directory, problems, warnings):
         try:
-            found += read_certificates(read_file(path, within=partner).data)
-        except (FileRefused, CertificateUnreadable) as error:
+            is_crl = path.name.lower().endswith(SUFFIX)
+            data = read_file(path, within=partner, limit=MAX_CRL if is_crl else MAX_FILE).data
+            lists, rest = take_crls(data, only=is_crl)
+            if rest.strip() or not lists:
+                found += read_certificates(rest)
+            if crls is not None:
+                crls += lists
+            elif lists:
+                warnings.append(Problem(path, CRL_OUT_OF_PLACE))
+        except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
             problems.append(Problem(path, str(error)))
     return tuple(found)
 

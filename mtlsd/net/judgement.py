@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from mtlsd import identity, tls
-from mtlsd.identity import Claim, Peer, Presented
+from mtlsd.identity import Claim, Evidence, Peer, Presented
 from mtlsd.net.snapshot import Snapshot
 
 
@@ -22,7 +22,8 @@ class Judgement:
             return self._peer
         self._peer = None
         claim = identity.claim(presented, snapshot.truststore)
-        verdict = tls.judge(presented, claim.anchors, now, claim.relax)
+        evidence = Evidence(claim.partner.revocation, claim.partner.crls) if claim.partner else Evidence()
+        verdict = tls.judge(presented, claim.anchors, now, claim.relax, evidence)
         self._peer = identity.match(verdict, claim, snapshot.truststore, host)
         self._snapshot, self._since, self._until = snapshot, now, _first_expiry(presented, claim)
         return self._peer

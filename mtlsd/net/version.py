@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config import Configuration
-from mtlsd.identity import Certificate, KeyPair, Organization, TrustStore
+from mtlsd.identity import Certificate, KeyPair, Organization, RevocationList, TrustStore
 from mtlsd.journal import canonical
 
 
@@ -29,7 +29,7 @@ def version_of(
 
 def _plain(value: object) -> object:
     match value:
-        case Certificate():
+        case Certificate() | RevocationList():
             return value.sha256
         case KeyPair():
             return [value.certificate.sha256, *(each.sha256 for each in value.chain)]

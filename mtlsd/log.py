@@ -37,6 +37,9 @@ CHAIN_BROKEN = "chain_broken"
 PRUNED = "contents_pruned"
 RETENTION_FAILED = "retention_failed"
 CONFIGURATION_NOT_ENTERED = "configuration_not_entered"
+CRL_FETCHED = "crl_fetched"
+CRL_FETCH_FAILED = "crl_fetch_failed"
+OCSP_FAILED = "ocsp_failed"
 LIBRARY_TROUBLE = "library_trouble"
 REPEAT_SECONDS = 60  # after which a library may say the same again
 

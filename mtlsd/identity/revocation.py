@@ -88,6 +88,12 @@ class Evidence:
     lists: tuple[RevocationList, ...] = ()
     ocsp: OCSPStatus | OCSPFailure | None = None  # of the client's own certificate; None: nobody was asked
 
+    def until(self, now: datetime) -> datetime | None:
+        """When a verdict by this evidence must be made anew; None: no date in it tells."""
+        moments = [each.next_update for each in self.lists if each.next_update]
+        moments += [self.ocsp.until] if self.ocsp else []
+        return min((each for each in moments if each > now), default=None)
+
     def without_ocsp(self) -> "Evidence":
         """The same where nobody can be asked now."""
         return replace(self, settings=replace(self.settings, ocsp=Check.OFF))
@@ -123,7 +129,7 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime)
     settings = evidence.settings
     if settings.crl is Check.OFF:
         return
-    hard, expected = settings.crl is Check.HARD, settings.crl is Check.HARD or settings.fetch
+    hard, expected = settings.crl is Check.HARD, settings.crl is Check.HARD or settings.fetch or bool(settings.crl_urls)
     if len(chain) == 1 and not chain[0].is_self_signed and expected:
         yield _Finding(CRLMissing, chain[0], f"no list can be verified without a root: {chain[0].issuer}", hard)
     for certificate, issuer in pairwise(chain):

@@ -64,7 +64,7 @@ class Connection:
         self._client = client
         self._limits = daemon.snapshot.configuration.limits
         self._wire = Wire(stream, listener, self._limits.max_header_bytes)
-        self._judgement = Judgement()
+        self._judgement = Judgement(daemon.revocations)
         self._handshake: HandshakeCompleted | None = None
 
     async def serve(self) -> None:
@@ -154,6 +154,7 @@ class Connection:
             raise HeadersTooLarge(f"{len(event.headers)} header fields")
         request = record.request = http.read_request(event)
         host = self._host(request)
+        await self._learn_of_revocations(host)
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
         route = http.match(host, request)
@@ -191,6 +192,11 @@ class Connection:
             raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
         http.check_host(host, request)
         return host
+
+    async def _learn_of_revocations(self, host: VirtualHost) -> None:
+        assert self._handshake is not None
+        if self._handshake.presented and host.client_certificate is not ClientCertificate.NONE:
+            await self._daemon.revocations.prepare(self._handshake.presented, self._daemon.snapshot)
 
     def _identify(self, host: VirtualHost) -> Peer | None:
         """Who the client is, judged now; None where TLS proves nobody and the host allows that."""
@@ -285,6 +291,7 @@ class Connection:
             "sni": self._handshake.server_name,
             "tls": self._handshake.version,
             "partner": peer.partner.name if peer else None,
+            "revocation": list(self._judgement.warnings),
             "method": request.method if request else None,
             "path": request.path if request else None,
             **({name.replace("-", "_"): request.get(name) for name in AS2_FIELDS} if request else {}),

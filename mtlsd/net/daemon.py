@@ -19,6 +19,7 @@ from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
+from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
 from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
@@ -46,6 +47,7 @@ class Daemon:
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
     unclear: Unclear = field(init=False)
+    revocations: Revocations = field(init=False)
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
     places: Places = field(default_factory=Places)  # there, too: by route
@@ -53,6 +55,8 @@ class Daemon:
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
+        state = self.snapshot.configuration.server.state
+        self.revocations = Revocations(state / "crls", self.clock, self.log)
         self.committer = Committer(self.journal, self.metrics.commit)
         self.unclear = Unclear(self.journal, self.spool)
         self.upstreams = Upstreams(_breaker(self.snapshot))
@@ -63,6 +67,7 @@ class Daemon:
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.services = self._services(self.services.failures)
         self.upstreams.policy = _breaker(snapshot)
+        self.revocations.wake()
 
     def _services(self, failures: FailureLimit) -> Services:
         configuration = self.snapshot.configuration

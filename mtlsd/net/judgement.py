@@ -3,14 +3,18 @@
 from datetime import datetime
 
 from mtlsd import identity, tls
-from mtlsd.identity import Claim, Evidence, Peer, Presented
+from mtlsd.identity import Claim, Evidence, Peer, PeerVerified, Presented
+from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
 
 
 class Judgement:
     """One connection's verdict. It holds for one snapshot and until the first certificate in it expires."""
 
-    def __init__(self) -> None:
+    def __init__(self, revocations: Revocations) -> None:
+        self._revocations = revocations
+        self._version = revocations.version
+        self.warnings: tuple[str, ...] = ()  # of the verdict in force
         self._peer: Peer | None = None
         self._snapshot: Snapshot | None = None
         self._since: datetime | None = None
@@ -20,19 +24,22 @@ class Judgement:
         """The partner; raises CertificateRefused or CertKnownOtherHost."""
         if self._peer is not None and self._snapshot is snapshot and self._holds(now):
             return self._peer
-        self._peer = None
+        self._peer, self.warnings, self._version = None, (), self._revocations.version
         claim = identity.claim(presented, snapshot.truststore)
-        evidence = Evidence(claim.partner.revocation, claim.partner.crls) if claim.partner else Evidence()
+        evidence = self._revocations.evidence(claim)
         verdict = tls.judge(presented, claim.anchors, now, claim.relax, evidence)
         self._peer = identity.match(verdict, claim, snapshot.truststore, host)
-        self._snapshot, self._since, self._until = snapshot, now, _first_expiry(presented, claim)
+        self._snapshot, self._since, self._until = snapshot, now, _first_end(presented, claim, evidence, now)
+        self.warnings = verdict.warnings if isinstance(verdict, PeerVerified) else ()
         return self._peer
 
     def _holds(self, now: datetime) -> bool:
-        return self._since is not None and self._until is not None and self._since <= now < self._until
+        known = self._version == self._revocations.version
+        return known and self._since is not None and self._until is not None and self._since <= now < self._until
 
 
-def _first_expiry(presented: Presented, claim: Claim) -> datetime:
+def _first_end(presented: Presented, claim: Claim, evidence: Evidence, now: datetime) -> datetime:
     anchors = claim.anchors
     certificates = (presented.certificate, *presented.chain, *anchors.roots, *anchors.intermediates)
-    return min(certificate.not_after for certificate in certificates)
+    expiry, known_until = min(certificate.not_after for certificate in certificates), evidence.until(now)
+    return min(expiry, known_until) if known_until else expiry

@@ -89,7 +89,7 @@ def judge(
         warnings = check_revocation(chain, evidence, now)
     except CertificateRefused as error:
         return PeerUnverified(presented, error)
-    return PeerVerified(presented, warnings=warnings)
+    return PeerVerified(presented, warnings=warnings, chain=chain)
 
 
 def _checked_chain(

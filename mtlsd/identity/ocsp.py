@@ -24,7 +24,6 @@ MAX_RESPONSE = 64 * 1024  # bytes
 NONCE = 32  # octets (RFC 9654, section 2.1)
 SKEW = timedelta(minutes=5)  # that clocks may differ by
 WITHOUT_END = timedelta(hours=1)  # for how long an answer without nextUpdate counts
-FAILURE = timedelta(seconds=30)  # after which a responder that failed is asked again
 DIGESTS = {"sha256", "sha384", "sha512"}
 
 

@@ -28,11 +28,11 @@ from mtlsd.errors import (
     RequestTimeout,
     ShuttingDown,
     SNIHostMismatch,
+    SNIUnknown,
     TLSHandshakeTimeout,
-    TLSRefused,
 )
 from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Relax
+from mtlsd.identity import Peer, Presented, Relax
 from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
@@ -63,7 +63,7 @@ class Connection:
         self._daemon = daemon
         self._client = client
         self._limits = daemon.snapshot.configuration.limits
-        self._wire = Wire(stream, listener, self._limits.max_header_bytes)
+        self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._examine)
         self._judgement = Judgement(daemon.revocations)
         self._handshake: HandshakeCompleted | None = None
 
@@ -81,7 +81,7 @@ class Connection:
         try:
             with _deadline(self._limits.handshake_seconds, TLSHandshakeTimeout):
                 self._handshake = await self._wire.handshake()
-        except (TLSRefused, PlainHTTPOnTLSPort) as refusal:
+        except PeerError as refusal:
             request_id = new_id(self._daemon.clock())
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
@@ -92,6 +92,17 @@ class Connection:
             return False
         self._daemon.metrics.handshake()
         return True
+
+    def _examine(self, host: str, presented: Presented) -> PeerError | None:
+        """Why the client is refused inside of the handshake; what must be waited for is left to its requests."""
+        now = datetime.fromtimestamp(self._daemon.clock(), UTC)
+        judgement = Judgement(self._daemon.revocations, may_ask_later=True)
+        try:
+            judgement.peer(presented, self._daemon.snapshot, host, now)
+        except (CertificateRefused, CertKnownOtherHost) as refusal:
+            refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
+            return refusal
+        return None
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
         response = http.respond(refusal, request_id=request_id, as_json=False)
@@ -185,12 +196,17 @@ class Connection:
         return exchange
 
     def _host(self, request: Request) -> VirtualHost:
-        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""
+        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch or SNIUnknown."""
         assert self._handshake is not None
         host = self._daemon.snapshot.hosts.get(self._handshake.host)
         if host is None:
             raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
-        http.check_host(host, request)
+        try:
+            http.check_host(host, request)
+        except SNIHostMismatch as error:
+            if self._handshake.server_name not in (None, host.name):
+                raise SNIUnknown(f"no host here is {self._handshake.server_name!r}; {error.detail}") from error
+            raise
         return host
 
     async def _learn_of_revocations(self, host: VirtualHost) -> None:

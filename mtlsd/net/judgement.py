@@ -11,7 +11,9 @@ from mtlsd.net.snapshot import Snapshot
 class Judgement:
     """One connection's verdict. It holds for one snapshot and until the first certificate in it expires."""
 
-    def __init__(self, revocations: Revocations) -> None:
+    def __init__(self, revocations: Revocations, *, may_ask_later: bool = False) -> None:
+        """`may_ask_later`: a responder that nobody asked yet is not held against the client."""
+        self._may_ask_later = may_ask_later
         self._revocations = revocations
         self._version = revocations.version
         self.warnings: tuple[str, ...] = ()  # of the verdict in force
@@ -27,6 +29,8 @@ class Judgement:
         self._peer, self.warnings, self._version = None, (), self._revocations.version
         claim = identity.claim(presented, snapshot.truststore)
         evidence = self._revocations.evidence(claim)
+        if self._may_ask_later and evidence.ocsp is None:
+            evidence = evidence.without_ocsp()
         verdict = tls.judge(presented, claim.anchors, now, claim.relax, evidence)
         self._peer = identity.match(verdict, claim, snapshot.truststore, host)
         self._snapshot, self._since, self._until = snapshot, now, _first_end(presented, claim, evidence, now)

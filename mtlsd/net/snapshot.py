@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from mtlsd import config
-from mtlsd.config import Address, Configuration, VirtualHost
+from mtlsd.config import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import (
     Certificate,
@@ -23,7 +23,7 @@ from mtlsd.identity import (
     load_partners,
 )
 from mtlsd.net.version import version_of
-from mtlsd.tls import HostContext, ListenerContexts, build_context
+from mtlsd.tls import FOLLOWED, HostContext, ListenerContexts, build_context
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,14 +133,17 @@ def _listeners(
     configuration: Configuration, pairs: Mapping[str, KeyPair], previous: Snapshot | None
 ) -> dict[Address, ListenerContexts]:
     by_address: dict[Address, dict[str, HostContext]] = defaultdict(dict)
+    refusing = {host.listen for host in configuration.virtualhosts if host.on_untrusted is OnUntrusted.HANDSHAKE}
     for host in configuration.virtualhosts:
-        by_address[host.listen][host.name] = _context(host, pairs[host.name], previous)
+        depth = FOLLOWED if host.listen in refusing else 0
+        by_address[host.listen][host.name] = _context(host, pairs[host.name], depth, previous)
     return {address: ListenerContexts(hosts) for address, hosts in by_address.items()}
 
 
-def _context(host: VirtualHost, pair: KeyPair, previous: Snapshot | None) -> HostContext:
+def _context(host: VirtualHost, pair: KeyPair, depth: int, previous: Snapshot | None) -> HostContext:
     listeners = previous.listeners.values() if previous else ()
     for context in (each.hosts[host.name] for each in listeners if host.name in each.hosts):
-        if (context.client_certificate, context.key_pair) == (host.client_certificate, pair):
+        has = (context.client_certificate, context.key_pair, context.on_untrusted, context.verify_depth)
+        if has == (host.client_certificate, pair, host.on_untrusted, depth):
             return context
-    return build_context(host.name, host.client_certificate, pair)
+    return build_context(host.name, host.client_certificate, pair, host.on_untrusted, depth)

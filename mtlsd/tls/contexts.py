@@ -41,6 +41,11 @@ class HostContext:
         return self.on_untrusted is OnUntrusted.HANDSHAKE
 
     @property
+    def looks_in_handshake(self) -> bool:
+        """Whether a chain must be looked at before OpenSSL verifies it: it follows chains for another host's sake."""
+        return self.refuses_in_handshake or self.verify_depth > 0
+
+    @property
     def verify_mode(self) -> int:
         """What OpenSSL asks of a client; who is told over HTTP is let in first."""
         if self.client_certificate is ClientCertificate.NONE:

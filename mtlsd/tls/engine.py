@@ -6,12 +6,15 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import SSL, crypto
 
 from mtlsd.errors import (
+    CertKeyTooWeak,
     CertUntrustedIssuer,
     ClientCertMissing,
     PeerError,
@@ -21,7 +24,7 @@ from mtlsd.errors import (
     TLSNoCommonCipher,
     TLSNoCommonVersion,
 )
-from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented
+from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented, is_costly, refused
 from mtlsd.tls.alerts import Alert, alert_for, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
@@ -86,7 +89,7 @@ class Engine:
         self._connection = SSL.Connection(self._host.context, None)
         self._connection.set_accept_state()
         self._connection.set_app_data(self)
-        if self._host.refuses_in_handshake:
+        if self._host.looks_in_handshake:
             self._ask_for_certificate()
         self.server_name: str | None = None
         self._begun = False
@@ -114,7 +117,7 @@ class Engine:
     def _ask_for_certificate(self) -> None:
         """Set what `set_context` leaves as it was: without this, no certificate would be asked for."""
         mode = self._host.verify_mode
-        if self._host.refuses_in_handshake:
+        if self._host.looks_in_handshake:
             self._guard = examine_in_handshake(self._connection, mode, self._refused)
         else:
             self._connection.set_verify(mode, take_any)
@@ -122,7 +125,9 @@ class Engine:
     def _refused(self, chain: tuple[bytes, ...]) -> Alert | None:
         """Called by OpenSSL with what the client sent; it raises nothing."""
         try:
-            refusal = self._examine(self._host.name, _read(chain))
+            presented = _read(chain)
+            refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
+            refusal = refusal or _too_costly(presented)
         except CertificateUnreadable as error:
             refusal = CertUntrustedIssuer(f"the certificate cannot be read: {error}")
         except Exception as error:  # noqa: BLE001  # a bug of ours, for `next_event` to raise
@@ -228,6 +233,16 @@ def _read(chain: tuple[bytes, ...]) -> Presented:
     sent_along.pop(leaf, None)  # some clients send it once more
     few = islice(sent_along, MAX_CHAIN + 1)  # one more than there may be, for `judge` to see
     return Presented(Certificate.from_der(leaf), tuple(map(Certificate.from_der, few)))
+
+
+def _too_costly(presented: Presented) -> PeerError | None:
+    """Why OpenSSL is not to verify these signatures, as it does next with all that is let pass."""
+    for each in (presented.certificate, *presented.chain):
+        with suppress(ValueError, UnsupportedAlgorithm):
+            if is_costly(each.x509.public_key()):
+                detail = f"{each.subject} has a key that is too large to verify with"
+                return refused(CertKeyTooWeak, presented.certificate, detail)
+    return None
 
 
 def _with_alert(refusal: PeerError) -> PeerError:

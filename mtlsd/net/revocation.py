@@ -42,10 +42,18 @@ class Revocations:
         return Evidence(partner.revocation, (*partner.crls, *self._lists.of(partner)), found)
 
     async def prepare(self, presented: Presented, snapshot: Snapshot) -> None:
-        """Ask the responder about a client's certificate, once the rest has verified; it takes seconds at most."""
+        """Ask the responder about a client's certificate, once the rest has verified; it takes seconds at most.
+
+        About one that is registered it is asked in time by `run`: no request waits because an answer gets old.
+        """
         claim = identity.claim(presented, snapshot.truststore)
         partner = claim.partner
-        if partner and _asks(partner) and self._responders.is_due(claim.certificate, partner.revocation):
+        if partner is None or not _asks(partner):
+            return
+        known = self._responders.known(claim.certificate, partner.revocation)
+        if known is None or (
+            not claim.anchors.pinned and self._responders.is_due(claim.certificate, partner.revocation)
+        ):
             await self._ask(presented, claim, partner)
 
     async def load(self, snapshot: Snapshot) -> None:

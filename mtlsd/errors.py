@@ -107,6 +107,14 @@ class PlainHTTPOnTLSPort(PeerError):
     log_level = "info"
 
 
+class SNIUnknown(PeerError):
+    """The server name in the TLS handshake (SNI) is none of the hosts at this address."""
+
+    reason = "sni_unknown"
+    http_status = 421
+    advice = "Check the host name in the URL."
+
+
 class SNIHostMismatch(PeerError):
     """`Host` does not name the virtual host that the TLS handshake reached."""
 
@@ -178,6 +186,37 @@ class CertBadSignature(CertificateRefused):
 
     reason = "cert_bad_signature"
     advice = "The certificate or one of its issuers is damaged or forged: export it anew."
+
+
+class CertRevoked(CertificateRefused):
+    """The certificate, or a CA above it, was revoked by its issuer; the log says when and by what we know it."""
+
+    reason = "cert_revoked"
+    advice = "Have a new certificate issued, and send it to us before you use it."
+
+
+class CRLMissing(CertificateRefused):
+    """The partner's settings ask for a revocation list (CRL), and there is none for a certificate in the chain."""
+
+    reason = "crl_missing"
+    advice = "Ask us: we have no revocation list for your certificate."
+    log_level = "error"
+
+
+class CRLExpired(CertificateRefused):
+    """The partner's settings ask for a revocation list (CRL) in force, and the one there is past its nextUpdate."""
+
+    reason = "crl_expired"
+    advice = "Ask us: our copy of your CA's revocation list is too old."
+    log_level = "error"
+
+
+class OCSPUnreachable(CertificateRefused):
+    """The partner's settings ask for an answer from the CA's OCSP responder, and none came that counts."""
+
+    reason = "ocsp_unreachable"
+    advice = "Connect again later, and ask your CA whether its OCSP responder is up."
+    log_level = "error"
 
 
 class CertEKUNoClientAuth(CertificateRefused):

@@ -56,6 +56,7 @@ class Tree:
     limits: str = ""
     delivery: str = ""
     route: str = ""  # more settings of each route
+    virtualhost: str = ""  # more settings of each host
     server: str = ""  # settings of the process
     hosts: dict[str, str] = field(default_factory=lambda: dict(HOSTS))
     address: tuple[str, int] = field(default_factory=lambda: _loopback_address())
@@ -85,7 +86,8 @@ class Tree:
         listen = f"{self.address[0]}:{self.address[1]}"
         admin = f'admin = "{self.admin[0]}:{self.admin[1]}"\n'
         text = "".join(f"server.{line}\n" for line in (admin + self.server).splitlines()) + "".join(
-            _virtual_host(name, listen, kind, self.backend, self.route) for name, kind in self.hosts.items()
+            _virtual_host(name, listen, kind, self.backend, self.route, self.virtualhost)
+            for name, kind in self.hosts.items()
         )
         text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
@@ -121,11 +123,12 @@ def replace(path: Path, data: bytes) -> None:
     temporary.rename(path)
 
 
-def _virtual_host(name: str, listen: str, client_certificate: str, backend: str, route: str) -> str:
+def _virtual_host(name: str, listen: str, client_certificate: str, backend: str, route: str, more: str) -> str:
     return f"""[[virtualhost]]
 name = "{name}"
 listen = "{listen}"
 client_certificate = "{client_certificate}"
+{more}
 [[virtualhost.route]]
 path = "/as2"
 handler = "as2"

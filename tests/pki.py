@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from mtlsd.identity import Certificate
@@ -229,3 +230,59 @@ def _with_sha1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> byte
 def name_constraints(permitted: str | None = None, excluded: str | None = None) -> x509.NameConstraints:
     """Which DNS names a CA may issue for, and which it may not."""
     return x509.NameConstraints(*([x509.DNSName(each)] if each else None for each in (permitted, excluded)))
+
+
+def crl(
+    issuer: Issued,
+    *revoked: Issued,
+    start: datetime = NOW - DAY,
+    end: datetime = NOW + 7 * DAY,
+    why: x509.ReasonFlags | None = None,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    key: Key | None = None,
+) -> bytes:
+    """The revocation list of a CA, in DER; `key` is another than its own."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.x509.subject)
+    builder = builder.last_update(start).next_update(end)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    for each in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(each.certificate.serial).revocation_date(start)
+        entry = entry.add_extension(x509.CRLReason(why), critical=False) if why else entry
+        builder = builder.add_revoked_certificate(entry.build())
+    signer = key or issuer.key
+    assert isinstance(signer, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def ocsp_answer(
+    issuer: Issued,
+    subject: Issued,
+    *,
+    signer: Issued | None = None,
+    revoked: bool = False,
+    unknown: bool = False,
+    start: datetime = NOW - DAY,
+    end: datetime | None = NOW + DAY,
+    nonce: bytes | None = None,
+) -> bytes:
+    """What a responder says of a certificate, in DER; `signer` is a delegated one."""
+    status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+    signed_by = signer or issuer
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        subject.certificate.x509,
+        issuer.certificate.x509,
+        hashes.SHA256(),
+        ocsp.OCSPCertStatus.UNKNOWN if unknown else status,
+        start,
+        end,
+        start if revoked else None,
+        x509.ReasonFlags.key_compromise if revoked else None,
+    )
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, signed_by.certificate.x509)
+    if signer:
+        builder = builder.certificates([signer.certificate.x509])
+    if nonce is not None:
+        builder = builder.add_extension(x509.OCSPNonce(nonce), critical=False)
+    assert isinstance(signed_by.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
+    return builder.sign(signed_by.key, hashes.SHA256()).public_bytes(Encoding.DER)

@@ -286,6 +286,7 @@ def test_all_mistakes_are_shown_at_once_in_the_order_of_the_lines(write: Write) 
         ('[server]\nstate = ""\n' + HOST, 2, "server.state", "expected a path"),
         ('[server]\nstate = "~/state"\n' + HOST, 2, "server.state", '"~" is not expanded'),
         ('[server]\ncerts = "a\\u0000"\n' + HOST, 2, "server.certs", "expected a path"),
+        (HOST + 'on_untrusted = "alert"', 4, "virtualhost.on_untrusted", 'expected one of "http", "handshake"'),
         (
             HOST + 'client_certificate = "yes"',
             4,

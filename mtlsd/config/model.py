@@ -36,6 +36,13 @@ class ClientCertificate(StrEnum):
     NONE = "none"
 
 
+class OnUntrusted(StrEnum):
+    """Where a client that is not let in is told so."""
+
+    HTTP = "http"  # in the answer to its request, with the reason
+    HANDSHAKE = "handshake"  # by a TLS alert
+
+
 class Handler(StrEnum):
     """What a route does with a request."""
 
@@ -189,6 +196,7 @@ class VirtualHost:
     routes: Annotated[tuple[Route, ...], Field(alias="route")] = ()
     whoami: Annotated[bool, values.flag()] = True
     selftest: Annotated[bool, values.flag()] = True
+    on_untrusted: Annotated[OnUntrusted, choice(OnUntrusted)] = OnUntrusted.HTTP
 
 
 @_table

@@ -55,7 +55,8 @@ def _partner(call: Call, headers: AS2Headers) -> Partner | None:
     if call.peer is None:
         return call.truststore.partner_by_as2_id(as2_from, call.host)
     if as2_from not in call.peer.partner.as2_ids:
-        raise AS2FromMismatchCert(f"AS2-From {as2_from!r} over a certificate of {call.peer.partner.name}")
+        dispute = call.truststore.dispute(as2_from)
+        raise AS2FromMismatchCert(f"AS2-From {as2_from!r} over a certificate of {call.peer.partner.name}{dispute}")
     return call.peer.partner
 
 
@@ -64,6 +65,7 @@ def _check_target(inbound: Inbound) -> None:
     if inbound.target is None:
         return
     if inbound.partner is None:
-        raise AS2FromUnknown(f"AS2-From {inbound.headers.as2_from.value!r}")
+        as2_from = inbound.headers.as2_from.value
+        raise AS2FromUnknown(f"AS2-From {as2_from!r}{inbound.call.truststore.dispute(as2_from)}")
     if not inbound.partner.may_have_mdns_at(inbound.target):
         raise MDNTargetDenied(f"an asynchronous MDN to {inbound.target!r}")

@@ -61,7 +61,8 @@ class Exchange:
         if headers.as2_from.value == headers.as2_to.value:
             raise AS2SenderEqualsReceiver()
         if self._inbound.partner is None:
-            raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}")
+            dispute = self._call.truststore.dispute(headers.as2_from.value)
+            raise AS2FromUnknown(f"AS2-From {headers.as2_from.value!r}{dispute}")
         if headers.as2_to.value != organization.as2_id:
             raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {organization.as2_id!r}")
         self._services.failures.check(self._failure_key(), self._call.now)

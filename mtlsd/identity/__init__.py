@@ -11,11 +11,22 @@ from mtlsd.identity.certificates import (
     is_costly,
 )
 from mtlsd.identity.contents import Contents, PrivateKeyFound, read_certificates, read_contents, read_public
+from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.identity.doubts import never_retired
 from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, belong_together, load_key_pair, parse_key
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
+from mtlsd.identity.ocsp import (
+    MAX_RESPONSE,
+    NONCE,
+    OCSPFailure,
+    OCSPInvalid,
+    OCSPStatus,
+    build_question,
+    read_answer,
+    responder,
+)
 from mtlsd.identity.oddities import oddities
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
 from mtlsd.identity.partners import (
@@ -31,6 +42,7 @@ from mtlsd.identity.pkcs7 import bundle
 from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
+from mtlsd.identity.revocation import Check, Evidence, Revocation, check_revocation
 from mtlsd.identity.rollover import (
     ALWAYS,
     Dates,
@@ -53,15 +65,21 @@ __all__ = [
     "ALWAYS",
     "DEFAULT_VERSION",
     "MAX_CHAIN",
+    "MAX_CRL",
+    "MAX_RESPONSE",
+    "NONCE",
     "PASSWORD",
     "RELAXATIONS",
     "Anchors",
     "Bundle",
+    "CRLUnreadable",
     "Certificate",
     "CertificateUnreadable",
+    "Check",
     "Claim",
     "Contents",
     "Dates",
+    "Evidence",
     "FileRefused",
     "Finding",
     "HostKeys",
@@ -71,6 +89,9 @@ __all__ = [
     "LoadedOrganization",
     "LoadedPartner",
     "Match",
+    "OCSPFailure",
+    "OCSPInvalid",
+    "OCSPStatus",
     "Organization",
     "Partner",
     "Peer",
@@ -83,6 +104,8 @@ __all__ = [
     "Relax",
     "Require",
     "Result",
+    "Revocation",
+    "RevocationList",
     "Rule",
     "Standing",
     "State",
@@ -90,12 +113,14 @@ __all__ = [
     "Use",
     "Validity",
     "belong_together",
+    "build_question",
     "build_trust_store",
     "bundle",
     "certificate_files",
     "chain_of",
     "check_client",
     "check_issuer",
+    "check_revocation",
     "check_signature_algorithm",
     "claim",
     "current",
@@ -103,6 +128,7 @@ __all__ = [
     "date_warnings",
     "days",
     "decoded_password",
+    "distribution_points",
     "examine_client",
     "find",
     "in_force",
@@ -123,11 +149,14 @@ __all__ = [
     "oddities",
     "parse_key",
     "password_beside",
+    "read_answer",
     "read_certificates",
     "read_contents",
+    "read_crls",
     "read_file",
     "read_public",
     "refused",
+    "responder",
     "rule_of",
     "split",
     "standings",

@@ -31,10 +31,13 @@ class OwnFile:
     password_mode: int
 
 
-def read_public_file(path: Path, within: Path | None = None) -> PublicFile:
-    """Read a file that holds no private key; raises FileRefused or CertificateUnreadable."""
+def read_public_file(path: Path, within: Path | None = None, data: bytes | None = None) -> PublicFile:
+    """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
+
+    `data` is what is in it, where that was read already.
+    """
     password, mode = password_beside(path, within)
-    found = read_public(read_file(path, within).data, password)
+    found = read_public(read_file(path, within).data if data is None else data, password)
     warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
     warnings += (f"not read in it: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))

@@ -105,6 +105,8 @@ class PeerVerified:
 
     presented: Presented
     at: datetime
+    warnings: tuple[str, ...] = ()  # what is not known of its revocation, where that is no refusal
+    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's own certificate to what is trusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What is allowed in a partner's directory, and yet seldom what was meant: warnings, each with a way out."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
@@ -11,6 +11,7 @@ from mtlsd.identity.partners import SETTINGS, Partner
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
 from mtlsd.identity.rollover import Standing, State, Use, not_in_use
 
+SOON = timedelta(days=1)  # most lists are made anew each day or each week
 NOBODY = "nobody can connect as this partner"
 
 
@@ -24,6 +25,7 @@ def doubts(directory: Path, partner: Partner, now: datetime | None = None) -> It
         *_without_a_way(partner),
         *_nobody_connects(partner, now),
         *dict.fromkeys(_never_retired(partner, now)),
+        *_lists(partner, now),
     )
     for text in texts:
         yield Problem(directory, text)
@@ -106,7 +108,7 @@ def _refusal(certificate: Certificate, partner: Partner) -> CertificateRefused |
     check = check_client if certificate in partner.public_certificates else check_issuer
     try:
         check(certificate, partner.relax)
-        check_signature_algorithm(certificate)
+        check_signature_algorithm(certificate, partner.relax)
     except CertificateRefused as error:
         return error
     return None
@@ -130,6 +132,19 @@ def _top_issuer(certificate: Certificate, partner: Partner) -> str:
     for _ in issuers:
         issuer = issuers.get(issuer, issuer)
     return issuer
+
+
+def _lists(partner: Partner, now: datetime | None) -> Iterator[str]:
+    """Revocation lists that count for nothing, or soon will."""
+    issuers = (*partner.trusted_roots, *partner.intermediates)
+    for each in partner.crls:
+        name = f"the revocation list of {each.issuer}"
+        if not any(each.is_signed_by(issuer) for issuer in issuers):
+            yield f"{name} was signed by no CA certificate in this directory: put the one in that signed it"
+        elif now and each.has_ended(now):
+            yield f"{name} ended on {each.next_update:%Y-%m-%d %H:%M}: put a newer one in"
+        elif now and each.has_ended(now + SOON):
+            yield f"{name} ends on {each.next_update:%Y-%m-%d %H:%M}: put the next one in"
 
 
 def _named(certificate: Certificate) -> str:

@@ -23,8 +23,8 @@ class FileContent:
     mode: int
 
 
-def read_file(path: Path, within: Path | None = None) -> FileContent:
-    """Read a regular file of at most MAX_FILE bytes; raises FileRefused, and never blocks.
+def read_file(path: Path, within: Path | None = None, limit: int = MAX_FILE) -> FileContent:
+    """Read a regular file of at most `limit` bytes; raises FileRefused, and never blocks.
 
     With `within`, a symbolic link may lead to another place in that directory (as Kubernetes does it with
     `..data`), but not out of it.
@@ -33,7 +33,7 @@ def read_file(path: Path, within: Path | None = None) -> FileContent:
         real = Path(os.path.realpath(path, strict=True))
         if within is not None and not real.is_relative_to(os.path.realpath(within)):
             raise FileRefused("a symbolic link that leads out of the partner's directory")
-        return _read_regular(real)
+        return _read_regular(real, limit)
     except OSError as error:
         raise FileRefused(f"cannot be read: {error.strerror}") from error
 
@@ -63,14 +63,14 @@ def _directories(directory: Path) -> tuple[Path, ...]:
         return ()
 
 
-def _read_regular(path: Path) -> FileContent:
+def _read_regular(path: Path, limit: int) -> FileContent:
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise FileRefused("not a regular file")
-        data = file.read(MAX_FILE + 1)
-    if len(data) > MAX_FILE:
-        raise FileRefused(f"larger than {MAX_FILE} bytes")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise FileRefused(f"larger than {limit} bytes")
     return FileContent(data, stat.S_IMODE(status.st_mode))

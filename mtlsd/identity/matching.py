@@ -12,13 +12,18 @@ from typing import Any
 
 from mtlsd.errors import (
     CertAmbiguousMapping,
+    CertEKUNoClientAuth,
     CertExpired,
     CertificateRefused,
+    CertKeyTooWeak,
+    CertKeyUsage,
     CertKnownButPending,
     CertKnownButRetired,
     CertKnownOtherHost,
     CertNotYetValid,
     CertPinMismatch,
+    CertRevoked,
+    CertSigAlgWeak,
     CertSubjectNotMapped,
     PartnerDisabled,
     PeerError,
@@ -28,7 +33,16 @@ from mtlsd.identity.partners import Partner
 from mtlsd.identity.rollover import not_in_use
 from mtlsd.identity.truststore import Index, TrustStore
 
-OWN: dict[type, str] = {CertExpired: "expired", CertNotYetValid: "not yet valid"}
+ALL_THE_SAME = "and refused all the same"
+OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's, were it not for this
+    CertExpired: "expired",
+    CertRevoked: "revoked",
+    CertNotYetValid: "not yet valid",
+    CertEKUNoClientAuth: "but not issued for TLS clients",
+    CertKeyUsage: "but with a key usage that lets it sign no handshake",
+    CertKeyTooWeak: "but with a key that is too weak",
+    CertSigAlgWeak: "but signed with a weak algorithm",
+}
 MAX_CHAIN = 8  # certificates above the client's own, the root included
 
 
@@ -167,10 +181,13 @@ def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
 
 def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError | None = None) -> str:
     """The nearest miss, for the log; empty where nothing is near. `error` is what was found wrong, if known."""
+    wrong = OWN.get(type(error), ALL_THE_SAME)
     if names := truststore.owners.get(certificate.sha256):
-        return f"{', '.join(names)}'s own, {OWN.get(type(error), 'and refused all the same')}"
+        return f"{', '.join(names)}'s own, {wrong}"
     if uses := truststore.elsewhere.get(certificate.sha256):
         return f"registered for {'; '.join(uses)}"
+    if error and (names := _matchers(certificate, truststore)):
+        return f"all that is asked for in [match] of {', '.join(names)}, {wrong}"
     if names := truststore.same_key.get(certificate.public_key_der.hex()):
         return f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
     if names := truststore.same_subject.get(certificate.subject):

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificatefiles import read_public_file
+from mtlsd.identity.certificatefiles import PublicFile, read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.files import FileRefused, is_directory
+from mtlsd.identity.files import FileRefused, is_directory, read_file
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
+from mtlsd.identity.revocation import BY_DEFAULT, Revocation, read_revocation
+from mtlsd.identity.revocation import KEYS as REVOCATION_KEYS
 from mtlsd.identity.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.identity.settings import (
     Table,
@@ -48,6 +51,7 @@ VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
 ACKNOWLEDGEMENTS = (200, 202, 204)
 BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
+CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
 
@@ -68,6 +72,7 @@ KEYS: Table = {
     "async_ack": one_of(ACKNOWLEDGEMENTS),
     "certificate": CERTIFICATES,
     "match": {"subject": subject, "san": alternative_names},
+    "revocation": REVOCATION_KEYS,
     "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
 }
 
@@ -102,6 +107,8 @@ class Partner:
     mdn_roots: tuple[Certificate, ...] = ()  # what vouches for the servers that take its MDNs, and for nothing else
     as2_version: str = DEFAULT_VERSION  # that our MDNs say
     async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
+    revocation: Revocation = BY_DEFAULT
+    crls: tuple[RevocationList, ...] = ()  # the files; what they are worth is for their signatures to say
     retention_days: int | None = None  # of contents; None: as for all partners
     retention_max_bytes: int | None = None  # so this
     dates: tuple[tuple[str, Dates], ...] = ()  # of certificates that have any, by sha256
@@ -154,8 +161,9 @@ def load_partner(directory: Path) -> LoadedPartner:
     values, mistakes = _read_partner_toml(directory)
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    beside = _read_certificates(directory, directory, problems, warnings)
-    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings)
+    crls: list[RevocationList] = []
+    beside = _read_certificates(directory, directory, problems, warnings, crls)
+    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings, crls)
     for_as2 = _read_certificates(directory, directory / MESSAGES, problems, warnings)
     for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
@@ -164,7 +172,8 @@ def load_partner(directory: Path) -> LoadedPartner:
     mistakes = (*mistakes, *more)
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
-    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns), dates)
+    roots = _unique(for_mdns)
+    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, roots, dates, crls)
     return LoadedPartner(
         name=directory.name,
         partner=partner,
@@ -205,6 +214,7 @@ def _partner(
     messages: tuple[Certificate, ...],
     mdn_roots: tuple[Certificate, ...],
     dates: Mapping[str, Dates],
+    crls: list[RevocationList],
 ) -> Partner:
     match, retention = values.get("match"), values.get("retention", {})
     return Partner(
@@ -225,6 +235,8 @@ def _partner(
         message_certificates=messages,
         mdn_roots=mdn_roots,
         dates=tuple(sorted(dates.items(), key=lambda each: each[0])),
+        revocation=read_revocation(values.get("revocation", {})),
+        crls=tuple(dict.fromkeys(crls)),
     )
 
 
@@ -241,19 +253,38 @@ def _dates(
 
 
 def _read_certificates(
-    partner: Path, directory: Path, problems: list[Problem], warnings: list[Problem]
+    partner: Path,
+    directory: Path,
+    problems: list[Problem],
+    warnings: list[Problem],
+    crls: list[RevocationList] | None = None,
 ) -> tuple[Certificate, ...]:
-    """Every certificate in one directory; a file that cannot be read does not keep the others back."""
+    """Every certificate in one directory; a file that cannot be read does not keep the others back.
+
+    `crls` gets the revocation lists; where there is none, lists are of no use there.
+    """
     found: list[Certificate] = []
     for path in _certificate_files(partner, directory, problems, warnings):
         try:
-            file = read_public_file(path, within=partner)
-        except (FileRefused, CertificateUnreadable) as error:
+            lists, file = _read_one(path, partner)
+        except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
             problems.append(Problem(path, str(error)))
             continue
+        if crls is not None:
+            crls += lists
+        elif lists:
+            warnings.append(Problem(path, CRL_OUT_OF_PLACE))
         found += file.certificates
         warnings += (Problem(path, words) for words in file.warnings)
     return tuple(found)
+
+
+def _read_one(path: Path, partner: Path) -> tuple[tuple[RevocationList, ...], PublicFile]:
+    """The revocation lists in a file, and the certificates beside them."""
+    if path.name.lower().endswith(SUFFIX):
+        return read_crls(read_file(path, partner, MAX_CRL).data), PublicFile((), ())
+    lists, rest = take_crls(read_file(path, partner).data)
+    return lists, read_public_file(path, partner, rest) if rest.strip() or not lists else PublicFile((), ())
 
 
 def _certificate_files(

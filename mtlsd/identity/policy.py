@@ -29,8 +29,8 @@ DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
 def check_client(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
     """What the certificate of a client must be; raises CertificateRefused."""
     _check_key(certificate)
-    if not may_sign(certificate):
-        raise refused(CertKeyUsage, certificate)
+    if Relax.ANY_KEY_USAGE not in relax and not may_sign(certificate):
+        raise refused(CertKeyUsage, certificate, "its key usage has no digitalSignature")
     _check_purpose(certificate, relax)
     _check_critical_extensions(certificate)
 
@@ -43,7 +43,7 @@ def check_issuer(certificate: Certificate, relax: frozenset[str] = frozenset()) 
     _check_purpose(certificate, relax)
 
 
-def check_signature_algorithm(certificate: Certificate) -> None:
+def check_signature_algorithm(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
     """Raises CertSigAlgWeak, but not for a self-signed certificate: whoever forges its signature has the key."""
     if certificate.is_self_signed:
         return
@@ -51,7 +51,8 @@ def check_signature_algorithm(certificate: Certificate) -> None:
         digest = certificate.x509.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm) as error:
         raise refused(CertSigAlgWeak, certificate, str(error)) from error
-    if digest and digest.name not in DIGESTS:  # None: Ed25519 and Ed448, which bring their own
+    accepted = DIGESTS | {"sha1"} if Relax.SHA1_CHAIN in relax else DIGESTS
+    if digest and digest.name not in accepted:  # None: Ed25519 and Ed448, which bring their own
         raise refused(CertSigAlgWeak, certificate, f"signed with {digest.name}")
 
 
@@ -96,7 +97,8 @@ def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
     if Relax.SERVER_AUTH_ONLY in relax:
         allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
     if usages.isdisjoint(allowed):
-        raise refused(CertEKUNoClientAuth, certificate)
+        named = ", ".join(sorted(each.dotted_string for each in usages))
+        raise refused(CertEKUNoClientAuth, certificate, f"its extended key usage is {named}")
 
 
 def _check_critical_extensions(certificate: Certificate) -> None:

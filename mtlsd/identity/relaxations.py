@@ -12,6 +12,8 @@ class Relax(StrEnum):
     RSA_1024 = "rsa-1024"
     TE_AND_CL = "te-and-cl"
     SERVER_AUTH_ONLY = "server-auth-only"
+    ANY_KEY_USAGE = "any-key-usage"
+    SHA1_CHAIN = "sha1-chain"
 
 
 # What each weakens. docs/as2.md says the same, with the quirk that asks for it and the test that shows it.
@@ -21,4 +23,6 @@ RELAXATIONS: Mapping[Relax, str] = {
     Relax.RSA_1024: "a key that a rich attacker could factor, and then sign as the partner",
     Relax.TE_AND_CL: "a proxy in front of us could see another end of the request than we do",
     Relax.SERVER_AUTH_ONLY: "a web server's certificate opens connections as the partner",
+    Relax.ANY_KEY_USAGE: "a key that its CA meant for encryption, or for signing other certificates, opens connections",
+    Relax.SHA1_CHAIN: "collisions are practical: who finds one has a certificate that the CA never saw",
 }

@@ -6,7 +6,7 @@ from mtlsd.identity.tlv import Value, first_value, values
 
 PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have been read by others"
 REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"
-CRL = "a certificate revocation list (CRL), not a certificate: ask for the certificate itself"
+CRL = "a certificate revocation list (CRL), not a certificate: in a partner's directory its name ends with .crl"
 PUBLIC_KEY = "a public key alone, not a certificate: ask for the certificate that it is in"
 SSH = "an SSH key: TLS and AS2 need an X.509 certificate; ask for that"
 PGP = "an OpenPGP key or message: TLS and AS2 need an X.509 certificate; ask for that"

@@ -34,6 +34,7 @@ class TrustStore:
     owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
     matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
     as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
+    disputed: Index[str] = field(default_factory=dict, repr=False)  # names, by AS2 id that several claim
     elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
     roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
@@ -45,6 +46,11 @@ class TrustStore:
         """The partner with this AS2 id, if it may use this virtual host; case matters (RFC 4130, section 6.2)."""
         found = self.as2_ids.get(as2_id)
         return found if found and found.may_use(host) else None
+
+    def dispute(self, as2_id: str) -> str:
+        """What the log says of an AS2 id that several partners claim; empty for all others."""
+        names = self.disputed.get(as2_id)
+        return f": it is claimed by {_and(names)}, and nobody's until one of them gives it up" if names else ""
 
 
 def load_partners(
@@ -83,6 +89,7 @@ def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tup
         elsewhere=_names_by(lambda certificate: certificate.sha256, chain.from_iterable(map(_uses, partners))),
         matchers=_index((each.match.subject, each) for each in partners if each.match),
         as2_ids={as2_id: each for each in partners for as2_id in each.as2_ids},
+        disputed={as2_id: names for as2_id, names in claimants.items() if len(names) > 1},
         roots=_index((root.subject, root) for _, root in roots),
         intermediates=_index((ca.subject, ca) for each in partners for ca in each.intermediates),
         holders=_names_by(lambda certificate: certificate.sha256, roots),

@@ -24,7 +24,8 @@ from mtlsd.net.secure import SecureStream
 
 CHUNK = 256 * 1024  # octets of a body at a time
 MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for
-MAX_RECEIVED = 4 * MAX_ANSWER  # octets in all, with the framing
+FRAMING = 4  # times the body is what comes in all, at most, with the framing
+MAX_RECEIVED = FRAMING * MAX_ANSWER  # octets in all
 MAX_HEADER = 64 * 1024  # octets of an answer's header
 MAX_INTERIM = 10  # answers 1xx before the one that counts
 RECEIVE = 64 * 1024
@@ -62,8 +63,9 @@ async def send(
     context: ssl.SSLContext | None = None,
     connect_to: tuple[str, int] | None = None,
     recording: Recording | None = None,
+    max_answer: int = MAX_ANSWER,
 ) -> Answer:
-    """Send a request; raises UpstreamFailed.
+    """Send a request; raises UpstreamFailed. Of an answer's body, at least `max_answer` octets are read, if there are.
 
     `timeout`, in seconds, is for the connection with its TLS, for the server to take each piece of the body, and for
     its whole answer. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every
@@ -73,7 +75,7 @@ async def send(
     try:
         with trio.fail_after(timeout):
             stream = await _connect(backend, context, connect_to)
-        request = _Request(stream, timeout, recording)
+        request = _Request(stream, timeout, recording, max_answer)
         try:
             return await request.run(backend, method, fields, body)
         finally:
@@ -109,10 +111,12 @@ class _Request:
         stream: Stream,
         timeout: float,
         recording: Recording | None,
+        max_answer: int,
     ) -> None:
         self._stream = stream
         self._timeout = timeout
         self._recording = recording
+        self._max_answer = max_answer
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
         self._received = 0  # octets
         self.body_began = False
@@ -163,7 +167,7 @@ class _Request:
                 response = event
             elif isinstance(event, h11.Data):
                 body += event.data
-            if response and (isinstance(event, h11.EndOfMessage) or len(body) > MAX_ANSWER):
+            if response and (isinstance(event, h11.EndOfMessage) or len(body) > self._max_answer):
                 return _answer(response, bytes(body))
             if isinstance(event, h11.ConnectionClosed):
                 when = "inside its answer" if response else "before it answered"
@@ -173,8 +177,9 @@ class _Request:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = bytes(await self._stream.receive_some(RECEIVE))
             self._received += len(data)
-            if self._received > MAX_RECEIVED:
-                raise h11.RemoteProtocolError(f"an answer of more than {MAX_RECEIVED} octets with its framing")
+            if self._received > FRAMING * self._max_answer:
+                limit = FRAMING * self._max_answer
+                raise h11.RemoteProtocolError(f"an answer of more than {limit} octets with its framing")
             if self._recording:
                 self._recording.received += data
             if not data and self._http.their_state is h11.SEND_RESPONSE:

@@ -28,11 +28,11 @@ from mtlsd.errors import (
     RequestTimeout,
     ShuttingDown,
     SNIHostMismatch,
+    SNIUnknown,
     TLSHandshakeTimeout,
-    TLSRefused,
 )
 from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Relax, Use
+from mtlsd.identity import Peer, Presented, Relax, Use
 from mtlsd.journal import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
@@ -66,8 +66,8 @@ class Connection:
         self._client = client
         self._limits = daemon.snapshot.configuration.limits
         self._listener = listener
-        self._wire = Wire(stream, listener, self._limits.max_header_bytes)
-        self._judgement = Judgement()
+        self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._examine)
+        self._judgement = Judgement(daemon.revocations)
         self._handshake: HandshakeCompleted | None = None
 
     async def serve(self) -> None:
@@ -84,7 +84,7 @@ class Connection:
         try:
             with _deadline(self._limits.handshake_seconds, TLSHandshakeTimeout):
                 self._handshake = await self._wire.handshake()
-        except (TLSRefused, PlainHTTPOnTLSPort) as refusal:
+        except PeerError as refusal:
             request_id = new_id(self._daemon.clock())
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
@@ -97,6 +97,17 @@ class Connection:
         host = self._listener.hosts[self._handshake.host]
         self._daemon.note_use(Use.SERVER, host.name, host.certificate.sha256)
         return True
+
+    def _examine(self, host: str, presented: Presented) -> PeerError | None:
+        """Why the client is refused inside of the handshake; what must be waited for is left to its requests."""
+        now = datetime.fromtimestamp(self._daemon.clock(), UTC)
+        judgement = Judgement(self._daemon.revocations, may_ask_later=True)
+        try:
+            judgement.peer(presented, self._daemon.snapshot, host, now)
+        except (CertificateRefused, CertKnownOtherHost) as refusal:
+            refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
+            return refusal
+        return None
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
         response = http.respond(refusal, request_id=request_id, as_json=False)
@@ -163,6 +174,7 @@ class Connection:
         host = self._host(request)
         if request.path == handlers.whoami.PATH and host.whoami:
             return await self._say_who_it_is(request, host, record)
+        await self._learn_of_revocations(host)
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
         route = self._route(host, request)
@@ -202,6 +214,7 @@ class Connection:
         """The one answer that needs no certificate on a host that requires one."""
         assert self._handshake is not None
         _check_framing(request, None)
+        await self._learn_of_revocations(host)
         answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
         return await self._without_body(request, answer)
 
@@ -211,13 +224,23 @@ class Connection:
         return response
 
     def _host(self, request: Request) -> VirtualHost:
-        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch."""
+        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch or SNIUnknown."""
         assert self._handshake is not None
         host = self._daemon.snapshot.hosts.get(self._handshake.host)
         if host is None:
             raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
-        http.check_host(host, request)
+        try:
+            http.check_host(host, request)
+        except SNIHostMismatch as error:
+            if self._handshake.server_name not in (None, host.name):
+                raise SNIUnknown(f"no host here is {self._handshake.server_name!r}; {error.detail}") from error
+            raise
         return host
+
+    async def _learn_of_revocations(self, host: VirtualHost) -> None:
+        assert self._handshake is not None
+        if self._handshake.presented and host.client_certificate is not ClientCertificate.NONE:
+            await self._daemon.revocations.prepare(self._handshake.presented, self._daemon.snapshot)
 
     def _identify(self, host: VirtualHost) -> Peer | None:
         """Who the client is, judged now; None where TLS proves nobody and the host allows that."""
@@ -329,6 +352,7 @@ class Connection:
             "sni": self._handshake.server_name,
             "tls": self._handshake.version,
             "partner": peer.partner.name if peer else None,
+            "revocation": list(self._judgement.warnings),
             "method": request.method if request else None,
             "path": request.path if request else None,
             **({name.replace("-", "_"): request.get(name) for name in AS2_FIELDS} if request else {}),

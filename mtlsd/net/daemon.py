@@ -22,6 +22,7 @@ from mtlsd.metrics import Metrics
 from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from mtlsd.net.promotions import Promoter
+from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
 from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
@@ -51,6 +52,7 @@ class Daemon:
     unclear: Unclear = field(init=False)
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
+    revocations: Revocations = field(init=False)
     pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
     turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
     places: Places = field(default_factory=Places)  # there, too: by route
@@ -58,6 +60,8 @@ class Daemon:
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
         self.services = self._services(failures)
+        state = self.snapshot.configuration.server.state
+        self.revocations = Revocations(state / "crls", self.clock, self.log)
         self.committer = Committer(self.journal, self.metrics.commit)
         self.unclear = Unclear(self.journal, self.spool)
         self.promoter = Promoter(self.journal, self.log)
@@ -71,6 +75,7 @@ class Daemon:
         self.whoami.per_minute = snapshot.configuration.limits.max_whoami_per_minute
         self.services = self._services(self.services.failures)
         self.upstreams.policy = _breaker(snapshot)
+        self.revocations.wake()
 
     def _services(self, failures: FailureLimit) -> Services:
         configuration = self.snapshot.configuration

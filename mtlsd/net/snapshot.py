@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from mtlsd import config
-from mtlsd.config import Address, Configuration, VirtualHost
+from mtlsd.config import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import (
     Certificate,
@@ -24,7 +24,7 @@ from mtlsd.identity import (
     load_partners,
 )
 from mtlsd.net.version import version_of
-from mtlsd.tls import HostContext, ListenerContexts, build_context
+from mtlsd.tls import FOLLOWED, HostContext, ListenerContexts, build_context
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,9 +136,11 @@ def _listeners(
     configuration: Configuration, keys: Mapping[str, HostKeys], previous: Snapshot | None
 ) -> dict[Address, ListenerContexts]:
     known = list(_contexts(previous)) if previous else []
+    refusing = {host.listen for host in configuration.virtualhosts if host.on_untrusted is OnUntrusted.HANDSHAKE}
     by_address: dict[Address, dict[str, list[HostContext]]] = defaultdict(dict)
     for host in configuration.virtualhosts:
-        by_address[host.listen][host.name] = [_context(host, pair, known) for pair in keys[host.name].server]
+        depth = FOLLOWED if host.listen in refusing else 0
+        by_address[host.listen][host.name] = [_context(host, pair, depth, known) for pair in keys[host.name].server]
     return {address: _listener(hosts) for address, hosts in by_address.items()}
 
 
@@ -152,8 +154,9 @@ def _contexts(snapshot: Snapshot) -> Iterator[HostContext]:
         yield from chain(listener.hosts.values(), *listener.later.values())
 
 
-def _context(host: VirtualHost, pair: KeyPair, known: Iterable[HostContext]) -> HostContext:
-    for context in known:
-        if (context.name, context.client_certificate, context.key_pair) == (host.name, host.client_certificate, pair):
-            return context
-    return build_context(host.name, host.client_certificate, pair)
+def _context(host: VirtualHost, pair: KeyPair, depth: int, known: Iterable[HostContext]) -> HostContext:
+    wanted = (host.name, host.client_certificate, pair, host.on_untrusted, depth)
+    for each in known:
+        if (each.name, each.client_certificate, each.key_pair, each.on_untrusted, each.verify_depth) == wanted:
+            return each
+    return build_context(host.name, host.client_certificate, pair, host.on_untrusted, depth)

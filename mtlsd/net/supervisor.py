@@ -87,6 +87,7 @@ class Supervisor:
                 reload = Reload(daemon, listeners, self._credentials)
                 addresses = daemon.snapshot.listeners.keys()
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+                    await daemon.revocations.load(daemon.snapshot)
                     listeners.serve(listeners.bind(addresses), keep=addresses)
                     admin_address = await self._watch(daemon, background)
                     background.start_soon(Worker(daemon).run)
@@ -96,6 +97,7 @@ class Supervisor:
                     background.start_soon(daemon.promoter.run)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
+                    background.start_soon(daemon.revocations.run, lambda: daemon.snapshot)
                     listening = [str(address) for address in addresses]
                     self._log.info(log.STARTED, listening=listening, admin=str(admin_address))
                     systemd.ready(reload.status())

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config import Configuration
-from mtlsd.identity import Certificate, HostKeys, KeyPair, Organization, TrustStore
+from mtlsd.identity import Certificate, HostKeys, KeyPair, Organization, RevocationList, TrustStore
 from mtlsd.journal import canonical
 
 
@@ -30,7 +30,7 @@ def version_of(
 
 def _plain(value: object) -> object:
     match value:
-        case Certificate():
+        case Certificate() | RevocationList():
             return value.sha256
         case KeyPair():
             return [value.certificate.sha256, *(each.sha256 for each in value.chain), _plain(value.dates)]

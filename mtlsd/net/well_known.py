@@ -10,7 +10,6 @@ from mtlsd.handlers import whoami
 from mtlsd.http import Request, Response
 from mtlsd.identity import PeerVerified, Presented
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.tls import HandshakeCompleted
 
 Seen = whoami.Seen
@@ -34,10 +33,10 @@ def who_is_it(
         cipher=handshake.cipher,
         sni=handshake.server_name,
     )
-    return whoami.answer(_judged(seen, daemon.snapshot, handshake, host))
+    return whoami.answer(_judged(seen, daemon, handshake, host))
 
 
-def _judged(seen: Seen, snapshot: Snapshot, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
+def _judged(seen: Seen, daemon: Daemon, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
     """With what becomes of the certificate, or of its absence, on every other request."""
     if host.client_certificate is ClientCertificate.NONE:
         return seen
@@ -46,12 +45,13 @@ def _judged(seen: Seen, snapshot: Snapshot, handshake: HandshakeCompleted, host:
     if handshake.presented is None:
         required = host.client_certificate is ClientCertificate.REQUIRED
         return replace(seen, refusal=ClientCertMissing() if required else None)
-    return _with_verdict(seen, snapshot, handshake.presented, host)
+    return _with_verdict(seen, daemon, handshake.presented, host)
 
 
-def _with_verdict(seen: Seen, snapshot: Snapshot, presented: Presented, host: VirtualHost) -> Seen:
+def _with_verdict(seen: Seen, daemon: Daemon, presented: Presented, host: VirtualHost) -> Seen:
+    snapshot = daemon.snapshot
     claim = identity.claim(presented, snapshot.truststore)
-    verdict = tls.judge(presented, claim.anchors, seen.now, claim.relax)
+    verdict = tls.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
     findings = tls.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
     seen = replace(seen, presented=presented, findings=findings)
     try:

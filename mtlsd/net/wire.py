@@ -11,7 +11,7 @@ import trio
 from mtlsd import http
 from mtlsd.errors import BadRequest, HeadersTooLarge, PeerError, TransferCodingUnsupported
 from mtlsd.http import Response
-from mtlsd.tls import Closed, Engine, HandshakeCompleted, ListenerContexts, PlaintextReceived
+from mtlsd.tls import Closed, Engine, Examine, HandshakeCompleted, ListenerContexts, PlaintextReceived
 
 RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
@@ -26,9 +26,11 @@ HTTPEvent = h11.Request | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 class Wire:
     """Raises PeerError for what a peer did, and trio's errors for a socket that broke."""
 
-    def __init__(self, stream: trio.SocketStream, listener: ListenerContexts, max_header_bytes: int) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, listener: ListenerContexts, max_header_bytes: int, examine: Examine
+    ) -> None:
         self._stream = stream
-        self._engine = Engine(listener)
+        self._engine = Engine(listener, examine)
         self._max_header_bytes = max_header_bytes
         self._http = self._new_cycle()
         self._wants_no_body = False
@@ -36,7 +38,7 @@ class Wire:
         self._bytes_out = 0
 
     async def handshake(self) -> HandshakeCompleted:
-        """Complete the TLS handshake; raises TLSRefused or PlainHTTPOnTLSPort."""
+        """Complete the TLS handshake; raises PeerError."""
         while True:
             try:
                 event = self._engine.next_event()

@@ -14,12 +14,14 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from mtlsd.config import ClientCertificate
-from mtlsd.identity import Certificate, Dates, KeyPair, current
+from mtlsd.config import ClientCertificate, OnUntrusted
+from mtlsd.identity import MAX_CHAIN, Certificate, Dates, KeyPair, current
+from mtlsd.tls.alerts import on_server_name
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 lets weak client
 # keys into the handshake, so that `judge` can refuse them with a reason; what we negotiate stays as strong as listed.
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=1"
+FOLLOWED = MAX_CHAIN + 1  # one more than there may be, for `judge` to see
 HTTP_1_1 = b"http/1.1"
 _OPTIONS = SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 _ORDER = (ClientCertificate.REQUIRED, ClientCertificate.OPTIONAL, ClientCertificate.NONE)  # the strictest first
@@ -33,6 +35,27 @@ class HostContext:
     client_certificate: ClientCertificate
     key_pair: KeyPair
     context: SSL.Context
+    on_untrusted: OnUntrusted = OnUntrusted.HTTP
+    verify_depth: int = 0
+
+    @property
+    def refuses_in_handshake(self) -> bool:
+        """Whether a client that is not let in gets an alert."""
+        return self.on_untrusted is OnUntrusted.HANDSHAKE
+
+    @property
+    def looks_in_handshake(self) -> bool:
+        """Whether a chain must be looked at before OpenSSL verifies it: it follows chains for another host's sake."""
+        return self.refuses_in_handshake or self.verify_depth > 0
+
+    @property
+    def verify_mode(self) -> int:
+        """What OpenSSL asks of a client; who is told over HTTP is let in first."""
+        if self.client_certificate is ClientCertificate.NONE:
+            return SSL.VERIFY_NONE
+        if self.refuses_in_handshake and self.client_certificate is ClientCertificate.REQUIRED:
+            return SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+        return SSL.VERIFY_PEER
 
     @property
     def certificate(self) -> Certificate:
@@ -63,8 +86,19 @@ class ListenerContexts:
         return ListenerContexts({name: current(several, now) for name, several in every.items()})
 
 
-def build_context(name: str, client_certificate: ClientCertificate, key_pair: KeyPair) -> HostContext:
-    """A context for this host; it is immutable once it is in use."""
+def build_context(
+    name: str,
+    client_certificate: ClientCertificate,
+    key_pair: KeyPair,
+    on_untrusted: OnUntrusted = OnUntrusted.HTTP,
+    verify_depth: int = 0,
+) -> HostContext:
+    """A context for this host; it is immutable once it is in use.
+
+    `verify_depth`: how much of a chain OpenSSL follows. By 0 it verifies no signature above the client's own, for
+    `take_any` to pass it over. Where any host of the address refuses in the handshake, all need `FOLLOWED`: a
+    connection has the depth of the host that it began with.
+    """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(_OPTIONS)
@@ -72,11 +106,12 @@ def build_context(name: str, client_certificate: ClientCertificate, key_pair: Ke
     context.set_cipher_list(CIPHERS)
     _offer(context, key_pair)
     context.use_privatekey(key_pair.private_key)  # type: ignore[arg-type]
-    context.set_verify(verify_mode(client_certificate), take_any)
-    context.set_verify_depth(0)  # or OpenSSL would verify each signature of any chain, for `take_any` to pass it over
-    context.set_tlsext_servername_callback(_choose_host)
+    context.set_verify_depth(verify_depth)
+    on_server_name(context, _choose_host)
     context.set_alpn_select_callback(_choose_protocol)
-    return HostContext(name, client_certificate, key_pair, context)
+    host = HostContext(name, client_certificate, key_pair, context, on_untrusted, verify_depth)
+    context.set_verify(host.verify_mode, take_any)
+    return host
 
 
 def _offer(context: SSL.Context, key_pair: KeyPair) -> None:
@@ -93,19 +128,14 @@ def _as_it_is(certificate: Certificate) -> x509.Certificate | crypto.X509:
     return certificate.x509
 
 
-def verify_mode(client_certificate: ClientCertificate) -> int:
-    """Ask for a certificate unless the host wants none; never fail without one: that is answered in HTTP."""
-    return SSL.VERIFY_NONE if client_certificate is ClientCertificate.NONE else SSL.VERIFY_PEER
-
-
 def take_any(*_: Any) -> bool:
     """Let the handshake complete with any chain; OpenSSL has checked the client's proof of possession."""
     return True
 
 
-def _choose_host(connection: SSL.Connection) -> None:
+def _choose_host(connection: SSL.Connection) -> bool:
     """Called by OpenSSL with the client's server name; the engine of the connection knows the hosts."""
-    connection.get_app_data().choose_host(connection.get_servername())
+    return bool(connection.get_app_data().choose_host(connection.get_servername()))
 
 
 def _choose_protocol(_: SSL.Connection, offered: list[bytes]) -> Any:

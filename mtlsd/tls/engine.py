@@ -5,32 +5,46 @@
 `data_to_send` must be written after every call, and after an error too, or the alert never leaves.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from OpenSSL import SSL, crypto
 
 from mtlsd.errors import (
+    CertKeyTooWeak,
+    CertUntrustedIssuer,
+    ClientCertMissing,
+    PeerError,
     PlainHTTPOnTLSPort,
+    SNIUnknown,
     TLSHandshakeFailed,
     TLSNoCommonCipher,
     TLSNoCommonVersion,
-    TLSRefused,
 )
-from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented
-from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any, verify_mode
+from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented, is_costly, refused
+from mtlsd.tls.alerts import Alert, alert_for, examine_in_handshake
+from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
 MAX_RECORD = 16 * 1024  # octets; Connection.recv allocates what it is asked for, and returns one record at most
 WRITE_OUT = 64 * 1024  # octets to the wire at a time
 _HANDSHAKE_RECORD = 0x16
 
-_REASONS: dict[str, type[TLSRefused]] = {  # OpenSSL's reason strings
+_REASONS: dict[str, type[PeerError]] = {  # OpenSSL's reason strings
     "unsupported protocol": TLSNoCommonVersion,
     "version too low": TLSNoCommonVersion,
     "wrong version number": TLSNoCommonVersion,
     "no shared cipher": TLSNoCommonCipher,
     "no suitable signature algorithm": TLSNoCommonCipher,
+    "peer did not return a certificate": ClientCertMissing,
 }
+Examine = Callable[[str, Presented], PeerError | None]  # why this host refuses this client, if it does
+
+
+def _let_in(_host: str, _presented: Presented) -> None:
+    """Leave it to the requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +75,22 @@ Event = HandshakeCompleted | PlaintextReceived | Closed
 
 
 class Engine:
-    """One connection to one listener."""
+    """One connection to one listener.
 
-    def __init__(self, listener: ListenerContexts) -> None:
+    `examine` is called inside of the handshake, for hosts that refuse there; what it raises, `next_event` raises.
+    """
+
+    def __init__(self, listener: ListenerContexts, examine: Examine = _let_in) -> None:
         self._listener = listener
+        self._examine = examine
+        self._failure: BaseException | None = None  # of a callback: OpenSSL lets no exception through
+        self._guard: object = None
         self._host: HostContext = listener.default
         self._connection = SSL.Connection(self._host.context, None)
         self._connection.set_accept_state()
         self._connection.set_app_data(self)
+        if self._host.looks_in_handshake:
+            self._ask_for_certificate()
         self.server_name: str | None = None
         self._begun = False
         # An exception tells that OpenSSL has nothing to read or to write, and costs more than all else: ask only
@@ -77,17 +99,44 @@ class Engine:
         self._may_have_output = True
         self._completed = False
 
-    def choose_host(self, server_name: bytes | None) -> None:
-        """Take the host that the client names; where it names none of ours, the strictest one stays."""
+    def choose_host(self, server_name: bytes | None) -> bool:
+        """Take the host that the client names; where it names none of ours, the strictest one stays, or refuses."""
         if server_name is None:
-            return
+            return True
         self.server_name = server_name.decode("ascii", "backslashreplace").lower()
         host = self._listener.hosts.get(self.server_name)
+        if host is None and self._host.refuses_in_handshake:
+            self._failure = _with_alert(SNIUnknown(f"no host here is {self.server_name!r}"))
+            return False
         if host is not None and host is not self._host:
             self._host = host
             self._connection.set_context(host.context)
-            # set_context leaves the verify mode as it was: without this, no certificate would be asked for.
-            self._connection.set_verify(verify_mode(host.client_certificate), take_any)
+            self._ask_for_certificate()
+        return True
+
+    def _ask_for_certificate(self) -> None:
+        """Set what `set_context` leaves as it was: without this, no certificate would be asked for."""
+        mode = self._host.verify_mode
+        if self._host.looks_in_handshake:
+            self._guard = examine_in_handshake(self._connection, mode, self._refused)
+        else:
+            self._connection.set_verify(mode, take_any)
+
+    def _refused(self, chain: tuple[bytes, ...]) -> Alert | None:
+        """Called by OpenSSL with what the client sent; it raises nothing."""
+        try:
+            presented = _read(chain)
+            refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
+            refusal = refusal or _too_costly(presented)
+        except CertificateUnreadable as error:
+            refusal = CertUntrustedIssuer(f"the certificate cannot be read: {error}")
+        except Exception as error:  # noqa: BLE001  # a bug of ours, for `next_event` to raise
+            self._failure = error
+            return Alert.CERTIFICATE_UNKNOWN
+        if refusal is None:
+            return None
+        self._failure = _with_alert(refusal)
+        return alert_for(refusal)
 
     def receive_data(self, data: bytes) -> None:
         """Take octets from the wire; raises PlainHTTPOnTLSPort where they are no TLS but look like HTTP."""
@@ -102,7 +151,7 @@ class Engine:
             self._connection.bio_shutdown()
 
     def next_event(self) -> Event | None:
-        """The next event, or None while more octets are needed; raises TLSRefused."""
+        """The next event, or None while more octets are needed; raises TLSRefused, or why the client is refused."""
         if not self._may_have_input:
             return None
         try:
@@ -122,7 +171,9 @@ class Engine:
     def _closed(self, words: str) -> Closed:
         if self._completed:
             return Closed()
-        raise _REASONS.get(words, TLSHandshakeFailed)(words)
+        if self._failure is not None:
+            raise self._failure
+        raise _with_alert(_REASONS.get(words, TLSHandshakeFailed)(words))
 
     def send(self, plaintext: bytes) -> None:
         """Encrypt; `data_to_send` has the result. After the connection broke, nothing happens."""
@@ -169,13 +220,36 @@ class Engine:
         if certificate is None:
             return None, ""
         try:
-            leaf = Certificate.from_der(_der(certificate))
-            sent_along = dict.fromkeys(map(_der, self._connection.get_peer_cert_chain() or []))
-            sent_along.pop(leaf.der, None)  # some clients send it once more
-            chain = islice(sent_along, MAX_CHAIN + 1)  # one more than there may be, for `judge` to see
-            return Presented(leaf, tuple(map(Certificate.from_der, chain))), ""
+            sent = map(_der, self._connection.get_peer_cert_chain() or [])
+            return _read((_der(certificate), *sent)), ""
         except CertificateUnreadable as error:
             return None, str(error)
+
+
+def _read(chain: tuple[bytes, ...]) -> Presented:
+    """The client's own certificate, and what it sent along, each once; raises CertificateUnreadable."""
+    leaf, *sent = chain
+    sent_along = dict.fromkeys(sent)
+    sent_along.pop(leaf, None)  # some clients send it once more
+    few = islice(sent_along, MAX_CHAIN + 1)  # one more than there may be, for `judge` to see
+    return Presented(Certificate.from_der(leaf), tuple(map(Certificate.from_der, few)))
+
+
+def _too_costly(presented: Presented) -> PeerError | None:
+    """Why OpenSSL is not to verify these signatures, as it does next with all that is let pass."""
+    for each in (presented.certificate, *presented.chain):
+        with suppress(ValueError, UnsupportedAlgorithm):
+            if is_costly(each.x509.public_key()):
+                detail = f"{each.subject} has a key that is too large to verify with"
+                return refused(CertKeyTooWeak, presented.certificate, detail)
+    return None
+
+
+def _with_alert(refusal: PeerError) -> PeerError:
+    """The same, with what the client is told of it, for the log."""
+    if refusal.http_status is not None:
+        refusal.facts |= {"alert_sent": str(alert_for(refusal))}
+    return refusal
 
 
 def _der(certificate: crypto.X509) -> bytes:

@@ -34,17 +34,20 @@ from mtlsd.identity import (
     Anchors,
     Certificate,
     CertificateUnreadable,
+    Evidence,
     PeerUnverified,
     PeerVerified,
     Presented,
     check_client,
     check_issuer,
+    check_revocation,
     check_signature_algorithm,
     refused,
 )
 
 NOT_YET_VALID = 9
 EXPIRED = 10
+NO_EVIDENCE = Evidence()
 OUTSIDE_VALIDITY = {NOT_YET_VALID, EXPIRED}
 ISSUER_MISSING = {2, 20, 21}
 REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509_vfy.h
@@ -71,30 +74,42 @@ REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509
 
 
 def judge(
-    presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str] = frozenset()
+    presented: Presented,
+    anchors: Anchors,
+    now: datetime,
+    relax: frozenset[str] = frozenset(),
+    evidence: Evidence = NO_EVIDENCE,
 ) -> PeerVerified | PeerUnverified:
-    """Whether this chain verifies at `now` (aware); `relax` says what the claimed partner is excused from."""
+    """Whether this chain verifies at `now` (aware).
+
+    `relax` says what the claimed partner is excused from, `evidence` what is known of revocations.
+    """
     try:
-        _check(presented, anchors, now, relax)
+        chain = _checked_chain(presented, anchors, now, relax)
+        warnings = check_revocation(chain, evidence, now)
     except CertificateRefused as error:
         return PeerUnverified(presented, error)
-    return PeerVerified(presented, now)
+    return PeerVerified(presented, now, warnings, chain)
 
 
-def _check(presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]) -> None:
+def _checked_chain(
+    presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]
+) -> tuple[Certificate, ...]:
+    """The chain that verifies, from the client's certificate on; raises CertificateRefused."""
     leaf = presented.certificate
     _check_dates(leaf, now)
     check_client(leaf, relax)
     if len(presented.chain) > MAX_CHAIN:
         raise refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
     if _is_its_own_anchor(leaf, anchors):
-        check_signature_algorithm(leaf)
-        return
+        check_signature_algorithm(leaf, relax)
+        return (leaf,)
     chain = _verified_chain(presented, anchors, now)
     for each in chain[:-1]:  # the signature of the root, which we have as a file, proves nothing
-        check_signature_algorithm(each)
+        check_signature_algorithm(each, relax)
     for each in chain[1:]:
         check_issuer(each, relax)
+    return chain
 
 
 def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from mtlsd.errors import (
     CertAmbiguousMapping,
     CertChainIncomplete,
+    CertEKUNoClientAuth,
     CertExpired,
     CertificateRefused,
     CertKeyUsage,
@@ -179,7 +180,27 @@ def test_a_message_certificate_that_connects_is_told_apart_from_a_renewed_one(pa
 def test_the_partners_own_certificate_is_called_so_whatever_is_wrong_with_it(partners: Path, add: Add) -> None:
     weak = pki.self_signed("weak", key=pki.rsa_key("weak", 1024))
     add("acme", weak)
-    assert refusal(partners, weak).facts["nearest"] == "acme's own, and refused all the same"
+    assert refusal(partners, weak).facts["nearest"] == "acme's own, but with a key that is too weak"
+
+
+SERVER_ONLY = pki.leaf(ROOT, eku=(pki.SERVER,), san=SAN)
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ("", "acme's own, but not issued for TLS clients"),
+        (MATCH, "all that is asked for in [match] of acme, but not issued for TLS clients"),
+    ],
+)
+def test_a_certificate_for_servers_is_a_near_miss_for_that_alone(
+    partners: Path, add: Add, toml: str, expected: str
+) -> None:
+    add("acme", *((ROOT,) if toml else (ROOT, SERVER_ONLY)), toml=toml)
+    refused = refusal(partners, SERVER_ONLY)
+    assert type(refused) is CertEKUNoClientAuth
+    assert refused.facts["nearest"] == expected
+    assert "1.3.6.1.5.5.7.3.1" in refused.detail
 
 
 # --- Attacks on a pin and on [match] ------------------------------------------------------------------------

@@ -43,8 +43,14 @@ class Client:
         sni: bytes | None = b"b.example",
         version: int = 0,
         sent_along: Iterable[Certificate] = (),
+        ciphers: bytes = b"",
+        ciphersuites: bytes = b"",
     ) -> None:
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        if ciphers:
+            context.set_cipher_list(ciphers)
+        if ciphersuites:
+            context.set_tls13_ciphersuites(ciphersuites)
         if version:
             context.set_min_proto_version(version)
             context.set_max_proto_version(version)

@@ -261,6 +261,20 @@ def test_a_partner_may_be_excused_for_a_server_certificate_and_for_nothing_else(
     assert reason(pki.leaf(ROOT, sha1=True), anchors(ROOT), relax=excuse | {"sha1"}) is CertSigAlgWeak
 
 
+def test_a_partner_may_be_excused_for_its_key_usage() -> None:
+    issued = pki.leaf(ROOT, uses=("key_encipherment",))
+    assert reason(issued, anchors(ROOT), relax=frozenset({"any-key-usage"})) is None
+    server = pki.leaf(ROOT, uses=("key_encipherment",), eku=(pki.SERVER,))
+    assert reason(server, anchors(ROOT), relax=frozenset({"any-key-usage"})) is CertEKUNoClientAuth
+
+
+def test_a_partner_may_be_excused_for_sha1_in_its_chain() -> None:
+    excuse = frozenset({"sha1-chain"})
+    assert reason(pki.leaf(ROOT, sha1=True), anchors(ROOT), relax=excuse) is None
+    assert reason(pki.leaf(pki.intermediate(ROOT, "S", sha1=True)), anchors(ROOT), relax=excuse) is None
+    assert reason(pki.leaf(ROOT, key=pki.rsa_key("weak", 1024)), anchors(ROOT), relax=excuse) is CertKeyTooWeak
+
+
 def test_an_unknown_critical_extension_is_refused() -> None:
     unknown = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
     assert reason(pki.leaf(ROOT, extensions=((unknown, True),)), anchors(ROOT)) is CertUnhandledCriticalExt

@@ -1,0 +1,128 @@
+"""Refusing inside of the handshake: which TLS alert says what, and how OpenSSL is made to send it.
+
+OpenSSL chooses the alert by the error that its verification ends with (`ssl_x509err2alert`). pyOpenSSL's verify
+callback can say no, but cannot say why: it is given no X509_STORE_CTX, so the alert would always be that of what
+OpenSSL itself found, which has no trust store here: unknown_ca. And its callback for the server name can refuse only
+with a traceback on stderr. So both callbacks are set by the binding under pyOpenSSL, in this module and nowhere else.
+
+The client has not yet proved that it has the key when its certificate is refused here: a log line says whose
+certificate was shown, not who showed it.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from OpenSSL import SSL, crypto
+from OpenSSL._util import ffi as _ffi
+from OpenSSL._util import lib as _lib
+
+from mtlsd.errors import (
+    CAExpired,
+    CertBadSignature,
+    CertChainIncomplete,
+    CertChainTooLong,
+    CertEKUNoClientAuth,
+    CertExpired,
+    CertKeyTooWeak,
+    CertKeyUsage,
+    CertNotYetValid,
+    CertRevoked,
+    CertSelfSignedUnknown,
+    CertSigAlgWeak,
+    CertUnhandledCriticalExt,
+    CertUntrustedIssuer,
+    ClientCertMissing,
+    PeerError,
+    SNIUnknown,
+)
+
+_GO_ON = 0  # SSL_TLSEXT_ERR_OK
+
+
+class Alert(Enum):
+    """An alert (RFC 8446, section 6.2), with the X509_V_ERR_… that OpenSSL translates into it."""
+
+    UNKNOWN_CA = 20
+    CERTIFICATE_EXPIRED = 10
+    CERTIFICATE_REVOKED = 23
+    UNSUPPORTED_CERTIFICATE = 26
+    BAD_CERTIFICATE = 28
+    CERTIFICATE_UNKNOWN = 47  # one of many that have no alert of their own
+    CERTIFICATE_REQUIRED = -1  # OpenSSL's own; handshake_failure in TLS 1.2
+    UNRECOGNIZED_NAME = -2  # OpenSSL's own
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+ALERTS: Mapping[type[PeerError], Alert] = {
+    ClientCertMissing: Alert.CERTIFICATE_REQUIRED,
+    SNIUnknown: Alert.UNRECOGNIZED_NAME,
+    CertExpired: Alert.CERTIFICATE_EXPIRED,
+    CertNotYetValid: Alert.CERTIFICATE_EXPIRED,  # "or is not currently valid"
+    CAExpired: Alert.CERTIFICATE_EXPIRED,
+    CertRevoked: Alert.CERTIFICATE_REVOKED,
+    CertUntrustedIssuer: Alert.UNKNOWN_CA,
+    CertSelfSignedUnknown: Alert.UNKNOWN_CA,
+    CertChainIncomplete: Alert.UNKNOWN_CA,
+    CertChainTooLong: Alert.UNKNOWN_CA,
+    CertBadSignature: Alert.BAD_CERTIFICATE,
+    CertKeyTooWeak: Alert.BAD_CERTIFICATE,
+    CertSigAlgWeak: Alert.BAD_CERTIFICATE,
+    CertEKUNoClientAuth: Alert.UNSUPPORTED_CERTIFICATE,
+    CertKeyUsage: Alert.UNSUPPORTED_CERTIFICATE,
+    CertUnhandledCriticalExt: Alert.UNSUPPORTED_CERTIFICATE,
+}
+
+
+def alert_for(refusal: PeerError) -> Alert:
+    """What a client is told in the handshake; certificate_unknown is for all that is ours to know."""
+    return ALERTS.get(type(refusal), Alert.CERTIFICATE_UNKNOWN)
+
+
+Examine = Callable[[tuple[bytes, ...]], Alert | None]  # the chain in DER, the client's own certificate first
+Choose = Callable[[SSL.Connection], bool]
+
+
+def examine_in_handshake(connection: SSL.Connection, mode: int, examine: Examine) -> object:
+    """Have `examine` say with which alert a client's chain is refused, if at all; keep what is returned.
+
+    `examine` must not raise. A certificate that it lets pass still has to be proved.
+    """
+
+    def verify(_ok: int, context: object) -> int:
+        alert = examine(_chain(context)) if passed[0] is None else passed[0]
+        if isinstance(alert, Alert):
+            _lib.X509_STORE_CTX_set_error(context, alert.value)
+            return 0
+        passed[0] = True  # OpenSSL calls again for each certificate
+        _lib.X509_STORE_CTX_set_error(context, _lib.X509_V_OK)
+        return 1
+
+    passed: list[bool | None] = [None]
+    handle: object = _ffi.callback("int (*)(int, X509_STORE_CTX *)", verify, error=0)
+    _lib.SSL_set_verify(connection._ssl, mode, handle)
+    return handle
+
+
+def on_server_name(context: SSL.Context, choose: Choose) -> None:
+    """Call `choose`, which must not raise, with each connection whose client names a server.
+
+    Where it says False, the client gets unrecognized_name.
+    """
+
+    def callback(ssl: object, _alert: object, _argument: object) -> int:
+        chosen = choose(SSL.Connection._reverse_mapping[ssl])
+        return _GO_ON if chosen else int(_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+
+    handle = _ffi.callback("int (*)(SSL *, int *, void *)", callback, error=_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
+    context._tlsext_servername_callback = handle  # where pyOpenSSL keeps its own alive
+    _lib.SSL_CTX_set_tlsext_servername_callback(context._context, handle)
+
+
+def _chain(context: object) -> tuple[bytes, ...]:
+    """The chain as far as OpenSSL has built it of what the client sent."""
+    stack = _lib.X509_STORE_CTX_get1_chain(context)
+    held = [crypto.X509._from_raw_x509_ptr(_lib.sk_X509_value(stack, at)) for at in range(_lib.sk_X509_num(stack))]
+    _lib.sk_X509_free(stack)  # the stack alone: each certificate is held by its object now
+    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in held)

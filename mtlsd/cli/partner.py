@@ -37,9 +37,10 @@ def list_partners(file: Path, as_json: bool) -> None:
     """
     from mtlsd.cli import survey
 
-    certs = load_configuration(file).server.certs
+    configuration = load_configuration(file)
+    certs = configuration.server.certs
     _look_into(certs / "partners")
-    found = survey.partners_in(certs, datetime.now(UTC))
+    found = survey.partners_in(certs, datetime.now(UTC), configuration)
     if as_json:
         say_json([each.as_json() for each in found.partners])
         return

@@ -3,6 +3,7 @@
 import click
 
 from mtlsd import __version__
+from mtlsd.cli.ca import ca
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
 from mtlsd.cli.partner import partner
@@ -35,7 +36,7 @@ def main() -> None:
     """
 
 
-for command in (run, check, partner, send, journal, privacy):
+for command in (run, check, partner, ca, send, journal, privacy):
     main.add_command(command)
 for command in (verify_journal, prove, prune):
     journal.add_command(command)

@@ -62,7 +62,7 @@ class PartnerEntry:
     def state(self) -> str:
         why = "; ".join(self.mistakes)
         if self.partner is None:
-            return f"disabled: {why}"
+            return f"disabled: {why or 'disabled = true in partner.toml'}"
         return f"in use, but {why}" if why else "in use"
 
     def as_json(self) -> dict[str, object]:
@@ -151,7 +151,8 @@ def partners_in(
     `own_ids` are the AS2 ids of our organizations, with their names: a partner that has one is warned of, too.
     """
     directory = certs / "partners"
-    store, mistakes, warnings = identity.load_partners(directory, now)
+    production = configuration is not None and configuration.server.production
+    store, mistakes, warnings = identity.load_partners(directory, now, production=production)
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}

@@ -22,6 +22,7 @@ from mtlsd.identity.partners import (
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
+from mtlsd.identity.testca import is_for_tests, refuse_for_tests
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
@@ -59,6 +60,7 @@ __all__ = [
     "date_warnings",
     "days",
     "is_costly",
+    "is_for_tests",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -69,5 +71,6 @@ __all__ = [
     "nearest",
     "read_certificates",
     "read_file",
+    "refuse_for_tests",
     "refused",
 ]

@@ -23,6 +23,7 @@ from mtlsd.identity.settings import (
     Table,
     alternative_names,
     as2_ids,
+    flag,
     host_names,
     names_out_of,
     one_of,
@@ -44,6 +45,7 @@ VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
 ACKNOWLEDGEMENTS = (200, 202, 204)
 BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
+DISABLED = "true: the partner is refused, and what it has is kept from everybody else (mtlsd partner enable)"
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
 
@@ -62,6 +64,7 @@ KEYS: Table = {
     "mdn_urls": url_prefixes,
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),
+    "disabled": flag,
     "match": {"subject": subject, "san": alternative_names},
     "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
 }
@@ -118,6 +121,7 @@ class LoadedPartner:
     public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
     trusted_roots: tuple[Certificate, ...] = ()  # so are these
     as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
+    held: Partner | None = None  # what an operator disabled: nobody else may be recognised as it meanwhile
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -136,9 +140,13 @@ def load_partner(directory: Path) -> LoadedPartner:
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
     partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, _unique(for_mdns))
+    disabled = values.get("disabled", False)
+    if partner and disabled:
+        warnings.append(Problem(directory / SETTINGS, DISABLED, key="disabled"))
     return LoadedPartner(
         name=directory.name,
-        partner=partner,
+        partner=None if disabled else partner,
+        held=partner if disabled else None,
         public_certificates=sorted_out.public,
         trusted_roots=sorted_out.roots,
         as2_ids=values.get("as2_id", ()),

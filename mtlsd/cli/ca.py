@@ -15,8 +15,7 @@ from mtlsd.cli.passphrases import read_passphrase
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
 
-    from mtlsd.identity import Certificate, KeyPair
-    from mtlsd.identity.issuing import PrivateKey, Wanted
+    from mtlsd.identity import Certificate, KeyPair, issuing
 
 CERTIFICATE, KEY = "ca.pem", "ca.key"
 FORMS = ("pem", "pfx", "json")
@@ -86,12 +85,12 @@ def init(
     """
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
 
-    from mtlsd.identity.issuing import make_authority, make_key
+    from mtlsd.identity import issuing
 
     passphrase = read_passphrase(ca_passphrase_file, "") if ca_passphrase_file else None
     with _told():
-        key = make_key(kind)
-        made = make_authority(name, key, days, datetime.now(UTC))
+        key = issuing.make_key(kind)
+        made = issuing.make_authority(name, key, days, datetime.now(UTC))
     encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(folder, {KEY: _key_pem(key, encryption), CERTIFICATE: _pem(made.certificate)}, force)
@@ -134,15 +133,15 @@ def issue(
     """
     from cryptography.hazmat.primitives.serialization import NoEncryption
 
-    from mtlsd.identity.issuing import issue, make_key
+    from mtlsd.identity import issuing
 
     authority = _authority(folder, ca_passphrase_file)
     stem = _stem(name)
     passphrase = read_passphrase(passphrase_file, "Passphrase for the .pfx", confirm=True) if "pfx" in forms else b""
     with _told():
-        key = make_key(kind)
+        key = issuing.make_key(kind)
         wanted = _wanted(uses, names or _host_names(name), days)
-        made = issue(authority, name, key.public_key(), wanted, datetime.now(UTC))
+        made = issuing.issue(authority, name, key.public_key(), wanted, datetime.now(UTC))
     chain, key_pem = _pem(made) + _pem(authority.certificate), _key_pem(key, NoEncryption())
     files: dict[str, bytes] = {}
     if "pem" in forms:
@@ -185,8 +184,7 @@ def sign(
 
     Exit codes: 0 fine; 1 the CA or the request cannot be used, or the file is there already.
     """
-    from mtlsd.identity import FileRefused, read_file
-    from mtlsd.identity.issuing import read_request, requested_names, sign
+    from mtlsd.identity import FileRefused, issuing, read_file
 
     authority = _authority(folder, ca_passphrase_file)
     try:
@@ -194,9 +192,9 @@ def sign(
     except FileRefused as error:
         raise click.ClickException(f"{request} {error}") from error
     with _told(f"{request}: "):
-        found = read_request(data)
-        wanted = _wanted(uses, names or requested_names(found), days)
-        made = sign(authority, found, wanted, datetime.now(UTC))
+        found = issuing.read_request(data)
+        wanted = _wanted(uses, names or issuing.requested_names(found), days)
+        made = issuing.sign(authority, found, wanted, datetime.now(UTC))
     output = output or request.with_suffix(".pem")
     _write(output.parent, {output.name: _pem(made) + _pem(authority.certificate)}, force)
     _say(made, output)
@@ -209,8 +207,7 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     from mtlsd.errors import MtlsdError
-    from mtlsd.identity import KeyPair, read_certificates, read_file
-    from mtlsd.identity.issuing import PrivateKey
+    from mtlsd.identity import KeyPair, issuing, read_certificates, read_file
 
     passphrase = read_passphrase(passphrase_file, "") if passphrase_file else None
     try:
@@ -219,22 +216,22 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
     except (MtlsdError, ValueError, TypeError) as error:
         hint = ": name its passphrase with --ca-passphrase-file" if isinstance(error, TypeError) else ""
         raise click.ClickException(f"the CA in {folder} cannot be used{hint}: {error}") from error
-    if not isinstance(key, PrivateKey) or key.public_key() != certificate.x509.public_key():
+    if not isinstance(key, issuing.PrivateKey) or key.public_key() != certificate.x509.public_key():
         raise click.ClickException(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
     return KeyPair(certificate, (), key)
 
 
-def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "Wanted":
-    from mtlsd.identity.issuing import Use, Wanted
+def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "issuing.Wanted":
+    from mtlsd.identity import issuing
 
-    return Wanted(frozenset(map(Use, uses)), days, names)
+    return issuing.Wanted(frozenset(map(issuing.Use, uses)), days, names)
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    from mtlsd.identity.settings import host_names
+    from mtlsd.identity import settings
 
     try:
-        return tuple(f"dns:{each}" for each in host_names([name])) if "." in name else ()
+        return tuple(f"dns:{each}" for each in settings.host_names([name])) if "." in name else ()
     except ValueError:
         return ()
 
@@ -249,14 +246,14 @@ def _stem(name: str) -> str:
 
 def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     """Write files that their owner alone may read; none where one is there already."""
-    from mtlsd.identity.writing import PRIVATE, write_file
+    from mtlsd.identity import writing
 
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:
         raise click.ClickException(f"{', '.join(there)}: there already, and overwritten with --force only")
     try:
         for name, data in files.items():
-            write_file(folder / name, data, PRIVATE, overwrite=force)
+            writing.write_file(folder / name, data, writing.PRIVATE, overwrite=force)
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -273,13 +270,15 @@ def _pem(certificate: "Certificate") -> bytes:
     return certificate.x509.public_bytes(Encoding.PEM)
 
 
-def _key_pem(key: "PrivateKey", encryption: "KeySerializationEncryption") -> bytes:
+def _key_pem(key: "issuing.PrivateKey", encryption: "KeySerializationEncryption") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def _pfx(name: str, key: "PrivateKey", certificate: "Certificate", issuer: "Certificate", passphrase: bytes) -> bytes:
+def _pfx(
+    name: str, key: "issuing.PrivateKey", certificate: "Certificate", issuer: "Certificate", passphrase: bytes
+) -> bytes:
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
     encryption = BestAvailableEncryption(passphrase)
@@ -289,9 +288,9 @@ def _pfx(name: str, key: "PrivateKey", certificate: "Certificate", issuer: "Cert
 @contextmanager
 def _told(prefix: str = "") -> Iterator[Any]:
     """What cannot be certified ends the command."""
-    from mtlsd.identity.issuing import RequestRefused
+    from mtlsd.identity import issuing
 
     try:
         yield
-    except RequestRefused as error:
+    except issuing.RequestRefused as error:
         raise click.ClickException(f"{prefix}{error}") from error

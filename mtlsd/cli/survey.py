@@ -233,12 +233,23 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     public = partner.public_certificates if partner else identity.load_partner(directory).public_certificates
     certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
+    dated = _dated(directory, certificates, now)
+    return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store)))
+
+
+def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
+    """Every certificate of a partner once, with what it is for and its file."""
+    return _dated(directory, _uses(partner), now)
+
+
+def _dated(
+    directory: Path, certificates: Iterable[tuple[Certificate, str]], now: datetime
+) -> tuple[DatedCertificate, ...]:
     files = certificate_files(directory)
-    dated = (
-        DatedCertificate(f"partner {name}", use, each, files.get(each.sha256, directory), now)
+    return tuple(
+        DatedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
         for each, use in certificates
     )
-    return PartnerEntry(name, partner, tuple(dated), (*own, *_claimed_twice(name, public, store)))
 
 
 def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
@@ -248,6 +259,7 @@ def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
         ("root", partner.trusted_roots),
         ("intermediate", partner.intermediates),
         ("messages", partner.message_certificates),
+        ("MDN servers", partner.mdn_roots),
     ):
         for each in certificates:
             uses.setdefault(each, []).append(use)

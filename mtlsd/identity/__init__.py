@@ -1,5 +1,6 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
+from mtlsd.identity import issuing, proposals, testca, writing
 from mtlsd.identity.certificates import (
     Certificate,
     CertificateUnreadable,
@@ -61,6 +62,7 @@ __all__ = [
     "days",
     "is_costly",
     "is_for_tests",
+    "issuing",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -69,8 +71,11 @@ __all__ = [
     "match",
     "may_sign",
     "nearest",
+    "proposals",
     "read_certificates",
     "read_file",
     "refuse_for_tests",
     "refused",
+    "testca",
+    "writing",
 ]

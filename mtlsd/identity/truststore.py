@@ -72,6 +72,11 @@ def load_partners(
     return store, (*problems, *conflicts), tuple(warnings)
 
 
+def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
+    """Read `certs/partners/` one by one, as they stand; nothing is said of what is no partner."""
+    return tuple(map(load_partner, _partner_directories(directory, [], [])))
+
+
 def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tuple[TrustStore, tuple[Problem, ...]]:
     """Index the partners, and name those that claim the same thing."""
     claimants = _names_by(str, ((each.name, as2_id) for each in loaded for as2_id in each.as2_ids))

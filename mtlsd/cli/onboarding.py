@@ -78,6 +78,8 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
         raise click.BadParameter(str(error), param_hint="NAME") from error
     proposal = _proposal(given)
     target = configuration.server.certs / "partners" / name
+    if target.is_symlink():
+        raise click.ClickException(f"{target} is a symbolic link: whoever made it has to change it")
     with _disk(target), _staged(proposal, target, dry_run=dry_run) as staged:
         plan = _plan(configuration, staged, target)
         refused = bool(plan.differences) and not plan.is_new and not may_replace

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.cli.kit import kit
 from mtlsd.cli.onboarding import add
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
@@ -15,6 +16,7 @@ from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.cli.survey import PartnerEntry
+    from mtlsd.config import Configuration
     from mtlsd.errors import Problem
     from mtlsd.identity import Partner
 
@@ -32,6 +34,7 @@ def partner() -> None:
 
 
 partner.add_command(add)
+partner.add_command(kit)
 
 
 @partner.command("list")
@@ -160,10 +163,14 @@ def remove(name: str, file: Path, yes: bool) -> None:
 
 
 def _directory(file: Path, name: str) -> Path:
+    return directory_of(load_configuration(file), name)
+
+
+def directory_of(configuration: "Configuration", name: str) -> Path:
     """The partner's directory; that there is none ends the command."""
     from mtlsd.identity import pemfiles
 
-    partners = load_configuration(file).server.certs / "partners"
+    partners = configuration.server.certs / "partners"
     _look_into(partners)
     directory = partners / name
     if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith("."):

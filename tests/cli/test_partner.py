@@ -194,6 +194,11 @@ def test_a_name_that_is_no_directory_of_its_own_is_wrong_usage(tree: Tree, given
     assert add(tree, given, name=name).exit_code == 2
 
 
+def test_what_is_a_link_is_left_to_who_made_it(tree: Tree, given: Path) -> None:
+    (tree.certs / "partners" / "NEWCO").symlink_to(given)
+    assert "is a symbolic link" in add(tree, given, "--replace").stderr
+
+
 def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: Path) -> None:
     mtlsd("ca", "init", tmp_path / "ca", "--key", "ec")
     tree.server = "production = true"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def partner() -> None:
-    """Add, look at, disable and remove the trading partners.
+    """Add, show and remove trading partners.
 
     \b
     Examples:

@@ -6,6 +6,7 @@ from mtlsd import __version__
 from mtlsd.cli.ca import ca
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
+from mtlsd.cli.moving import export, import_
 from mtlsd.cli.partner import partner
 from mtlsd.cli.privacy import privacy
 from mtlsd.cli.proof import prove, prune, verify_journal
@@ -36,7 +37,7 @@ def main() -> None:
     """
 
 
-for command in (run, check, partner, ca, send, journal, privacy):
+for command in (run, check, partner, ca, send, journal, privacy, export, import_):
     main.add_command(command)
 for command in (verify_journal, prove, prune):
     journal.add_command(command)

@@ -1,6 +1,6 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
-from mtlsd.identity import issuing, proposals, testca, writing
+from mtlsd.identity import bundles, issuing, proposals, testca, writing
 from mtlsd.identity.certificates import (
     Certificate,
     CertificateUnreadable,
@@ -52,6 +52,7 @@ __all__ = [
     "TrustStore",
     "Validity",
     "build_trust_store",
+    "bundles",
     "certificate_files",
     "check_client",
     "check_issuer",

@@ -39,7 +39,7 @@ def write_file(path: Path, data: bytes, mode: int = PUBLIC, *, overwrite: bool =
     staged = path.with_name(f".{path.name}.{token_hex(8)}.new")
     try:
         _write(staged, data, mode)
-        _give(staged, path.parent)
+        give(staged, path.parent)
         if overwrite:
             staged.replace(path)
         else:
@@ -62,8 +62,8 @@ def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
             _write(path, data, mode)
         for place, _, names in os.walk(staged, topdown=False):
             for each in names:
-                _give(Path(place, each), target.parent)
-            _give(Path(place), target.parent)
+                give(Path(place, each), target.parent)
+            give(Path(place), target.parent)
             sync(Path(place))
     except BaseException:
         discard(staged)
@@ -136,7 +136,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.fsync(file.fileno())
 
 
-def _give(path: Path, parent: Path) -> None:
+def give(path: Path, parent: Path) -> None:
     """To whom the directory belongs that it is for: what root writes, the daemon must be able to read."""
     owner = parent.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:

@@ -25,6 +25,8 @@ class EntryKind(StrEnum):
     """What was done. An outcome of a delivery has the name of the state that it led to."""
 
     CONFIGURATION = "configuration"  # another configuration is in force
+    EXPORTED = "exported"  # partners, certificates and keys left in a bundle
+    IMPORTED = "imported"  # and came in one
     ACCEPTED = "accepted"
     REFUSED = "refused"
     PROMISED = "promised"  # one more delivery, or a late MDN

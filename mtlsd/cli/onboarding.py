@@ -176,7 +176,7 @@ def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
         *doubts.doubts(target, partner, now),
         *date_warnings(target, certificates, now),
     )
-    there = target.exists()
+    there = target.exists() and any(target.iterdir())  # an empty directory is no partner yet
     before = proposals.describe(load_partner(target)) if there else {}
     return Plan(loaded, not there, proposals.differences(before, proposals.describe(loaded)), warnings)
 

@@ -78,6 +78,11 @@ def test_one_command_makes_a_partner(tree: Tree, given: Path) -> None:
     assert mtlsd("check", "--config", tree.configuration).exit_code == 0
 
 
+def test_an_empty_directory_is_filled(tree: Tree, given: Path) -> None:
+    (tree.certs / "partners" / "NEWCO").mkdir()
+    assert add(tree, given).stdout.splitlines()[-1] == "NEWCO is added"
+
+
 def test_a_running_daemon_serves_it(tree: Tree, given: Path) -> None:
     with running(tree) as daemon:
         assert add(tree, given).exit_code == 0

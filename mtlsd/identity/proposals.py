@@ -98,7 +98,7 @@ def with_disabled(text: str, *, disabled: bool) -> str:
 
     Raises ValueError where it is no TOML, or the line is written in a way that is left to people.
     """
-    before = tomllib.loads(text)
+    before = _document(text)
     if before.get("disabled", False) == disabled:
         return text
     head = re.search(r"(?m)^[ \t]*\[", text)
@@ -107,7 +107,7 @@ def with_disabled(text: str, *, disabled: bool) -> str:
     changed = f"disabled = true\n{changed}" if disabled else changed
     wanted = {key: value for key, value in before.items() if key != "disabled"}
     wanted |= {"disabled": True} if disabled else {}
-    if tomllib.loads(changed) != wanted:
+    if _document(changed) != wanted:
         raise ValueError("`disabled` is written there in a way of its own: change it by hand")
     return changed
 
@@ -185,6 +185,13 @@ def _lost(directory: Path, before: TrustStore, after: TrustStore) -> Iterator[Pr
             if each not in kept and others:
                 text = f"{each.subject} is a root only from now on: {', '.join(others)} has it, too"
                 yield Problem(directory / name, text)
+
+
+def _document(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("arrays or tables are nested too deeply") from error
 
 
 def _toml(value: object) -> str:

@@ -153,7 +153,7 @@ def shell(home: Path, *lines: str) -> str:
 
 def at_home(home: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {"HOME": str(home), "PATH": path, "COLUMNS": "200"}
+    return {"HOME": str(home), "PATH": path, "COLUMNS": "200", "PYTHONPATH": str(ROOT)}  # this tree, installed or not
 
 
 # --- Configuration ----------------------------------------------------------------------------------------------------

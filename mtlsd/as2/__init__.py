@@ -21,6 +21,7 @@ from mtlsd.as2.mdn import build as build_mdn
 from mtlsd.as2.mic import DIGESTS, MIC
 from mtlsd.as2.mime import ContentType
 from mtlsd.as2.oddities import oddities
+from mtlsd.as2.passphrases import open_with_key, open_with_passphrase, seal_to, seal_with
 from mtlsd.as2.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
 from mtlsd.as2.receiver import PayloadReceived, Receiver, SealedMessage, VerifiedMessage
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
@@ -69,8 +70,12 @@ __all__ = [
     "judge_mdn",
     "oddities",
     "open_detached",
+    "open_with_key",
+    "open_with_passphrase",
     "read_mdn",
     "read_unverified",
+    "seal_to",
+    "seal_with",
     "split_detached",
     "verify_detached",
 ]

@@ -45,22 +45,27 @@ def seal(content: bytes, recipient: Certificate, cipher: str, key_algorithm: str
     the recipient; None is what is usual for its kind of key. Raises ValueError where that does not fit the key.
     """
     oid = ENCRYPT_ALGORITHMS[cipher]
-    authenticated = oid in GCM
-    with_it = (GCM if authenticated else CBC)[oid]
+    with_it = (GCM if oid in GCM else CBC)[oid]
     key = os.urandom(with_it.key_length)
     version, recipient_info = _recipient_info(key, recipient, key_algorithm)
+    if oid in GCM:
+        return authenticated_enveloped(content, key, recipient_info, oid)
     recipients = encode(SET, recipient_info)
-    if authenticated:
-        nonce = os.urandom(NONCE)
-        sealed = AESGCM(key).encrypt(nonce, content, None)
-        parameters = encode(SEQUENCE, encode(OCTET_STRING, nonce), encode_integer(TAG))
-        encrypted = _encrypted_content(oid, parameters, sealed[:-TAG])
-        body = encode(SEQUENCE, encode_integer(0), recipients, encrypted, encode(OCTET_STRING, sealed[-TAG:]))
-        return encode(SEQUENCE, encode_oid(cms.AUTH_ENVELOPED_DATA), encode(context(0), body))
     iv = os.urandom(with_it.block_length)
     encrypted = _encrypted_content(oid, encode(OCTET_STRING, iv), _cbc(content, with_it, key, iv))
     body = encode(SEQUENCE, encode_integer(version), recipients, encrypted)
     return encode(SEQUENCE, encode_oid(cms.ENVELOPED_DATA), encode(context(0), body))
+
+
+def authenticated_enveloped(content: bytes, key: bytes, recipient_info: bytes, oid: str) -> bytes:
+    """A ContentInfo with an AuthEnvelopedData: a content key, how one recipient gets it, and a cipher of `GCM`."""
+    nonce = os.urandom(NONCE)
+    sealed = AESGCM(key).encrypt(nonce, content, None)
+    parameters = encode(SEQUENCE, encode(OCTET_STRING, nonce), encode_integer(TAG))
+    encrypted = _encrypted_content(oid, parameters, sealed[:-TAG])
+    recipients, tag = encode(SET, recipient_info), encode(OCTET_STRING, sealed[-TAG:])
+    body = encode(SEQUENCE, encode_integer(0), recipients, encrypted, tag)
+    return encode(SEQUENCE, encode_oid(cms.AUTH_ENVELOPED_DATA), encode(context(0), body))
 
 
 def is_authenticated(cipher: str) -> bool:

@@ -3,9 +3,11 @@
 import click
 
 from mtlsd import __version__
+from mtlsd.cli.ca import ca
 from mtlsd.cli.cert import cert
 from mtlsd.cli.check import check
 from mtlsd.cli.journal import journal
+from mtlsd.cli.moving import export, import_
 from mtlsd.cli.partner import partner
 from mtlsd.cli.payload import payload
 from mtlsd.cli.privacy import privacy
@@ -38,7 +40,7 @@ def main() -> None:
     """
 
 
-for command in (run, check, partner, cert, send, journal, privacy):
+for command in (run, check, partner, cert, ca, send, journal, privacy, export, import_):
     main.add_command(command)
 for command in (payload, replay, drop, verify_journal, prove, prune):
     journal.add_command(command)

@@ -62,7 +62,7 @@ class PartnerEntry:
     def state(self) -> str:
         why = "; ".join(self.mistakes)
         if self.partner is None:
-            return f"disabled: {why}"
+            return f"disabled: {why or 'disabled = true in partner.toml'}"
         return f"in use, but {why}" if why else "in use"
 
     def as_json(self) -> dict[str, object]:
@@ -151,7 +151,8 @@ def partners_in(
     `own_ids` are the AS2 ids of our organizations, with their names: a partner that has one is warned of, too.
     """
     directory = certs / "partners"
-    store, mistakes, warnings = identity.load_partners(directory, now)
+    production = configuration is not None and configuration.server.production
+    store, mistakes, warnings = identity.load_partners(directory, now, production=production)
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
@@ -236,12 +237,23 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     public = partner.public_certificates if partner else identity.load_partner(directory).public_certificates
     certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
+    dated = _dated(directory, certificates, now)
+    return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store)))
+
+
+def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
+    """Every certificate of a partner once, with what it is for and its file."""
+    return _dated(directory, _uses(partner), now)
+
+
+def _dated(
+    directory: Path, certificates: Iterable[tuple[Certificate, str]], now: datetime
+) -> tuple[DatedCertificate, ...]:
     files = certificate_files(directory)
-    dated = (
-        DatedCertificate(f"partner {name}", use, each, files.get(each.sha256, directory), now)
+    return tuple(
+        DatedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
         for each, use in certificates
     )
-    return PartnerEntry(name, partner, tuple(dated), (*own, *_claimed_twice(name, public, store)))
 
 
 def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
@@ -251,6 +263,7 @@ def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
         ("root", partner.trusted_roots),
         ("intermediate", partner.intermediates),
         ("messages", partner.message_certificates),
+        ("MDN servers", partner.mdn_roots),
     ):
         for each in certificates:
             uses.setdefault(each, []).append(use)

@@ -211,6 +211,7 @@ class Server:
     journal: Annotated[str, text(values.journal)] = SQLITE
     spool: Annotated[Path | None, text(values.path)] = None  # below `state`
     inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # as the database has it
+    production: Annotated[bool, values.flag()] = False  # what a test CA made counts for nothing
 
     @property
     def spool_directory(self) -> Path:

@@ -1,5 +1,6 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
+from mtlsd.identity import issuing, packing, proposals, testca, writing
 from mtlsd.identity.bundles import Bundle, chain_of, split
 from mtlsd.identity.certificatefiles import PASSWORD, decoded_password, password_beside
 from mtlsd.identity.certificates import (
@@ -13,7 +14,7 @@ from mtlsd.identity.certificates import (
 from mtlsd.identity.contents import Contents, PrivateKeyFound, read_certificates, read_contents, read_public
 from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.identity.doubts import never_retired
-from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.identity.files import FileRefused, missing_directory, read_file
 from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, belong_together, load_key_pair, parse_key
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
@@ -57,6 +58,7 @@ from mtlsd.identity.rollover import (
     not_in_use,
     standings,
 )
+from mtlsd.identity.testca import is_for_tests, refuse_for_tests
 from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 from mtlsd.identity.verdicts import Finding, Result, Rule, examine_client, find, rule_of
@@ -133,8 +135,10 @@ __all__ = [
     "find",
     "in_force",
     "is_costly",
+    "is_for_tests",
     "is_usable",
     "issuers_of",
+    "issuing",
     "load_host",
     "load_key_pair",
     "load_organization",
@@ -142,22 +146,28 @@ __all__ = [
     "load_partners",
     "match",
     "may_sign",
+    "missing_directory",
     "nearest",
     "needs_password",
     "never_retired",
     "not_in_use",
     "oddities",
+    "packing",
     "parse_key",
     "password_beside",
+    "proposals",
     "read_answer",
     "read_certificates",
     "read_contents",
     "read_crls",
     "read_file",
     "read_public",
+    "refuse_for_tests",
     "refused",
     "responder",
     "rule_of",
     "split",
     "standings",
+    "testca",
+    "writing",
 ]

@@ -30,6 +30,7 @@ from mtlsd.identity.settings import (
     Table,
     alternative_names,
     as2_ids,
+    flag,
     host_names,
     names_out_of,
     one_of,
@@ -52,6 +53,7 @@ ACKNOWLEDGEMENTS = (200, 202, 204)
 BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
 CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
+DISABLED = "true: the partner is refused, and what it has is kept from everybody else (mtlsd partner enable)"
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
 
@@ -71,6 +73,7 @@ KEYS: Table = {
     "as2_version": one_of(VERSIONS),
     "async_ack": one_of(ACKNOWLEDGEMENTS),
     "certificate": CERTIFICATES,
+    "disabled": flag,
     "match": {"subject": subject, "san": alternative_names},
     "revocation": REVOCATION_KEYS,
     "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
@@ -152,6 +155,7 @@ class LoadedPartner:
     public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
     trusted_roots: tuple[Certificate, ...] = ()  # so are these
     as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
+    held: Partner | None = None  # what an operator disabled: nobody else may be recognised as it meanwhile
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -174,9 +178,13 @@ def load_partner(directory: Path) -> LoadedPartner:
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
     roots = _unique(for_mdns)
     partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, roots, dates, crls)
+    disabled = values.get("disabled", False)
+    if partner and disabled:
+        warnings.append(Problem(directory / SETTINGS, DISABLED, key="disabled"))
     return LoadedPartner(
         name=directory.name,
-        partner=partner,
+        partner=None if disabled else partner,
+        held=partner if disabled else None,
         public_certificates=sorted_out.public,
         trusted_roots=sorted_out.roots,
         as2_ids=values.get("as2_id", ()),

@@ -195,6 +195,13 @@ def one_of(known: tuple[object, ...]) -> Check:
     return check
 
 
+def flag(value: object) -> bool:
+    """A boolean of TOML."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 def whole_number(highest: int) -> Check:
     """A whole number from 0 on."""
 

@@ -20,6 +20,7 @@ from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.doubts import doubts
 from mtlsd.identity.files import is_directory
 from mtlsd.identity.partners import SETTINGS, LoadedPartner, Partner, load_partner
+from mtlsd.identity.testca import without_tests
 
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]
@@ -54,15 +55,18 @@ class TrustStore:
 
 
 def load_partners(
-    directory: Path, now: datetime | None = None
+    directory: Path, now: datetime | None = None, *, production: bool = False
 ) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
     """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there.
 
-    With `now`, a partner whose certificates are all out of their dates is a warning, too.
+    With `now`, a partner whose certificates are all out of their dates is a warning, too. In production, what a test
+    CA made counts for nothing.
     """
     problems: list[Problem] = []
     warnings: list[Problem] = []
     loaded = tuple(map(load_partner, _partner_directories(directory, problems, warnings)))
+    if production:
+        loaded = tuple(without_tests(directory / each.name, each) for each in loaded)
     if not loaded and not problems:
         problems.append(Problem(directory, "no partners: every client certificate is refused"))
     for each in loaded:
@@ -74,12 +78,18 @@ def load_partners(
     return store, (*problems, *conflicts), tuple(warnings)
 
 
+def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
+    """Read `certs/partners/` one by one, as they stand; nothing is said of what is no partner."""
+    return tuple(map(load_partner, _partner_directories(directory, [], [])))
+
+
 def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tuple[TrustStore, tuple[Problem, ...]]:
     """Index the partners, and name those that claim the same thing."""
     claimants = _names_by(str, ((each.name, as2_id) for each in loaded for as2_id in each.as2_ids))
     shared = _shared_roots(loaded)
     loaded = tuple(_without_shared(each, shared) for each in loaded)
     partners = tuple(_undisputed(each.partner, claimants) for each in loaded if each.partner)
+    held = tuple(each.held for each in loaded if each.held)
     public = tuple((each.name, certificate) for each in loaded for certificate in each.public_certificates)
     roots = tuple((each.name, certificate) for each in partners for certificate in each.trusted_roots)
     store = TrustStore(
@@ -87,7 +97,7 @@ def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tup
         disabled=frozenset(each.name for each in loaded if each.partner is None),
         owners=_names_by(lambda certificate: certificate.sha256, public),
         elsewhere=_names_by(lambda certificate: certificate.sha256, chain.from_iterable(map(_uses, partners))),
-        matchers=_index((each.match.subject, each) for each in partners if each.match),
+        matchers=_index((each.match.subject, each) for each in (*partners, *held) if each.match),
         as2_ids={as2_id: each for each in partners for as2_id in each.as2_ids},
         disputed={as2_id: names for as2_id, names in claimants.items() if len(names) > 1},
         roots=_index((root.subject, root) for _, root in roots),
@@ -152,8 +162,10 @@ def _shared_roots(loaded: tuple[LoadedPartner, ...]) -> frozenset[Certificate]:
 
 def _without_shared(loaded: LoadedPartner, shared: frozenset[Certificate]) -> LoadedPartner:
     """The partner without the public certificates that are another partner's root, too."""
-    public = tuple(each for each in loaded.public_certificates if each not in shared)
-    partner = replace(loaded.partner, public_certificates=public) if loaded.partner else None
+    partner, public = loaded.partner, tuple(each for each in loaded.public_certificates if each not in shared)
+    if partner:
+        used = tuple(each for each in partner.public_certificates if each in public)
+        partner = replace(partner, public_certificates=used)
     return replace(loaded, partner=partner, public_certificates=public)
 
 

@@ -28,6 +28,8 @@ class EntryKind(StrEnum):
     SELFTESTED = "selftested"  # a receipt was signed for a self-test: its message is nowhere
     CONFIGURATION = "configuration"  # another configuration is in force
     PROMOTED = "promoted"  # a newer certificate was used for the first time
+    EXPORTED = "exported"  # partners, certificates and keys left in a bundle
+    IMPORTED = "imported"  # and came in one
     ACCEPTED = "accepted"
     REFUSED = "refused"
     PROMISED = "promised"  # one more delivery, or a late MDN

@@ -22,6 +22,7 @@ from mtlsd.identity import (
     load_host,
     load_organization,
     load_partners,
+    refuse_for_tests,
 )
 from mtlsd.net.version import version_of
 from mtlsd.tls import FOLLOWED, HostContext, ListenerContexts, build_context
@@ -55,13 +56,14 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
     """
     read_at = time.time()
     configuration = config.load(file)
-    loader = _Loader(configuration.server.certs, credentials)
+    server = configuration.server
+    loader = _Loader(server.certs, credentials, server.production)
     keys = loader.hosts(configuration)
     organizations = loader.organizations(configuration)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
     now = datetime.fromtimestamp(read_at, UTC)
-    truststore, problems, warnings = load_partners(configuration.server.certs / "partners", now)
+    truststore, problems, warnings = load_partners(server.certs / "partners", now, production=server.production)
     certificates = loader.certificates | _partners_certificates(configuration.server.certs, truststore)
     dates = (date_warnings(directory, several, now) for directory, several in certificates.items())
     return Snapshot(
@@ -82,6 +84,7 @@ def load(file: Path, credentials: Path | None, previous: Snapshot | None = None)
 class _Loader:
     certs: Path
     credentials: Path | None
+    production: bool = False
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     certificates: dict[Path, tuple[Certificate, ...]] = field(default_factory=dict)  # ours, by directory
@@ -111,6 +114,8 @@ class _Loader:
 
     def _note(self, directory: Path, *pairs: KeyPair) -> None:
         self.certificates[directory] = tuple(each for pair in pairs for each in (pair.certificate, *pair.chain))
+        if self.production:
+            self.problems += refuse_for_tests(directory, self.certificates[directory])
 
     @contextmanager
     def _collecting(self) -> Iterator[None]:

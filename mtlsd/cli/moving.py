@@ -1,0 +1,391 @@
+"""`mtlsd export` and `mtlsd import`: the security material as one sealed bundle, from one machine to another."""
+
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli import audit
+from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.output import say
+from mtlsd.cli.passphrases import read_passphrase
+from mtlsd.terminal import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mtlsd.config import Configuration
+    from mtlsd.identity import Certificate, KeyPair, LoadedPartner, packing
+
+MAX_BUNDLE = 1 << 30  # octets
+MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
+
+a_path = click.Path(path_type=Path)
+passphrase_file = click.option(
+    "--passphrase-file", type=a_path, help="The passphrase, in the first line of this file; else it is asked for."
+)
+
+
+@click.command("export")
+@click.argument("output", type=a_path)
+@with_config
+@click.option("--to", "recipient", type=a_path, help="Seal it to this certificate instead of a passphrase.")
+@passphrase_file
+@click.option("--include-private-keys", is_flag=True, help="Our private keys, too.")
+@click.option("--force", is_flag=True, help="Overwrite OUTPUT.")
+def export(
+    output: Path,
+    file: Path,
+    recipient: Path | None,
+    passphrase_file: Path | None,
+    include_private_keys: bool,
+    force: bool,
+) -> None:
+    """Write partners, certificates and policies into a sealed bundle.
+
+    An entry about it goes into the journal first: who, when, what, and to whom. Private keys, and files that may hold
+    one, are in it with --include-private-keys only; what is left out is said. The bundle is sealed to a certificate or
+    a passphrase. `mtlsd import` reads it, and `openssl cms` opens it.
+
+    \b
+    Examples:
+      mtlsd export certs.bundle --to other-machine.pem --include-private-keys
+      mtlsd export certs.bundle --passphrase-file bundle.passphrase
+
+    Exit codes: 0 fine; 1 something cannot be read or written, also the entry in the journal; 2 wrong usage; 78 the
+    configuration has mistakes.
+    """
+    from mtlsd import __version__
+    from mtlsd.errors import MtlsdError
+    from mtlsd.identity import packing, writing
+    from mtlsd.journal import EntryKind
+
+    configuration, now = load_configuration(file), datetime.now(UTC)
+    if recipient and passphrase_file:
+        raise click.UsageError("give --to or --passphrase-file, not both")
+    if output.exists() and not force:
+        raise click.ClickException(f"{output} is there already, and overwritten with --force only")
+    certificate = _recipient(recipient) if recipient else None
+    passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
+    try:
+        units, withheld = packing.collect(configuration.server.certs, private_keys=include_private_keys)
+        packed = packing.pack(
+            units,
+            private_keys=include_private_keys,
+            withheld=withheld,
+            configuration=configuration.file.read_bytes(),
+            now=now,
+            made_by=__version__,
+        )
+        bundle = packing.unpack(packed)  # what cannot be read again is of no use
+    except (MtlsdError, OSError) as error:
+        raise click.ClickException(f"{configuration.server.certs}: {error}") from error
+    sealed = _seal(packed, certificate, passphrase)
+    target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
+    digest = sha256(sealed).hexdigest()
+    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **_contents(bundle)}
+    with audit.opened(configuration) as journal:
+        audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
+    try:
+        writing.write_file(output.absolute(), sealed, writing.PRIVATE, overwrite=force)
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    for name in withheld:
+        say(f"left out: {name}, which is or may hold a private key")
+    say(f"{output}: {_count(bundle)}, sealed to {target}, sha256 {digest}")
+
+
+@click.command("import")
+@click.argument("bundle_file", metavar="BUNDLE", type=a_path)
+@with_config
+@click.option("--cert", type=a_path, help="The certificate that it is sealed to.")
+@click.option("--key", type=a_path, help="Its private key.")
+@passphrase_file
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+def import_(
+    bundle_file: Path,
+    file: Path,
+    cert: Path | None,
+    key: Path | None,
+    passphrase_file: Path | None,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Put what `mtlsd export` wrote in place.
+
+    Each partner, host and organization is changed whole or not at all. The difference is shown first. What the bundle
+    does not name stays as it is, and so do private keys that were left out of it, the certificates that belong to them,
+    and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
+    with all the rest.
+
+    \b
+    Examples:
+      mtlsd import certs.bundle --cert own.pem --key own.key --dry-run
+      mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
+
+    Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
+    usage; 78 the configuration has mistakes.
+    """
+    from mtlsd.identity import writing
+
+    configuration = load_configuration(file)
+    sealed, bundle = _read(bundle_file, cert, key, passphrase_file)
+    certs = configuration.server.certs
+    try:
+        with ExitStack() as stack:
+            if not dry_run:
+                stack.enter_context(writing.locked(certs / "partners"))
+            changes = list(_fit(certs, bundle, list(_changes(certs, bundle))))
+            _refuse_conflicts(certs, changes)
+            _say_changes(configuration, bundle, changes)
+            if not changes or dry_run:
+                return
+            if not yes:
+                click.confirm("Put this in place?", abort=True)
+            _apply(configuration, bundle, sealed, changes)
+    except OSError as error:
+        raise click.ClickException(f"{certs} cannot be written: {error}") from error
+    say(f"{len(changes)} changed")
+
+
+# --- Sealing ----------------------------------------------------------------------------------------------------------
+
+
+def _recipient(path: Path) -> "Certificate":
+    from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+
+    try:
+        return read_certificates(read_file(path).data)[0]
+    except (FileRefused, CertificateUnreadable) as error:
+        raise click.ClickException(f"{path}: {error}") from error
+
+
+def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -> bytes:
+    from mtlsd.as2 import seal_to, seal_with
+
+    try:
+        return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
+    except ValueError as error:
+        raise click.ClickException(f"nothing can be sealed to that certificate: {error}") from error
+
+
+def _read(
+    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None
+) -> "tuple[bytes, packing.Bundle]":
+    from mtlsd.as2 import open_with_key, open_with_passphrase
+    from mtlsd.errors import MtlsdError
+    from mtlsd.identity import packing
+
+    if bool(cert) != bool(key) or (cert and passphrase_file):
+        raise click.UsageError("give --cert and --key, or --passphrase-file")
+    try:
+        with path.open("rb") as file:
+            sealed = file.read(MAX_BUNDLE + 1)
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
+    if len(sealed) > MAX_BUNDLE:
+        raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
+    pair = _pair(cert, key) if cert and key else None
+    passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
+    try:
+        packed = open_with_key(sealed, [pair], datetime.now(UTC)) if pair else open_with_passphrase(sealed, passphrase)
+        return sealed, packing.unpack(packed)
+    except MtlsdError as error:
+        raise click.ClickException(f"{path}: {printable(str(error))}") from error
+
+
+def _pair(cert: Path, key: Path) -> "KeyPair":
+    from mtlsd.cli.options import mistakes
+    from mtlsd.identity import load_key_pair
+
+    with mistakes():
+        return load_key_pair(cert, key).key_pair
+
+
+# --- The difference ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One directory below certs/ that is not what the bundle says."""
+
+    unit: str
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+
+    def lines(self) -> "Iterator[str]":
+        for name in sorted({*self.before, *self.after}):
+            old, new = self.before.get(name), self.after.get(name)
+            if old != new:
+                mark = "+" if old is None else "-" if new is None else "~"
+                yield f"{mark} {self.unit}/{name}{_about(new if new is not None else old or b'')}"
+
+
+def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
+    """What differs; a private key that is here stays here, unless the bundle brings one."""
+    from mtlsd.errors import MtlsdError
+    from mtlsd.identity import packing
+
+    withheld = set(bundle.withheld)
+    for unit, files in bundle.units.items():
+        directory = certs / unit
+        if directory.is_symlink():
+            raise click.ClickException(f"{directory} is a symbolic link: whoever made it has to change it")
+        try:
+            before = packing.files_of(directory)
+        except MtlsdError as error:
+            raise click.ClickException(f"{directory}: {error}") from error
+        kept = {
+            name: data
+            for name, data in before.items()
+            if f"{unit}/{name}" in withheld or not (bundle.private_keys or packing.is_public(name, data))
+        }
+        after = {**kept, **files}
+        if before != after:
+            yield Change(unit, before, after)
+
+
+def _about(data: bytes) -> str:
+    """What a file is about, where it is certificates."""
+    from mtlsd.identity import CertificateUnreadable, read_certificates
+
+    try:
+        found = read_certificates(data)
+    except CertificateUnreadable:
+        return ""
+    return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
+
+
+def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
+    for change in changes:
+        for line in change.lines():
+            say(line)
+    if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
+        say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
+    if not changes:
+        say("everything is there already, just so: nothing changes")
+
+
+def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
+    """End the command where a partner would claim what another one has, as the daemon would see it."""
+    from mtlsd.identity import proposals, truststore
+
+    proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
+    if not proposed:
+        return
+    partners = certs / "partners"
+    now = truststore.load_each(partners) if partners.is_dir() else ()
+    problems, doubts = proposals.conflicts(partners, now, proposed)
+    for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
+        say(f"warning: {each}")
+    _end(problems)
+
+
+def _end(problems: "Iterable[object]") -> None:
+    if words := [printable(str(each)) for each in problems]:
+        raise click.ClickException("\n".join(("nothing is changed:", *words)))
+
+
+def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Iterator[Change]":
+    """The changes without those that would leave a host or an organization of ours without the key to its certificate.
+
+    Where the bundle brought no keys that is nothing to wonder at, and the own one stays; else it ends the command.
+    """
+    for change in changes:
+        words = _broken(certs, change)
+        if words and bundle.private_keys:
+            _end(words)
+        elif words:
+            say(f"{change.unit} stays as it is: its private key is another, and the bundle has none")
+        else:
+            yield change
+
+
+def _broken(certs: Path, change: Change) -> list[str]:
+    """Why a host or an organization that can be loaded now could not be loaded any longer."""
+    from mtlsd.errors import ConfigurationError
+    from mtlsd.identity import load_host, load_organization
+
+    loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
+    load = loaders.get(change.unit.partition("/")[0])
+    if load is None or not change.before:
+        return []
+    try:
+        load(certs / change.unit)
+    except ConfigurationError:
+        return []
+    with _staged(change) as staged:
+        try:
+            load(staged)
+        except ConfigurationError as error:
+            return [str(each).replace(str(staged), str(certs / change.unit)) for each in error.problems]
+    return []
+
+
+def _loaded(certs: Path, change: Change) -> "LoadedPartner":
+    from mtlsd.identity import load_partner, proposals
+
+    with _staged(change) as staged:
+        return proposals.renamed(load_partner(staged), staged, certs / change.unit)
+
+
+@contextmanager
+def _staged(change: Change) -> "Iterator[Path]":
+    """The directory as it would be, elsewhere."""
+    from mtlsd.identity import writing
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / change.unit.partition("/")[2]
+        staged = writing.stage(target, _with_modes(change.after))
+        writing.publish(staged, target)
+        yield target
+
+
+def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
+    from mtlsd.identity import packing, writing
+
+    return {
+        name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
+        for name, data in files.items()
+    }
+
+
+# --- Doing it ---------------------------------------------------------------------------------------------------------
+
+
+def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
+    from mtlsd.identity import writing
+    from mtlsd.journal import EntryKind
+
+    certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
+    with audit.opened(configuration) as journal:
+        for change in changes:
+            target = certs / change.unit
+            target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
+            writing.publish(writing.stage(target, _with_modes(change.after)), target)
+        facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
+        audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+
+
+def _contents(bundle: "packing.Bundle") -> dict[str, object]:
+    """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
+    told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
+    if len(bundle.units) <= MAX_TOLD:
+        told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}
+    return told
+
+
+def _digest(bundle: "packing.Bundle", unit: str) -> str:
+    lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
+    return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them
+
+
+def _count(bundle: "packing.Bundle") -> str:
+    kinds = [unit.partition("/")[0] for unit in bundle.units]
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("partners", "hosts", "organizations"))

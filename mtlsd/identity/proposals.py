@@ -1,0 +1,209 @@
+"""A partner that is to be: its directory as files, what it would change, and with whom it would conflict. Pure."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mtlsd.errors import Problem
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.partners import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
+from mtlsd.identity.truststore import TrustStore, build_trust_store
+from mtlsd.identity.validity import SHORT
+from mtlsd.identity.writing import PUBLIC
+
+Description = Mapping[str, tuple[str, ...]]
+
+BESIDE = ""  # the directory itself: for connections and messages
+PLACES = {  # by what a certificate is given as
+    "beside": BESIDE,
+    "tls": CONNECTIONS,
+    "as2": MESSAGES,
+    "roots": CONNECTIONS,
+    "mdn": MDN_SERVERS,
+}
+MAX_NAME = 100  # characters
+
+_NAME = re.compile(r"[!-.0-~](?:[ -.0-~]*[!-.0-~])?")  # printable ASCII, no slash, no blank at either end
+_DISABLED = re.compile(r"(?m)^[ \t]*disabled[ \t]*=.*(?:\r?\n|\Z)")
+_CERTIFICATES = {
+    "connections": "public_certificates",
+    "roots": "trusted_roots",
+    "intermediates": "intermediates",
+    "messages": "message_certificates",
+    "MDN servers": "mdn_roots",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A partner's settings, as in partner.toml, and its certificates with the directory of each."""
+
+    settings: Mapping[str, object]
+    certificates: tuple[tuple[str, Certificate], ...]
+
+    def files(self) -> dict[str, tuple[bytes, int]]:
+        """Data and mode by path."""
+        found = {SETTINGS: (toml_of(self.settings).encode(), PUBLIC)}
+        for directory, certificate in self.certificates:
+            pem = certificate.x509.public_bytes(Encoding.PEM)
+            found[str(Path(directory) / file_name(certificate))] = pem, PUBLIC
+        return found
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError where this can be no partner's directory."""
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME or name.startswith(".") or name.endswith((".md", "~")):
+        raise ValueError(
+            f"expected 1 to {MAX_NAME} printable ASCII characters: no slash, no dot at the beginning, no blank at "
+            "either end, and neither .md nor ~ at the end"
+        )
+
+
+def places(use: str, certificates: tuple[Certificate, ...]) -> Iterator[tuple[str, Certificate]]:
+    """Where the certificates of one file belong.
+
+    A root is for connections alone, or it would be a pin for messages, too. So are the CAs of a bundle that has
+    another certificate; a file of CAs alone may be the self-signed certificate of an AS2 product.
+    """
+    leaves = [each for each in certificates if not each.is_ca]
+    for each in certificates:
+        yield CONNECTIONS if use == BESIDE and each.is_ca and leaves else use, each
+
+
+def file_name(certificate: Certificate) -> str:
+    """A file for a certificate: its common name, as far as it suits, and some of its fingerprint."""
+    common = re.search(r"(?:^|,)CN=((?:[^,\\]|\\.)*)", certificate.subject)
+    words = re.sub(r"[^A-Za-z0-9.-]+", "-", common[1] if common else certificate.subject).strip("-.")[:48]
+    return f"{words or 'certificate'}-{certificate.sha256[:8]}.pem"
+
+
+def toml_of(settings: Mapping[str, object]) -> str:
+    """A TOML document of texts, numbers, lists of texts, and tables of these, which come last."""
+    plain = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if not isinstance(value, Mapping)]
+    tables = [
+        f"\n[{key}]\n" + "".join(f"{name} = {_toml(each)}\n" for name, each in value.items())
+        for key, value in settings.items()
+        if isinstance(value, Mapping)
+    ]
+    return "".join((*plain, *tables))
+
+
+def with_disabled(text: str, *, disabled: bool) -> str:
+    """The text of a partner.toml with this value of `disabled`, all else as it was.
+
+    Raises ValueError where it is no TOML, or the line is written in a way that is left to people.
+    """
+    before = _document(text)
+    if before.get("disabled", False) == disabled:
+        return text
+    head = re.search(r"(?m)^[ \t]*\[", text)
+    end = head.start() if head else len(text)
+    changed = _DISABLED.sub("", text[:end]) + text[end:]
+    changed = f"disabled = true\n{changed}" if disabled else changed
+    wanted = {key: value for key, value in before.items() if key != "disabled"}
+    wanted |= {"disabled": True} if disabled else {}
+    if _document(changed) != wanted:
+        raise ValueError("`disabled` is written there in a way of its own: change it by hand")
+    return changed
+
+
+# --- What it would change ---------------------------------------------------------------------------------------------
+
+
+def describe(loaded: LoadedPartner | None) -> Description:
+    """What a directory means, in lines to compare; nothing where there is none, or it is out of use by mistake."""
+    partner = (loaded.partner or loaded.held) if loaded else None
+    if loaded is None or partner is None:
+        return {}
+    lines = {
+        "as2_id": partner.as2_ids,
+        "hosts": ("all",) if partner.hosts is None else tuple(sorted(partner.hosts)) or ("none",),
+        "require": tuple(sorted(partner.require)) or ("nothing",),
+        "relax": tuple(sorted(partner.relax)),
+        "mdn_urls": partner.mdn_urls,
+        "as2_version": (partner.as2_version,),
+        "async_ack": (str(partner.async_ack),),
+        "match": (partner.match.subject, *partner.match.san) if partner.match else (),
+        "retention.days": _told(partner.retention_days),
+        "retention.max_bytes": _told(partner.retention_max_bytes),
+        "disabled": ("true",) if loaded.held else (),
+    }
+    return lines | {use: _certificates(getattr(partner, name)) for use, name in _CERTIFICATES.items()}
+
+
+def differences(before: Description, after: Description) -> list[str]:
+    """A line for each thing that goes, with a minus, and for each that comes, with a plus."""
+    lines: list[str] = []
+    for key in dict.fromkeys((*after, *before)):
+        old, new = before.get(key, ()), after.get(key, ())
+        lines += [f"- {key}: {each}" for each in old if each not in new]
+        lines += [f"+ {key}: {each}" for each in new if each not in old]
+    return lines
+
+
+def renamed(loaded: LoadedPartner, staged: Path, target: Path) -> LoadedPartner:
+    """What was loaded beside its place, as if it were there already."""
+
+    def moved(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(replace(each, file=target / each.file.relative_to(staged)) for each in problems)
+
+    def named(partner: Partner | None) -> Partner | None:
+        return partner and replace(partner, name=target.name)
+
+    return replace(
+        loaded,
+        name=target.name,
+        partner=named(loaded.partner),
+        held=named(loaded.held),
+        problems=moved(loaded.problems),
+        warnings=moved(loaded.warnings),
+    )
+
+
+def conflicts(
+    directory: Path, loaded: Iterable[LoadedPartner], proposed: Iterable[LoadedPartner]
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """What two partners would claim that no two claim now, if the proposed ones were there; and who would lose what."""
+    now = {each.name: each for each in loaded}
+    then = now | {each.name: each for each in proposed}
+    before, known = build_trust_store(directory, tuple(now.values()))
+    after, problems = build_trust_store(directory, tuple(then.values()))
+    doubts = tuple(_lost(directory, before, after))
+    return tuple(each for each in problems if each not in known), doubts
+
+
+def _lost(directory: Path, before: TrustStore, after: TrustStore) -> Iterator[Problem]:
+    for name, partner in before.partners.items():
+        kept = after.partners[name].public_certificates if name in after.partners else partner.public_certificates
+        for each in partner.public_certificates:
+            others = [holder for holder in after.holders.get(each.sha256, ()) if holder != name]
+            if each not in kept and others:
+                text = f"{each.subject} is a root only from now on: {', '.join(others)} has it, too"
+                yield Problem(directory / name, text)
+
+
+def _document(text: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("arrays or tables are nested too deeply") from error
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)  # for texts, numbers and booleans TOML is as JSON
+
+
+def _told(number: int | None) -> tuple[str, ...]:
+    return () if number is None else (str(number),)
+
+
+def _certificates(certificates: Iterable[Certificate]) -> tuple[str, ...]:
+    lines = (f"{each.subject} ({each.sha256[:SHORT]}) until {each.not_after:%Y-%m-%d}" for each in certificates)
+    return tuple(sorted(lines))

@@ -1,0 +1,143 @@
+"""Files and directories of ours on the disk: whole or not at all, and there after a crash.
+
+A directory is filled beside its place, under a name that begins with a dot, which nobody reads; then it takes its
+place in one step, and what was there is removed.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+PUBLIC = 0o644
+PRIVATE = 0o600  # a private key, or what unlocks one
+SEARCHED = 0o755  # a directory; what is secret in it has a mode of its own
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other commands from changing this directory meanwhile; the directory is made where there is none."""
+    directory.mkdir(mode=SEARCHED, parents=True, exist_ok=True)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def write_file(path: Path, data: bytes, mode: int = PUBLIC, *, overwrite: bool = False) -> None:
+    """Write one file; raises FileExistsError where it is there already, unless it may be overwritten."""
+    staged = path.with_name(f".{path.name}.{token_hex(8)}.new")
+    try:
+        _write(staged, data, mode)
+        give(staged, path.parent)
+        if overwrite:
+            staged.replace(path)
+        else:
+            os.link(staged, path)
+    finally:
+        with suppress(FileNotFoundError):
+            staged.unlink()
+    sync(path.parent)
+
+
+def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
+    """Fill a directory beside `target`: data and mode by the path in it. To be published, or discarded."""
+    staged = target.with_name(f".{target.name}.{token_hex(8)}.new")
+    try:
+        _make(staged)
+        for name, (data, mode) in files.items():
+            path = staged / name
+            for parent in reversed(path.relative_to(staged).parents[:-1]):
+                _make(staged / parent)
+            _write(path, data, mode)
+        for place, _, names in os.walk(staged, topdown=False):
+            for each in names:
+                give(Path(place, each), target.parent)
+            give(Path(place), target.parent)
+            sync(Path(place))
+    except BaseException:
+        discard(staged)
+        raise
+    return staged
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two names (renameat2); False where the system or the file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    if (number := ctypes.get_errno()) in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
+    """Let a filled directory take its place, in one step where the file system can exchange two directories."""
+    if not os.path.lexists(target):
+        staged.rename(target)
+        sync(target.parent)
+        return
+    if not exchange(staged, target):
+        old = target.with_name(f".{target.name}.{token_hex(8)}.old")
+        target.rename(old)
+        staged.rename(target)
+        staged = old
+    sync(target.parent)
+    discard(staged)
+
+
+def remove_directory(target: Path) -> None:
+    """Remove a directory: nobody reads it any longer from the first step on."""
+    old = target.with_name(f".{target.name}.{token_hex(8)}.old")
+    target.rename(old)
+    sync(target.parent)
+    discard(old)
+
+
+def discard(directory: Path) -> None:
+    """Remove what nobody reads."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def sync(directory: Path) -> None:
+    """Bring the names in a directory to the disk."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _make(directory: Path) -> None:
+    with suppress(FileExistsError):
+        directory.mkdir()
+        directory.chmod(SEARCHED)  # whatever the umask
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), mode)  # whatever the umask
+        os.fsync(file.fileno())
+
+
+def give(path: Path, parent: Path) -> None:
+    """To whom the directory belongs that it is for: what root writes, the daemon must be able to read."""
+    owner = parent.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -21,8 +21,18 @@ from mtlsd.identity.partners import (
 )
 from mtlsd.identity.pemfiles import FileRefused, read_certificates, read_file
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
+from mtlsd.identity.registry import (
+    Registry,
+    Remarks,
+    certificates_of,
+    load_partners,
+    may_be_partner,
+    read_registry,
+    reread,
+)
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
-from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
+from mtlsd.identity.sharded import Sharded
+from mtlsd.identity.truststore import TrustStore, build_trust_store
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 
 __all__ = [
@@ -45,12 +55,16 @@ __all__ = [
     "PeerUnverified",
     "PeerVerified",
     "Presented",
+    "Registry",
     "Relax",
+    "Remarks",
     "Require",
+    "Sharded",
     "TrustStore",
     "Validity",
     "build_trust_store",
     "certificate_files",
+    "certificates_of",
     "check_client",
     "check_issuer",
     "check_signature_algorithm",
@@ -65,9 +79,12 @@ __all__ = [
     "load_partner",
     "load_partners",
     "match",
+    "may_be_partner",
     "may_sign",
     "nearest",
     "read_certificates",
     "read_file",
+    "read_registry",
     "refused",
+    "reread",
 ]

@@ -29,6 +29,7 @@ from mtlsd.identity.registry import (
     may_be_partner,
     read_registry,
     reread,
+    stale,
 )
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.sharded import Sharded
@@ -87,4 +88,5 @@ __all__ = [
     "read_registry",
     "refused",
     "reread",
+    "stale",
 ]

@@ -58,14 +58,20 @@ class Registry:
         """All that is allowed, and seldom what was meant."""
         return self.about(None).warnings
 
-    def about(self, names: Iterable[str] | None) -> Remarks:
-        """What is to be said of these names (None: of all), and of the directory and what is claimed twice."""
+    def about(self, names: Iterable[str] | None, previous: "Registry | None" = None) -> Remarks:
+        """What is to be said of these names (None: of all), and of the whole; not what `previous` had to say of it."""
         those = [_chosen(each, names) for each in (self.found, self.doubts, self.dates)]
         problems = [problem for each in those for remarks in each for problem in remarks.problems]
         warnings = [warning for each in those for remarks in each for warning in remarks.warnings]
-        if self.unreadable or not (self.store.loaded or any(each.problems for each in self.found.values())):
-            problems.insert(0, self.unreadable or Problem(self.directory, NO_PARTNERS))
-        return Remarks((*problems, *self.store.problems()), tuple(warnings))
+        known = frozenset(previous.about_whole()) if previous else frozenset()
+        return Remarks((*problems, *(each for each in self.about_whole() if each not in known)), tuple(warnings))
+
+    def about_whole(self) -> tuple[Problem, ...]:
+        """What is wrong with the directory, and what several partners claim."""
+        missing = self.unreadable
+        if not (missing or self.store.loaded or any(each.problems for each in self.found.values())):
+            missing = Problem(self.directory, NO_PARTNERS)
+        return (*((missing,) if missing else ()), *self.store.problems())
 
 
 def load_partners(
@@ -81,14 +87,13 @@ def load_partners(
 
 def read_registry(directory: Path, now: datetime | None = None) -> Registry:
     """Read everything below `certs/partners/`; never raises for what it finds there."""
-    return reread(Registry(directory), None, now)
+    empty = Registry(directory)
+    return reread(empty, stale(empty), now)
 
 
-def reread(previous: Registry, names: Iterable[str] | None, now: datetime | None = None) -> Registry:
-    """The registry after these names changed; None: all that have another stamp than before."""
-    unreadable = previous.unreadable
-    if names is None:
-        names, unreadable = _stale(previous)
+def reread(previous: Registry, names: Iterable[str], now: datetime | None = None) -> Registry:
+    """The registry after these names changed."""
+    unreadable = _why_unreadable(previous.directory)
     read = {name: _read(previous.directory, name, now) for name in names}
     store, concerned = changed(previous.store, previous.directory, {name: each.loaded for name, each in read.items()})
     partners = {name: (previous.directory / name, store.partners.get(name)) for name in concerned}
@@ -102,6 +107,15 @@ def reread(previous: Registry, names: Iterable[str] | None, now: datetime | None
         unreadable,
         concerned,
     )
+
+
+def stale(registry: Registry) -> frozenset[str]:
+    """The names that have another stamp than when they were read: new ones and those that are gone, too."""
+    try:
+        names = [each.name for each in registry.directory.iterdir() if may_be_partner(each.name)]
+    except OSError:
+        names = []
+    return frozenset(name for name in names if _is_stale(registry, name)) | (registry.stamps.keys() - names)
 
 
 def certificates_of(partner: Partner) -> tuple[Certificate, ...]:
@@ -146,15 +160,12 @@ def may_be_partner(name: str) -> bool:
     return not name.startswith(".") and not name.endswith(".md")
 
 
-def _stale(registry: Registry) -> tuple[frozenset[str], Problem | None]:
-    """The names that have another stamp than before, and why there are none."""
-    unreadable, names = None, []
+def _why_unreadable(directory: Path) -> Problem | None:
     try:
-        names = [each.name for each in registry.directory.iterdir() if may_be_partner(each.name)]
+        os.scandir(directory).close()
     except OSError as error:
-        unreadable = Problem(registry.directory, f"cannot be read: {error.strerror}")
-    gone = registry.stamps.keys() - names
-    return frozenset(name for name in names if _is_stale(registry, name)) | gone, unreadable
+        return Problem(directory, f"cannot be read: {error.strerror}")
+    return None
 
 
 def _is_stale(registry: Registry, name: str) -> bool:

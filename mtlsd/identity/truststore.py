@@ -269,4 +269,4 @@ def _conflicts(
         found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, store.claimants.get(as2_id, ()))) or None
     for subject in subjects:
         found[f"match {subject}"] = tuple(match_conflicts(directory, store.matchers.get(subject, ()))) or None
-    return found
+    return {key: problems for key, problems in found.items() if problems or key in store.conflicts}

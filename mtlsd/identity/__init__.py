@@ -8,6 +8,15 @@ from mtlsd.identity.certificates import (
     Presented,
     is_costly,
 )
+from mtlsd.identity.expiry import (
+    LISTED_DAYS,
+    Alert,
+    Expiring,
+    due,
+    expiring_organization,
+    expiring_pair,
+    expiring_partner,
+)
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_host, load_key_pair
 from mtlsd.identity.matching import MAX_CHAIN, Anchors, Claim, Peer, claim, match, nearest
 from mtlsd.identity.organizations import LoadedOrganization, Organization, load_organization
@@ -38,12 +47,15 @@ from mtlsd.identity.validity import Validity, certificate_files, date_warning, d
 
 __all__ = [
     "DEFAULT_VERSION",
+    "LISTED_DAYS",
     "MAX_CHAIN",
     "RELAXATIONS",
+    "Alert",
     "Anchors",
     "Certificate",
     "CertificateUnreadable",
     "Claim",
+    "Expiring",
     "FileRefused",
     "KeyPair",
     "LoadedKeyPair",
@@ -73,6 +85,10 @@ __all__ = [
     "date_warning",
     "date_warnings",
     "days",
+    "due",
+    "expiring_organization",
+    "expiring_pair",
+    "expiring_partner",
     "is_costly",
     "load_host",
     "load_key_pair",

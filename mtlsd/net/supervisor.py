@@ -26,6 +26,7 @@ from mtlsd.net import admin, systemd
 from mtlsd.net.admin import Admin
 from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.expiry import ExpiryLook
 from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.lookups import Lookups
@@ -89,6 +90,7 @@ class Supervisor:
                     background.start_soon(check_backends, daemon)
                     background.start_soon(notary.run)
                     background.start_soon(keep_retention, daemon)
+                    background.start_soon(ExpiryLook(daemon).run)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     listening = [str(address) for address in addresses]

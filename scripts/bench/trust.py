@@ -82,10 +82,10 @@ def reloading(many: Registry, digests: PartnersDigest, few: Registry) -> Figure:
         made = reread(registry, ["p00007"], now())
         digests.changed(made.store, made.concerned)
 
-    of_many, of_few = (
-        sorted(cpu(lambda: reload(registry, theirs))[0] for _ in range(TIMES))[TIMES // 2]
-        for registry, theirs in ((many, digests), (few, PartnersDigest()))
-    )
+    def median(registry: Registry, digests: PartnersDigest) -> float:
+        return sorted(cpu(lambda: reload(registry, digests))[0] for _ in range(TIMES))[TIMES // 2]
+
+    of_many, of_few = median(many, digests), median(few, PartnersDigest())
     limit = f"{RELOAD_SECONDS * 1e3:g} ms"
     measured_ms, peer = f"{of_many * 1e3:.2f} ms", f"{of_few * 1e3:.2f} ms of {FEW}"
     return Figure("one partner read again", limit, measured_ms, peer, of_many < RELOAD_SECONDS)

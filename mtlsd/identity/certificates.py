@@ -109,16 +109,17 @@ def _parse(der: bytes) -> Certificate:
     certificate = x509.load_der_x509_certificate(der)
     extensions = certificate.extensions
     names = _name_fields(certificate.tbs_certificate_bytes)
+    subject, is_own_issuer = certificate.subject.rfc4514_string(), names.issuer == names.subject
     return Certificate(
         der=der,
         sha256=sha256(der).hexdigest(),
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
+        subject=subject,
+        issuer=subject if is_own_issuer else certificate.issuer.rfc4514_string(),
         serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_ca=_is_ca(extensions),
-        is_self_signed=names.issuer == names.subject and _verifies_itself(certificate),
+        is_self_signed=is_own_issuer and _verifies_itself(certificate),
         subject_key_identifier=_subject_key_identifier(extensions),
         san=_alternative_names(extensions),
         issuer_der=names.issuer,

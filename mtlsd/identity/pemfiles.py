@@ -101,9 +101,9 @@ def _directories(directory: Path) -> tuple[Path, ...]:
 
 def _is_right_there(path: Path, directory: Path) -> bool:
     """Whether no link is on the way from the directory to the file: then nothing else has to be looked at."""
-    while path != directory and not path.is_symlink() and path != path.parent:
-        path = path.parent
-    return path == directory
+    parent = path.parent
+    below = parent == directory or (parent.parent == directory and not parent.is_symlink())
+    return below and not path.is_symlink()
 
 
 def _read_regular(path: Path) -> FileContent:

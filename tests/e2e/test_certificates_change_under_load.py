@@ -21,7 +21,8 @@ class Asking:
     """Asks all the time, on connections that are kept for a while, and keeps what was not answered with 200."""
 
     def __init__(self, daemon: Daemon, issued: Issued, keep: int, failures: list[object]) -> None:
-        self.failures = failures
+        self._issued = issued
+        self._failures = failures
         self.count = 0
         self._daemon = daemon
         self._keep = keep
@@ -32,14 +33,14 @@ class Asking:
     def _ask(self) -> None:
         while not self._stop.is_set():
             try:
-                with opened(self._daemon.address, self.issued) as client:
+                with opened(self._daemon.address, self._issued) as client:
                     for _ in range(self._keep):
                         answer = client.request(HEAD, head=True)
                         self.count += 1
                         if answer.status != 200:
-                            self.failures.append(answer)
+                            self._failures.append(answer)
             except (OSError, EOFError) as error:
-                self.failures.append(error)
+                self._failures.append(error)
                 return
 
     def stop(self) -> None:

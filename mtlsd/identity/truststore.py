@@ -116,15 +116,15 @@ def _raw_claims(loaded: LoadedPartner) -> Claims:
 
 def _concerned(store: TrustStore, base: TrustStore, changes: Iterable[str]) -> frozenset[str]:
     """Those that changed, and those that lose or get back what they share with them."""
-    names = frozenset(changes)
+    names = set(changes)
     changing = [each.get(name, NOBODY) for name in names for each in (store.loaded, base.loaded)]
     ids = frozenset(as2_id for loaded in changing for as2_id in loaded.as2_ids)
     roots = frozenset(root.sha256 for loaded in changing for root in loaded.trusted_roots)
     for as2_id in ids:
-        names |= _turned(store.claimants.get(as2_id, ()), base.claimants.get(as2_id, ()))
+        names.update(_turned(store.claimants.get(as2_id, ()), base.claimants.get(as2_id, ())))
     for root in roots:
-        names |= _turned(store.sharers.get(root, ()), base.sharers.get(root, ()))
-    return names
+        names.update(_turned(store.sharers.get(root, ()), base.sharers.get(root, ())))
+    return frozenset(names)
 
 
 def _turned(before: tuple[str, ...], after: tuple[str, ...]) -> frozenset[str]:

@@ -64,6 +64,9 @@ TABLE = (
     Row("mtlsd_disk_free_bytes", _GAUGE, "Free for us on the file system of the spool."),
     Row("mtlsd_disk_size_bytes", _GAUGE, "The file system of the spool."),
     Row("mtlsd_certificate_not_after_timestamp_seconds", _GAUGE, "When our own certificates end.", ("use", "name")),
+    Row("mtlsd_partner_certificates_ending", _GAUGE, "Partners' certificates that end within days.", ("days",)),
+    Row("mtlsd_partner_certificate_next_not_after_timestamp_seconds", _GAUGE, "When the next partner's one ends."),
+    Row("mtlsd_expiry_alerts", _COUNTER, "Alerts of what ends, by the days left.", ("days",)),
     Row("mtlsd_ready", _GAUGE, "What /readyz says: 1 where the check does not fail.", ("check",)),
     Row("mtlsd_config_reloads", _COUNTER, "Reloads.", ("outcome",)),
     Row("mtlsd_config_last_reload_successful", _GAUGE, "Whether the last reload went well."),
@@ -115,6 +118,10 @@ class Metrics:
         """A group of messages became durable."""
         self._histograms["mtlsd_journal_commit_duration_seconds"].observe(seconds)
         self._histograms["mtlsd_journal_commit_messages"].observe(messages)
+
+    def expiry_alert(self, days: int) -> None:
+        """An alert of something that ends within so many days was given."""
+        self._counters["mtlsd_expiry_alerts"].labels(str(days)).inc()
 
     def reload(self, outcome: str) -> None:
         """A reload went well ("success") or did not ("failure")."""

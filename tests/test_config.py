@@ -24,6 +24,7 @@ from mtlsd.config import (
     Handler,
     KeyPath,
     Limits,
+    Mail,
     MDNMode,
     Proof,
     Route,
@@ -736,3 +737,48 @@ def test_any_value_in_any_place_raises_only_our_own_error(write: Write, path: Ke
         inner = inner[step]
     inner[path[-1]] = value
     survives(write("".join(f"{key} = {toml(each)}\n" for key, each in tables.items())))
+
+
+def test_who_is_told_of_what_ends(write: Write) -> None:
+    tables = """
+[expiry]
+days = [7, 30]
+webhook = "https://hooks.example.com/mtlsd"
+[expiry.mail]
+smtp = "localhost"
+from = "mtlsd@example.com"
+to = "edi@example.com"
+"""
+    expiry = config.load(write(EXAMPLE.replace("\n[expiry]\n", tables))).expiry
+    assert expiry.days == (30, 7)
+    assert expiry.webhook
+    assert expiry.webhook.host == "hooks.example.com"
+    assert expiry.mail == Mail(("localhost", 25), "mtlsd@example.com", ("edi@example.com",))
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "expected"),
+    [
+        ("days = []", "expiry.days", "expected a list of whole numbers from 0 to 3650"),
+        ("days = [7, 7]", "expiry.days", "expected each of the list once"),
+        ("days = [-1]", "expiry.days", "expected a list of whole numbers"),
+        ("days = 7", "expiry.days", "expected a list of whole numbers"),
+        ('webhook = "hooks.example.com"', "expiry.webhook", "expected a URL"),
+        ('webhook = "https://user:word@hooks.example.com"', "expiry.webhook", "has credentials in it"),
+        ('mail = { smtp = "a:b", from = "a@b", to = "a@b" }', "expiry.mail.smtp", "expected host:port"),
+        ('mail = { smtp = "a", from = "a", to = "a@b" }', "expiry.mail.from", "expected a mail address"),
+        (
+            'mail = { smtp = "a", from = "a@b", to = ["a@b\\r\\nBcc: c@d"] }',
+            "expiry.mail.to",
+            "expected a mail address",
+        ),
+        ('mail = { smtp = "a", to = "a@b" }', "expiry.mail", "is missing: expected a line such as from ="),
+        ('mail = { smtp = "a", from = "a@b", to = "a@b", tls = true }', "expiry.mail.tls", "unknown key"),
+    ],
+)
+def test_a_mistake_in_who_is_told_is_named(write: Write, line: str, key: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(write(EXAMPLE.replace("\n[expiry]\n", f"\n[expiry]\n{line}\n")))
+    (problem,) = caught.value.problems
+    assert (problem.key or "").startswith(key)
+    assert expected in problem.message

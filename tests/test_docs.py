@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mtlsd import log
-from mtlsd.config import Delivery, Limits, Proof, Retention, Route, Server, VirtualHost
+from mtlsd.config import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.identity import RELAXATIONS
 from mtlsd.identity.partners import KEYS
@@ -166,6 +166,8 @@ TABLES: dict[str, type[Any]] = {
     "[delivery]": Delivery,
     "[proof]": Proof,
     "[retention]": Retention,
+    "[expiry]": Expiry,
+    "[expiry.mail]": Mail,
 }
 
 
@@ -181,7 +183,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("heading", TABLES)
 def test_the_keys_of_the_configuration_are_those_that_are_documented(heading: str) -> None:
-    keys = {each.name for each in fields(TABLES[heading])} - {"routes"}
+    keys = {{"sender": "from"}.get(each.name, each.name) for each in fields(TABLES[heading])} - {"routes", "mail"}
     assert set(rows(f"## `{heading}`")) == keys
 
 

@@ -56,6 +56,7 @@ def _say(found: "Survey") -> None:
         _say_host(host)
     if found.certificates:
         _say_certificates(found.certificates)
+    _say_ending(found.ending)
     if found.partners.partners:
         _say_partners(found.partners.partners)
     _say_warnings(found.warnings)
@@ -95,6 +96,19 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
         for each in certificates
     ]
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
+
+
+def _say_ending(ending: "list[DatedCertificate]") -> None:
+    """One line each, the first to end first."""
+    from mtlsd.identity import LISTED_DAYS
+
+    if ending:
+        say()
+        say(f"ends within {LISTED_DAYS} days, the soonest first:")
+    for each in ending:
+        left = f"{each.days_left} days" if each.days_left >= 0 else "ENDED"
+        what = f"{each.owner}, {each.use}, {each.file}: {each.certificate.subject}"
+        say(f"  {moment(each.certificate.not_after)}  {left}  {what}")
 
 
 def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:

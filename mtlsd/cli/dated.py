@@ -8,7 +8,7 @@ from mtlsd.cli.output import moment
 from mtlsd.errors import Problem
 from mtlsd.identity import Certificate, Validity, date_warning
 
-SUBDIRECTORIES = ("tls", "as2", "sign", "decrypt")
+SUBDIRECTORIES = ("tls", "as2", "mdn", "sign", "decrypt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,13 +274,13 @@ def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", chang
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     """End the command where a partner would claim what another one has, as the daemon would see it."""
-    from mtlsd.identity import proposals, truststore
+    from mtlsd.identity import load_each, proposals
 
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
         return
     partners = certs / "partners"
-    now = truststore.load_each(partners) if partners.is_dir() else ()
+    now = load_each(partners) if partners.is_dir() else ()
     problems, doubts = proposals.conflicts(partners, now, proposed)
     for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
         say(f"warning: {each}")

@@ -160,12 +160,12 @@ def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> I
 
 def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     """What the staged directory means; mistakes in it, and conflicts with other partners, end the command."""
-    from mtlsd.identity import date_warnings, doubts, load_partner, proposals, testca, truststore
+    from mtlsd.identity import date_warnings, doubts, load_each, load_partner, proposals, testca
 
     loaded = proposals.renamed(load_partner(staged), staged, target)
     if configuration.server.production:
         loaded = testca.without_tests(target, loaded)
-    claimed, lost = proposals.conflicts(target.parent, truststore.load_each(target.parent), (loaded,))
+    claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
     _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
     partner, now = loaded.partner, datetime.now(UTC)
     assert partner

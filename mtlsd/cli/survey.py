@@ -17,6 +17,7 @@ from mtlsd.cli.dated import DatedCertificate
 from mtlsd.config import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import (
+    LISTED_DAYS,
     Certificate,
     KeyPair,
     Partner,
@@ -108,6 +109,12 @@ class Survey:
     def certificates(self) -> tuple[DatedCertificate, ...]:
         return (*self.own, *(dated for each in self.partners.partners for dated in each.certificates))
 
+    @property
+    def ending(self) -> list[DatedCertificate]:
+        """What ends within 60 days or has ended, the first to end first."""
+        found = [each for each in self.certificates if each.days_left <= LISTED_DAYS]
+        return sorted(found, key=lambda each: (each.certificate.not_after, each.owner, each.use))
+
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         dates = tuple(warning for each in self.certificates if (warning := each.warning()))
@@ -119,6 +126,7 @@ class Survey:
             "file": str(self.file),
             "hosts": [_host(each) for each in hosts],
             "certificates": [each.as_json() for each in self.certificates],
+            "ending": [each.as_json() for each in self.ending],
             "partners": [each.as_json() for each in self.partners.partners],
             "warnings": [_problem(each) for each in self.warnings],
             "mistakes": [_problem(each) for each in (*self.mistakes, *self.partners.mistakes)],
@@ -194,6 +202,9 @@ class _Own:
 
     def _organization(self, directory: Path, organization: identity.Organization) -> None:
         self.as2_ids[organization.as2_id] = organization.name
+        for each in organization.backend_certificates:
+            owner, place = f"organization {organization.name}", directory / "backend.pem"
+            self.certificates.append(DatedCertificate(owner, "backend's signature", each, place, self._now))
         signing, decryption = organization.signing_pairs, organization.decryption
         if signing == decryption:
             for pair in signing:

@@ -20,7 +20,9 @@ from mtlsd.config.model import (
     Configuration,
     Deliver,
     Delivery,
+    Expiry,
     Limits,
+    Mail,
     MDNMode,
     Proof,
     Retention,
@@ -42,10 +44,11 @@ class _Tables:
     delivery: Delivery = field(default_factory=Delivery)
     proof: Proof = field(default_factory=Proof)
     retention: Retention = field(default_factory=Retention)
+    expiry: Expiry = field(default_factory=Expiry)
 
 
 def _names(table: type[Any]) -> frozenset[str]:
-    return frozenset({"routes": "route"}.get(each.name, each.name) for each in fields(table))
+    return frozenset({"routes": "route", "sender": "from"}.get(each.name, each.name) for each in fields(table))
 
 
 _KEYS: dict[tuple[str, ...], frozenset[str]] = {
@@ -55,6 +58,8 @@ _KEYS: dict[tuple[str, ...], frozenset[str]] = {
     ("delivery",): _names(Delivery),
     ("proof",): _names(Proof),
     ("retention",): _names(Retention),
+    ("expiry",): _names(Expiry),
+    ("expiry", "mail"): _names(Mail),
     ("virtualhost",): _names(VirtualHost),
     ("virtualhost", "route"): _names(Route),
 }
@@ -64,6 +69,8 @@ _HEADERS: dict[tuple[str, ...], str] = {
     ("delivery",): "[delivery]",
     ("proof",): "[proof]",
     ("retention",): "[retention]",
+    ("expiry",): "[expiry]",
+    ("expiry", "mail"): "[expiry.mail]",
     ("virtualhost",): "[[virtualhost]]",
     ("virtualhost", "route"): "[[virtualhost.route]]",
 }
@@ -74,6 +81,9 @@ _EXAMPLES = {
     "path": 'path = "/as2"',
     "handler": 'handler = "as2"',
     "organization": 'organization = "EXAMPLE"',
+    "smtp": 'smtp = "mail.example.com:25"',
+    "from": 'from = "mtlsd@example.com"',
+    "to": 'to = "edi@example.com"',
     "backend": 'backend = "http://127.0.0.1:9000/inbound"',
 }
 _PARSER = TypeAdapter(_Tables)
@@ -90,7 +100,9 @@ def load(path: Path) -> Configuration:
     server, proof = _below(file.parent, tables.server), tables.proof
     place = file.parent / proof.checkpoints if proof.checkpoints else server.state / "checkpoints"
     proof = replace(proof, checkpoints=place)
-    return Configuration(file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention)
+    return Configuration(
+        file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention, tables.expiry
+    )
 
 
 def _below(directory: Path, server: Server) -> Server:

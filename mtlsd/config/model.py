@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import ConfigDict, Field, PlainValidator, with_config
 
 from mtlsd.config import values
 from mtlsd.config.values import choice, number, text
@@ -289,6 +289,26 @@ class Retention:
     max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
 
 
+@_table
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Where mail is handed over, and whose it is."""
+
+    smtp: Annotated[tuple[str, int], text(values.mail_server)]
+    sender: Annotated[str, text(values.mail_address), Field(alias="from")]
+    to: Annotated[tuple[str, ...], values.one_or_more(values.mail_address)]
+
+
+@_table
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Who is told of certificates that end, and how many days before."""
+
+    days: Annotated[tuple[int, ...], PlainValidator(values.days)] = (60, 30, 14, 7, 3, 1, 0)
+    webhook: Annotated[Backend | None, text(Backend.parse)] = None
+    mail: Mail | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that one file says; every path in it is absolute."""
@@ -300,6 +320,7 @@ class Configuration:
     virtualhosts: tuple[VirtualHost, ...]
     proof: Proof = Proof()
     retention: Retention = Retention()
+    expiry: Expiry = Expiry()
 
     @property
     def checkpoints(self) -> Path:

@@ -19,6 +19,7 @@ _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _AUTHORITY = re.compile(r"(?P<host>[^:\[\]]*|\[[^\[\]]*\])(?::(?P<port>[0-9]{1,5}))?")
 _DIRECTORY_NAME = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # ASCII without a slash
 _POSTGRES = re.compile(r"postgres(?:ql)?://[!-~]*")  # ASCII without blanks and control characters
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986, section 3.3, without percent-encoding
 
 
@@ -89,6 +90,31 @@ def path(value: str) -> Path:
     if not value or "\0" in value or value.startswith("~"):
         raise ValueError('expected a path, absolute or relative to this file ("~" is not expanded)')
     return Path(value)
+
+
+def days(value: object) -> tuple[int, ...]:
+    """Different numbers of days, the most first."""
+    listed = value if isinstance(value, list) else []
+    if not listed or any(type(each) is not int or not 0 <= each <= 3650 for each in listed):
+        raise ValueError("expected a list of whole numbers from 0 to 3650, such as [30, 7, 0]")
+    if len(set(listed)) < len(listed):
+        raise ValueError("expected each of the list once")
+    return tuple(sorted(listed, reverse=True))
+
+
+def mail_server(value: str) -> tuple[str, int]:
+    """The host and the port of `host[:port]`; 25 where there is no port."""
+    host, port = authority(value)
+    if not host or port == 0:
+        raise ValueError('expected a host and a port, such as "mail.example.com:25"')
+    return host, port or 25
+
+
+def mail_address(value: str) -> str:
+    """A plain mail address."""
+    if not _MAIL_ADDRESS.fullmatch(value):
+        raise ValueError('expected a mail address such as "edi@example.com"')
+    return value
 
 
 def host_name(value: str) -> str:

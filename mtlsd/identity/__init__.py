@@ -14,6 +14,15 @@ from mtlsd.identity.certificates import (
 from mtlsd.identity.contents import Contents, PrivateKeyFound, read_certificates, read_contents, read_public
 from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.identity.doubts import never_retired
+from mtlsd.identity.expiry import (
+    LISTED_DAYS,
+    Alert,
+    Expiring,
+    due,
+    expiring_organization,
+    expiring_pair,
+    expiring_partner,
+)
 from mtlsd.identity.files import FileRefused, missing_directory, read_file
 from mtlsd.identity.hosts import HostKeys, LoadedHost, load_host
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, belong_together, load_key_pair, parse_key
@@ -42,6 +51,17 @@ from mtlsd.identity.paths import issuers_of
 from mtlsd.identity.pkcs7 import bundle
 from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign, refused
+from mtlsd.identity.registry import (
+    Registry,
+    Remarks,
+    certificates_of,
+    load_each,
+    load_partners,
+    may_be_partner,
+    read_registry,
+    reread,
+    stale,
+)
 from mtlsd.identity.relaxations import RELAXATIONS, Relax
 from mtlsd.identity.revocation import Check, Evidence, Revocation, check_revocation
 from mtlsd.identity.rollover import (
@@ -58,20 +78,23 @@ from mtlsd.identity.rollover import (
     not_in_use,
     standings,
 )
+from mtlsd.identity.sharded import Sharded
 from mtlsd.identity.testca import is_for_tests, refuse_for_tests
-from mtlsd.identity.truststore import TrustStore, build_trust_store, load_partners
+from mtlsd.identity.truststore import TrustStore, build_trust_store
 from mtlsd.identity.validity import Validity, certificate_files, date_warning, date_warnings, days
 from mtlsd.identity.verdicts import Finding, Result, Rule, examine_client, find, rule_of
 
 __all__ = [
     "ALWAYS",
     "DEFAULT_VERSION",
+    "LISTED_DAYS",
     "MAX_CHAIN",
     "MAX_CRL",
     "MAX_RESPONSE",
     "NONCE",
     "PASSWORD",
     "RELAXATIONS",
+    "Alert",
     "Anchors",
     "Bundle",
     "CRLUnreadable",
@@ -82,6 +105,7 @@ __all__ = [
     "Contents",
     "Dates",
     "Evidence",
+    "Expiring",
     "FileRefused",
     "Finding",
     "HostKeys",
@@ -103,12 +127,15 @@ __all__ = [
     "PrivateKeyFound",
     "Promotions",
     "Registered",
+    "Registry",
     "Relax",
+    "Remarks",
     "Require",
     "Result",
     "Revocation",
     "RevocationList",
     "Rule",
+    "Sharded",
     "Standing",
     "State",
     "TrustStore",
@@ -119,6 +146,7 @@ __all__ = [
     "build_trust_store",
     "bundle",
     "certificate_files",
+    "certificates_of",
     "chain_of",
     "check_client",
     "check_issuer",
@@ -131,7 +159,11 @@ __all__ = [
     "days",
     "decoded_password",
     "distribution_points",
+    "due",
     "examine_client",
+    "expiring_organization",
+    "expiring_pair",
+    "expiring_partner",
     "find",
     "in_force",
     "is_costly",
@@ -139,12 +171,14 @@ __all__ = [
     "is_usable",
     "issuers_of",
     "issuing",
+    "load_each",
     "load_host",
     "load_key_pair",
     "load_organization",
     "load_partner",
     "load_partners",
     "match",
+    "may_be_partner",
     "may_sign",
     "missing_directory",
     "nearest",
@@ -162,11 +196,14 @@ __all__ = [
     "read_crls",
     "read_file",
     "read_public",
+    "read_registry",
     "refuse_for_tests",
     "refused",
+    "reread",
     "responder",
     "rule_of",
     "split",
+    "stale",
     "standings",
     "testca",
     "writing",

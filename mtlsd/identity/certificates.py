@@ -128,16 +128,19 @@ def _parse(der: bytes) -> Certificate:
     certificate = _loaded(der)
     extensions = certificate.extensions
     signed = _signed_fields(der)
+    # Both names are read here, where what is odd about them raises no warning; later they are only looked up.
+    subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer
+    is_own_issuer = signed.issuer == signed.subject
     return Certificate(
         der=der,
         sha256=sha256(der).hexdigest(),
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
+        subject=subject,
+        issuer=subject if is_own_issuer else issuer.rfc4514_string(),
         serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_ca=_is_ca(extensions),
-        is_self_signed=signed.issuer == signed.subject and _verifies_itself(certificate, signed.whole),
+        is_self_signed=is_own_issuer and _verifies_itself(certificate, signed.whole),
         subject_key_identifier=_subject_key_identifier(extensions),
         san=_alternative_names(extensions),
         issuer_der=signed.issuer,

@@ -20,7 +20,8 @@ from mtlsd.identity.certificatefiles import PublicFile, read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.files import FileRefused, is_directory, read_file
+from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.identity.listing import Listed, Listing, list_directory, stays_within
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.revocation import BY_DEFAULT, Revocation, read_revocation
@@ -160,16 +161,22 @@ class LoadedPartner:
     warnings: tuple[Problem, ...] = ()
 
 
-def load_partner(directory: Path) -> LoadedPartner:
+def list_partner(directory: Path, now: float | None = None) -> Listing:
+    """What lies in `certs/partners/<partner>/`, before it is read; `now` as `list_directory` has it."""
+    return list_directory(directory, DIRECTORIES, now)
+
+
+def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
     """Read `certs/partners/<partner>/`; never raises for what it finds there."""
+    listing = listing or list_partner(directory)
     values, mistakes = _read_partner_toml(directory)
     problems: list[Problem] = []
     warnings: list[Problem] = []
     crls: list[RevocationList] = []
-    beside = _read_certificates(directory, directory, problems, warnings, crls)
-    for_tls = _read_certificates(directory, directory / CONNECTIONS, problems, warnings, crls)
-    for_as2 = _read_certificates(directory, directory / MESSAGES, problems, warnings)
-    for_mdns = _read_certificates(directory, directory / MDN_SERVERS, problems, warnings)
+    beside = _read_certificates(directory, "", listing, problems, warnings, crls)
+    for_tls = _read_certificates(directory, CONNECTIONS, listing, problems, warnings, crls)
+    for_as2 = _read_certificates(directory, MESSAGES, listing, problems, warnings)
+    for_mdns = _read_certificates(directory, MDN_SERVERS, listing, problems, warnings)
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
     messages = _unique((*beside, *for_as2))
     dates, more = _dates(directory, values.get("certificate", ()), (*sorted_out.public, *messages), warnings)
@@ -262,7 +269,8 @@ def _dates(
 
 def _read_certificates(
     partner: Path,
-    directory: Path,
+    below: str,
+    listing: Listing,
     problems: list[Problem],
     warnings: list[Problem],
     crls: list[RevocationList] | None = None,
@@ -272,7 +280,7 @@ def _read_certificates(
     `crls` gets the revocation lists; where there is none, lists are of no use there.
     """
     found: list[Certificate] = []
-    for path in _certificate_files(partner, directory, problems, warnings):
+    for path in _certificate_files(partner, below, listing, problems, warnings):
         try:
             lists, file = _read_one(path, partner)
         except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
@@ -296,30 +304,28 @@ def _read_one(path: Path, partner: Path) -> tuple[tuple[RevocationList, ...], Pu
 
 
 def _certificate_files(
-    partner: Path, directory: Path, problems: list[Problem], warnings: list[Problem]
+    partner: Path, below: str, listing: Listing, problems: list[Problem], warnings: list[Problem]
 ) -> Iterator[Path]:
-    for path in _paths_in(partner, directory, problems):
-        if path.name.startswith(".") or path.name.endswith(("~", ".password", ".toml")):
+    directory = partner / below
+    for each in _entries(partner, below, listing, problems):
+        if each.name.startswith(".") or each.name.endswith(("~", ".password", ".toml")):
             continue
-        if not is_directory(path):
-            yield path
-        elif directory != partner or path.name not in DIRECTORIES:
-            warnings.append(Problem(path, "not read: only tls/, as2/ and mdn/ are, one level deep"))
+        if not each.is_directory:
+            yield directory / each.name
+        elif below or each.name not in DIRECTORIES:
+            warnings.append(Problem(directory / each.name, "not read: only tls/, as2/ and mdn/ are, one level deep"))
 
 
-def _paths_in(partner: Path, directory: Path, problems: list[Problem]) -> list[Path]:
-    if directory != partner and not os.path.lexists(directory):
-        return []
-    try:
-        real = Path(os.path.realpath(directory, strict=True))
-        if not real.is_relative_to(os.path.realpath(partner)):
-            raise FileRefused("a symbolic link that leads out of the partner's directory")
-        return sorted(directory.iterdir())
-    except FileRefused as error:
-        problems.append(Problem(directory, str(error)))
-    except OSError as error:
-        problems.append(Problem(directory, f"cannot be read: {error.strerror}"))
-    return []
+def _entries(partner: Path, below: str, listing: Listing, problems: list[Problem]) -> tuple[Listed, ...]:
+    if why_not := listing.why_not.get(below):
+        problems.append(Problem(partner / below, f"cannot be read: {why_not}"))
+    if below not in listing.entries:
+        return ()
+    is_link = below and any(each.name == below and each.is_link for each in listing.entries[""])
+    if is_link and not stays_within(partner / below, partner):
+        problems.append(Problem(partner / below, "a symbolic link that leads out of the partner's directory"))
+        return ()
+    return listing.entries[below]
 
 
 @dataclass(frozen=True, slots=True)

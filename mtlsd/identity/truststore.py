@@ -4,44 +4,52 @@ Two partners that claim the same thing both lose it until that is mended: a gues
 other. That they use different hosts makes no AS2 id two: the keys of the journal and of the backend know no host.
 A disabled partner keeps its public certificates and its AS2 ids, or a mistake in its file would hand them to another.
 A self-signed CA is no such thing: partners may share one, and it is a root for each and the certificate of none then.
+
+`changed` makes the store that holds after some partners changed. It looks at these, and at those with whom they share
+something; all else is shared with the store before, so the cost does not grow with the number of partners.
 """
 
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from itertools import chain, combinations
 from pathlib import Path
 from typing import TypeVar
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.doubts import doubts
-from mtlsd.identity.files import is_directory
-from mtlsd.identity.partners import SETTINGS, LoadedPartner, Partner, load_partner
-from mtlsd.identity.testca import without_tests
+from mtlsd.identity.conflicts import certificate_conflict, id_conflict, match_conflicts, together
+from mtlsd.identity.partners import LoadedPartner, Partner
+from mtlsd.identity.sharded import Sharded
 
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]
+Names = Sharded[tuple[str, ...]]
+Certificates = Sharded[tuple[Certificate, ...]]
+Claims = dict[tuple[str, str, str], None]  # the index, the key and the value: a name, or a text with one
+
+NOBODY = LoadedPartner("", None)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """Who may be whom. An empty one knows nobody."""
+    """Who may be whom. An empty one knows nobody. The tuples are in the order of their names or fingerprints."""
 
-    partners: Mapping[str, Partner] = field(default_factory=dict)  # by name
+    partners: Sharded[Partner] = field(default_factory=Sharded)  # by name
     disabled: frozenset[str] = frozenset()  # names
-    owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
-    matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
-    as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
-    disputed: Index[str] = field(default_factory=dict, repr=False)  # names, by AS2 id that several claim
-    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
-    roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
-    intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
-    holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
-    same_key: Index[str] = field(default_factory=dict, repr=False)  # names, by public key in hex
-    same_subject: Index[str] = field(default_factory=dict, repr=False)  # names, by subject of a public certificate
+    owners: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of a public certificate
+    matchers: Sharded[tuple[Partner, ...]] = field(default_factory=Sharded, repr=False)  # by the subject in [match]
+    as2_ids: Sharded[Partner] = field(default_factory=Sharded, repr=False)  # without those claimed twice
+    elsewhere: Names = field(default_factory=Sharded, repr=False)  # what opens no connection, by sha256: its use
+    roots: Certificates = field(default_factory=Sharded, repr=False)  # by subject
+    intermediates: Certificates = field(default_factory=Sharded, repr=False)  # by subject
+    holders: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of a trusted root
+    same_key: Names = field(default_factory=Sharded, repr=False)  # names, by public key in hex
+    same_subject: Names = field(default_factory=Sharded, repr=False)  # names, by subject of a public certificate
+    # What only `changed` needs:
+    loaded: Sharded[LoadedPartner] = field(default_factory=Sharded, repr=False)  # as they were read, by name
+    claimants: Names = field(default_factory=Sharded, repr=False)  # names, of the disabled too, by AS2 id
+    sharers: Names = field(default_factory=Sharded, repr=False)  # so, by sha256 of a trusted root
+    issuers: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of an intermediate
+    conflicts: Sharded[tuple[Problem, ...]] = field(default_factory=Sharded, repr=False)  # by what is claimed
 
     def partner_by_as2_id(self, as2_id: str, host: str) -> Partner | None:
         """The partner with this AS2 id, if it may use this virtual host; case matters (RFC 4130, section 6.2)."""
@@ -50,163 +58,232 @@ class TrustStore:
 
     def dispute(self, as2_id: str) -> str:
         """What the log says of an AS2 id that several partners claim; empty for all others."""
-        names = self.disputed.get(as2_id)
-        return f": it is claimed by {_and(names)}, and nobody's until one of them gives it up" if names else ""
+        names = self.claimants.get(as2_id, ())
+        if len(names) < 2:
+            return ""
+        return f": it is claimed by {together(names)}, and nobody's until one of them gives it up"
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What several partners claim."""
+        return tuple(problem for key in sorted(self.conflicts) for problem in self.conflicts[key])
 
 
-def load_partners(
-    directory: Path, now: datetime | None = None, *, production: bool = False
-) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
-    """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there.
-
-    With `now`, a partner whose certificates are all out of their dates is a warning, too. In production, what a test
-    CA made counts for nothing.
-    """
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    loaded = tuple(map(load_partner, _partner_directories(directory, problems, warnings)))
-    if production:
-        loaded = tuple(without_tests(directory / each.name, each) for each in loaded)
-    if not loaded and not problems:
-        problems.append(Problem(directory, "no partners: every client certificate is refused"))
-    for each in loaded:
-        problems += each.problems
-        warnings += each.warnings
-    store, conflicts = build_trust_store(directory, loaded)
-    for partner in store.partners.values():
-        warnings += doubts(directory / partner.name, partner, now)
-    return store, (*problems, *conflicts), tuple(warnings)
-
-
-def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
-    """Read `certs/partners/` one by one, as they stand; nothing is said of what is no partner."""
-    return tuple(map(load_partner, _partner_directories(directory, [], [])))
-
-
-def build_trust_store(directory: Path, loaded: tuple[LoadedPartner, ...]) -> tuple[TrustStore, tuple[Problem, ...]]:
+def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> tuple[TrustStore, tuple[Problem, ...]]:
     """Index the partners, and name those that claim the same thing."""
-    claimants = _names_by(str, ((each.name, as2_id) for each in loaded for as2_id in each.as2_ids))
-    shared = _shared_roots(loaded)
-    loaded = tuple(_without_shared(each, shared) for each in loaded)
-    partners = tuple(_undisputed(each.partner, claimants) for each in loaded if each.partner)
-    held = tuple(each.held for each in loaded if each.held)
-    public = tuple((each.name, certificate) for each in loaded for certificate in each.public_certificates)
-    roots = tuple((each.name, certificate) for each in partners for certificate in each.trusted_roots)
-    store = TrustStore(
-        partners={each.name: each for each in partners},
-        disabled=frozenset(each.name for each in loaded if each.partner is None),
-        owners=_names_by(lambda certificate: certificate.sha256, public),
-        elsewhere=_names_by(lambda certificate: certificate.sha256, chain.from_iterable(map(_uses, partners))),
-        matchers=_index((each.match.subject, each) for each in (*partners, *held) if each.match),
-        as2_ids={as2_id: each for each in partners for as2_id in each.as2_ids},
-        disputed={as2_id: names for as2_id, names in claimants.items() if len(names) > 1},
-        roots=_index((root.subject, root) for _, root in roots),
-        intermediates=_index((ca.subject, ca) for each in partners for ca in each.intermediates),
-        holders=_names_by(lambda certificate: certificate.sha256, roots),
-        same_key=_names_by(lambda certificate: certificate.public_key_der.hex(), public),
-        same_subject=_names_by(lambda certificate: certificate.subject, public),
+    store, _ = changed(TrustStore(), directory, {each.name: each for each in loaded})
+    return store, store.problems()
+
+
+def changed(
+    store: TrustStore, directory: Path, changes: Mapping[str, LoadedPartner | None]
+) -> tuple[TrustStore, frozenset[str]]:
+    """The store after these partners changed (None: gone), and the names of all that are other than before.
+
+    It is the same, whichever changes led to it. `directory` is where the partners are, for the conflicts.
+    """
+    base = _gather(store, changes)
+    names = _concerned(store, base, changes)
+    before = {name: _effective(store, name) for name in names}
+    after = {name: _effective(base, name) for name in names}
+    edits = _Edits(base)
+    for name in names:
+        edits.replace(_claims(before[name]), _claims(after[name]))
+    made = edits.done()
+    partners = [(before[name].partner, after[name].partner) for name in names]
+    accepting = [(before[name].partner or before[name].held, after[name].partner or after[name].held) for name in names]
+    made = replace(
+        made,
+        partners=made.partners.changed({name: after[name].partner for name in names}),
+        disabled=(made.disabled - names) | {name for name in names if after[name].name and not after[name].partner},
+        as2_ids=made.as2_ids.changed(_by_as2_id(partners)),
+        matchers=made.matchers.changed(_by_subject(made.matchers, accepting)),
+        roots=made.roots.changed(_certificates(made.roots, made.holders, _unlike(partners, "trusted_roots"))),
+        intermediates=made.intermediates.changed(
+            _certificates(made.intermediates, made.issuers, _unlike(partners, "intermediates"))
+        ),
     )
-    return store, tuple(_conflicts(directory, store, {each.sha256: each for _, each in public}, claimants))
+    subjects = {each.match.subject for pair in accepting for each in pair if each and each.match}
+    conflicts = _conflicts(made, directory, edits.keys("owners"), _ids(store, base, names), subjects)
+    return replace(made, conflicts=made.conflicts.changed(conflicts)), names
 
 
-def _partner_directories(directory: Path, problems: list[Problem], warnings: list[Problem]) -> Iterator[Path]:
-    try:
-        paths = sorted(directory.iterdir())
-    except OSError as error:
-        problems.append(Problem(directory, f"cannot be read: {error.strerror}"))
-        return
-    for path in paths:
-        if path.name.startswith(".") or path.suffix == ".md":
-            continue
-        if not is_directory(path):
-            warnings.append(Problem(path, "not read: a partner is a directory"))
-        elif not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory)):
-            problems.append(Problem(path, "a symbolic link that leads out of the partners' directory"))
-        else:
-            yield path
+# --- What is claimed by whom, before anybody loses anything -----------------------------------------------
+
+
+def _gather(store: TrustStore, changes: Mapping[str, LoadedPartner | None]) -> TrustStore:
+    edits = _Edits(store)
+    for name, new in changes.items():
+        edits.replace(_raw_claims(store.loaded.get(name, NOBODY)), _raw_claims(new or NOBODY))
+    return replace(edits.done(), loaded=store.loaded.changed(changes))
+
+
+def _raw_claims(loaded: LoadedPartner) -> Claims:
+    ids = {("claimants", as2_id, loaded.name): None for as2_id in loaded.as2_ids}
+    return ids | {("sharers", root.sha256, loaded.name): None for root in loaded.trusted_roots}
+
+
+def _concerned(store: TrustStore, base: TrustStore, changes: Iterable[str]) -> frozenset[str]:
+    """Those that changed, and those that lose or get back what they share with them."""
+    names = set(changes)
+    changing = [each.get(name, NOBODY) for name in names for each in (store.loaded, base.loaded)]
+    ids = frozenset(as2_id for loaded in changing for as2_id in loaded.as2_ids)
+    roots = frozenset(root.sha256 for loaded in changing for root in loaded.trusted_roots)
+    for as2_id in ids:
+        names.update(_turned(store.claimants.get(as2_id, ()), base.claimants.get(as2_id, ())))
+    for root in roots:
+        names.update(_turned(store.sharers.get(root, ()), base.sharers.get(root, ())))
+    return frozenset(names)
+
+
+def _turned(before: tuple[str, ...], after: tuple[str, ...]) -> frozenset[str]:
+    """Those to whom it makes a difference: alone before and not alone now, or the other way round."""
+    return frozenset((*before, *after)) if (len(before) > 1) is not (len(after) > 1) else frozenset()
+
+
+def _effective(store: TrustStore, name: str) -> LoadedPartner:
+    """The partner without the AS2 ids that another claims, and without certificates that are another's root, too."""
+    loaded = store.loaded.get(name, NOBODY)
+    public = _unshared(store, loaded.public_certificates)
+    partner = loaded.partner and _undisputed(store, loaded.partner)
+    if len(public) == len(loaded.public_certificates) and partner is loaded.partner:
+        return loaded
+    return replace(loaded, partner=partner, public_certificates=public)
+
+
+def _undisputed(store: TrustStore, partner: Partner) -> Partner:
+    ids = tuple(each for each in partner.as2_ids if len(store.claimants[each]) == 1)
+    public = _unshared(store, partner.public_certificates)
+    if (len(ids), len(public)) == (len(partner.as2_ids), len(partner.public_certificates)):
+        return partner
+    return replace(partner, as2_ids=ids, public_certificates=public)
+
+
+def _unshared(store: TrustStore, certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
+    return tuple(each for each in certificates if len(store.sharers.get(each.sha256, ())) < 2)
 
 
 # --- Indexes --------------------------------------------------------------------------------------------
 
 
-def _index(pairs: Iterable[tuple[str, T]]) -> Index[T]:
-    """Every value of a key, once each."""
-    gathered: defaultdict[str, dict[object, T]] = defaultdict(dict)
-    for key, value in pairs:
-        gathered[key][value.sha256 if isinstance(value, Certificate) else id(value)] = value
-    return {key: tuple(values.values()) for key, values in gathered.items()}
+class _Edits:
+    """Changes of the indexes whose values are names or texts; what stays the same is not touched."""
+
+    def __init__(self, store: TrustStore) -> None:
+        self._store = store
+        self._values: dict[tuple[str, str], set[str]] = {}
+
+    def replace(self, old: Claims, new: Claims) -> None:
+        for index, key, value in old.keys() - new.keys():
+            self._at(index, key).discard(value)
+        for index, key, value in new.keys() - old.keys():
+            self._at(index, key).add(value)
+
+    def keys(self, index: str) -> tuple[str, ...]:
+        """Where this index changed."""
+        return tuple(key for name, key in self._values if name == index)
+
+    def done(self) -> TrustStore:
+        changes: dict[str, dict[str, tuple[str, ...] | None]] = {}
+        for (index, key), values in self._values.items():
+            changes.setdefault(index, {})[key] = tuple(sorted(values)) or None
+        indexes = {index: getattr(self._store, index).changed(each) for index, each in changes.items()}
+        return replace(self._store, **indexes)
+
+    def _at(self, index: str, key: str) -> set[str]:
+        found = self._values.get((index, key))
+        if found is None:
+            found = self._values[index, key] = set(getattr(self._store, index).get(key, ()))
+        return found
 
 
-def _names_by(key: Callable[[T], str], owned: Iterable[tuple[str, T]]) -> Index[str]:
-    gathered: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for name, thing in owned:
-        gathered[key(thing)][name] = None
-    return {each: tuple(names) for each, names in gathered.items()}
+def _claims(loaded: LoadedPartner) -> Claims:
+    """Where a partner stands in the indexes of names."""
+    claims: Claims = {}
+    for each in loaded.public_certificates:
+        claims["owners", each.sha256, loaded.name] = None
+        claims["same_key", each.public_key_der.hex(), loaded.name] = None
+        claims["same_subject", each.subject, loaded.name] = None
+    if loaded.partner:
+        claims |= {("holders", each.sha256, loaded.name): None for each in loaded.partner.trusted_roots}
+        claims |= {("issuers", each.sha256, loaded.name): None for each in loaded.partner.intermediates}
+        claims |= {("elsewhere", each.sha256, text): None for text, each in _uses(loaded.partner)}
+    return claims
 
 
 def _uses(partner: Partner) -> Iterator[tuple[str, Certificate]]:
     """What each certificate of the partner that opens no connection is for instead."""
     for each in dict.fromkeys((*partner.trusted_roots, *partner.intermediates, *partner.message_certificates)):
+        if each in partner.public_certificates:
+            continue
         if each in partner.trusted_roots:
             use = "as a root only"
         else:
             use = "as an intermediate only" if each in partner.intermediates else "for messages only"
-        if each not in partner.public_certificates:
-            yield f"{partner.name}, but {use}", each
+        yield f"{partner.name}, but {use}", each
 
 
-def _shared_roots(loaded: tuple[LoadedPartner, ...]) -> frozenset[Certificate]:
-    times = Counter(root for each in loaded for root in each.trusted_roots)
-    return frozenset(root for root, count in times.items() if count > 1)
+Pairs = list[tuple[Partner | None, Partner | None]]  # before, and after
 
 
-def _without_shared(loaded: LoadedPartner, shared: frozenset[Certificate]) -> LoadedPartner:
-    """The partner without the public certificates that are another partner's root, too."""
-    partner, public = loaded.partner, tuple(each for each in loaded.public_certificates if each not in shared)
-    if partner:
-        used = tuple(each for each in partner.public_certificates if each in public)
-        partner = replace(partner, public_certificates=used)
-    return replace(loaded, partner=partner, public_certificates=public)
+def _by_as2_id(pairs: Pairs) -> dict[str, Partner | None]:
+    found: dict[str, Partner | None] = {as2_id: None for old, _ in pairs if old for as2_id in old.as2_ids}
+    return found | {as2_id: new for _, new in pairs if new for as2_id in new.as2_ids}
 
 
-def _undisputed(partner: Partner, claimants: Index[str]) -> Partner:
-    """The partner without the AS2 ids that another one claims, too."""
-    return replace(partner, as2_ids=tuple(each for each in partner.as2_ids if len(claimants[each]) == 1))
+def _by_subject(matchers: Index[Partner], pairs: Pairs) -> dict[str, tuple[Partner, ...] | None]:
+    found: dict[str, dict[str, Partner]] = {}
+    for old, new in pairs:
+        for each in (old, new):
+            if each and each.match and each.match.subject not in found:
+                present = matchers.get(each.match.subject, ())
+                found[each.match.subject] = {partner.name: partner for partner in present}
+        if old and old.match:
+            del found[old.match.subject][old.name]
+        if new and new.match:
+            found[new.match.subject][new.name] = new
+    return {subject: tuple(those[name] for name in sorted(those)) or None for subject, those in found.items()}
+
+
+def _unlike(pairs: Pairs, use: str) -> Iterator[Certificate]:
+    """What only one of the two, before and after, has for this use."""
+    for old, new in pairs:
+        before: frozenset[Certificate] = frozenset(getattr(old, use) if old else ())
+        yield from before.symmetric_difference(getattr(new, use) if new else ())
+
+
+def _certificates(
+    index: Index[Certificate], names: Names, touched: Iterable[Certificate]
+) -> dict[str, tuple[Certificate, ...] | None]:
+    """What an index has for the subjects of these; a certificate that nobody holds any longer drops out."""
+    found: dict[str, dict[str, Certificate]] = {}
+    for each in touched:
+        those = found.setdefault(each.subject, {one.sha256: one for one in index.get(each.subject, ())})
+        those[each.sha256] = each
+    return {
+        subject: tuple(those[sha256] for sha256 in sorted(those) if sha256 in names) or None
+        for subject, those in found.items()
+    }
 
 
 # --- Conflicts ------------------------------------------------------------------------------------------
 
 
+def _ids(store: TrustStore, base: TrustStore, names: Iterable[str]) -> frozenset[str]:
+    both = ((store.loaded.get(name, NOBODY), base.loaded.get(name, NOBODY)) for name in names)
+    return frozenset(as2_id for pair in both for each in pair for as2_id in each.as2_ids)
+
+
 def _conflicts(
-    directory: Path,
-    store: TrustStore,
-    public: Mapping[str, Certificate],
-    claimants: Index[str],
-) -> Iterator[Problem]:
-    for sha256, names in store.owners.items():
-        if len(names) > 1:
-            text = f"certificate {public[sha256].subject} ({sha256[:16]}) is claimed by {_and(names)}"
-            yield Problem(directory, f"{text}: it identifies nobody until one of them gives it up")
-    for as2_id, names in claimants.items():
-        text = f'"{as2_id}" is claimed by {_and(names)}: it is nobody\'s until one of them gives it up'
-        for name in names if len(names) > 1 else ():
-            yield Problem(directory / name / SETTINGS, text, key="as2_id")
-    for first, second in _matches_claimed_twice(store):
-        text = f"{first.name} accepts every certificate that this accepts: such a one identifies nobody"
-        yield Problem(directory / second.name / SETTINGS, text, key="match")
-
-
-def _matches_claimed_twice(store: TrustStore) -> Iterator[tuple[Partner, Partner]]:
-    """Pairs of which the second accepts nothing that the first does not accept."""
-    for several in store.matchers.values():
-        for first, second in combinations(several, 2):
-            assert first.match
-            assert second.match
-            if set(first.match.san) <= set(second.match.san):
-                yield first, second
-            elif set(second.match.san) <= set(first.match.san):
-                yield second, first
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    store: TrustStore, directory: Path, certificates: Iterable[str], ids: Iterable[str], subjects: Iterable[str]
+) -> dict[str, tuple[Problem, ...] | None]:
+    """What is claimed twice among these; None where that is over."""
+    found: dict[str, tuple[Problem, ...] | None] = {}
+    for sha256 in certificates:
+        names = store.owners.get(sha256, ())
+        public = store.loaded[names[0]].public_certificates if len(names) > 1 else ()
+        found[f"certificate {sha256}"] = tuple(certificate_conflict(directory, sha256, public, names)) or None
+    for as2_id in ids:
+        found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, store.claimants.get(as2_id, ()))) or None
+    for subject in subjects:
+        found[f"match {subject}"] = tuple(match_conflicts(directory, store.matchers.get(subject, ()))) or None
+    return {key: problems for key, problems in found.items() if problems or key in store.conflicts}

@@ -18,9 +18,13 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.notary import configuration_note
 from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Snapshot, load
+from mtlsd.net.snapshot import Changes, Snapshot, load
 from mtlsd.net.watch import TreeWatch
 
+NO_WATCHES = (
+    "no inotify watch is left for some directories: a change there is seen within a minute or so; raise the sysctl "
+    "fs.inotify.max_user_watches above three times the number of partners"
+)
 FIXED = ("state", "certs", "admin", "journal", "spool")  # of `config.Server`
 
 
@@ -32,6 +36,7 @@ class Reload:
         self._listeners = listeners
         self._credentials = credentials
         self._lock = trio.Lock()
+        self._waiting: Changes | None = Changes()  # what reloads that failed should have read; None: all
 
     async def on_signals(self, signals: AsyncIterator[int]) -> None:
         """Reload on SIGHUP; return on any other signal."""
@@ -42,21 +47,28 @@ class Reload:
 
     async def on_change(self) -> None:
         """Reload when the configuration or anything below certs/ changes; for ever."""
-        snapshot = self._daemon.snapshot
-        roots = [snapshot.configuration.file, snapshot.configuration.server.certs]
-        with TreeWatch(roots, seen_before=snapshot.read_at) as watch:
+        limited = False
+        with TreeWatch(lambda: self._daemon.snapshot) as watch:
             while True:
-                await watch.changed()
-                await self.reload()
+                changes = await watch.changed()
+                if watch.limited and not limited:
+                    limited = True
+                    self._daemon.log.warning(log.WATCH_LIMITED, detail=NO_WATCHES)
+                await self.reload(changes)
 
-    async def reload(self) -> None:
-        """Read all files anew; on a mistake, theirs or ours, say it and go on with what was."""
+    async def reload(self, changes: Changes | None = None) -> None:
+        """Read what changed, or all files anew; on a mistake, theirs or ours, say it and go on with what was.
+
+        What a reload that failed should have read is read by the next one.
+        """
         async with self._lock:
+            changes = None if changes is None or self._waiting is None else changes | self._waiting
+            self._waiting = changes
             systemd.reloading()
             outcome = "failure"
             try:
-                await self._swap()
-                outcome = "success"
+                await self._swap(changes)
+                outcome, self._waiting = "success", Changes()
             except ConfigurationError as error:
                 for problem in error.problems:
                     self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
@@ -70,20 +82,27 @@ class Reload:
         snapshot = self._daemon.snapshot
         return f"{len(snapshot.hosts)} hosts, {len(snapshot.truststore.partners)} partners"
 
-    async def _swap(self) -> None:
+    async def _swap(self, changes: Changes | None) -> None:
         previous = self._daemon.snapshot
-        snapshot = await trio.to_thread.run_sync(load, previous.configuration.file, self._credentials, previous)
+        file = previous.configuration.file
+        snapshot = await trio.to_thread.run_sync(load, file, self._credentials, previous, changes)
         _check_fixed(previous, snapshot)
         if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
             return
         opened = self._listeners.bind(snapshot.listeners)
         self._daemon.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
-        report(self._daemon.log, snapshot)
+        if changes and not changes.own and _is_the_same(previous, snapshot, changes.partners):
+            return  # read again to be sure: nothing is to be said
+        report(self._daemon.log, snapshot, previous if changes else None)
         await trio.to_thread.run_sync(note_set_aside, self._daemon.log, snapshot)
         if snapshot.version != previous.version:
             await self._enter(snapshot)
-        self._daemon.log.info(log.RELOADED, partners=len(snapshot.truststore.partners), **_changes(previous, snapshot))
+        self._daemon.log.info(
+            log.RELOADED,
+            partners=len(snapshot.truststore.partners),
+            **_changes(previous, snapshot, anew=changes is None),
+        )
 
     async def _enter(self, snapshot: Snapshot) -> None:
         """Enter the new version in the chain; the configuration is in force, whether that can be written or not."""
@@ -94,13 +113,26 @@ class Reload:
             self._daemon.log.error(log.CONFIGURATION_NOT_ENTERED, reason=error.reason, detail=error.detail)
 
 
-def _changes(previous: Snapshot, snapshot: Snapshot) -> dict[str, list[str]]:
+def _is_the_same(previous: Snapshot, snapshot: Snapshot, read: frozenset[str]) -> bool:
+    """Whether these partners were read again to be sure only, and are what they were, with all that is wrong."""
+    if snapshot.version != previous.version or not (snapshot.registry and previous.registry):
+        return False
+    if not previous.registry.are_unsettled(read):
+        return False
+    names = snapshot.registry.concerned
+    return snapshot.registry.about(names) == previous.registry.about(names)
+
+
+def _changes(previous: Snapshot, snapshot: Snapshot, *, anew: bool) -> dict[str, list[str]]:
     """What is other than before: partners by name, and the addresses, where they changed."""
     old, new = previous.truststore.partners, snapshot.truststore.partners
+    names = snapshot.registry.concerned if snapshot.registry else frozenset()
+    if anew:
+        names |= old.keys()
     changes = {
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "changed": sorted(name for name in old.keys() & new.keys() if old[name] != new[name]),
+        "added": sorted(name for name in names if name in new and name not in old),
+        "removed": sorted(name for name in names if name in old and name not in new),
+        "changed": sorted(name for name in names if name in old and name in new and old[name] != new[name]),
         "listening": sorted(map(str, snapshot.listeners))
         if snapshot.listeners.keys() != previous.listeners.keys()
         else [],
@@ -108,11 +140,12 @@ def _changes(previous: Snapshot, snapshot: Snapshot) -> dict[str, list[str]]:
     return {name: values for name, values in changes.items() if values}
 
 
-def report(logger: Logger, snapshot: Snapshot) -> None:
-    """Say what is out of use, and what the operators should look at."""
-    for problem in snapshot.problems:
+def report(logger: Logger, snapshot: Snapshot, previous: Snapshot | None = None) -> None:
+    """Say what is out of use, and what the operators should look at: of all, or of what was read since `previous`."""
+    remarks = snapshot.remarks(previous)
+    for problem in remarks.problems:
         logger.error(log.CONFIGURATION_PROBLEM, **_facts(problem))
-    for warning in snapshot.warnings:
+    for warning in remarks.warnings:
         logger.warning(log.CONFIGURATION_WARNING, **_facts(warning))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from mtlsd import config
+from mtlsd import config, identity
 from mtlsd.config import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import (
@@ -17,15 +17,45 @@ from mtlsd.identity import (
     HostKeys,
     KeyPair,
     Organization,
+    Registry,
+    Remarks,
     TrustStore,
     date_warnings,
     load_host,
     load_organization,
-    load_partners,
     refuse_for_tests,
 )
-from mtlsd.net.version import version_of
+from mtlsd.net.stamps import look_at, stamp_of
+from mtlsd.net.version import PartnersDigest, digest_of_own, version_of
 from mtlsd.tls import FOLLOWED, HostContext, ListenerContexts, build_context
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What of the files is to be read anew."""
+
+    own: bool = False  # all that is not below partners/
+    partners: frozenset[str] = frozenset()  # names below partners/
+
+    def __or__(self, other: "Changes") -> "Changes":
+        return Changes(self.own or other.own, self.partners | other.partners)
+
+    def __bool__(self) -> bool:
+        return self.own or bool(self.partners)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """What the files say that are not below partners/."""
+
+    stamp: bytes
+    configuration: Configuration
+    hosts: Mapping[str, VirtualHost]
+    listeners: Mapping[Address, ListenerContexts]
+    organizations: Mapping[str, Organization]
+    keys: Mapping[str, HostKeys]  # by host
+    warnings: tuple[Problem, ...]
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +67,33 @@ class Snapshot:
     listeners: Mapping[Address, ListenerContexts]
     organizations: Mapping[str, Organization]
     truststore: TrustStore
-    problems: tuple[Problem, ...]  # under partners/: what is out of use until it is mended
-    warnings: tuple[Problem, ...]
     read_at: float  # seconds of the epoch: what changed later is not in it
     version: str = ""  # a digest over all of it
     keys: Mapping[str, HostKeys] = field(default_factory=dict)  # by host
+    own: Own | None = None  # for the next reload; so what follows
+    registry: Registry | None = None
+    partners: PartnersDigest = field(default_factory=PartnersDigest)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Under partners/: what is out of use until it is mended."""
+        return self.remarks().problems
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What the operators should look at; of the time when each file was read."""
+        return self.remarks().warnings
+
+    def remarks(self, previous: "Snapshot | None" = None) -> Remarks:
+        """Problems and warnings: all, or those of what was read since `previous`, from which this one was made."""
+        own, registry = self.own, self.registry
+        if own is None or registry is None:
+            return Remarks()
+        if previous is None or previous.registry is None:
+            found = registry.about(None)
+            return Remarks(found.problems, (*own.warnings, *found.warnings))
+        found = registry.about(registry.concerned, previous.registry)
+        return Remarks(found.problems, (*(own.warnings if own is not previous.own else ()), *found.warnings))
 
     @property
     def backends(self) -> frozenset[str]:
@@ -49,34 +101,61 @@ class Snapshot:
         return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
 
 
-def load(file: Path, credentials: Path | None, previous: Snapshot | None = None) -> Snapshot:
-    """Read all files; raises ConfigurationError with every mistake outside of partners/.
+def load(
+    file: Path, credentials: Path | None, previous: Snapshot | None = None, changes: Changes | None = None
+) -> Snapshot:
+    """Read the files; raises ConfigurationError with every mistake outside of partners/.
 
-    A TLS context of `previous` is used again where its key pair and its policy are the same.
+    With `changes`, all but these is as in `previous`; without, all is read. A TLS context of `previous` is used again
+    where its key pair and its policy are the same.
     """
     read_at = time.time()
+    now = datetime.fromtimestamp(read_at, UTC)
+    own = previous.own if previous and changes and not changes.own else None
+    own = own or _read_own(file, credentials, previous, now)
+    server = own.configuration.server
+    place = server.certs / "partners", server.production
+    registry, partners = previous.registry if previous else None, PartnersDigest()
+    if previous and registry and changes and (registry.directory, registry.production) == place:
+        registry, partners = identity.reread(registry, changes.partners, now), previous.partners
+    else:
+        registry = identity.read_registry(server.certs / "partners", now, production=server.production)
+    partners = partners.changed(registry.store, registry.concerned)
+    return Snapshot(
+        configuration=own.configuration,
+        hosts=own.hosts,
+        listeners=own.listeners,
+        organizations=own.organizations,
+        keys=own.keys,
+        truststore=registry.store,
+        read_at=read_at,
+        version=version_of(own.digest, partners),
+        own=own,
+        registry=registry,
+        partners=partners,
+    )
+
+
+def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, now: datetime) -> Own:
+    looked = look_at(file.absolute())  # before it is read: what changes meanwhile is to be seen as a change later
     configuration = config.load(file)
     server = configuration.server
+    stamp = stamp_of(looked, server.certs)
     loader = _Loader(server.certs, credentials, server.production)
     keys = loader.hosts(configuration)
     organizations = loader.organizations(configuration)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
-    now = datetime.fromtimestamp(read_at, UTC)
-    truststore, problems, warnings = load_partners(server.certs / "partners", now, production=server.production)
-    certificates = loader.certificates | _partners_certificates(configuration.server.certs, truststore)
-    dates = (date_warnings(directory, several, now) for directory, several in certificates.items())
-    return Snapshot(
-        configuration=configuration,
-        hosts={host.name: host for host in configuration.virtualhosts},
-        listeners=_listeners(configuration, keys, previous),
-        organizations=organizations,
-        truststore=truststore,
-        problems=problems,
-        warnings=(*loader.warnings, *warnings, *chain.from_iterable(dates)),
-        read_at=read_at,
-        keys=keys,
-        version=version_of(configuration, keys, organizations, truststore),
+    dates = (date_warnings(directory, several, now) for directory, several in loader.certificates.items())
+    return Own(
+        stamp,
+        configuration,
+        {host.name: host for host in configuration.virtualhosts},
+        _listeners(configuration, keys, previous),
+        organizations,
+        keys,
+        (*loader.warnings, *chain.from_iterable(dates)),
+        digest_of_own(configuration, keys, organizations),
     )
 
 
@@ -123,18 +202,6 @@ class _Loader:
             yield
         except ConfigurationError as error:
             self.problems += error.problems
-
-
-def _partners_certificates(certs: Path, truststore: TrustStore) -> dict[Path, tuple[Certificate, ...]]:
-    return {
-        certs / "partners" / each.name: (
-            *each.public_certificates,
-            *each.trusted_roots,
-            *each.intermediates,
-            *each.message_certificates,
-        )
-        for each in truststore.partners.values()
-    }
 
 
 def _listeners(

@@ -26,6 +26,7 @@ from mtlsd.net import admin, systemd
 from mtlsd.net.admin import Admin
 from mtlsd.net.backends import check_backends
 from mtlsd.net.daemon import Daemon
+from mtlsd.net.expiry import ExpiryLook
 from mtlsd.net.health import Health
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.lookups import Lookups
@@ -95,6 +96,7 @@ class Supervisor:
                     background.start_soon(notary.run)
                     background.start_soon(keep_retention, daemon)
                     background.start_soon(daemon.promoter.run)
+                    background.start_soon(ExpiryLook(daemon).run)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     background.start_soon(daemon.revocations.run, lambda: daemon.snapshot)

@@ -1,41 +1,89 @@
-"""Seeing that a file changed: inotify for a tree of directories (inotify(7)), by ctypes.
+"""Seeing that a file changed, and whose it is: inotify for every directory (inotify(7)), by ctypes.
 
-An atomic rename, an editor that writes in two steps and a swapped symlink all show up. What inotify misses (a full
-queue, a network file system), the slow re-scan finds.
+An atomic rename, an editor that writes in two steps and a swapped symbolic link all show up. What inotify misses (a
+full queue, a network file system, a directory for which there was no watch left), the slow re-scan finds: it compares
+stamps, and reads nothing. An event under partners/ names the partner, so that only this one is read.
 """
 
 import ctypes
+import errno
 import os
-from collections.abc import Iterable, Iterator
+import struct
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
-from typing import NamedTuple
 
 import trio
 
+from mtlsd import identity
+from mtlsd.identity import may_be_partner
+from mtlsd.net.snapshot import Changes, Snapshot
+from mtlsd.net.stamps import directories_in, own_directories, own_stamp
+
 RESCAN_SECONDS = 30
+RESCAN_SHARE = 50  # a re-scan that takes a second is not made again for so many
 SETTLE_SECONDS = 0.2  # writing has settled when nothing happened for so long
-MAX_SETTLE_SECONDS = 2  # but nobody may hold a reload up for ever
+MAX_SETTLE_SECONDS = 1  # but nobody may hold a reload up for ever
+PARTNERS = "partners"
+PARTNER_DEPTH = 2  # directories below a partner's own: tls/, and what is mounted there
 
 _IN_ALL = 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # modify, attrib, close_write, move, create, …
+_IN_Q_OVERFLOW = 0x4000
+_IN_IGNORED = 0x8000  # the watch is gone, with its directory
 _EVENTS = 64 * 1024
+_HEADER = struct.Struct("iIII")  # of an event: watch, mask, cookie, length of the name
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class TreeWatch:
-    """Wakes up when one of these files, or anything below these directories, changes. A context manager.
+class _Place(Enum):
+    """A directory that is watched, other than a partner's."""
 
-    `seen_before` is when they were last read, in seconds of the epoch: what changed since then is a change, too.
+    BESIDE_FILE = auto()  # of the configuration: many other things may be there
+    ABOVE_CERTS = auto()  # so here
+    CERTS = auto()
+    OWN = auto()
+    PARTNERS = auto()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What may have changed."""
+
+    own: bool = False
+    partners: set[str] = field(default_factory=set)
+    all_partners: bool = False
+
+    def everything(self) -> None:
+        self.own = self.all_partners = True
+
+    def __bool__(self) -> bool:
+        return self.own or self.all_partners or bool(self.partners)
+
+
+class TreeWatch:
+    """Says what changed since a snapshot was read. A context manager.
+
+    `limited` says that the system has no watches left: what is not watched is seen by the re-scan alone.
     """
 
-    def __init__(self, roots: Iterable[Path], seen_before: float) -> None:
-        self._roots = tuple(roots)
+    def __init__(self, snapshot: Callable[[], Snapshot], rescan_seconds: float = RESCAN_SECONDS) -> None:
+        self._snapshot = snapshot  # the one in force
+        first = snapshot()
+        self._file = first.configuration.file
+        self._file_names = {self._file.name}
+        self._certs = first.configuration.server.certs
+        self._own = first.own.stamp if first.own else b""
         self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._seen = self._look()
-        self._missed = any(stamp.changed > seen_before for stamp in self._seen)
+        self._marks: dict[int, set[_Place | str]] = {}  # by watch; the text is a partner's name
+        self._seen = _Seen(own=True, all_partners=True)  # what changed before the first watch
+        self._rescan_seconds = self._pause = rescan_seconds
+        self.limited = False
 
     def __enter__(self) -> "TreeWatch":
         return self
@@ -43,14 +91,14 @@ class TreeWatch:
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
-    async def changed(self) -> None:
-        """Return once something changed and writing has settled."""
-        while not self._missed:
-            if await self._event_within(RESCAN_SECONDS):
+    async def changed(self) -> Changes:
+        """What changed, once writing has settled."""
+        while not (changes := await trio.to_thread.run_sync(self._examine)):
+            if await self._event_within(self._pause):
                 await self._settled()
-            seen = await trio.to_thread.run_sync(self._look)
-            self._missed, self._seen = seen != self._seen, seen
-        self._missed = False
+            else:
+                self._seen.everything()
+        return changes
 
     async def _settled(self) -> None:
         with trio.move_on_after(MAX_SETTLE_SECONDS):
@@ -58,48 +106,106 @@ class TreeWatch:
                 pass
 
     async def _event_within(self, seconds: float) -> bool:
+        """Whether something happened to what is ours; other files beside the configuration are not."""
         with trio.move_on_after(seconds):
-            await trio.lowlevel.wait_readable(self._fd)
-            os.read(self._fd, _EVENTS)
-            return True
+            while True:
+                await trio.lowlevel.wait_readable(self._fd)
+                if self._note(os.read(self._fd, _EVENTS)):
+                    return True
         return False
 
-    def _look(self) -> frozenset["_Stamp"]:
-        """Watch what is new (what is watched stays so, what is gone drops out), and then see what there is."""
-        for directory in _directories(self._roots):
-            _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(_IN_ALL))
-        return frozenset(_stamps(self._roots))
+    # --- Events -----------------------------------------------------------------------------------------
 
+    def _note(self, events: bytes) -> bool:
+        """Note what may have changed; whether it is anything of ours."""
+        at = 0
+        noted = _Seen()
+        while at < len(events):
+            watch, mask, _, length = _HEADER.unpack_from(events, at)
+            at += _HEADER.size + length
+            name = os.fsdecode(events[at - length : at].rstrip(b"\0"))
+            if mask & _IN_Q_OVERFLOW:
+                noted.everything()
+            for place in self._marks.get(watch, ()):
+                self._mark(noted, place, name)
+            if mask & _IN_IGNORED:
+                self._marks.pop(watch, None)
+        self._seen.own |= noted.own
+        self._seen.all_partners |= noted.all_partners
+        self._seen.partners |= noted.partners
+        return bool(noted)
 
-class _Stamp(NamedTuple):
-    """Differs when a file does: in its name, its inode, its size or its times."""
+    def _mark(self, noted: _Seen, place: "_Place | str", name: str) -> None:
+        """Note the event of a name in a place; without a name it is the directory's own."""
+        swapped = not name or name.startswith("..")  # Kubernetes: `..data` leads to another directory now
+        match place:
+            case str():
+                noted.partners.add(place)
+            case _Place.OWN:
+                noted.own = True
+            case _Place.BESIDE_FILE:
+                noted.own |= swapped or name in self._file_names
+            case _Place.ABOVE_CERTS if swapped or name == self._certs.name:
+                noted.everything()
+            case _Place.CERTS if swapped or name == PARTNERS:
+                noted.everything()
+            case _Place.CERTS:
+                noted.own = True
+            case _Place.PARTNERS if swapped:
+                noted.all_partners = True
+            case _Place.PARTNERS if may_be_partner(name):
+                noted.partners.add(name)
 
-    path: str
-    inode: int
-    size: int
-    modified: int  # nanoseconds
-    changed: float  # seconds of the epoch
+    # --- Looking ----------------------------------------------------------------------------------------
 
+    def _examine(self) -> Changes:
+        """Watch what is new (what is gone drops out by itself), and then look what is other than before."""
+        seen, self._seen = self._seen, _Seen()
+        own = False
+        if seen.own:
+            self._watch_own()
+            stamp = own_stamp(self._file, self._certs)
+            own, self._own = stamp != self._own, stamp
+        for name in seen.partners:
+            self._watch_partner(name)
+        names = frozenset(seen.partners) | (self._rescan() if seen.all_partners else frozenset())
+        return Changes(own, names)
 
-def _directories(roots: Iterable[Path]) -> Iterator[str]:
-    """Every directory below the roots, and the parent of each: a file that is replaced is a new inode."""
-    for root in roots:
-        yield str(root.parent)
-        for directory, _, _ in os.walk(root):
-            yield directory
-
-
-def _stamps(roots: Iterable[Path]) -> Iterator[_Stamp]:
-    for root in roots:
-        yield from _stamp(root)
-        for directory, directories, files in os.walk(root):
-            for name in (*directories, *files):
-                yield from _stamp(Path(directory, name))
-
-
-def _stamp(path: Path) -> Iterator[_Stamp]:
-    """What is there, and what it points to where it is a link."""
-    for look in (os.lstat, os.stat):
+    def _rescan(self) -> frozenset[str]:
+        """The partners whose files have other stamps than when they were read."""
+        began = time.monotonic()
+        registry = self._snapshot().registry
+        assert registry
+        self._watch(registry.directory, _Place.PARTNERS)
+        known = {mark for marks in self._marks.values() for mark in marks}
         with suppress(OSError):
-            stat = look(path)
-            yield _Stamp(str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime)
+            for each in registry.directory.iterdir():
+                if each.name not in known and may_be_partner(each.name):
+                    self._watch_partner(each.name)
+        names = identity.stale(registry)
+        for name in names:
+            self._watch_partner(name)
+        self._pause = max(self._rescan_seconds, RESCAN_SHARE * (time.monotonic() - began))
+        return names
+
+    def _watch_own(self) -> None:
+        real = Path(os.path.realpath(self._file))
+        self._file_names = {self._file.name, real.name}
+        for parent in (self._file.parent, real.parent):
+            self._watch(parent, _Place.BESIDE_FILE)
+        self._watch(self._certs.parent, _Place.ABOVE_CERTS)
+        self._watch(self._certs, _Place.CERTS)
+        for directory in own_directories(self._certs):
+            self._watch(directory, _Place.OWN)
+
+    def _watch_partner(self, name: str) -> None:
+        for directory in directories_in(os.fspath(self._certs / PARTNERS / name), PARTNER_DEPTH):
+            self._watch(directory, name)
+
+    def _watch(self, directory: str | Path, mark: "_Place | str") -> None:
+        """Watch a directory; one that is watched already has one mark more."""
+        watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(_IN_ALL))
+        if watch >= 0:
+            self._marks.setdefault(watch, set()).add(mark)
+        elif ctypes.get_errno() == errno.ENOSPC:
+            self.limited = True

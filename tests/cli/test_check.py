@@ -38,6 +38,19 @@ def lasting(days: float, name: str = "soon.example") -> bytes:
     return pki.self_signed(name, start=start, end=NOW + timedelta(days=days), ca=True).pem
 
 
+def test_what_ends_within_sixty_days_is_listed_the_soonest_first(tree: Tree) -> None:
+    add_partner(tree, "later", 'as2_id = "LATER"', b=lasting(50.5, "later.example"))
+    add_partner(tree, "sooner", 'as2_id = "SOONER"', a=lasting(5.5, "sooner.example"))
+    add_partner(tree, "fine", 'as2_id = "FINE"', a=lasting(61.5, "fine.example"))
+    text = mtlsd("check", "--config", tree.configuration).stdout
+    listed = text.split("ends within 60 days, the soonest first:\n")[1].split("\n\n")[0].splitlines()
+    assert [line.split("  ")[2:] for line in listed] == [
+        ["5 days", "partner sooner, connections, root, messages, a.pem: CN=sooner.example"],
+        ["50 days", "partner later, connections, root, messages, b.pem: CN=later.example"],
+    ]
+    assert [each["subject"] for each in check_json(tree)["ending"]] == ["CN=sooner.example", "CN=later.example"]
+
+
 def test_a_good_site_is_shown_whole(tree: Tree) -> None:
     result = mtlsd("check", "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -61,7 +74,16 @@ def test_nothing_is_touched(tree: Tree) -> None:
 
 def test_the_json_has_it_all_in_one_object(tree: Tree) -> None:
     found = check_json(tree)
-    assert set(found) == {"file", "hosts", "certificates", "partners", "warnings", "mistakes", "exit_code"}
+    assert set(found) == {
+        "file",
+        "hosts",
+        "certificates",
+        "ending",
+        "partners",
+        "warnings",
+        "mistakes",
+        "exit_code",
+    }
     assert [host["client_certificate"] for host in found["hosts"]] == ["required", "optional", "none"]
     assert found["hosts"][0]["routes"][0]["organization"] == "EXAMPLE"
     assert {each["state"] for each in found["certificates"]} == {"valid"}

@@ -170,8 +170,8 @@ def test_everybody_may_read_what_is_no_secret(tree: Tree, given: Path) -> None:
 
 
 REFUSALS = {
-    "a certificate of another partner": (("--tls-cert", "acme.pem"), "is claimed by acme and NEWCO"),
-    "an AS2 id of another partner": (("--as2-id", "ACME"), '"ACME" is claimed by acme and NEWCO'),
+    "a certificate of another partner": (("--tls-cert", "acme.pem"), "is claimed by NEWCO and acme"),
+    "an AS2 id of another partner": (("--as2-id", "ACME"), '"ACME" is claimed by NEWCO and acme'),
     "a private key": (("--cert", "key.pem"), "a private key: remove it"),
     "no certificate": (("--cert", "text.pem"), "neither PEM nor DER"),
     "a file that is not there": (("--cert", "none.pem"), "cannot be read"),

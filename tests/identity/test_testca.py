@@ -174,7 +174,7 @@ def test_a_partner_under_a_test_ca_is_disabled_in_production_only(tmp_path: Path
     store, problems, _ = load_partners(tmp_path, NOW)
     assert (set(store.partners), problems) == ({"acme"}, ())
     store, problems, _ = load_partners(tmp_path, NOW, production=True)
-    assert (store.partners, store.disabled) == ({}, frozenset({"acme"}))
+    assert (dict(store.partners), store.disabled) == ({}, frozenset({"acme"}))
     assert [each.message for each in problems if "test CA" in each.message]
 
 

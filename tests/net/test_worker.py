@@ -50,7 +50,7 @@ class Unsteady(SQLiteJournal):
 def daemon(tmp_path: Path, clock: Callable[[], float]) -> Daemon:
     settings = Settings(first_retry_seconds=1, max_retry_seconds=1, give_up_after_seconds=10)
     configuration = Configuration(tmp_path / "virtualhosts.toml", Server(), Limits(), settings, ())
-    snapshot = Snapshot(configuration, {}, {}, {}, TrustStore(), (), (), 0.0)
+    snapshot = Snapshot(configuration, {}, {}, {}, TrustStore(), 0.0)
     journal, spool = Unsteady(tmp_path / "journal.sqlite"), Spool(tmp_path / "spool")
     return Daemon(snapshot, journal, spool, structlog.get_logger().bind(), clock)
 

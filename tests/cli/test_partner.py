@@ -274,7 +274,7 @@ def test_a_partner_is_disabled_and_enabled_again(tree: Tree) -> None:
 def test_the_daemon_refuses_a_disabled_partner_by_name(tree: Tree) -> None:
     with running(tree) as daemon:
         partner(tree, "disable", "globex")
-        daemon.wait_for("reloaded")
+        daemon.wait_for("reloaded", removed=["globex"])
         assert asked(daemon, globex()).reason == "partner_disabled"
 
 

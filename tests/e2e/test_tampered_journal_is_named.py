@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mtlsd.journal import MAX_INLINE
 from tests.as2 import messages
 from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, keys, running
-from tests.e2e.partner import layered, message, send
+from tests.e2e.partner import layered, message, send, with_fields
 from tests.net.backend import Backend
 
 LARGE = b"UNB+UNOA:1'" * (MAX_INLINE // 8)
@@ -238,6 +239,34 @@ def test_a_stranger_can_check_the_proof_with_openssl(tree: Tree, message_id: str
     files = sorted(each.name for each in folder.iterdir())
     assert {"record.json", "signed-data.der", "signer.pem", "mdn", "entries.jsonl", "checkpoint.sig"} <= set(files)
     assert ("signed-entity" in files) == (message_id != "<opaque@acme.example>")
+
+
+def test_header_fields_of_the_partner_vouch_for_no_other_document(tmp_path: Path, backend: Backend) -> None:
+    """A record has header fields as pairs, like the digests: what the partner sends there must not count as one."""
+    tree = Tree(tmp_path, backend.url)
+    tree.configure("")
+    (tree.certs / "partners" / "acme" / "partner.toml").write_text('as2_id = "ACME"\nrequire = ["sign"]\n')
+    with running(tree) as daemon:
+        assert send(daemon, message("<other@acme.example>", layered("s", payload=b"another order"))).status == 200
+        other = prove(tree, "<other@acme.example>")
+        digests = {
+            "signed": sha256((other / "signed-entity").read_bytes()).hexdigest(),
+            "p7s": sha256((other / "signed-data.der").read_bytes()).hexdigest(),
+        }
+        sent = with_fields(message("<first@acme.example>", layered("s")), **digests, digests="[[")
+        assert send(daemon, sent).status == 200
+    other = other.rename(tree.root / "other")
+    folder = prove(tree, "<first@acme.example>")
+    assert follow_instructions(folder).returncode == 0
+    for name in ("signed-entity", "signed-data.der"):
+        shutil.copy(other / name, folder / name)
+    assert follow_instructions(folder).returncode != 0
+
+
+def test_a_proof_compares_the_mic_with_the_mdn_and_with_what_was_signed(tree: Tree) -> None:
+    text = (prove(tree, IDS[0]) / "INSTRUCTIONS.txt").read_text()
+    assert "The MIC that the MDN returned is that of the record." in text
+    assert "The MIC of the record is the digest of what was signed." in text
 
 
 EVIDENCE = (

@@ -352,6 +352,12 @@ class Journal(Protocol):
     def refusal(self, id_or_message_id: str) -> Refusal | None:
         """Return the refusal with this id of ours, or else the newest with this Message-ID."""
 
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        """Return up to so many messages with this Message-ID, the newest first, and then as many refusals.
+
+        Two partners may use one Message-ID, and one partner may use it in several messages that are refused.
+        """
+
     def messages(
         self,
         *,

@@ -115,7 +115,7 @@ class PostgresJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return rows.message(row) if row else None
 
@@ -123,9 +123,15 @@ class PostgresJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return rows.refusal(row) if row else None
+
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        wanted = _newest(message_id, limit)
+        with self._read() as db:
+            messages = [rows.message(row) for row in db.execute(QUERIES["message_by_message_id"], wanted)]
+            return [*messages, *(rows.refusal(row) for row in db.execute(QUERIES["refusal_by_message_id"], wanted))]
 
     def messages(
         self,
@@ -409,6 +415,10 @@ def _promise_more(db: Database, delivery: Delivery, mdn: StoredMDN | None) -> No
         mdn = None
     subject = rows.subject(delivery)
     return notes.promised(subject, salt_of(db, subject), delivery, mdn)
+
+
+def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:
+    return {"message_id": message_id, "limit": limit}
 
 
 def _find(db: Database, as2_from: str, as2_to: str, message_id: str) -> Message | None:

@@ -113,7 +113,7 @@ class SQLiteJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return row and rows.message(row)
 
@@ -121,9 +121,15 @@ class SQLiteJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return row and rows.refusal(row)
+
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        wanted = _newest(message_id, limit)
+        with self._read() as db:
+            messages = [rows.message(row) for row in db.execute(QUERIES["message_by_message_id"], wanted)]
+            return [*messages, *(rows.refusal(row) for row in db.execute(QUERIES["refusal_by_message_id"], wanted))]
 
     def messages(
         self,
@@ -414,6 +420,10 @@ def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
     """Whether there is the like of it; never of a refusal, each of which is a new one."""
     wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
     return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
+
+
+def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:
+    return {"message_id": message_id, "limit": limit}
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -446,6 +447,31 @@ def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> 
     assert (again.exit_code, "is dropped" in again.stderr) == (1, True)
     replayed = mtlsd("journal", "replay", "0002", "--config", tree.configuration)
     assert (replayed.exit_code, replayed.stdout) == (1, "")
+
+
+# --- One Message-ID for several messages ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove"])
+def test_a_message_id_that_several_have_is_refused_and_their_ids_are_listed(tree: Tree, command: str) -> None:
+    add(tree, message_id="<2@acme.example>", partner="beta", as2_from="BETA")
+    (tree.state / "spool").mkdir()
+    options = ("--output", tree.root / "out") if command in ("payload", "prove") else ()
+    result = mtlsd("journal", command, "<2@acme.example>", "--config", tree.configuration, *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "2 have this Message-ID: give one of the ids\n  0009  of beta, BETA to " in result.stderr
+    assert "  0002  of acme, ACME to EXAMPLE: accepted at 1970-" in result.stderr
+    assert ids(tree, "--state", "pending") == ["0002"]
+    assert mtlsd("journal", "show", "0002", "--config", tree.configuration).exit_code == 0
+
+
+def test_what_was_refused_at_first_is_known_by_the_message_that_was_accepted(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        journal.accept([], [refusal(2), refusal(5), replace(refusal(5), id="r0006"), refusal(3)])
+    shown = [mtlsd("journal", "show", f"<{each}@acme.example>", "--config", tree.configuration) for each in (2, 5, 3)]
+    assert [each.exit_code for each in shown] == [0, 1, 1]
+    assert "r0006  of acme, ACME to EXAMPLE: refused, as2_signature_bad, at " in shown[1].stderr
+    assert "  r0003  of acme" in shown[2].stderr  # the accepted one is of globex
 
 
 # --- Payload --------------------------------------------------------------------------------------------------

@@ -107,6 +107,17 @@ def test_a_message_id_of_two_partners_means_the_newest(journal: Journal) -> None
     assert journal.message(other.message_id) == other
 
 
+def test_all_that_have_one_message_id_are_found(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    other = message(2, message_id=message(1).message_id, as2_from="OTHER")
+    accept(journal, other, [])
+    refused = [refusal(1), refusal(2, message_id=other.message_id)]
+    journal.accept([], refused)
+    assert [each.id for each in journal.named(other.message_id, 9)] == ["0002", "0001", "r0002", "r0001"]
+    assert [each.id for each in journal.named(other.message_id, 1)] == ["0002", "r0002"]
+    assert journal.named("nobody", 9) == []
+
+
 def test_unknown_things_are_not_found(journal: Journal) -> None:
     assert journal.find("ACME", "EXAMPLE", "<1@acme.example>") is None
     assert journal.message("0001") is None

@@ -140,7 +140,7 @@ Said = list[tuple[str, Mapping[str, Any]]]
 
 
 def _said(entries: Iterable[Entry]) -> Said:
-    return [(entry.kind, _facts(entry.facts)) for entry in entries]
+    return [(entry.kind, facts_of(entry.facts)) for entry in entries]
 
 
 def _record_doubts(about: Message | Refusal, said: Said) -> Iterator[str]:
@@ -191,7 +191,7 @@ def _is_the_same(attempt: Attempt, facts: Mapping[str, Any]) -> bool:
     return (attempt.status, attempt.reason) == (facts.get("status"), facts.get("reason"))
 
 
-def _facts(text: str) -> Mapping[str, Any]:
+def facts_of(text: str) -> Mapping[str, Any]:
     """The facts of an entry; none where somebody who can make digests wrote what is no table."""
     try:
         return _table(json.loads(text))

@@ -1,5 +1,6 @@
 """Whatever is altered, removed or inserted in the journal of a real daemon, `mtlsd journal verify` names it."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal import MAX_INLINE
+from mtlsd.journal import MAX_INLINE, Entry, Head, Note, SQLiteJournal, chain_entries, follow
 from tests.as2 import messages
 from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, keys, running
@@ -169,19 +170,26 @@ def test_a_file_in_the_spool_is_named(tree: Tree, change: Callable[[Path], objec
     assert re.search(rf"entry 4 .* about {path.name.partition('.')[0]}, .*payload .*{path.name}", said), said
 
 
-def test_a_history_that_was_written_anew_shows_by_its_checkpoint(tree: Tree) -> None:
-    """Whoever can write the journal can make every digest anew; what was signed elsewhere stays."""
-    from mtlsd.journal import Head, Note, SQLiteJournal, chain_entries, follow
-
+def node_of(tree: Tree) -> str:
     with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
         (node,) = journal.proof.nodes()
-        entries = list(chain_entries(journal, node))
-    kept = [Note(each.kind, each.subject, each.at, {"forged": True}) for each in entries]
-    forged = list(follow(Head(), node, kept))
+    return node
+
+
+def write_anew(tree: Tree, change: Callable[[Entry], Note]) -> None:
+    """Write all entries once more, with digests that fit."""
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        entries = list(chain_entries(journal, node_of(tree)))
+    forged = list(follow(Head(), node_of(tree), map(change, entries)))
     with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db, db:
         db.execute("DELETE FROM entries")
         rows = [(e.number, e.node, e.number, e.at, e.kind, e.subject, e.facts, e.previous, e.digest) for e in forged]
         db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def test_a_history_that_was_written_anew_shows_by_its_checkpoint(tree: Tree) -> None:
+    """Whoever can write the journal can make every digest anew; what was signed elsewhere stays."""
+    write_anew(tree, lambda entry: Note(entry.kind, entry.subject, entry.at, {"forged": True}))
     code, said = verify(tree)
     assert code == 1
     assert "entry 1 of node" in said
@@ -194,6 +202,73 @@ def test_a_checkpoint_that_somebody_else_signed_is_named(tree: Tree) -> None:
     code, said = verify(tree)
     assert code == 1
     assert re.search(r"entry 11 .* has a checkpoint, in line 2 of .*\.jsonl, that the node did not sign", said), said
+
+
+LOST: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a line removed": (
+        lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[1]),
+        "entry 1 .* has lost a checkpoint: number 1 is to come, and 2 does",
+    ),
+    "a line made garbage": (
+        lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b"garbage\n"),
+        "has lost a checkpoint: line 2 of .* cannot be read",
+    ),
+    "the file removed": (Path.unlink, "its entries begin at .*, and .*elsewhere has no checkpoint of it"),
+    "the directory removed": (lambda path: shutil.rmtree(path.parent), "elsewhere has no checkpoint of it: whoever"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_checkpoints_that_were_lost_are_named(tree: Tree, name: str) -> None:
+    change, words = LOST[name]
+    (path,) = (tree.root / "elsewhere").glob("*.jsonl")
+    if "no checkpoint" in words:
+        age(tree)
+    change(path)
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(words, said), said
+
+
+def age(tree: Tree) -> None:
+    """Let all entries be a day old."""
+    write_anew(tree, lambda entry: Note(entry.kind, entry.subject, entry.at - 86400, json.loads(entry.facts)))
+
+
+def test_a_directory_without_checkpoints_is_not_taken_for_theirs(tree: Tree) -> None:
+    (tree.root / "empty").mkdir()
+    code, said = verify(tree, "--checkpoints", tree.root / "empty")
+    assert (code, "no checkpoint so far" in said) == (0, True)  # they are too young to be signed
+    age(tree)
+    code, said = verify(tree, "--checkpoints", tree.root / "empty")
+    assert (code, "empty has no checkpoint of it" in said) == (1, True)
+
+
+def append(tree: Tree, node: str, *notes: Note) -> None:
+    """Do as somebody does who can write the database, and nothing else."""
+    with closing(SQLiteJournal(tree.state / "journal.sqlite", node=node)) as journal:
+        journal.proof.enter(notes)
+
+
+def test_what_an_invented_node_entered_is_not_believed(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        ids = [each.message.id for each in journal.messages(limit=9)]
+    spoil(tree, "DELETE FROM attempts", "DELETE FROM deliveries", "DELETE FROM messages")
+    append(tree, "00" * 16, *(Note("erased", each, 1.0, {"by": "root", "why": "contract ended"}) for each in ids))
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(rf"node {'00' * 16}: its entries begin at 1970-.* has no checkpoint of it: whoever can", said), (
+        said
+    )
+    assert "5 erased by root: contract ended\n" in said
+
+
+def test_what_no_signature_covers_is_counted(tree: Tree) -> None:
+    append(tree, node_of(tree), Note("configuration", "v", 1.0), Note("dropped", "v", 1.0))
+    code, said = verify(tree)
+    assert (code, "about entry 12; the 2 behind it are not yet covered by a signature\n" in said) == (0, True)
+    assert "1 dropped\n" in said
+    assert "2 entries, since 1970-01-01T00:00:01Z, are covered by no signature: a checkpoint was due since" in said
 
 
 def test_a_copy_of_the_checkpoints_elsewhere_counts(tree: Tree) -> None:

@@ -282,6 +282,9 @@ class Proof(Protocol):
     def certificate(self, sha256: str) -> bytes | None:
         """A certificate of a signer, in DER."""
 
+    def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """The certificates of signers behind a SHA-256, in its order, with what is kept under it."""
+
     def stored(self) -> dict[str, int]:
         """The octets of contents that are here, by partner."""
 

@@ -44,7 +44,7 @@ MIGRATIONS = load_migrations("postgres")
 TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
 
 Result = TypeVar("Result")
-Record = TypeVar("Record", Message, Refusal)
+Record = TypeVar("Record", Message, Refusal, Attempt)
 
 
 def migrate(url: str, password: str | None = None) -> tuple[int, int]:
@@ -199,7 +199,7 @@ class PostgresJournal:
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
             if state is not DeliveryState.PENDING:
-                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
+                enter(db, self.proof.node, [_outcome(db, delivery, attempt, state, now)])
 
         self._write(work)
 
@@ -221,7 +221,7 @@ class PostgresJournal:
         def work(db: Database) -> None:
             delivery = rows.for_operators(_lock(db, delivery_id), delivery_id, DeliveryState.DROPPED)
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
-            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [_dropped(db, delivery, now)])
 
         self._write(work)
 
@@ -236,7 +236,7 @@ class PostgresJournal:
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
-            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+            return _attempts(db, delivery_id)
 
     def counts(self) -> dict[DeliveryState, int]:
         with self._read() as db:
@@ -385,8 +385,8 @@ def _key(message: Message) -> tuple[str, str, str]:
 
 
 def _as_kept(acceptance: Acceptance) -> Acceptance:
-    shown = _shown(acceptance.message)
-    return acceptance if shown is acceptance.message else replace(acceptance, message=shown)
+    attempts = tuple(map(_shown, acceptance.attempts))
+    return replace(acceptance, message=_shown(acceptance.message), attempts=attempts)
 
 
 def _shown(record: Record) -> Record:
@@ -400,6 +400,20 @@ def _shown(record: Record) -> Record:
 def _refuse(db: Database, refusal: Refusal, *deliveries: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
     return notes.refused(refusal, deliveries)
+
+
+def _outcome(db: Database, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+
+
+def _dropped(db: Database, delivery: Delivery, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+
+
+def _attempts(db: Database, delivery_id: str) -> list[Attempt]:
+    return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
 
 
 def _is_to_be_made(db: Database, delivery: Delivery) -> bool:

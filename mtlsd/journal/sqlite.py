@@ -194,7 +194,7 @@ class SQLiteJournal:
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
             if state is not DeliveryState.PENDING:
-                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
+                enter(db, self.proof.node, [_outcome(db, delivery, attempt, state, now)])
 
     def take_back(self, owner: str, now: float) -> int:
         with self._write() as db:
@@ -214,7 +214,7 @@ class SQLiteJournal:
         with self._write() as db:
             delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.DROPPED)
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
-            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [_dropped(db, delivery, now)])
 
     def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
@@ -227,7 +227,7 @@ class SQLiteJournal:
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
-            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+            return _attempts(db, delivery_id)
 
     def counts(self) -> dict[DeliveryState, int]:
         with self._read() as db:
@@ -414,6 +414,20 @@ def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | N
     if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
         mdn = None
     return notes.promised(rows.subject(delivery), salt_of(db, rows.subject(delivery)), delivery, mdn)
+
+
+def _outcome(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+
+
+def _dropped(db: sqlite3.Connection, delivery: Delivery, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+
+
+def _attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:
+    return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
 
 
 def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:

@@ -6,6 +6,7 @@ It only reads, and holds one page of entries in memory, whatever their number. T
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable
@@ -13,7 +14,7 @@ from mtlsd.journal import checkpoints as on_disk
 from mtlsd.journal.chain import Break, Checkpoint, Entry, EntryKind, Follower
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.intact import digest_of, documents_of
-from mtlsd.journal.model import Evidence, Journal, Message
+from mtlsd.journal.model import Evidence, Journal, Message, Refusal
 from mtlsd.journal.notes import doubts, facts_of
 from mtlsd.journal.spool import Spool
 
@@ -76,6 +77,8 @@ def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Pro
         chains.append(chain)
         if broken:
             return Verification(tuple(chains), 0, broken, deeds)
+    if broken := next(_certificate_doubts(journal), None):
+        return Verification(tuple(chains), 0, broken, deeds)
     records = 0
     for broken in _records(journal, spool, [each.node for each in chains], progress):
         if broken:
@@ -158,10 +161,27 @@ def _records(journal: Journal, spool: Spool | None, nodes: list[str], progress: 
 
 def _check(journal: Journal, spool: Spool | None, entry: Entry) -> Break | None:
     evidence = journal.proof.evidence(entry.subject)
-    what = next(doubts(evidence), None)
+    what = next(doubts(evidence), None) or _signer_doubt(journal, evidence.about)
     if what is None and spool and isinstance(evidence.about, Message):
         what = next(document_doubts(journal, spool, evidence, evidence.about), None)
     return Break(entry.node, entry.number, entry.subject, what) if what else None
+
+
+def _signer_doubt(journal: Journal, about: Message | Refusal | None) -> str | None:
+    signer = about.signer_sha256 if isinstance(about, Message) else None
+    if signer is None or journal.proof.certificate(signer):
+        return None
+    return f"has lost the certificate of its signer ({signer}): it was removed"
+
+
+def _certificate_doubts(journal: Journal) -> Iterator[Break]:
+    """Certificates that are not those that they are kept as."""
+    after = ""
+    while page := journal.proof.certificates(after, PAGE):
+        for digest, der in page:
+            if sha256(der).hexdigest() != digest:
+                yield Break("", 0, digest, "is the certificate of a signer that was replaced by another one")
+        after = page[-1][0]
 
 
 def _unknown(evidence: Evidence, subject: str) -> Break | None:

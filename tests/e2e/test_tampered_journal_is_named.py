@@ -127,7 +127,21 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
         ("UPDATE deliveries SET state = 'failed'",),
         "entry 2 .* is failed, and was entered as delivered",
     ),
-    "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has an attempt 1"),
+    "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has attempts up to 1 at "),
+    "an attempt's target altered": (
+        ("UPDATE attempts SET target = 'http://b/'",),
+        "entry 2 .* has attempts up to 1 at ",
+    ),
+    "an attempt inserted": (
+        ("INSERT INTO attempts SELECT delivery_id, 2, 1.0, 2.0, 200, NULL, '', NULL FROM attempts",),
+        "entry 2 .* has an attempt behind 1 at .* that was inserted",
+    ),
+    "an end altered": (("UPDATE deliveries SET finished_at = 1",), "entry 2 .* that ended at another time"),
+    "a certificate removed": (("DELETE FROM certificates",), "entry 2 .* has lost the certificate of its signer"),
+    "a certificate replaced": (
+        ("UPDATE certificates SET der = x'00'",),
+        "a row, about [0-9a-f]{64}, is the certificate of a signer that was replaced",
+    ),
     "a document altered": (
         ("UPDATE documents SET data = x'00' WHERE name = (SELECT payload FROM messages WHERE id = FIRST)",),
         "entry 2 .* has another payload",
@@ -138,7 +152,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "contents gone without a word": (
         ("UPDATE messages SET contents = 0", "DELETE FROM documents"),
-        "entry 2 .* has lost its payload",
+        "entry 2 .* was altered: it has 0 octets of contents",
     ),
     "a message inserted": (
         (

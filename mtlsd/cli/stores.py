@@ -33,7 +33,7 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 @contextmanager
 def place_of(file: Path) -> "Iterator[Place]":
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal import NotIntact, Place
+    from mtlsd.journal import CheckpointUnreadable, NotIntact, Place
 
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
@@ -46,10 +46,12 @@ def place_of(file: Path) -> "Iterator[Place]":
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
     try:
         yield place
-    except NotIntact as error:
+    except (NotIntact, CheckpointUnreadable) as error:
         raise click.ClickException(error.detail) from error
     except (JournalUnavailable, SpoolFull) as error:
-        raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
+        raise click.ClickException(
+            f"{_what(error) or f'the journal at {place}'} cannot be read: {_why(error)}"
+        ) from error
 
 
 def open_spool(directory: Path) -> "Spool":
@@ -115,8 +117,22 @@ def end(*lines: str) -> NoReturn:
     sys.exit(1)
 
 
-def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:
-    cause = error if isinstance(error, OSError) else error.__cause__
+def _what(error: JournalUnavailable | SpoolFull) -> str | None:
+    """The file that is to blame, where the operating system named one."""
+    cause = _cause(error)
+    return str(cause.filename) if cause and cause.filename else None
+
+
+def _why(error: OSError | JournalUnavailable | SpoolFull) -> str:
+    cause = _cause(error)
     if isinstance(cause, PermissionError):
         return f"{cause.strerror}: run this as root or as the user of mtlsd"
-    return cause.strerror or str(cause) if isinstance(cause, OSError) else str(error)
+    return cause.strerror or str(cause) if cause else str(error)
+
+
+def _cause(error: OSError | JournalUnavailable | SpoolFull) -> OSError | None:
+    """What the operating system said, unless we said more than that."""
+    if isinstance(error, OSError):
+        return error
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) and str(cause) == error.detail else None

@@ -131,7 +131,8 @@ def public_key(directory: Path, node: str) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise CheckpointUnreadable(f"{path} cannot be read: put the public key of the node there") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no public key"
+        raise CheckpointUnreadable(f"{path} cannot be read: {why}. Put the public key of the node there") from error
     if not isinstance(key, Ed25519PublicKey) or node_of(key) != node:
         raise CheckpointUnreadable(f"{path} is the key of another node")
     return key

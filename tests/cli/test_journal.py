@@ -537,7 +537,8 @@ def test_no_document_reaches_a_terminal(tree: Tree, kept: bytes) -> None:
 def test_a_document_that_is_lost_is_said(tree: Tree) -> None:
     Spool(tree.state / "spool")
     result = mtlsd("journal", "payload", "0001", "--config", tree.configuration)
-    assert (result.exit_code, "cannot be read: No such file or directory" in result.stderr) == (1, True)
+    missing = tree.state / "spool" / "messages" / "00" / "0001.payload"
+    assert (result.exit_code, result.stderr) == (1, f"Error: {missing} cannot be read: No such file or directory\n")
 
 
 def test_a_missing_spool_is_not_made(tree: Tree) -> None:

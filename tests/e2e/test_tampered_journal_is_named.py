@@ -244,6 +244,14 @@ def test_checkpoints_that_were_lost_are_named(tree: Tree, name: str) -> None:
     assert re.search(words, said), said
 
 
+def test_a_public_key_that_is_missing_is_named(tree: Tree) -> None:
+    (path,) = (tree.root / "elsewhere").glob("*.pem")
+    path.unlink()
+    code, said = verify(tree)
+    words = f"Error: {path} cannot be read: No such file or directory. Put the public key of the node there\n"
+    assert (code, said) == (1, words)
+
+
 def age(tree: Tree) -> None:
     """Let all entries be a day old."""
     write_anew(tree, lambda entry: Note(entry.kind, entry.subject, entry.at - 86400, json.loads(entry.facts)))

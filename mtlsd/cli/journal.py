@@ -21,7 +21,7 @@ from mtlsd.cli.stores import check_contents, message_of, open_stored, place_of, 
 def journal() -> None:
     """Look at what was received, and what became of it.
 
-    What the backend refused is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
+    What the backend refused, or waits, is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
 
     \b
     Examples:
@@ -97,11 +97,13 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
     with open_stored(file) as opened:
         about = record_named(opened, id_or_message_id)
         attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
+        waiting = [each for each, _ in attempted if each.state == "pending"]
+        ahead = {each.id: found for each in waiting if (found := opened.ahead(each))}
     if as_json:
-        say_json(whole(about, attempted))
+        say_json(whole(about, attempted, ahead))
     else:
         say_about(about)
-        say_deliveries(attempted)
+        say_deliveries(attempted, ahead)
         say_mdn(about.mdn)
 
 

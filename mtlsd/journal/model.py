@@ -426,7 +426,10 @@ class Journal(Protocol):
         """Let no pending delivery wait beyond this time, and return how many did: for a clock that jumped back."""
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
-        """Make a FAILED delivery due again; raises `TransitionRefused`. With `unpin` any of its targets may get it."""
+        """Make a delivery due that is FAILED or PENDING; raises `TransitionRefused`.
+
+        With `unpin` any of its targets may get it.
+        """
 
     def drop(self, delivery_id: str, now: float) -> None:
         """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
@@ -439,6 +442,9 @@ class Journal(Protocol):
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of a message or a refusal, by our id of it."""
+
+    def ahead(self, delivery: Delivery) -> Delivery | None:
+        """Return what this delivery waits for: the first of its lane, where that keeps the order."""
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""

@@ -206,7 +206,7 @@ class SQLiteJournal:
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         with self._write() as db:
-            delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.PENDING)
+            delivery = rows.to_requeue(_delivery(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
             enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
 
@@ -224,6 +224,11 @@ class SQLiteJournal:
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         with self._read() as db:
             return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
+
+    def ahead(self, delivery: Delivery) -> Delivery | None:
+        with self._read() as db:
+            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
+        return first if first and first.id < delivery.id else None
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:

@@ -22,7 +22,7 @@ from mtlsd.journal.sqlite import MIGRATIONS
 from mtlsd.net import new_id
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
-from tests.journal.examples import accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.journal.examples import FULL, accept, attempt, delivery, mdn_delivery, message, refusal
 
 EVIL = "\x1b[2J\x07evil\u202e"
 
@@ -244,7 +244,7 @@ def test_everything_about_a_message_is_shown(tree: Tree, name: str) -> None:
         "Message-ID      <2@acme.example>",
         "received        1970-01-01T00:16:42Z",
         "MIC             dGVzdA==, sha-256",
-        f"signed by       {'ab' * 32}",
+        f"signed by       {FULL.signer_sha256}",
         "payload         messages/00/0001.payload",
         "  Subject   Ä",
         "delivery d0002 to http://127.0.0.1:9000/inbound: pending",
@@ -419,18 +419,48 @@ def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
     fail(tree)
     result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due again")
+    assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due; ")
     journal = SQLiteJournal(tree.state / "journal.sqlite")
     (claimed,) = journal.claim("node", 4e9, 60.0, 1)
     journal.close()
     assert (claimed.delivery.id, claimed.delivery.attempts) == ("d0002", 3)
 
 
+@pytest.mark.parametrize("options", [(), ("--any-backend",)])
+def test_a_delivery_that_waits_is_made_due_and_unpinned(tree: Tree, options: tuple[str, ...]) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        (claimed,) = journal.claim("node", 3000.0, 60.0, 1)
+        tried = attempt(claimed, reason="upstream_timeout")
+        pending, late = DeliveryState.PENDING, 9e9
+        journal.record(tried, "node", state=pending, not_before=late, now=3001.0, pinned="http://b/")
+    assert "pinned to     http://b/\n" in mtlsd("journal", "show", "0002", "--config", tree.configuration).stdout
+    assert mtlsd("journal", "replay", "0002", "--config", tree.configuration, *options).exit_code == 0
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        (claimed,) = journal.claim("node", 4e9, 60.0, 1)
+    assert (claimed.delivery.id, claimed.delivery.pinned) == ("d0002", None if options else "http://b/")
+
+
+def test_what_waits_behind_another_says_for_what(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        for number in (11, 12):
+            of = message(number)
+            accept(journal, of, [delivery(of, lane="ordered acme")])
+        (claimed,) = journal.claim("node", 2000.0, 60.0, 1)
+        failed = attempt(claimed, status=400, target="http://127.0.0.1:9001/b")
+        journal.record(failed, "node", state=DeliveryState.FAILED, not_before=None, now=2001.0)
+    first, second = (mtlsd("journal", "show", each, "--config", tree.configuration).stdout for each in ("0011", "0012"))
+    assert "  waits for  delivery d0011 of 0011, which is failed\n" in second
+    assert ("next attempt" in first, "next attempt" in second) == (False, False)
+    assert "  attempt 1  1970-01-01T00:00:01Z  to http://127.0.0.1:9001/b  400\n" in first
+    assert (
+        mtlsd_json("journal", "show", "0012", "--config", tree.configuration)["deliveries"][0]["waits_for"] == "d0011"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("0001", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
-        ("0002", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
         ("0003", "nothing to do: the message has no delivery\n"),
         ("nobody", "no such message in the journal\n"),
     ],

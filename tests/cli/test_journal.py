@@ -232,6 +232,34 @@ def test_nothing_found_is_said(tree: Tree) -> None:
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "no messages")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("upstream_5x", "there is no reason 'upstream_5x': did you mean upstream_5xx"),
+        ("QQQ", "there is no reason 'QQQ': docs/errors.md has all of them"),
+    ],
+)
+def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: str) -> None:
+    result = mtlsd("journal", "list", "--config", tree.configuration, "--reason", value)
+    assert (result.exit_code, result.stdout, words in result.stderr) == (2, "", True), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--partner", "acm"), "nobody knows a partner 'acm': none is in "),
+        (("--partner", "acm"), "or in the journal; did you mean acme?\n"),
+        (("--partner", "globex", "--state", "failed"), ""),  # in the journal alone
+        (("--before", "!nothing"), "--before !nothing: nothing in the journal has this id\n"),
+        (("--before", "0001"), ""),
+    ],
+)
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_nothing_found_has_a_hint(tree: Tree, options: tuple[str, ...], words: str, as_json: tuple[str, ...]) -> None:
+    result = mtlsd("journal", "list", "--config", tree.configuration, *options, *as_json)
+    assert (result.exit_code, words in result.stderr, bool(result.stderr)) == (0, True, bool(words)), result.stderr
+
+
 def test_the_states_are_those_of_a_delivery() -> None:
     assert (*DeliveryState, REFUSED) == STATES
 

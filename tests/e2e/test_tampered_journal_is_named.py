@@ -520,3 +520,10 @@ def test_nothing_is_erased_that_is_still_to_be_delivered(tree: Tree) -> None:
     erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "acme", "--yes")
     assert erased.exit_code == 1
     assert "5 deliveries of acme are not delivered" in erased.stderr
+    assert "give them up with mtlsd journal drop" in erased.stderr
+
+
+def test_who_is_not_known_is_not_said_to_be_erased(tree: Tree) -> None:
+    erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "nosuch", "--yes")
+    assert (erased.exit_code, erased.stdout) == (1, "")
+    assert erased.stderr.startswith("nothing is erased: nobody knows a partner 'nosuch'")

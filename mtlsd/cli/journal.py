@@ -4,24 +4,29 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mtlsd.cli import listing
 from mtlsd.cli.explain import candidates, say_candidates
 from mtlsd.cli.listing import STATES, Moment, Wanted
-from mtlsd.cli.options import with_config, with_json
+from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.cli.showing import candidate, say_about, say_deliveries, say_mdn, whole
 from mtlsd.cli.stores import check_contents, message_of, open_stored, place_of, record_named
+from mtlsd.cli.wishes import ReasonCode, knows_partner, nobody
+from mtlsd.terminal import printable
+
+if TYPE_CHECKING:
+    from mtlsd.journal import Journal
 
 
 @click.group()
 def journal() -> None:
     """Look at what was received, and what became of it.
 
-    What the backend refused is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
+    What the backend refused, or waits, is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
 
     \b
     Examples:
@@ -36,7 +41,12 @@ def journal() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
 @click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
 @click.option("--state", type=click.Choice(STATES), help="Only those whose delivery to the backend stands so.")
-@click.option("--reason", metavar="CODE", help="Only those with this reason: a delivery's last one, or a refusal's.")
+@click.option(
+    "--reason",
+    metavar="CODE",
+    type=ReasonCode(),
+    help="Only those with this reason: a delivery's last one, or a refusal's.",
+)
 @click.option("--since", type=Moment(), help="Only those received then or later: a time in UTC, or an age such as 36h.")
 @click.option("--until", type=Moment(), help="Only those received before.")
 @click.option("--before", metavar="ID", help="Only those older than this one: the last ID of the page before.")
@@ -60,11 +70,21 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
     looked_for = Wanted(**wanted)
     if not follow:
         with open_stored(file) as opened:
-            listing.show(opened, looked_for, as_json=as_json)
+            if not listing.show(opened, looked_for, as_json=as_json):
+                _say_hints(opened, file, looked_for)
         return
     with suppress(KeyboardInterrupt):
         wait = partial(time.sleep, listing.POLL_SECONDS)
         listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
+
+
+def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:
+    """Why there may be nothing, on stderr: a name or an id that stands for nothing."""
+    certs = load_configuration(file).server.certs
+    if wanted.partner is not None and not knows_partner(opened, certs, wanted.partner):
+        click.echo(printable(nobody(certs, wanted.partner)), err=True)
+    if wanted.before is not None and not (opened.message(wanted.before) or opened.refusal(wanted.before)):
+        click.echo(printable(f"--before {wanted.before}: nothing in the journal has this id"), err=True)
 
 
 @journal.command()
@@ -97,11 +117,13 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
     with open_stored(file) as opened:
         about = record_named(opened, id_or_message_id)
         attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
+        waiting = [each for each, _ in attempted if each.state == "pending"]
+        ahead = {each.id: found for each in waiting if (found := opened.ahead(each))}
     if as_json:
-        say_json(whole(about, attempted))
+        say_json(whole(about, attempted, ahead))
     else:
         say_about(about)
-        say_deliveries(attempted)
+        say_deliveries(attempted, ahead)
         say_mdn(about.mdn)
 
 

@@ -87,17 +87,18 @@ class Wanted:
         return after, min(filter(None, (self.before, until)), default=None)
 
 
-def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> None:
-    """Write one page."""
+def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> bool:
+    """Write one page, and return whether there was anything."""
     rows = wanted.rows(journal)
     if as_json:
         say_json(rows)
-        return
+        return bool(rows)
     say_table(HEADINGS, map(_cells, rows), fold="MESSAGE-ID")
     if not rows:
         say("no messages")
     elif len(rows) == wanted.limit:
         say(f"older ones: --before {rows[-1]['id']}")
+    return bool(rows)
 
 
 def follow(

@@ -14,6 +14,7 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.cli.showing import whole
 from mtlsd.cli.stores import end, open_spool, open_stored
+from mtlsd.cli.wishes import knows_partner, nobody
 
 if TYPE_CHECKING:
     from mtlsd.journal import Journal, Message, Refusal, Spool
@@ -81,16 +82,19 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     Example:
       mtlsd privacy erase --partner acme --why 'contract ended'
 
-    Exit codes: 0 fine, also where there is nothing; 1 deliveries are open, nobody said yes, or it cannot be written;
-    78 the configuration has mistakes.
+    Exit codes: 0 fine, also where there is nothing; 1 no such partner, deliveries are open, nobody said yes, or it
+    cannot be written; 78 the configuration has mistakes.
     """
     from mtlsd.journal import DeliveriesOpen, Reason, remove_files
 
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
     reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
-    spool, total = open_spool(load_configuration(file).server.spool_directory), 0
+    server = load_configuration(file).server
+    spool, total = open_spool(server.spool_directory), 0
     with open_stored(file, read_only=False) as opened:
+        if not knows_partner(opened, server.certs, partner):
+            end(f"nothing is erased: {nobody(server.certs, partner)}")
         try:
             while True:
                 count, names = opened.proof.erase(partner, reason, PAGE, undelivered=undelivered)
@@ -99,8 +103,15 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
                 if not count:
                     break
         except DeliveriesOpen as error:
-            end(f"{error}: wait for them, or see to what failed (mtlsd journal list --state failed)")
+            end(f"{error}: {_ways_out(partner, undelivered)}")
     say(f"{total} messages and refusals of {partner} are erased")
+
+
+def _ways_out(partner: str, undelivered: bool) -> str:
+    """What to do about deliveries that keep a partner from being erased."""
+    drop = "or give them up with mtlsd journal drop"
+    pending = f"wait for those that are pending, {drop} (mtlsd journal list --partner {partner} --state pending)"
+    return pending if undelivered else f"{pending}; --undelivered erases those that failed"
 
 
 def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":

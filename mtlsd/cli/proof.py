@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.cli.findings import MARGIN_SECONDS, Unsigned, say_verification, verification
 from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.cli.stores import end, open_spool, open_stored, record_named
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Break, Progress, Verification
+    from mtlsd.journal import Progress
 
-REMEDY = (
-    "Keep the state directory as it is, compare it with a backup from before, and ask who could write there; "
-    "docs/operations.md says how."
-)
 with_checkpoints = click.option(
     "--checkpoints",
     "directory",
@@ -38,16 +35,18 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     """Say whether all that was entered is as it was, or name the first entry that is not.
 
     The hash chain of each node is followed past its signed checkpoints; then every message, MDN, delivery and document
-    is compared with what was entered. Nothing is written, and the daemon may run meanwhile. Whoever can write both the
-    journal and the checkpoints can write another history: give --checkpoints the copy that nobody else can write.
+    is compared with what was entered. Nothing is written, and the daemon may run meanwhile. What was dropped, replayed,
+    pruned or erased is counted, for who can write the journal can enter that, too: see whether it was you. Whoever can
+    write both the journal and the checkpoints can write another history: give --checkpoints the copy that nobody else
+    can write.
 
     \b
     Examples:
       mtlsd journal verify
       mtlsd journal verify --checkpoints /mnt/elsewhere/checkpoints --json
 
-    Exit codes: 0 all is as it was; 1 something is not, or the journal cannot be read; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 all is as it was; 1 something is not, a chain has no checkpoint, or the journal cannot be read; 78 the
+    configuration file has mistakes.
     """
     from mtlsd.journal import steps, verify
 
@@ -55,11 +54,13 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     with open_stored(file) as opened, _progress(steps(opened)) as progress:
         spool = None if no_documents else open_spool(configuration.server.spool_directory)
         found = verify(opened, spool, directory or configuration.checkpoints, progress)
+    age = MARGIN_SECONDS + configuration.proof.checkpoint_seconds
+    unsigned = Unsigned(directory or configuration.checkpoints, age, datetime.now(UTC).timestamp())
     if as_json:
-        say_json(_verification(found))
+        say_json(verification(found, unsigned))
     else:
-        _say(found)
-    if found.broken:
+        say_verification(found, unsigned)
+    if found.broken or any(map(unsigned.is_nobodys, found.chains)):
         sys.exit(1)
 
 
@@ -159,31 +160,3 @@ def _progress(total: int) -> "Iterator[Progress]":
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verifying", total=total)
         yield lambda done: bar.advance(task, done)
-
-
-# --- What is said ---------------------------------------------------------------------------------------------
-
-
-def _say(found: "Verification") -> None:
-    for each in found.chains:
-        signed = f"{each.checkpoints} checkpoints, the last one about entry {each.signed_up_to}"
-        say(f"node {each.node}: {each.entries} entries; {signed if each.checkpoints else 'no checkpoint'}")
-    if found.broken:
-        click.echo(f"{_sentence(found.broken)}. {REMEDY}", err=True)
-    else:
-        say(f"{found.records} messages and refusals are as they were entered")
-
-
-def _sentence(broken: "Break") -> str:
-    place = f"entry {broken.number} of node {broken.node}" if broken.number else "a row"
-    return f"{place}{f', about {broken.subject},' if broken.subject else ''} {broken.what}"
-
-
-def _verification(found: "Verification") -> dict[str, object]:
-    broken = found.broken
-    chains = [
-        {"node": each.node, "entries": each.entries, "checkpoints": each.checkpoints, "signed_up_to": each.signed_up_to}
-        for each in found.chains
-    ]
-    told = broken and {"node": broken.node, "number": broken.number, "id": broken.subject, "what": broken.what}
-    return {"chains": chains, "records": found.records, "broken": told}

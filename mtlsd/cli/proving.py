@@ -30,6 +30,8 @@ from mtlsd.journal import (
 )
 
 BEGINNINGS = ("accepted", "refused")
+CONTENT = "signed-content"  # made by a command of the page: what the signature is over
+DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # as openssl calls them
 
 
 class CannotProve(MtlsdError):
@@ -56,6 +58,7 @@ def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message 
     output.mkdir(mode=0o700)
     try:
         steps = [*_record(output, about), *_signature(journal, spool, output, about), *_mdn(output, about)]
+        steps += _mic(output, about)
         steps += _chain(journal, output, directory, first, checkpoint)
         (output / "INSTRUCTIONS.txt").write_text(_instructions(about, steps))
     except BaseException:
@@ -115,12 +118,18 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
     yield (
         "The signature over it is the one of that certificate. (Whose the certificate is, the partner knows.)",
         f"openssl cms -verify -binary -inform DER -in signed-data.der{content} -certfile signer.pem -nointern"
-        " -noverify -out /dev/null",
+        f" -noverify -out {CONTENT}",
     )
 
 
 def _recorded(suffix: str, name: str) -> str:
-    return f'grep -q "\\"{suffix}\\",\\"$(openssl dgst -sha256 -r {name} | cut -c1-64)\\"" record.json'
+    """Look inside of `digests` alone: header fields are pairs, too, and the partner writes them.
+
+    No text can seem to be the key, for JSON writes a quotation mark in it with a backslash, and the pattern does not
+    pass the end of that list.
+    """
+    before = r"\"digests\":\[\(\[\"[a-z0-9]*\",\"[0-9a-f]*\"\],\)*"
+    return f'grep -q "{before}\\[\\"{suffix}\\",\\"$(openssl dgst -sha256 -r {name} | cut -c1-64)\\"\\]" record.json'
 
 
 def _as_signed(output: Path, form: str | None) -> str:
@@ -159,6 +168,24 @@ def _mdn(output: Path, about: Message | Refusal) -> Iterator[Step]:
             "The MDN is signed; the certificate of who signed it is inside, and becomes mdn-signer.pem.",
             "openssl cms -verify -binary -inform DER -in mdn-signed-data.der -content mdn-entity -noverify"
             " -signer mdn-signer.pem -out /dev/null",
+        )
+
+
+def _mic(output: Path, about: Message | Refusal) -> Iterator[Step]:
+    if not isinstance(about, Message) or about.mic is None:
+        return
+    mic = 'mic=$(sed \'s/.*"mic":"\\([^"]*\\)".*/\\1/\' record.json)\n'
+    mdn = next((each for each in ("mdn-entity", "mdn") if (output / each).exists()), None)
+    if mdn and b"\nReceived-Content-MIC: " in (output / mdn).read_bytes():
+        yield (
+            "The MIC that the MDN returned is that of the record.",
+            f'{mic}grep -q "^Received-Content-MIC: $mic," {mdn}',
+        )
+    algorithm = (about.mic_algorithm or "").lower().replace("-", "")
+    if (output / "signed-data.der").exists() and algorithm in DIGESTS:
+        yield (
+            "The MIC of the record is the digest of what was signed.",
+            f'{mic}test "$(openssl dgst -{algorithm} -binary {CONTENT} | openssl base64 -A)" = "$mic"',
         )
 
 

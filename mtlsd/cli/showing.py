@@ -1,5 +1,6 @@
 """One message or refusal, with its deliveries and its MDN, as text or as values of JSON."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -21,16 +22,31 @@ def say_about(about: "Message | Refusal") -> None:
         _say_refusal(about)
 
 
-def say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:
+def say_deliveries(
+    deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
+) -> None:
+    """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {delivery.target}: {delivery.state}")
-        pending = delivery.state == "pending"
-        times = [("next attempt", iso(delivery.not_before) if pending else None), ("ended", iso(delivery.finished_at))]
-        say_fields([("kind", delivery.kind), *times, ("lease until", iso(delivery.lease_until))], indent="  ")
+        say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
-            say(f"  attempt {each.number}  {iso(each.started_at)}  {outcome}")
+            target = f"to {each.target}  " if each.target else ""
+            say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
+
+
+def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
+    pending = delivery.state == "pending"
+    waits = f"delivery {ahead.id} of {ahead.message_id or ahead.refusal_id}, which is {ahead.state}" if ahead else None
+    return [
+        ("kind", delivery.kind),
+        ("pinned to", delivery.pinned),
+        ("waits for", waits if pending else None),
+        ("next attempt", iso(delivery.not_before) if pending and not ahead else None),
+        ("ended", iso(delivery.finished_at)),
+        ("lease until", iso(delivery.lease_until)),
+    ]
 
 
 def say_mdn(mdn: "StoredMDN | None") -> None:
@@ -44,11 +60,15 @@ def say_mdn(mdn: "StoredMDN | None") -> None:
     say_text(mdn.body.decode("latin-1"), indent="  ")
 
 
-def whole(about: "Message | Refusal", deliveries: "list[tuple[Delivery, list[Attempt]]]") -> dict[str, object]:
+def whole(
+    about: "Message | Refusal",
+    deliveries: "list[tuple[Delivery, list[Attempt]]]",
+    ahead: "Mapping[str, Delivery] | None" = None,
+) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
     values = asdict(about)
     values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
-    return {**values, "mdn": mdn, "deliveries": [_delivery(*each) for each in deliveries]}
+    return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
 def candidate(candidate: "Candidate") -> dict[str, str]:
@@ -109,10 +129,11 @@ def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
-def _delivery(delivery: "Delivery", attempts: "list[Attempt]") -> dict[str, object]:
+def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
     values = _with_times(asdict(delivery), "not_before", "created_at", "lease_until", "finished_at")
     tried = [_with_times(asdict(each), "started_at", "finished_at") for each in attempts]
-    return {**values, "attempts_made": delivery.attempts, "attempts": tried}
+    waits_for = ahead[delivery.id].id if delivery.id in ahead else None
+    return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

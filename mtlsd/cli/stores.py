@@ -16,6 +16,8 @@ from mtlsd.terminal import printable
 if TYPE_CHECKING:
     from mtlsd.journal import Journal, Message, Place, Refusal, Spool
 
+MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough
+
 
 @contextmanager
 def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
@@ -31,7 +33,7 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 @contextmanager
 def place_of(file: Path) -> "Iterator[Place]":
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal import NotIntact, Place
+    from mtlsd.journal import CheckpointUnreadable, NotIntact, Place
 
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
@@ -44,10 +46,12 @@ def place_of(file: Path) -> "Iterator[Place]":
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
     try:
         yield place
-    except NotIntact as error:
+    except (NotIntact, CheckpointUnreadable) as error:
         raise click.ClickException(error.detail) from error
     except (JournalUnavailable, SpoolFull) as error:
-        raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
+        raise click.ClickException(
+            f"{_what(error) or f'the journal at {place}'} cannot be read: {_why(error)}"
+        ) from error
 
 
 def open_spool(directory: Path) -> "Spool":
@@ -60,16 +64,44 @@ def open_spool(directory: Path) -> "Spool":
 
 
 def message_of(opened: "Journal", id_or_message_id: str) -> "Message":
-    """The message; that there is none ends the command."""
-    found = opened.message(id_or_message_id)
-    if found is None and opened.refusal(id_or_message_id):
+    """The message; that there is none, or more than one, ends the command."""
+    from mtlsd.journal import Message
+
+    found = record_named(opened, id_or_message_id)
+    if not isinstance(found, Message):
         end("the message was refused: only its MDN is kept, see `mtlsd journal show`")
-    return found or end("no such message in the journal")
+    return found
 
 
 def record_named(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
-    """The message, or else the refusal; that there is neither ends the command."""
-    return opened.message(id_or_message_id) or opened.refusal(id_or_message_id) or message_of(opened, id_or_message_id)
+    """The message, or else the refusal; that there is neither, or that several have the name, ends the command."""
+    found = _with_id(opened, id_or_message_id) or _hits(opened.named(id_or_message_id, MAX_HITS))
+    if not found:
+        end("no such message in the journal")
+    if len(found) > 1:
+        end(f"{len(found)} have this Message-ID: give one of the ids", *map(_hit, found))
+    return found[0]
+
+
+def _with_id(opened: "Journal", id_: str) -> "list[Message | Refusal]":
+    """What has this id of ours, and not a Message-ID like it."""
+    return [each for each in (opened.message(id_), opened.refusal(id_)) if each and each.id == id_]
+
+
+def _hits(named: "list[Message | Refusal]") -> "list[Message | Refusal]":
+    """Those that may be meant: not a refusal of what the same partner sent again, until it was accepted."""
+    from mtlsd.journal import Message
+
+    accepted = {(each.partner, each.as2_to) for each in named if isinstance(each, Message)}
+    return [each for each in named if isinstance(each, Message) or (each.partner, each.as2_to) not in accepted]
+
+
+def _hit(about: "Message | Refusal") -> str:
+    from mtlsd.journal import Message
+
+    what = "accepted" if isinstance(about, Message) else f"refused, {about.reason},"
+    when = iso(about.received_at if isinstance(about, Message) else about.refused_at)
+    return f"  {about.id}  of {about.partner}, {about.as2_from} to {about.as2_to}: {what} at {when}"
 
 
 def check_contents(opened: "Journal", message: "Message") -> None:
@@ -79,13 +111,28 @@ def check_contents(opened: "Journal", message: "Message") -> None:
         end(f"its contents were let go on {iso(gone[-1].at)}: the record and the MDN are what is kept")
 
 
-def end(words: str) -> NoReturn:
-    click.echo(printable(words), err=True)
+def end(*lines: str) -> NoReturn:
+    for line in lines:
+        click.echo(printable(line), err=True)
     sys.exit(1)
 
 
-def _why(error: "OSError | JournalUnavailable | SpoolFull") -> str:
-    cause = error if isinstance(error, OSError) else error.__cause__
+def _what(error: JournalUnavailable | SpoolFull) -> str | None:
+    """The file that is to blame, where the operating system named one."""
+    cause = _cause(error)
+    return str(cause.filename) if cause and cause.filename else None
+
+
+def _why(error: OSError | JournalUnavailable | SpoolFull) -> str:
+    cause = _cause(error)
     if isinstance(cause, PermissionError):
         return f"{cause.strerror}: run this as root or as the user of mtlsd"
-    return cause.strerror or str(cause) if isinstance(cause, OSError) else str(error)
+    return cause.strerror or str(cause) if cause else str(error)
+
+
+def _cause(error: OSError | JournalUnavailable | SpoolFull) -> OSError | None:
+    """What the operating system said, unless we said more than that."""
+    if isinstance(error, OSError):
+        return error
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) and str(cause) == error.detail else None

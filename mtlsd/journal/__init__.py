@@ -64,7 +64,16 @@ from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
 from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.journal.spool import Space, Spool, SpoolFile
 from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.journal.verification import Chain, Progress, Verification, chain_entries, next_checkpoint, steps, verify
+from mtlsd.journal.verification import (
+    Chain,
+    Deed,
+    Progress,
+    Verification,
+    chain_entries,
+    next_checkpoint,
+    steps,
+    verify,
+)
 
 __all__ = [
     "MAX_INLINE",
@@ -80,6 +89,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointUnreadable",
     "Claimed",
+    "Deed",
     "DeliveriesOpen",
     "Delivery",
     "DeliveryKind",

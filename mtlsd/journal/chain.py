@@ -85,18 +85,19 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What is signed of a chain from time to time."""
+    """What is signed of a chain from time to time; `sequence` counts those of a node in one directory from 1."""
 
     node: str
     number: int
     digest: str
     at: float
+    sequence: int = 1
 
     @property
     def text(self) -> bytes:
         """What the signature is over: one line of JSON, without its end."""
         values = {"at": float(self.at), "digest": self.digest, "node": self.node, "number": self.number}
-        return _encode({**values, "version": FORMAT}).encode()
+        return _encode({**values, "sequence": self.sequence, "version": FORMAT}).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,9 @@ class Proof(Protocol):
     def certificate(self, sha256: str) -> bytes | None:
         """A certificate of a signer, in DER."""
 
+    def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """The certificates of signers behind a SHA-256, in its order, with what is kept under it."""
+
     def stored(self) -> dict[str, int]:
         """The octets of contents that are here, by partner."""
 
@@ -352,6 +355,12 @@ class Journal(Protocol):
     def refusal(self, id_or_message_id: str) -> Refusal | None:
         """Return the refusal with this id of ours, or else the newest with this Message-ID."""
 
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        """Return up to so many messages with this Message-ID, the newest first, and then as many refusals.
+
+        Two partners may use one Message-ID, and one partner may use it in several messages that are refused.
+        """
+
     def messages(
         self,
         *,
@@ -417,7 +426,10 @@ class Journal(Protocol):
         """Let no pending delivery wait beyond this time, and return how many did: for a clock that jumped back."""
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
-        """Make a FAILED delivery due again; raises `TransitionRefused`. With `unpin` any of its targets may get it."""
+        """Make a delivery due that is FAILED or PENDING; raises `TransitionRefused`.
+
+        With `unpin` any of its targets may get it.
+        """
 
     def drop(self, delivery_id: str, now: float) -> None:
         """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
@@ -430,6 +442,9 @@ class Journal(Protocol):
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of a message or a refusal, by our id of it."""
+
+    def ahead(self, delivery: Delivery) -> Delivery | None:
+        """Return what this delivery waits for: the first of its lane, where that keeps the order."""
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""

@@ -6,7 +6,7 @@ one, and once it is erased nobody can guess it from the chain. Pure.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +25,7 @@ from mtlsd.journal.model import (
 _CHANGES = {"mdn", "contents"}  # may be others later than at the beginning
 _MESSAGE = tuple(each.name for each in fields(Message) if each.name not in _CHANGES)
 _REFUSAL = tuple(each.name for each in fields(Refusal) if each.name not in _CHANGES)
+_ATTEMPT = tuple(each.name for each in fields(Attempt))
 _OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
 
 
@@ -59,12 +60,14 @@ def accepted(acceptance: Acceptance) -> Iterator[Note]:
     message = acceptance.message
     facts: dict[str, Any] = {
         "configuration": message.configuration,
+        "contents": _contents(message),
         **_digests(message, acceptance.deliveries, message.mdn),
     }
     yield Note(EntryKind.ACCEPTED, message.id, message.received_at, facts)
     states = {each.id: each.state for each in acceptance.deliveries}
     for attempt in acceptance.attempts:
-        yield outcome(message.id, attempt, states[attempt.delivery_id], attempt.finished_at)
+        made = [each for each in acceptance.attempts if each.delivery_id == attempt.delivery_id]
+        yield outcome(message.id, message.salt, attempt, states[attempt.delivery_id], attempt.finished_at, made)
 
 
 def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
@@ -79,9 +82,11 @@ def promised(subject: str, salt: str, delivery: Delivery, mdn: StoredMDN | None)
     return Note(EntryKind.PROMISED, subject, delivery.created_at, facts)
 
 
-def outcome(subject: str, attempt: Attempt, state: DeliveryState, now: float) -> Note:
-    """What is entered where an attempt was the last one."""
-    facts = {"delivery": attempt.delivery_id, "attempt": attempt.number}
+def outcome(
+    subject: str, salt: str, attempt: Attempt, state: DeliveryState, now: float, made: Iterable[Attempt]
+) -> Note:
+    """What is entered where an attempt was the last one; `made` are all attempts at the delivery, with this one."""
+    facts = {"delivery": attempt.delivery_id, "attempt": attempt.number, "attempts": _attempts(salt, made)}
     told = {"status": attempt.status, "reason": attempt.reason}
     return Note(state, subject, now, facts | {name: value for name, value in told.items() if value is not None})
 
@@ -91,9 +96,18 @@ def replayed(subject: str, delivery_id: str, now: float) -> Note:
     return Note(EntryKind.REPLAYED, subject, now, {"delivery": delivery_id})
 
 
-def dropped(subject: str, delivery_id: str, now: float) -> Note:
-    """What is entered where an operator gave a delivery up."""
-    return Note(EntryKind.DROPPED, subject, now, {"delivery": delivery_id})
+def dropped(subject: str, salt: str, delivery_id: str, now: float, made: Iterable[Attempt]) -> Note:
+    """What is entered where an operator gave a delivery up, after these attempts."""
+    return Note(EntryKind.DROPPED, subject, now, {"delivery": delivery_id, "attempts": _attempts(salt, made)})
+
+
+def _attempts(salt: str, made: Iterable[Attempt]) -> str:
+    in_order = sorted(made, key=lambda each: each.number)
+    return commitment(salt, canonical([[getattr(each, name) for name in _ATTEMPT] for each in in_order]).encode())
+
+
+def _contents(message: Message) -> str:
+    return commitment(message.salt, canonical(message.contents).encode())
 
 
 def _digests(about: Message | Refusal, deliveries: Iterable[Delivery], mdn: StoredMDN | None) -> dict[str, Any]:
@@ -136,31 +150,47 @@ def has_entered_mdn(about: Message | Refusal, entries: Iterable[Entry]) -> bool:
     return _fits_mdn(about, _said(entries))
 
 
-Said = list[tuple[str, Mapping[str, Any]]]
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one entry says."""
+
+    kind: str
+    at: float
+    facts: Mapping[str, Any]
+
+
+Said = list[Statement]
 
 
 def _said(entries: Iterable[Entry]) -> Said:
-    return [(entry.kind, _facts(entry.facts)) for entry in entries]
+    return [Statement(entry.kind, entry.at, facts_of(entry.facts)) for entry in entries]
 
 
 def _record_doubts(about: Message | Refusal, said: Said) -> Iterator[str]:
-    records = [facts["record"] for _, facts in said if "record" in facts]
+    records = [each.facts["record"] for each in said if "record" in each.facts]
     if records != [sha256(record_of(about)).hexdigest()]:
         yield "was altered: its row is not what was entered"
     if not _fits_mdn(about, said):
         yield "has another MDN than was entered"
-    pruned = any(kind == EntryKind.PRUNED for kind, _ in said)
-    if pruned and isinstance(about, Message) and about.contents:
-        yield "was altered: its contents are here again after they were pruned"
+    if isinstance(about, Message):
+        yield from _contents_doubts(about, said)
+
+
+def _contents_doubts(about: Message, said: Said) -> Iterator[str]:
+    if any(each.kind == EntryKind.PRUNED for each in said):
+        if about.contents:
+            yield "was altered: its contents are here again after they were pruned"
+    elif [each.facts["contents"] for each in said if "contents" in each.facts] != [_contents(about)]:
+        yield f"was altered: it has {about.contents} octets of contents, and was entered with others"
 
 
 def _fits_mdn(about: Message | Refusal, said: Said) -> bool:
-    mdns = [facts["mdn"] for _, facts in said if "mdn" in facts]
+    mdns = [each.facts["mdn"] for each in said if "mdn" in each.facts]
     return mdns == ([commitment(about.salt, mdn_octets(about.mdn))] if about.mdn else [])
 
 
 def _delivery_doubts(evidence: Evidence, about: Message | Refusal, said: Said) -> Iterator[str]:
-    promised = {id_: digest for _, facts in said for id_, digest in _table(facts.get("deliveries")).items()}
+    promised = {id_: digest for each in said for id_, digest in _table(each.facts.get("deliveries")).items()}
     for delivery in evidence.deliveries:
         known = promised.pop(delivery.id, None)
         if known is None:
@@ -168,30 +198,42 @@ def _delivery_doubts(evidence: Evidence, about: Message | Refusal, said: Said) -
         elif known != commitment(about.salt, delivery_text(delivery)):
             yield f"has a delivery {delivery.id} that was altered"
         else:
-            yield from _outcome_doubts(delivery, evidence.attempts, said)
+            outcomes = [each for each in said if each.facts.get("delivery") == delivery.id]
+            made = [each for each in evidence.attempts if each.delivery_id == delivery.id]
+            yield from _outcome_doubts(delivery, outcomes)
+            yield from _attempt_doubts(delivery, made, outcomes, about.salt)
     for id_ in promised:
         yield f"has lost its delivery {id_}: the row was removed"
 
 
-def _outcome_doubts(delivery: Delivery, attempts: Iterable[Attempt], said: Said) -> Iterator[str]:
-    outcomes = [(kind, facts) for kind, facts in said if facts.get("delivery") == delivery.id]
-    ended = outcomes[-1][0] if outcomes else EntryKind.REPLAYED
-    expected = _OPEN if ended == EntryKind.REPLAYED else (ended,)
-    if delivery.state not in expected:
-        yield f"has a delivery {delivery.id} that is {delivery.state}, and was entered as {' or '.join(expected)}"
-    made = {each.number: each for each in attempts if each.delivery_id == delivery.id}
-    for _, facts in outcomes:
-        number = facts.get("attempt")
-        attempt = made.get(number) if number is not None else None
-        if number is not None and (attempt is None or not _is_the_same(attempt, facts)):
-            yield f"has an attempt {number} at {delivery.id} that is not what was entered"
+def _outcome_doubts(delivery: Delivery, outcomes: Said) -> Iterator[str]:
+    if not outcomes or outcomes[-1].kind == EntryKind.REPLAYED:
+        if delivery.state not in _OPEN:
+            yield f"has a delivery {delivery.id} that is {delivery.state}, and was entered as {' or '.join(_OPEN)}"
+        return
+    last = outcomes[-1]
+    if delivery.state != last.kind:
+        yield f"has a delivery {delivery.id} that is {delivery.state}, and was entered as {last.kind}"
+    elif delivery.finished_at != last.at:
+        yield f"has a delivery {delivery.id} that ended at another time than was entered"
+    elif last.kind != EntryKind.DROPPED and delivery.last_reason != last.facts.get("reason"):
+        yield f"has a delivery {delivery.id} whose last reason is not the one that was entered"
 
 
-def _is_the_same(attempt: Attempt, facts: Mapping[str, Any]) -> bool:
-    return (attempt.status, attempt.reason) == (facts.get("status"), facts.get("reason"))
+def _attempt_doubts(delivery: Delivery, made: list[Attempt], outcomes: Said, salt: str) -> Iterator[str]:
+    """Each outcome vouches for all attempts up to its own; what came behind the last one is open still."""
+    for each in outcomes:
+        if "attempts" not in each.facts:  # it was replayed
+            continue
+        up_to = each.facts.get("attempt", delivery.attempts)
+        up_to = up_to if isinstance(up_to, int) else 0  # what is no number was not written by us
+        if _attempts(salt, (one for one in made if one.number <= up_to)) != each.facts["attempts"]:
+            yield f"has attempts up to {up_to} at {delivery.id} that are not what was entered"
+        elif each is outcomes[-1] and any(one.number > up_to for one in made):
+            yield f"has an attempt behind {up_to} at {delivery.id} that was inserted"
 
 
-def _facts(text: str) -> Mapping[str, Any]:
+def facts_of(text: str) -> Mapping[str, Any]:
     """The facts of an entry; none where somebody who can make digests wrote what is no table."""
     try:
         return _table(json.loads(text))

@@ -44,7 +44,7 @@ MIGRATIONS = load_migrations("postgres")
 TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
 
 Result = TypeVar("Result")
-Record = TypeVar("Record", Message, Refusal)
+Record = TypeVar("Record", Message, Refusal, Attempt)
 
 
 def migrate(url: str, password: str | None = None) -> tuple[int, int]:
@@ -115,7 +115,7 @@ class PostgresJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return rows.message(row) if row else None
 
@@ -123,9 +123,15 @@ class PostgresJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return rows.refusal(row) if row else None
+
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        wanted = _newest(message_id, limit)
+        with self._read() as db:
+            messages = [rows.message(row) for row in db.execute(QUERIES["message_by_message_id"], wanted)]
+            return [*messages, *(rows.refusal(row) for row in db.execute(QUERIES["refusal_by_message_id"], wanted))]
 
     def messages(
         self,
@@ -193,7 +199,7 @@ class PostgresJournal:
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
             if state is not DeliveryState.PENDING:
-                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
+                enter(db, self.proof.node, [_outcome(db, delivery, attempt, state, now)])
 
         self._write(work)
 
@@ -205,7 +211,7 @@ class PostgresJournal:
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         def work(db: Database) -> None:
-            delivery = rows.for_operators(_lock(db, delivery_id), delivery_id, DeliveryState.PENDING)
+            delivery = rows.to_requeue(_lock(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
             enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
 
@@ -215,7 +221,7 @@ class PostgresJournal:
         def work(db: Database) -> None:
             delivery = rows.for_operators(_lock(db, delivery_id), delivery_id, DeliveryState.DROPPED)
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
-            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [_dropped(db, delivery, now)])
 
         self._write(work)
 
@@ -228,9 +234,14 @@ class PostgresJournal:
         with self._read() as db:
             return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
 
+    def ahead(self, delivery: Delivery) -> Delivery | None:
+        with self._read() as db:
+            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
+        return first if first and first.id < delivery.id else None
+
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
-            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+            return _attempts(db, delivery_id)
 
     def counts(self) -> dict[DeliveryState, int]:
         with self._read() as db:
@@ -379,8 +390,8 @@ def _key(message: Message) -> tuple[str, str, str]:
 
 
 def _as_kept(acceptance: Acceptance) -> Acceptance:
-    shown = _shown(acceptance.message)
-    return acceptance if shown is acceptance.message else replace(acceptance, message=shown)
+    attempts = tuple(map(_shown, acceptance.attempts))
+    return replace(acceptance, message=_shown(acceptance.message), attempts=attempts)
 
 
 def _shown(record: Record) -> Record:
@@ -396,6 +407,20 @@ def _refuse(db: Database, refusal: Refusal, *deliveries: Delivery) -> Note:
     return notes.refused(refusal, deliveries)
 
 
+def _outcome(db: Database, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+
+
+def _dropped(db: Database, delivery: Delivery, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+
+
+def _attempts(db: Database, delivery_id: str) -> list[Attempt]:
+    return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+
+
 def _is_to_be_made(db: Database, delivery: Delivery) -> bool:
     """Whether there is the like of it; two nodes that promise the same ask one after the other."""
     db.execute(QUERIES["lock_message"], {"id": delivery.message_id})
@@ -409,6 +434,10 @@ def _promise_more(db: Database, delivery: Delivery, mdn: StoredMDN | None) -> No
         mdn = None
     subject = rows.subject(delivery)
     return notes.promised(subject, salt_of(db, subject), delivery, mdn)
+
+
+def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:
+    return {"message_id": message_id, "limit": limit}
 
 
 def _find(db: Database, as2_from: str, as2_to: str, message_id: str) -> Message | None:

@@ -43,9 +43,9 @@ def accept_certificates(db: Database, certificates: Mapping[str, bytes]) -> None
     _each(db, "accept_certificate", sorted(certificates.items()))
 
 
-def salt_of(db: Database, message_id: str) -> str:
-    """The salt of a message that is here; none where it is not, which the foreign key then says."""
-    row = db.execute(PROOF_QUERIES["salt"], {"id": message_id}).fetchone()
+def salt_of(db: Database, subject: str) -> str:
+    """The salt of a message or a refusal that is here; none where it is not, which the foreign key then says."""
+    row = db.execute(PROOF_QUERIES["salt"], {"id": subject}).fetchone()
     return row["salt"] if row else ""
 
 
@@ -90,6 +90,11 @@ class PostgresProof:
         with self._read() as db:
             row = db.execute(PROOF_QUERIES["certificate"], {"sha256": sha256}).fetchone()
         return row["der"] if row else None
+
+    def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        wanted = {"after": after, "limit": limit}
+        with self._read() as db:
+            return [(row["sha256"], row["der"]) for row in db.execute(PROOF_QUERIES["certificates"], wanted)]
 
     # --- Retention ------------------------------------------------------------------------------------------------
 

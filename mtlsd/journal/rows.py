@@ -159,6 +159,13 @@ def held(delivery: Delivery | None, attempt: Attempt, owner: str, following: Del
     return delivery
 
 
+def to_requeue(delivery: Delivery | None, delivery_id: str) -> Delivery:
+    """The delivery, if an operator may make it due: it has failed, or waits for its time."""
+    if delivery is not None and delivery.state is DeliveryState.PENDING:
+        return delivery
+    return for_operators(delivery, delivery_id, DeliveryState.PENDING)
+
+
 def for_operators(delivery: Delivery | None, delivery_id: str, following: DeliveryState) -> Delivery:
     """The delivery; refuse what an operator may not do: some steps of the table are not for them."""
     if delivery is None:

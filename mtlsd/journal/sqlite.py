@@ -113,7 +113,7 @@ class SQLiteJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["message_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["message_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return row and rows.message(row)
 
@@ -121,9 +121,15 @@ class SQLiteJournal:
         with self._read() as db:
             row = (
                 db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["refusal_by_message_id"], {"message_id": id_or_message_id}).fetchone()
+                or db.execute(QUERIES["refusal_by_message_id"], _newest(id_or_message_id)).fetchone()
             )
         return row and rows.refusal(row)
+
+    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
+        wanted = _newest(message_id, limit)
+        with self._read() as db:
+            messages = [rows.message(row) for row in db.execute(QUERIES["message_by_message_id"], wanted)]
+            return [*messages, *(rows.refusal(row) for row in db.execute(QUERIES["refusal_by_message_id"], wanted))]
 
     def messages(
         self,
@@ -188,7 +194,7 @@ class SQLiteJournal:
             db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
             db.execute(QUERIES["record_outcome"], outcome)
             if state is not DeliveryState.PENDING:
-                enter(db, self.proof.node, [notes.outcome(rows.subject(delivery), attempt, state, now)])
+                enter(db, self.proof.node, [_outcome(db, delivery, attempt, state, now)])
 
     def take_back(self, owner: str, now: float) -> int:
         with self._write() as db:
@@ -200,7 +206,7 @@ class SQLiteJournal:
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
         with self._write() as db:
-            delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.PENDING)
+            delivery = rows.to_requeue(_delivery(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
             enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
 
@@ -208,7 +214,7 @@ class SQLiteJournal:
         with self._write() as db:
             delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.DROPPED)
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
-            enter(db, self.proof.node, [notes.dropped(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [_dropped(db, delivery, now)])
 
     def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
         with self._read() as db:
@@ -219,9 +225,14 @@ class SQLiteJournal:
         with self._read() as db:
             return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
 
+    def ahead(self, delivery: Delivery) -> Delivery | None:
+        with self._read() as db:
+            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
+        return first if first and first.id < delivery.id else None
+
     def attempts(self, delivery_id: str) -> list[Attempt]:
         with self._read() as db:
-            return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+            return _attempts(db, delivery_id)
 
     def counts(self) -> dict[DeliveryState, int]:
         with self._read() as db:
@@ -410,10 +421,28 @@ def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | N
     return notes.promised(rows.subject(delivery), salt_of(db, rows.subject(delivery)), delivery, mdn)
 
 
+def _outcome(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+
+
+def _dropped(db: sqlite3.Connection, delivery: Delivery, now: float) -> Note:
+    subject = rows.subject(delivery)
+    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+
+
+def _attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:
+    return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
+
+
 def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
     """Whether there is the like of it; never of a refusal, each of which is a new one."""
     wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
     return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
+
+
+def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:
+    return {"message_id": message_id, "limit": limit}
 
 
 def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:

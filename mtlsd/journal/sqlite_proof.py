@@ -29,9 +29,9 @@ def accept_certificates(db: sqlite3.Connection, certificates: Mapping[str, bytes
     db.executemany(PROOF_QUERIES["accept_certificate"], certificates.items())
 
 
-def salt_of(db: sqlite3.Connection, message_id: str) -> str:
-    """The salt of a message that is here; none where it is not, which the foreign key then says."""
-    row = db.execute(PROOF_QUERIES["salt"], {"id": message_id}).fetchone()
+def salt_of(db: sqlite3.Connection, subject: str) -> str:
+    """The salt of a message or a refusal that is here; none where it is not, which the foreign key then says."""
+    row = db.execute(PROOF_QUERIES["salt"], {"id": subject}).fetchone()
     return row[0] if row else ""
 
 
@@ -89,6 +89,11 @@ class SQLiteProof:
         with self._read() as db:
             row = db.execute(PROOF_QUERIES["certificate"], {"sha256": sha256}).fetchone()
         return row and bytes(row[0])
+
+    def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        wanted = {"after": after, "limit": limit}
+        with self._read() as db:
+            return [(sha256, bytes(der)) for sha256, der in db.execute(PROOF_QUERIES["certificates"], wanted)]
 
     # --- Retention ------------------------------------------------------------------------------------------------
 

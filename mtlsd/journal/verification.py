@@ -3,8 +3,10 @@
 It only reads, and holds one page of entries in memory, whatever their number. The daemon may go on meanwhile.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable
@@ -12,12 +14,13 @@ from mtlsd.journal import checkpoints as on_disk
 from mtlsd.journal.chain import Break, Checkpoint, Entry, EntryKind, Follower
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.intact import digest_of, documents_of
-from mtlsd.journal.model import Evidence, Journal, Message
-from mtlsd.journal.notes import doubts
+from mtlsd.journal.model import Evidence, Journal, Message, Refusal
+from mtlsd.journal.notes import doubts, facts_of
 from mtlsd.journal.spool import Spool
 
 PAGE = 500  # entries a read
 _BEGINNINGS = {EntryKind.ACCEPTED, EntryKind.REFUSED}
+_DEEDS = {EntryKind.DROPPED, EntryKind.REPLAYED, EntryKind.PRUNED, EntryKind.ERASED}
 
 Progress = Callable[[int], None]  # is told how many steps more are done
 
@@ -30,6 +33,21 @@ class Chain:
     entries: int
     checkpoints: int
     signed_up_to: int  # the number of the entry that the last checkpoint is about
+    unsigned_since: float | None = None  # when the first entry behind that was entered
+
+    @property
+    def unsigned(self) -> int:
+        """How many entries no checkpoint is about so far."""
+        return max(self.entries - self.signed_up_to, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody did that takes something away, or makes a delivery once more; `by` and `why` as far as known."""
+
+    kind: str
+    by: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class Verification:
     chains: tuple[Chain, ...]
     records: int  # messages and refusals that were looked at
     broken: Break | None = None
+    deeds: Mapping[Deed, int] = field(default_factory=dict)  # how often each was entered
 
 
 def steps(journal: Journal) -> int:
@@ -52,17 +71,20 @@ def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Pro
     `directory` holds the checkpoints.
     """
     chains: list[Chain] = []
+    deeds: Counter[Deed] = Counter()
     for node in sorted({*journal.proof.nodes(), *on_disk.nodes(directory)}):
-        chain, broken = _follow(journal, node, directory, progress)
+        chain, broken = _follow(journal, node, directory, deeds, progress)
         chains.append(chain)
         if broken:
-            return Verification(tuple(chains), 0, broken)
+            return Verification(tuple(chains), 0, broken, deeds)
+    if broken := next(_certificate_doubts(journal), None):
+        return Verification(tuple(chains), 0, broken, deeds)
     records = 0
     for broken in _records(journal, spool, [each.node for each in chains], progress):
         if broken:
-            return Verification(tuple(chains), records, broken)
+            return Verification(tuple(chains), records, broken, deeds)
         records += 1
-    return Verification(tuple(chains), records)
+    return Verification(tuple(chains), records, None, deeds)
 
 
 def chain_entries(journal: Journal, node: str, after: int = 0) -> Iterator[Entry]:
@@ -75,18 +97,36 @@ def chain_entries(journal: Journal, node: str, after: int = 0) -> Iterator[Entry
 # --- The chain ------------------------------------------------------------------------------------------------
 
 
-def _follow(journal: Journal, node: str, directory: Path, progress: Progress) -> tuple[Chain, Break | None]:
+def _follow(
+    journal: Journal, node: str, directory: Path, deeds: Counter[Deed], progress: Progress
+) -> tuple[Chain, Break | None]:
     signed = list(on_disk.read(directory, node))
     broken = _forged(node, directory, signed)
     points = [each.checkpoint for each in signed]
-    follower = Follower(node, points)
+    last = max((each.number for each in points), default=0)
+    follower, unsigned_since = Follower(node, points), None
     for entry in chain_entries(journal, node):
         broken = broken or follower.follow(entry)
         if broken:
             break
+        if entry.number == last + 1:
+            unsigned_since = entry.at
+        if entry.kind in _DEEDS:
+            deeds[_deed(entry)] += 1
         progress(1)
-    last = max((each.number for each in points), default=0)
-    return Chain(node, follower.head.number, len(points), last), broken or follower.end()
+    chain = Chain(node, follower.head.number, len(points), last, unsigned_since)
+    return chain, broken or follower.end() or _lost(node, directory)
+
+
+def _deed(entry: Entry) -> Deed:
+    facts = facts_of(entry.facts)
+    return Deed(entry.kind, str(facts.get("by", "")), str(facts.get("why", "")))
+
+
+def _lost(node: str, directory: Path) -> Break | None:
+    """A checkpoint that was there, and is not."""
+    found = on_disk.lost(directory, node)
+    return Break(node, found[0], "", found[1]) if found else None
 
 
 def _forged(node: str, directory: Path, signed: list[on_disk.SignedCheckpoint]) -> Break | None:
@@ -121,10 +161,27 @@ def _records(journal: Journal, spool: Spool | None, nodes: list[str], progress: 
 
 def _check(journal: Journal, spool: Spool | None, entry: Entry) -> Break | None:
     evidence = journal.proof.evidence(entry.subject)
-    what = next(doubts(evidence), None)
+    what = next(doubts(evidence), None) or _signer_doubt(journal, evidence.about)
     if what is None and spool and isinstance(evidence.about, Message):
         what = next(document_doubts(journal, spool, evidence, evidence.about), None)
     return Break(entry.node, entry.number, entry.subject, what) if what else None
+
+
+def _signer_doubt(journal: Journal, about: Message | Refusal | None) -> str | None:
+    signer = about.signer_sha256 if isinstance(about, Message) else None
+    if signer is None or journal.proof.certificate(signer):
+        return None
+    return f"has lost the certificate of its signer ({signer}): it was removed"
+
+
+def _certificate_doubts(journal: Journal) -> Iterator[Break]:
+    """Certificates that are not those that they are kept as."""
+    after = ""
+    while page := journal.proof.certificates(after, PAGE):
+        for digest, der in page:
+            if sha256(der).hexdigest() != digest:
+                yield Break("", 0, digest, "is the certificate of a signer that was replaced by another one")
+        after = page[-1][0]
 
 
 def _unknown(evidence: Evidence, subject: str) -> Break | None:

@@ -79,6 +79,7 @@ class Notary:
     def _note(self, signed: SignedCheckpoint) -> None:
         checkpoint = self._last = signed.checkpoint
         facts = {"node": checkpoint.node, "number": checkpoint.number, "digest": checkpoint.digest}
+        facts |= {"at": checkpoint.at, "sequence": checkpoint.sequence}
         signature = b64encode(signed.signature).decode()
         self._daemon.log.info(log.CHECKPOINT_SIGNED, **facts, signature=signature)
 

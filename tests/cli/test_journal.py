@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mtlsd.journal.sqlite import MIGRATIONS
 from mtlsd.net import new_id
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
-from tests.journal.examples import accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.journal.examples import FULL, accept, attempt, delivery, mdn_delivery, message, refusal
 
 EVIL = "\x1b[2J\x07evil\u202e"
 
@@ -231,6 +232,34 @@ def test_nothing_found_is_said(tree: Tree) -> None:
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "no messages")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("upstream_5x", "there is no reason 'upstream_5x': did you mean upstream_5xx"),
+        ("QQQ", "there is no reason 'QQQ': docs/errors.md has all of them"),
+    ],
+)
+def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: str) -> None:
+    result = mtlsd("journal", "list", "--config", tree.configuration, "--reason", value)
+    assert (result.exit_code, result.stdout, words in result.stderr) == (2, "", True), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--partner", "acm"), "nobody knows a partner 'acm': none is in "),
+        (("--partner", "acm"), "or in the journal; did you mean acme?\n"),
+        (("--partner", "globex", "--state", "failed"), ""),  # in the journal alone
+        (("--before", "!nothing"), "--before !nothing: nothing in the journal has this id\n"),
+        (("--before", "0001"), ""),
+    ],
+)
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_nothing_found_has_a_hint(tree: Tree, options: tuple[str, ...], words: str, as_json: tuple[str, ...]) -> None:
+    result = mtlsd("journal", "list", "--config", tree.configuration, *options, *as_json)
+    assert (result.exit_code, words in result.stderr, bool(result.stderr)) == (0, True, bool(words)), result.stderr
+
+
 def test_the_states_are_those_of_a_delivery() -> None:
     assert (*DeliveryState, REFUSED) == STATES
 
@@ -243,7 +272,7 @@ def test_everything_about_a_message_is_shown(tree: Tree, name: str) -> None:
         "Message-ID      <2@acme.example>",
         "received        1970-01-01T00:16:42Z",
         "MIC             dGVzdA==, sha-256",
-        f"signed by       {'ab' * 32}",
+        f"signed by       {FULL.signer_sha256}",
         "payload         messages/00/0001.payload",
         "  Subject   Ä",
         "delivery d0002 to http://127.0.0.1:9000/inbound: pending",
@@ -418,18 +447,48 @@ def test_a_failed_delivery_is_made_due_again(tree: Tree, name: str) -> None:
     fail(tree)
     result = mtlsd("journal", "replay", name, "--config", tree.configuration)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due again")
+    assert result.stdout.startswith("delivery d0002 to http://127.0.0.1:9000/inbound is due; ")
     journal = SQLiteJournal(tree.state / "journal.sqlite")
     (claimed,) = journal.claim("node", 4e9, 60.0, 1)
     journal.close()
     assert (claimed.delivery.id, claimed.delivery.attempts) == ("d0002", 3)
 
 
+@pytest.mark.parametrize("options", [(), ("--any-backend",)])
+def test_a_delivery_that_waits_is_made_due_and_unpinned(tree: Tree, options: tuple[str, ...]) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        (claimed,) = journal.claim("node", 3000.0, 60.0, 1)
+        tried = attempt(claimed, reason="upstream_timeout")
+        pending, late = DeliveryState.PENDING, 9e9
+        journal.record(tried, "node", state=pending, not_before=late, now=3001.0, pinned="http://b/")
+    assert "pinned to     http://b/\n" in mtlsd("journal", "show", "0002", "--config", tree.configuration).stdout
+    assert mtlsd("journal", "replay", "0002", "--config", tree.configuration, *options).exit_code == 0
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        (claimed,) = journal.claim("node", 4e9, 60.0, 1)
+    assert (claimed.delivery.id, claimed.delivery.pinned) == ("d0002", None if options else "http://b/")
+
+
+def test_what_waits_behind_another_says_for_what(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        for number in (11, 12):
+            of = message(number)
+            accept(journal, of, [delivery(of, lane="ordered acme")])
+        (claimed,) = journal.claim("node", 2000.0, 60.0, 1)
+        failed = attempt(claimed, status=400, target="http://127.0.0.1:9001/b")
+        journal.record(failed, "node", state=DeliveryState.FAILED, not_before=None, now=2001.0)
+    first, second = (mtlsd("journal", "show", each, "--config", tree.configuration).stdout for each in ("0011", "0012"))
+    assert "  waits for  delivery d0011 of 0011, which is failed\n" in second
+    assert ("next attempt" in first, "next attempt" in second) == (False, False)
+    assert "  attempt 1  1970-01-01T00:00:01Z  to http://127.0.0.1:9001/b  400\n" in first
+    assert (
+        mtlsd_json("journal", "show", "0012", "--config", tree.configuration)["deliveries"][0]["waits_for"] == "d0011"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("0001", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
-        ("0002", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
         ("0003", "nothing to do: the message has no delivery\n"),
         ("nobody", "no such message in the journal\n"),
     ],
@@ -446,6 +505,31 @@ def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> 
     assert (again.exit_code, "is dropped" in again.stderr) == (1, True)
     replayed = mtlsd("journal", "replay", "0002", "--config", tree.configuration)
     assert (replayed.exit_code, replayed.stdout) == (1, "")
+
+
+# --- One Message-ID for several messages ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove"])
+def test_a_message_id_that_several_have_is_refused_and_their_ids_are_listed(tree: Tree, command: str) -> None:
+    add(tree, message_id="<2@acme.example>", partner="beta", as2_from="BETA")
+    (tree.state / "spool").mkdir()
+    options = ("--output", tree.root / "out") if command in ("payload", "prove") else ()
+    result = mtlsd("journal", command, "<2@acme.example>", "--config", tree.configuration, *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "2 have this Message-ID: give one of the ids\n  0009  of beta, BETA to " in result.stderr
+    assert "  0002  of acme, ACME to EXAMPLE: accepted at 1970-" in result.stderr
+    assert ids(tree, "--state", "pending") == ["0002"]
+    assert mtlsd("journal", "show", "0002", "--config", tree.configuration).exit_code == 0
+
+
+def test_what_was_refused_at_first_is_known_by_the_message_that_was_accepted(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        journal.accept([], [refusal(2), refusal(5), replace(refusal(5), id="r0006"), refusal(3)])
+    shown = [mtlsd("journal", "show", f"<{each}@acme.example>", "--config", tree.configuration) for each in (2, 5, 3)]
+    assert [each.exit_code for each in shown] == [0, 1, 1]
+    assert "r0006  of acme, ACME to EXAMPLE: refused, as2_signature_bad, at " in shown[1].stderr
+    assert "  r0003  of acme" in shown[2].stderr  # the accepted one is of globex
 
 
 # --- Payload --------------------------------------------------------------------------------------------------
@@ -511,7 +595,8 @@ def test_no_document_reaches_a_terminal(tree: Tree, kept: bytes) -> None:
 def test_a_document_that_is_lost_is_said(tree: Tree) -> None:
     Spool(tree.state / "spool")
     result = mtlsd("journal", "payload", "0001", "--config", tree.configuration)
-    assert (result.exit_code, "cannot be read: No such file or directory" in result.stderr) == (1, True)
+    missing = tree.state / "spool" / "messages" / "00" / "0001.payload"
+    assert (result.exit_code, result.stderr) == (1, f"Error: {missing} cannot be read: No such file or directory\n")
 
 
 def test_a_missing_spool_is_not_made(tree: Tree) -> None:

@@ -1,20 +1,22 @@
 """Whatever is altered, removed or inserted in the journal of a real daemon, `mtlsd journal verify` names it."""
 
+import json
 import re
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from mtlsd.journal import MAX_INLINE
+from mtlsd.journal import MAX_INLINE, Entry, Head, Note, SQLiteJournal, chain_entries, follow
 from tests.as2 import messages
 from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, keys, running
-from tests.e2e.partner import layered, message, send
+from tests.e2e.partner import layered, message, send, with_fields
 from tests.net.backend import Backend
 
 LARGE = b"UNB+UNOA:1'" * (MAX_INLINE // 8)
@@ -125,7 +127,21 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
         ("UPDATE deliveries SET state = 'failed'",),
         "entry 2 .* is failed, and was entered as delivered",
     ),
-    "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has an attempt 1"),
+    "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has attempts up to 1 at "),
+    "an attempt's target altered": (
+        ("UPDATE attempts SET target = 'http://b/'",),
+        "entry 2 .* has attempts up to 1 at ",
+    ),
+    "an attempt inserted": (
+        ("INSERT INTO attempts SELECT delivery_id, 2, 1.0, 2.0, 200, NULL, '', NULL FROM attempts",),
+        "entry 2 .* has an attempt behind 1 at .* that was inserted",
+    ),
+    "an end altered": (("UPDATE deliveries SET finished_at = 1",), "entry 2 .* that ended at another time"),
+    "a certificate removed": (("DELETE FROM certificates",), "entry 2 .* has lost the certificate of its signer"),
+    "a certificate replaced": (
+        ("UPDATE certificates SET der = x'00'",),
+        "a row, about [0-9a-f]{64}, is the certificate of a signer that was replaced",
+    ),
     "a document altered": (
         ("UPDATE documents SET data = x'00' WHERE name = (SELECT payload FROM messages WHERE id = FIRST)",),
         "entry 2 .* has another payload",
@@ -136,7 +152,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "contents gone without a word": (
         ("UPDATE messages SET contents = 0", "DELETE FROM documents"),
-        "entry 2 .* has lost its payload",
+        "entry 2 .* was altered: it has 0 octets of contents",
     ),
     "a message inserted": (
         (
@@ -168,19 +184,26 @@ def test_a_file_in_the_spool_is_named(tree: Tree, change: Callable[[Path], objec
     assert re.search(rf"entry 4 .* about {path.name.partition('.')[0]}, .*payload .*{path.name}", said), said
 
 
-def test_a_history_that_was_written_anew_shows_by_its_checkpoint(tree: Tree) -> None:
-    """Whoever can write the journal can make every digest anew; what was signed elsewhere stays."""
-    from mtlsd.journal import Head, Note, SQLiteJournal, chain_entries, follow
-
+def node_of(tree: Tree) -> str:
     with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
         (node,) = journal.proof.nodes()
-        entries = list(chain_entries(journal, node))
-    kept = [Note(each.kind, each.subject, each.at, {"forged": True}) for each in entries]
-    forged = list(follow(Head(), node, kept))
+    return node
+
+
+def write_anew(tree: Tree, change: Callable[[Entry], Note]) -> None:
+    """Write all entries once more, with digests that fit."""
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        entries = list(chain_entries(journal, node_of(tree)))
+    forged = list(follow(Head(), node_of(tree), map(change, entries)))
     with closing(sqlite3.connect(tree.state / "journal.sqlite")) as db, db:
         db.execute("DELETE FROM entries")
         rows = [(e.number, e.node, e.number, e.at, e.kind, e.subject, e.facts, e.previous, e.digest) for e in forged]
         db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def test_a_history_that_was_written_anew_shows_by_its_checkpoint(tree: Tree) -> None:
+    """Whoever can write the journal can make every digest anew; what was signed elsewhere stays."""
+    write_anew(tree, lambda entry: Note(entry.kind, entry.subject, entry.at, {"forged": True}))
     code, said = verify(tree)
     assert code == 1
     assert "entry 1 of node" in said
@@ -193,6 +216,81 @@ def test_a_checkpoint_that_somebody_else_signed_is_named(tree: Tree) -> None:
     code, said = verify(tree)
     assert code == 1
     assert re.search(r"entry 11 .* has a checkpoint, in line 2 of .*\.jsonl, that the node did not sign", said), said
+
+
+LOST: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a line removed": (
+        lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[1]),
+        "entry 1 .* has lost a checkpoint: number 1 is to come, and 2 does",
+    ),
+    "a line made garbage": (
+        lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b"garbage\n"),
+        "has lost a checkpoint: line 2 of .* cannot be read",
+    ),
+    "the file removed": (Path.unlink, "its entries begin at .*, and .*elsewhere has no checkpoint of it"),
+    "the directory removed": (lambda path: shutil.rmtree(path.parent), "elsewhere has no checkpoint of it: whoever"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_checkpoints_that_were_lost_are_named(tree: Tree, name: str) -> None:
+    change, words = LOST[name]
+    (path,) = (tree.root / "elsewhere").glob("*.jsonl")
+    if "no checkpoint" in words:
+        age(tree)
+    change(path)
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(words, said), said
+
+
+def test_a_public_key_that_is_missing_is_named(tree: Tree) -> None:
+    (path,) = (tree.root / "elsewhere").glob("*.pem")
+    path.unlink()
+    code, said = verify(tree)
+    words = f"Error: {path} cannot be read: No such file or directory. Put the public key of the node there\n"
+    assert (code, said) == (1, words)
+
+
+def age(tree: Tree) -> None:
+    """Let all entries be a day old."""
+    write_anew(tree, lambda entry: Note(entry.kind, entry.subject, entry.at - 86400, json.loads(entry.facts)))
+
+
+def test_a_directory_without_checkpoints_is_not_taken_for_theirs(tree: Tree) -> None:
+    (tree.root / "empty").mkdir()
+    code, said = verify(tree, "--checkpoints", tree.root / "empty")
+    assert (code, "no checkpoint so far" in said) == (0, True)  # they are too young to be signed
+    age(tree)
+    code, said = verify(tree, "--checkpoints", tree.root / "empty")
+    assert (code, "empty has no checkpoint of it" in said) == (1, True)
+
+
+def append(tree: Tree, node: str, *notes: Note) -> None:
+    """Do as somebody does who can write the database, and nothing else."""
+    with closing(SQLiteJournal(tree.state / "journal.sqlite", node=node)) as journal:
+        journal.proof.enter(notes)
+
+
+def test_what_an_invented_node_entered_is_not_believed(tree: Tree) -> None:
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        ids = [each.message.id for each in journal.messages(limit=9)]
+    spoil(tree, "DELETE FROM attempts", "DELETE FROM deliveries", "DELETE FROM messages")
+    append(tree, "00" * 16, *(Note("erased", each, 1.0, {"by": "root", "why": "contract ended"}) for each in ids))
+    code, said = verify(tree)
+    assert code == 1
+    assert re.search(rf"node {'00' * 16}: its entries begin at 1970-.* has no checkpoint of it: whoever can", said), (
+        said
+    )
+    assert "5 erased by root: contract ended\n" in said
+
+
+def test_what_no_signature_covers_is_counted(tree: Tree) -> None:
+    append(tree, node_of(tree), Note("configuration", "v", 1.0), Note("dropped", "v", 1.0))
+    code, said = verify(tree)
+    assert (code, "about entry 12; the 2 behind it are not yet covered by a signature\n" in said) == (0, True)
+    assert "1 dropped\n" in said
+    assert "2 entries, since 1970-01-01T00:00:01Z, are covered by no signature: a checkpoint was due since" in said
 
 
 def test_a_copy_of_the_checkpoints_elsewhere_counts(tree: Tree) -> None:
@@ -238,6 +336,34 @@ def test_a_stranger_can_check_the_proof_with_openssl(tree: Tree, message_id: str
     files = sorted(each.name for each in folder.iterdir())
     assert {"record.json", "signed-data.der", "signer.pem", "mdn", "entries.jsonl", "checkpoint.sig"} <= set(files)
     assert ("signed-entity" in files) == (message_id != "<opaque@acme.example>")
+
+
+def test_header_fields_of_the_partner_vouch_for_no_other_document(tmp_path: Path, backend: Backend) -> None:
+    """A record has header fields as pairs, like the digests: what the partner sends there must not count as one."""
+    tree = Tree(tmp_path, backend.url)
+    tree.configure("")
+    (tree.certs / "partners" / "acme" / "partner.toml").write_text('as2_id = "ACME"\nrequire = ["sign"]\n')
+    with running(tree) as daemon:
+        assert send(daemon, message("<other@acme.example>", layered("s", payload=b"another order"))).status == 200
+        other = prove(tree, "<other@acme.example>")
+        digests = {
+            "signed": sha256((other / "signed-entity").read_bytes()).hexdigest(),
+            "p7s": sha256((other / "signed-data.der").read_bytes()).hexdigest(),
+        }
+        sent = with_fields(message("<first@acme.example>", layered("s")), **digests, digests="[[")
+        assert send(daemon, sent).status == 200
+    other = other.rename(tree.root / "other")
+    folder = prove(tree, "<first@acme.example>")
+    assert follow_instructions(folder).returncode == 0
+    for name in ("signed-entity", "signed-data.der"):
+        shutil.copy(other / name, folder / name)
+    assert follow_instructions(folder).returncode != 0
+
+
+def test_a_proof_compares_the_mic_with_the_mdn_and_with_what_was_signed(tree: Tree) -> None:
+    text = (prove(tree, IDS[0]) / "INSTRUCTIONS.txt").read_text()
+    assert "The MIC that the MDN returned is that of the record." in text
+    assert "The MIC of the record is the digest of what was signed." in text
 
 
 EVIDENCE = (
@@ -394,3 +520,10 @@ def test_nothing_is_erased_that_is_still_to_be_delivered(tree: Tree) -> None:
     erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "acme", "--yes")
     assert erased.exit_code == 1
     assert "5 deliveries of acme are not delivered" in erased.stderr
+    assert "give them up with mtlsd journal drop" in erased.stderr
+
+
+def test_who_is_not_known_is_not_said_to_be_erased(tree: Tree) -> None:
+    erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "nosuch", "--yes")
+    assert (erased.exit_code, erased.stdout) == (1, "")
+    assert erased.stderr.startswith("nothing is erased: nobody knows a partner 'nosuch'")

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from mtlsd.journal import Acceptance, Attempt, Claimed, Delivery, DeliveryKind, Journal, Message, Refusal, StoredMDN
 
 MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
+SIGNER = b"DER"  # of the certificate that signed
 FULL = Message(
     id="0001",
     as2_from="ACME",
@@ -29,7 +31,7 @@ FULL = Message(
     filename="order.edi",
     mic="dGVzdA==",
     mic_algorithm="sha-256",
-    signer_sha256="ab" * 32,
+    signer_sha256=sha256(SIGNER).hexdigest(),
     encrypted_with="aes256_cbc",
     signed="messages/00/0001.signed",
     signature="messages/00/0001.p7s",
@@ -40,6 +42,7 @@ FULL = Message(
     digests=(("as2", "ef" * 32), ("payload", "01" * 32)),
     mdn=MDN,
 )
+CERTIFICATES = {FULL.signer_sha256 or "": SIGNER}
 BARE = replace(
     FULL,
     payload=None,
@@ -116,7 +119,7 @@ def accept(
     journal: Journal, of: Message, deliveries: Iterable[Delivery], documents: Mapping[str, bytes] | None = None
 ) -> Message:
     """Have the journal accept one message, and return the one that holds its key."""
-    return journal.accept([Acceptance(of, tuple(deliveries), documents or {})])[0]
+    return journal.accept([Acceptance(of, tuple(deliveries), documents or {}, certificates=CERTIFICATES)])[0]
 
 
 def attempt(claimed: Claimed, **changes: Any) -> Attempt:

@@ -1,6 +1,8 @@
 """Checkpoints on the disk: signed, appended, and read back whatever a crash left of them."""
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,10 +41,10 @@ def test_what_was_written_comes_back_signed(tmp_path: Path, key: NodeKey) -> Non
         checkpoints.write(tmp_path / "elsewhere", key, checkpoint(key, number))
     directory = tmp_path / "elsewhere"
     found = list(checkpoints.read(directory, key.node))
-    assert [each.checkpoint for each in found] == [checkpoint(key, 1), checkpoint(key, 5)]
+    assert [each.checkpoint for each in found] == [checkpoint(key, 1), replace(checkpoint(key, 5), sequence=2)]
     public = checkpoints.public_key(directory, key.node)
     assert all(each.is_signed_by(public) for each in found)
-    assert checkpoints.last(directory, key.node) == checkpoint(key, 5)
+    assert checkpoints.last(directory, key.node) == replace(checkpoint(key, 5), sequence=2)
     assert checkpoints.nodes(directory) == [key.node]
 
 
@@ -55,6 +57,50 @@ def test_what_a_crash_left_is_passed_over(tmp_path: Path, key: NodeKey, torn: in
     checkpoints.write(tmp_path, key, checkpoint(key, 3))
     numbers = [each.checkpoint.number for each in checkpoints.read(tmp_path, key.node)]
     assert numbers == ([1, 2, 3] if torn == 1 else [1, 3])
+    assert checkpoints.lost(tmp_path, key.node) is None
+
+
+def garbled(lines: list[bytes]) -> list[bytes]:
+    return [lines[0], b"garbage\n", lines[2]]
+
+
+# what is done to the three lines; the entry before which a checkpoint is missing, and the words
+LOST: list[tuple[Callable[[list[bytes]], list[bytes]], int, str]] = [
+    (lambda lines: lines[1:], 1, "has lost a checkpoint: number 1 is to come, and 2 does: lines of "),
+    (lambda lines: [lines[0], lines[2]], 11, "has lost a checkpoint: number 2 is to come, and 3 does: lines of "),
+    (lambda lines: [lines[1], lines[0], lines[2]], 1, "has lost a checkpoint: number 1 is to come, and 2 does"),
+    (garbled, 11, "has lost a checkpoint: number 2 is to come, and 3 does: line 2 of "),
+    (lambda lines: [*lines[:2], lines[2][:-9]], 21, "has lost a checkpoint: line 3 of "),
+    (lambda _: [b"garbage\n"], 1, "has lost a checkpoint: line 1 of "),
+]
+
+
+@pytest.mark.parametrize(("change", "number", "words"), LOST)
+def test_a_checkpoint_that_was_lost_is_named(
+    tmp_path: Path, key: NodeKey, change: Callable[[list[bytes]], list[bytes]], number: int, words: str
+) -> None:
+    for each in (10, 20, 30):
+        checkpoints.write(tmp_path, key, checkpoint(key, each))
+    assert checkpoints.lost(tmp_path, key.node) is None
+    path = tmp_path / f"{key.node}.jsonl"
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+    found = checkpoints.lost(tmp_path, key.node)
+    assert found
+    assert (found[0], words in found[1]) == (number, True), found
+
+
+def test_a_checkpoint_is_written_whole_where_the_disk_takes_it_in_pieces(
+    tmp_path: Path, key: NodeKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
+    checkpoints.write(tmp_path, key, checkpoint(key, 1))
+    assert checkpoints.last(tmp_path, key.node) == checkpoint(key, 1)
+
+
+def test_an_auditor_can_read_the_public_key(tmp_path: Path, key: NodeKey) -> None:
+    checkpoints.write(tmp_path, key, checkpoint(key, 1))
+    assert (tmp_path / f"{key.node}.pem").stat().st_mode & 0o777 == 0o644
 
 
 def test_the_key_of_another_node_is_refused(tmp_path: Path, key: NodeKey) -> None:
@@ -71,3 +117,4 @@ def test_whatever_a_file_holds_nothing_escapes(tmp_path_factory: pytest.TempPath
     directory.mkdir(exist_ok=True)
     (directory / "n.jsonl").write_bytes(content)
     list(checkpoints.read(directory, "n"))
+    checkpoints.lost(directory, "n")

@@ -107,6 +107,17 @@ def test_a_message_id_of_two_partners_means_the_newest(journal: Journal) -> None
     assert journal.message(other.message_id) == other
 
 
+def test_all_that_have_one_message_id_are_found(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    other = message(2, message_id=message(1).message_id, as2_from="OTHER")
+    accept(journal, other, [])
+    refused = [refusal(1), refusal(2, message_id=other.message_id)]
+    journal.accept([], refused)
+    assert [each.id for each in journal.named(other.message_id, 9)] == ["0002", "0001", "r0002", "r0001"]
+    assert [each.id for each in journal.named(other.message_id, 1)] == ["0002", "r0002"]
+    assert journal.named("nobody", 9) == []
+
+
 def test_unknown_things_are_not_found(journal: Journal) -> None:
     assert journal.find("ACME", "EXAMPLE", "<1@acme.example>") is None
     assert journal.message("0001") is None
@@ -366,7 +377,7 @@ def test_an_operator_revives_a_failed_delivery(journal: Journal) -> None:
     assert [each.number for each in journal.attempts("d0001")] == [1, 2]
 
 
-@pytest.mark.parametrize("state", [PENDING, CLAIMED, DELIVERED, None])
+@pytest.mark.parametrize("state", [CLAIMED, DELIVERED, None])
 def test_an_operator_revives_nothing_else(journal: Journal, state: DeliveryState | None) -> None:
     if state:
         accept_numbered(journal, 1)
@@ -641,6 +652,23 @@ def test_the_target_that_may_have_taken_it_is_remembered(journal: Journal) -> No
         )
     assert only(journal).pinned == "http://a/"
     assert [each.target for each in journal.attempts("d0001")] == ["http://a/"] * 2
+
+
+@pytest.mark.parametrize("unpin", [False, True])
+def test_what_waits_is_made_due_by_an_operator(journal: Journal, unpin: bool) -> None:
+    accept_numbered(journal, 1)
+    (found,) = journal.claim("a", 10.0, 5.0, 1)
+    journal.record(attempt(found), "a", state=PENDING, not_before=900.0, now=11.0, pinned="http://a/")
+    journal.requeue("d0001", 20.0, unpin=unpin)
+    assert only(journal).pinned == (None if unpin else "http://a/")
+    assert claimed(journal, now=20.0) == ["1"]
+
+
+def test_the_one_that_is_ahead_in_an_ordered_lane_is_known(journal: Journal) -> None:
+    accept_in(journal, LINE, 1, 2)
+    accept_in(journal, "any", 3, 4)
+    ahead = {number: journal.ahead(journal.deliveries(f"{number:04}")[0]) for number in (1, 2, 4)}
+    assert {number: each and each.id for number, each in ahead.items()} == {1: None, 2: "d0001", 4: None}
 
 
 @pytest.mark.parametrize("unpin", [False, True])

@@ -31,8 +31,8 @@ from mtlsd.journal import (
     verify,
     would_prune,
 )
-from mtlsd.journal.notes import accepted, doubts
-from tests.journal.examples import FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
+from mtlsd.journal.notes import accepted, doubts, outcome
+from tests.journal.examples import CERTIFICATES, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 REASON = Reason("tester", "because", 5000.0)
 DELIVERED, FAILED, PENDING = DeliveryState.DELIVERED, DeliveryState.FAILED, DeliveryState.PENDING
@@ -100,7 +100,7 @@ def test_a_group_of_acceptances_is_one_chain(journal: Journal, tmp_path: Path) -
     made = delivery(message(3), state=DELIVERED, attempts=1, finished_at=5.0)
     tried = Attempt(delivery_id=made.id, number=1, started_at=4.0, finished_at=5.0, status=200)
     again = message(4, message_id=message(1).message_id)
-    plain = [Acceptance(each, (delivery(each),)) for each in (message(1), message(2), again)]
+    plain = [Acceptance(each, (delivery(each),), certificates=CERTIFICATES) for each in (message(1), message(2), again)]
     journal.accept([*plain, Acceptance(message(3), (made,), {}, (tried,))])
     subjects = [(each.kind, each.subject) for each in chain_entries(journal, journal.proof.node)]
     assert subjects == [("accepted", "0001"), ("accepted", "0002"), ("accepted", "0003"), ("delivered", "0003")]
@@ -149,7 +149,7 @@ def evidence(of: Message) -> Evidence:
     return Evidence(entries, of, acceptance.deliveries)
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Message) if each.name not in {"contents", "id"}])
+@pytest.mark.parametrize("name", [each.name for each in fields(Message) if each.name != "id"])
 def test_any_column_of_a_message_that_was_altered_is_found(name: str) -> None:
     honest = evidence(FULL)
     assert list(doubts(honest)) == []
@@ -158,13 +158,83 @@ def test_any_column_of_a_message_that_was_altered_is_found(name: str) -> None:
     assert list(doubts(replace(honest, about=replace(FULL, **{name: other}))))
 
 
+TRIED = Attempt(
+    delivery_id="d0001", number=1, started_at=1.0, finished_at=2.0, status=200, detail="sent", target="http://a/"
+)
+
+
+def delivered(*before: Attempt) -> Evidence:
+    """A delivery that succeeded after these attempts."""
+    last = replace(TRIED, number=len(before) + 1)
+    ended = delivery(FULL, state=DELIVERED, attempts=last.number, finished_at=9.0)
+    notes = [*accepted(Acceptance(FULL, (delivery(FULL),)))]
+    notes.append(outcome(FULL.id, FULL.salt, last, DELIVERED, 9.0, [*before, last]))
+    return Evidence(tuple(follow(Head(), "n", notes)), FULL, (ended,), (*before, last))
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("name", [each.name for each in fields(Attempt) if each.name != "delivery_id"])
+def test_any_column_of_an_attempt_that_was_altered_is_found(name: str, at: int) -> None:
+    honest = delivered(TRIED)
+    assert list(doubts(honest)) == []
+    value = 77 if name in ("number", "status") else 7.5 if name.endswith("_at") else "other"
+    changed: dict[str, Any] = {name: value}
+    attempts = [replace(each, **changed) if number == at else each for number, each in enumerate(honest.attempts)]
+    assert list(doubts(replace(honest, attempts=tuple(attempts))))
+
+
+def test_an_attempt_that_was_inserted_or_removed_is_found() -> None:
+    honest = delivered(replace(TRIED, number=1), replace(TRIED, number=2))
+    one, two, three = honest.attempts
+    for attempts in ((one, three), (two, three), (one, two, three, replace(three, number=4))):
+        assert list(doubts(replace(honest, attempts=attempts))), attempts
+
+
+@pytest.mark.parametrize("changes", [{"finished_at": 8.0}, {"last_reason": "upstream_5xx"}, {"state": FAILED}])
+def test_an_end_of_a_delivery_that_was_altered_is_found(changes: dict[str, Any]) -> None:
+    honest = delivered()
+    altered = tuple(replace(each, **changes) for each in honest.deliveries)
+    assert list(doubts(replace(honest, deliveries=altered)))
+
+
+def test_attempts_are_vouched_for_in_every_journal(journal: Journal, tmp_path: Path) -> None:
+    for number, state in ((1, DELIVERED), (2, FAILED), (3, PENDING)):
+        accept(journal, message(number), [delivery(message(number))])
+        finish(journal, PENDING)
+        (claimed,) = journal.claim("a", 3000.0, 15.0, 1)
+        tried = attempt(claimed, status=500, reason="upstream_5xx", detail="nul \0 \N{SNOWMAN}", target="http://b/")
+        journal.record(tried, "a", state=state, not_before=9e9 if state is PENDING else None, now=3001.0)
+    journal.requeue("d0002", 1500.0)
+    journal.drop("d0003", 3003.0)
+    refused = refusal(4)
+    journal.promise(mdn_delivery(refused), refused)
+    for _ in range(2):
+        finish(journal)
+    found = verify(journal, None, tmp_path)
+    assert found.broken is None
+    assert {(deed.kind, count) for deed, count in found.deeds.items()} == {("replayed", 1), ("dropped", 1)}
+
+
+def test_a_certificate_that_is_gone_or_another_is_named(journal: Journal, tmp_path: Path) -> None:
+    journal.accept([Acceptance(message(1), ())])
+    found = verify(journal, None, tmp_path)
+    assert found.broken
+    assert "has lost the certificate of its signer" in found.broken.what
+    journal.accept([Acceptance(message(2), (), certificates={str(FULL.signer_sha256): b"another"})])
+    found = verify(journal, None, tmp_path)
+    assert found.broken
+    assert (found.broken.subject, "was replaced" in found.broken.what) == (FULL.signer_sha256, True)
+
+
 @given(st.text(), st.text())
 def test_no_two_records_are_one(one: str, other: str) -> None:
     records = {record_of(message(subject=subject, filename=name)) for subject, name in ((one, other), (other, one))}
     assert len(records) == (1 if one == other else 2)
 
 
-@given(st.text(max_size=40) | st.sampled_from(["[]", '{"deliveries":[]}', '{"record":{}}', "[" * 2000]))
+@given(
+    st.text(max_size=40) | st.sampled_from(["[]", '{"deliveries":[]}', '{"record":{}}', "[" * 2000, '{"contents":[]}'])
+)
 def test_facts_that_we_did_not_write_are_a_doubt_and_no_crash(facts: str) -> None:
     honest = evidence(FULL)
     forged = (replace(honest.entries[0], facts=facts),)

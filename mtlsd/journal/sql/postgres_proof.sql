@@ -35,11 +35,14 @@ ORDER BY id LIMIT %(limit)s;
 -- name: certificate
 SELECT der FROM certificates WHERE sha256 = %(sha256)s;
 
+-- name: certificates
+SELECT sha256, der FROM certificates WHERE sha256 > %(after)s ORDER BY sha256 LIMIT %(limit)s;
+
 -- name: accept_certificate
 INSERT INTO certificates (sha256, der) VALUES (%s, %s) ON CONFLICT (sha256) DO NOTHING;
 
 -- name: salt
-SELECT salt FROM messages WHERE id = %(id)s;
+SELECT salt FROM messages WHERE id = %(id)s UNION ALL SELECT salt FROM refusals WHERE id = %(id)s;
 
 -- name: message_of
 SELECT * FROM messages WHERE id = %(id)s;

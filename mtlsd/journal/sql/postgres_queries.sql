@@ -46,13 +46,13 @@ SELECT * FROM messages WHERE message_id = %(message_id)s AND as2_from = %(as2_fr
 SELECT * FROM messages WHERE id = %(id)s;
 
 -- name: message_by_message_id
-SELECT * FROM messages WHERE message_id = %(message_id)s ORDER BY received_at DESC, id DESC LIMIT 1;
+SELECT * FROM messages WHERE message_id = %(message_id)s ORDER BY received_at DESC, id DESC LIMIT %(limit)s;
 
 -- name: refusal
 SELECT * FROM refusals WHERE id = %(id)s;
 
 -- name: refusal_by_message_id
-SELECT * FROM refusals WHERE message_id = %(message_id)s ORDER BY refused_at DESC, id DESC LIMIT 1;
+SELECT * FROM refusals WHERE message_id = %(message_id)s ORDER BY refused_at DESC, id DESC LIMIT %(limit)s;
 
 -- name: list_messages
 SELECT m.*, d.state FROM messages m

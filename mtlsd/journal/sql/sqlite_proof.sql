@@ -29,11 +29,14 @@ ORDER BY id LIMIT :limit;
 -- name: certificate
 SELECT der FROM certificates WHERE sha256 = :sha256;
 
+-- name: certificates
+SELECT sha256, der FROM certificates WHERE sha256 > :after ORDER BY sha256 LIMIT :limit;
+
 -- name: accept_certificate
 INSERT INTO certificates (sha256, der) VALUES (?, ?) ON CONFLICT (sha256) DO NOTHING;
 
 -- name: salt
-SELECT salt FROM messages WHERE id = :id;
+SELECT salt FROM messages WHERE id = :id UNION ALL SELECT salt FROM refusals WHERE id = :id;
 
 -- name: message_of
 SELECT * FROM messages WHERE id = :id;

@@ -38,13 +38,13 @@ SELECT * FROM messages WHERE message_id = :message_id AND as2_from = :as2_from A
 SELECT * FROM messages WHERE id = :id;
 
 -- name: message_by_message_id
-SELECT * FROM messages WHERE message_id = :message_id ORDER BY received_at DESC, id DESC LIMIT 1;
+SELECT * FROM messages WHERE message_id = :message_id ORDER BY received_at DESC, id DESC LIMIT :limit;
 
 -- name: refusal
 SELECT * FROM refusals WHERE id = :id;
 
 -- name: refusal_by_message_id
-SELECT * FROM refusals WHERE message_id = :message_id ORDER BY refused_at DESC, id DESC LIMIT 1;
+SELECT * FROM refusals WHERE message_id = :message_id ORDER BY refused_at DESC, id DESC LIMIT :limit;
 
 -- name: list_messages
 SELECT m.*, d.state FROM messages m

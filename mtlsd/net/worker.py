@@ -10,7 +10,7 @@ import trio
 from mtlsd import config, journal, log, relay
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
-from mtlsd.net.attempt import Tried, attempt, circuits_of
+from mtlsd.net.attempt import Tried, at_present, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.jumps import Jumps
 from mtlsd.relay import Answered, Decision, Lanes, Outcome, RetryPolicy
@@ -66,7 +66,8 @@ class Worker:
                 await trio.to_thread.run_sync(self._follow, jump, now)
             while (limit := self._limit()) > 0:
                 claims = await self._claim(now, limit)
-                for claimed in claims:
+                for each in claims:
+                    claimed = at_present(self._daemon.snapshot, each)
                     self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
                     self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)

@@ -158,6 +158,38 @@ def test_in_order_nobody_overtakes(tmp_path: Path) -> None:
         ]
 
 
+def test_in_order_nobody_overtakes_where_the_backend_changes_meanwhile(tmp_path: Path) -> None:
+    ids = [f"<{number}@acme.example>" for number in range(4)]
+    with backends.running() as one:
+        made = Tree(tmp_path, route="ordered = true")
+        with running(made) as daemon:
+            for each in ids[:3]:
+                accepted(daemon, each)
+            daemon.wait_for("delivery_finished", message_id=ids[0], state="pending")
+            made.backend = one.url
+            made.configure()
+            daemon.reload()
+            accepted(daemon, ids[3])
+            assert [one.wait().get("Mtlsd-Message-Id") for _ in ids] == ids
+            assert daemon.wait_for("delivery_finished", message_id=ids[3], state="delivered")["target"] == one.url
+        assert mtlsd("journal", "verify", "--config", made.configuration).exit_code == 0
+
+
+def test_in_order_what_the_old_backend_may_have_goes_to_no_other(tmp_path: Path, pair: tuple[Backend, Backend]) -> None:
+    old, new = pair
+    old.statuses = [CLOSE]
+    made = Tree(tmp_path, old.url, route="ordered = true")
+    with running(made) as daemon:
+        accepted(daemon, "<1@acme.example>")
+        daemon.wait_for("delivery_finished", message_id="<1@acme.example>", state="pending")
+        made.backend = new.url
+        made.configure()
+        daemon.reload()
+        accepted(daemon, "<2@acme.example>")
+        assert new.wait().get("Mtlsd-Message-Id") == "<2@acme.example>"
+    assert [old.wait().get("Mtlsd-Message-Id") for _ in range(2)] == ["<1@acme.example>"] * 2
+
+
 def test_in_order_a_failure_holds_the_line_until_an_operator_drops_it(tmp_path: Path) -> None:
     with backends.running() as one:
         one.statuses = [400]

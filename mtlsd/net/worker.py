@@ -196,7 +196,7 @@ class Worker:
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 
     async def _until_recorded(self, claimed: Claimed, record: Callable[[], None]) -> None:
-        """A journal that went away comes back: what was done is not to be done again.
+        """A journal that went away comes back, and a full disk gets room: what was done is not to be done again.
 
         Nobody else can claim the delivery meanwhile, and the outcome counts as long as nobody has.
         """
@@ -204,7 +204,7 @@ class Worker:
         while True:
             try:
                 return await trio.to_thread.run_sync(record)
-            except JournalUnavailable as error:
+            except (JournalUnavailable, SpoolFull) as error:
                 if not said:
                     self._log(claimed, "error", reason=error.reason, detail=error.detail)
                 said = True

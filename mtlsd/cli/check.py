@@ -63,10 +63,12 @@ def _say(found: "Survey") -> None:
 
 
 def _say_host(host: "VirtualHost") -> None:
+    from mtlsd.config import without_query
+
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
-        backends = ", ".join(each.url for each in route.backend)
+        backends = ", ".join(without_query(each.url) for each in route.backend)
         say(f"  {route.path} -> {route.organization} -> {backends}{_modes(route)}")
     if not host.routes:
         say("  no route: every request is answered with 404")

@@ -22,9 +22,11 @@ def say_about(about: "Message | Refusal") -> None:
 
 
 def say_deliveries(deliveries: "list[tuple[Delivery, list[Attempt]]]") -> None:
+    from mtlsd.config import without_query
+
     for delivery, attempts in deliveries:
         say()
-        say(f"delivery {delivery.id} to {delivery.target}: {delivery.state}")
+        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
         pending = delivery.state == "pending"
         times = [("next attempt", iso(delivery.not_before) if pending else None), ("ended", iso(delivery.finished_at))]
         say_fields([("kind", delivery.kind), *times, ("lease until", iso(delivery.lease_until))], indent="  ")
@@ -110,9 +112,19 @@ def _place(name: str, size: int) -> str:
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]") -> dict[str, object]:
-    values = _with_times(asdict(delivery), "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_with_times(asdict(each), "started_at", "finished_at") for each in attempts]
+    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
     return {**values, "attempts_made": delivery.attempts, "attempts": tried}
+
+
+def _shown(record: "Delivery | Attempt") -> dict[str, object]:
+    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+    from mtlsd.config import without_query
+
+    values: dict[str, object] = asdict(record)
+    return values | {
+        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
+    }
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

@@ -178,6 +178,7 @@ class _Own:
 
     def read(self, configuration: Configuration, credentials: Path | None) -> None:
         certs = configuration.server.certs
+        self.warnings += _secrets(configuration)
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
                 pair = identity.load_host(certs / "hosts" / host.name, credentials)
@@ -221,6 +222,17 @@ def _certs(file: Path) -> Path:
         server = None
     named = server.get("certs") if isinstance(server, dict) else None
     return file.absolute().parent / (named if isinstance(named, str) and "\0" not in named else "certs")
+
+
+def _secrets(configuration: Configuration) -> Iterator[Problem]:
+    """What may stand in virtualhosts.toml, and should not."""
+    routes = ((host, route) for host in configuration.virtualhosts for route in host.routes)
+    for host, route in routes:
+        for each in route.backend:
+            if "?" in each.url:
+                url, where = config.without_query(each.url), f"host {host.name}, path {route.path}"
+                message = f"{url} ({where}) has a query: no secret belongs in this file; logs and lists leave it out"
+                yield Problem(configuration.file, message, key="virtualhost.route.backend")
 
 
 # --- Partners -------------------------------------------------------------------------------------------------
@@ -309,7 +321,7 @@ def _route(route: config.Route) -> dict[str, object]:
         "path": route.path,
         "handler": route.handler.value,
         "organization": route.organization,
-        "backend": [each.url for each in route.backend],
+        "backend": [config.without_query(each.url) for each in route.backend],
         "deliver": route.deliver,
         "mdn": route.mdn,
     }

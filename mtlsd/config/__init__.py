@@ -32,6 +32,7 @@ from mtlsd.config.model import (
     Server,
     VirtualHost,
     parse_backend,
+    without_query,
 )
 
 __all__ = [
@@ -60,4 +61,5 @@ __all__ = [
     "parse_backend",
     "read_document",
     "shown",
+    "without_query",
 ]

@@ -49,7 +49,7 @@ async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, 
         outcome = await _watched(daemon, about, delivery, target, open_document)
         if not relay.may_try_another(outcome):
             break
-        failures.append(f"{target}: {_said(outcome)}")
+        failures.append(f"{config.without_query(target)}: {_said(outcome)}")
     is_pinned = (" " in delivery.target or _is_ordered(delivery)) and relay.may_have_taken_it(outcome)
     detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
     return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
@@ -124,10 +124,11 @@ async def _watched(
 
 def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
     """Log that a backend is left alone from now on, or is well again."""
+    backend = config.without_query(circuit)
     if circuit in daemon.upstreams.open_circuits():
-        daemon.log.warning(log.BACKEND_PAUSED, backend=circuit, detail=_said(outcome))
+        daemon.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
     else:
-        daemon.log.info(log.BACKEND_RESUMED, backend=circuit)
+        daemon.log.info(log.BACKEND_RESUMED, backend=backend)
 
 
 async def _ask(

@@ -222,6 +222,7 @@ class Worker:
             "target": delivery.target,
             **facts,
         }
+        facts["target"] = config.without_query(str(facts["target"]))
         write = getattr(self._daemon.log, level)
         write(log.DELIVERY_FINISHED, **{name: value for name, value in facts.items() if value not in (None, "")})
 

@@ -1,6 +1,7 @@
 """`mtlsd check`."""
 
 import sys
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,10 +77,9 @@ def _say_host(host: "VirtualHost") -> None:
 
 def _modes(route: "Route") -> str:
     """How it relays, where that is not the default."""
-    from mtlsd.config import Deliver, MDNMode
-
-    deliver = f", deliver: {route.deliver}" if route.deliver is not Deliver.PAYLOAD else ""
-    return deliver + (f", mdn: {route.mdn}" if route.mdn is not MDNMode.ACCEPTED else "")
+    named = ((each, getattr(route, each.name)) for each in fields(route) if each.default is not MISSING)
+    changed = ((each.name, value) for each, value in named if value != each.default)
+    return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
 def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:

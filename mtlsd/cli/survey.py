@@ -7,7 +7,7 @@ mistake hides nothing else.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -317,14 +317,8 @@ def _host(host: config.VirtualHost) -> dict[str, object]:
 
 
 def _route(route: config.Route) -> dict[str, object]:
-    return {
-        "path": route.path,
-        "handler": route.handler.value,
-        "organization": route.organization,
-        "backend": [config.without_query(each.url) for each in route.backend],
-        "deliver": route.deliver,
-        "mdn": route.mdn,
-    }
+    values = {each.name: getattr(route, each.name) for each in fields(route)}
+    return values | {"backend": [config.without_query(each.url) for each in route.backend]}
 
 
 def _problem(problem: Problem) -> dict[str, object]:

@@ -7,7 +7,7 @@ import trio
 
 from mtlsd import config, log
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
-from mtlsd.journal import Place
+from mtlsd.journal import DirectoryInUse, Place
 from mtlsd.net import Supervisor
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
@@ -23,6 +23,9 @@ def run(file: Path) -> int:
         trio.run(Supervisor(file, logger).run)
     except BaseExceptionGroup as group:
         raise _only(group) from group
+    except DirectoryInUse as error:  # no mistake of the file: the other one may be about to end
+        logger.error(log.STOPPED, reason="state_in_use", detail=str(error))
+        return EXIT_REFUSED
     except (JournalUnavailable, SpoolFull) as error:
         logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server))
         return EXIT_REFUSED

@@ -1,6 +1,7 @@
 """`mtlsd check`."""
 
 import sys
+from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,10 +65,12 @@ def _say(found: "Survey") -> None:
 
 
 def _say_host(host: "VirtualHost") -> None:
+    from mtlsd.config import without_query
+
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
-        backends = ", ".join(each.url for each in route.backend)
+        backends = ", ".join(without_query(each.url) for each in route.backend)
         say(f"  {route.path} -> {route.organization} -> {backends}{_modes(route)}")
     if not host.routes:
         say("  no route: every request is answered with 404")
@@ -75,10 +78,9 @@ def _say_host(host: "VirtualHost") -> None:
 
 def _modes(route: "Route") -> str:
     """How it relays, where that is not the default."""
-    from mtlsd.config import Deliver, MDNMode
-
-    deliver = f", deliver: {route.deliver}" if route.deliver is not Deliver.PAYLOAD else ""
-    return deliver + (f", mdn: {route.mdn}" if route.mdn is not MDNMode.ACCEPTED else "")
+    named = ((each, getattr(route, each.name)) for each in fields(route) if each.default is not MISSING)
+    changed = ((each.name, value) for each, value in named if value != each.default)
+    return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
 def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:

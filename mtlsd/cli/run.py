@@ -20,7 +20,8 @@ def run(file: Path) -> None:
     Example:
       mtlsd run --config /etc/mtlsd/virtualhosts.toml
 
-    Exit codes: 0 stopped by a signal, 1 the journal or the spool cannot be used, 78 the configuration has mistakes.
+    Exit codes: 0 stopped by a signal; 1 the journal or the spool cannot be used, or another mtlsd runs on the same
+    `state`; 78 the configuration has mistakes.
     """
     from mtlsd import app
 

@@ -26,22 +26,27 @@ def say_deliveries(
     deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
 ) -> None:
     """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
+    from mtlsd.config import without_query
+
     for delivery, attempts in deliveries:
         say()
-        say(f"delivery {delivery.id} to {delivery.target}: {delivery.state}")
+        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
         say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
-            target = f"to {each.target}  " if each.target else ""
+            target = f"to {without_query(each.target)}  " if each.target else ""
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
 
 
 def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
+    from mtlsd.config import without_query
+
     pending = delivery.state == "pending"
+    pinned = without_query(delivery.pinned) if delivery.pinned else None
     waits = f"delivery {ahead.id} of {ahead.message_id or ahead.refusal_id}, which is {ahead.state}" if ahead else None
     return [
         ("kind", delivery.kind),
-        ("pinned to", delivery.pinned),
+        ("pinned to", pinned),
         ("waits for", waits if pending else None),
         ("next attempt", iso(delivery.not_before) if pending and not ahead else None),
         ("ended", iso(delivery.finished_at)),
@@ -130,10 +135,20 @@ def _place(name: str, size: int) -> str:
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
-    values = _with_times(asdict(delivery), "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_with_times(asdict(each), "started_at", "finished_at") for each in attempts]
+    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
+
+
+def _shown(record: "Delivery | Attempt") -> dict[str, object]:
+    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+    from mtlsd.config import without_query
+
+    values: dict[str, object] = asdict(record)
+    return values | {
+        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
+    }
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ mistake hides nothing else.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -187,6 +187,7 @@ class _Own:
 
     def read(self, configuration: Configuration, credentials: Path | None) -> None:
         certs = configuration.server.certs
+        self.warnings += _secrets(configuration)
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
                 loaded = identity.load_host(certs / "hosts" / host.name, credentials)
@@ -237,6 +238,17 @@ def _certs(file: Path) -> Path:
         server = None
     named = server.get("certs") if isinstance(server, dict) else None
     return file.absolute().parent / (named if isinstance(named, str) and "\0" not in named else "certs")
+
+
+def _secrets(configuration: Configuration) -> Iterator[Problem]:
+    """What may stand in virtualhosts.toml, and should not."""
+    routes = ((host, route) for host in configuration.virtualhosts for route in host.routes)
+    for host, route in routes:
+        for each in route.backend:
+            if "?" in each.url:
+                url, where = config.without_query(each.url), f"host {host.name}, path {route.path}"
+                message = f"{url} ({where}) has a query: no secret belongs in this file; logs and lists leave it out"
+                yield Problem(configuration.file, message, key="virtualhost.route.backend")
 
 
 # --- Partners -------------------------------------------------------------------------------------------------
@@ -333,14 +345,8 @@ def _host(host: config.VirtualHost) -> dict[str, object]:
 
 
 def _route(route: config.Route) -> dict[str, object]:
-    return {
-        "path": route.path,
-        "handler": route.handler.value,
-        "organization": route.organization,
-        "backend": [each.url for each in route.backend],
-        "deliver": route.deliver,
-        "mdn": route.mdn,
-    }
+    values = {each.name: getattr(route, each.name) for each in fields(route)}
+    return values | {"backend": [config.without_query(each.url) for each in route.backend]}
 
 
 def _problem(problem: Problem) -> dict[str, object]:

@@ -36,6 +36,7 @@ from mtlsd.config.model import (
     Server,
     VirtualHost,
     parse_backend,
+    without_query,
 )
 
 __all__ = [
@@ -68,4 +69,5 @@ __all__ = [
     "parse_backend",
     "read_document",
     "shown",
+    "without_query",
 ]

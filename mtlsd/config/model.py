@@ -25,6 +25,7 @@ DIRECTORY = "dir:"
 _table = with_config(ConfigDict(extra="forbid"))
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
+_QUERY = re.compile(r"\?\S*")
 _BACKEND_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 
 
@@ -326,6 +327,11 @@ class Configuration:
     def checkpoints(self) -> Path:
         """The directory of the signed checkpoints."""
         return self.proof.checkpoints or self.server.state / "checkpoints"
+
+
+def without_query(target: str) -> str:
+    """One or more URLs, with blanks between, as they may be shown: a query may hold a secret."""
+    return _QUERY.sub("", target)
 
 
 def _backend_address(authority: str, default_port: int) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from mtlsd.as2 import AS2Headers, Limits
 from mtlsd.config import MDNMode, Route
 from mtlsd.http import Request, Response
 from mtlsd.identity import Organization, Partner, Peer, Presented, TrustStore
-from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool, StoredMDN
+from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +71,3 @@ class Deferred(Response):
 
     delivery: Delivery
     refusal: Refusal | None = None  # what the delivery is about, where it is no message
-    mdn: StoredMDN | None = None  # of the message that the delivery is about, which had none so far

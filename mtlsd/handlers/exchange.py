@@ -138,8 +138,8 @@ class Exchange:
     def conclude(self, holder: Message) -> Response:
         """The answer, once the message that holds the key is on disk: this one, or an earlier one (`is_first`).
 
-        With an earlier one it may read the message once more; raises JournalUnavailable where the MDN of that one is
-        not what was entered.
+        With an earlier one it may read the message once more, and write its MDN, which that one had not asked for;
+        raises JournalUnavailable, also where the MDN of that one is not what was entered.
         """
         assert self._message is not None
         if self.is_first(holder):
@@ -156,18 +156,13 @@ class Exchange:
         return holder.id == self._call.request_id
 
     def lacks_receipt(self, earlier: Message) -> bool:
-        """Whether the backend must be asked again: what it was sent before asked for no MDN, and this does."""
-        return self._inbound.backend_answers and self._headers.receipt is not None and earlier.mdn is None
+        """Whether the backend must be asked again: what it was sent before asked for no MDN, and this does.
 
-    def conclude_late(self, earlier: Message, mdn: StoredMDN | None) -> Response:
-        """The answer to a duplicate with an MDN that the backend made only now."""
-        assert self._message is not None
-        self.withdraw()
-        response = self._answer(mdn, self._message)
-        response.facts["duplicate_of"] = earlier.id
-        if self._inbound.target is None or mdn is None:
-            return response
-        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=mdn)
+        Never with other content: under the same key a backend takes it for what it has already.
+        """
+        if not self._inbound.backend_answers or self._headers.receipt is None or earlier.mdn is not None:
+            return False
+        return self._is_same(earlier)
 
     def withdraw(self) -> None:
         """Remove what was kept for a message that is not accepted after all."""
@@ -323,21 +318,23 @@ class Exchange:
 
     def _duplicate(self, earlier: Message, read: VerifiedMessage | SealedMessage) -> Response:
         """The stored MDN byte for byte, where the content is the same; nothing is processed twice."""
-        if isinstance(read, VerifiedMessage) and not self._is_same(earlier, read):
+        if not self._is_same(earlier):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         if earlier.mdn:
             journal.check_mdn(self._services.journal, earlier)
-        late = None if earlier.mdn else self._late_receipt(earlier, read)
-        mdn = (earlier.mdn or late) if self._headers.receipt else None
+        elif late := self._late_receipt(earlier, read):
+            earlier = self._services.journal.answer(earlier, late, self._call.now)
+        mdn = earlier.mdn if self._headers.receipt else None
         response = self._answer(mdn, read)
         response.facts["duplicate_of"] = earlier.id
         if self._inbound.target is None or mdn is None:
             return response
-        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id), mdn=late)
+        return self._defer(response, records.mdn_delivery(self._inbound, message_id=earlier.id))
 
-    def _is_same(self, earlier: Message, verified: VerifiedMessage) -> bool:
-        """Whether the content is that of the earlier message, as far as we know that one's."""
-        if earlier.mic is None:
+    def _is_same(self, earlier: Message) -> bool:
+        """Whether the content is that of the earlier message, as far as we know both."""
+        verified = self._message
+        if earlier.mic is None or not isinstance(verified, VerifiedMessage):
             return True
         algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
         if algorithm == verified.mic.algorithm:
@@ -376,9 +373,7 @@ class Exchange:
         answer.facts["receipt_target"] = self._inbound.target
         return self._defer(answer, records.mdn_delivery(self._inbound, refusal_id=refused.id), refusal=refused)
 
-    def _defer(
-        self, answer: Response, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None
-    ) -> Deferred:
+    def _defer(self, answer: Response, delivery: Delivery, refusal: Refusal | None = None) -> Deferred:
         return Deferred(
             status=self._acknowledgement,
             fields=answer.fields,
@@ -388,7 +383,6 @@ class Exchange:
             alert=answer.alert,
             delivery=delivery,
             refusal=refusal,
-            mdn=mdn,
         )
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:

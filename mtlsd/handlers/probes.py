@@ -12,12 +12,17 @@ from enum import StrEnum
 from ipaddress import ip_address
 from itertools import chain
 
-from mtlsd.errors import PeerError, Unavailable
+from mtlsd.config import DIRECTORY
+from mtlsd.errors import JournalUnavailable, PeerError, SpoolFull
 from mtlsd.http import Request, Response
+from mtlsd.journal import remedy
 
 SILENCE_SECONDS = 30  # without a word of the journal's thread: then we are not alive
 WARN_DAYS = 30  # before a certificate of ours ends
 METHODS = ("GET", "HEAD")
+_SILENT = "Look at the disk of `state`, or at PostgreSQL and the network between; then restart mtlsd."
+_BACKEND = "Start the backend, or look at the network between."
+_DIRECTORY = "Make the directory, and let the user of mtlsd write there: its owner and mode, ReadWritePaths=, the disk."
 
 
 class Status(StrEnum):
@@ -65,7 +70,7 @@ class Facts:
     now: datetime
     stopping: bool
     silent: float  # seconds since the journal's thread answered
-    trouble: Unavailable | None  # what the last write to journal and spool said
+    trouble: JournalUnavailable | SpoolFull | None  # what the last write to journal and spool said
     free: int | None
     low: bool
     backends: tuple[BackendSeen, ...]
@@ -122,10 +127,10 @@ def _daemon(facts: Facts) -> Check:
 
 def _journal(facts: Facts) -> Check:
     if facts.silent >= SILENCE_SECONDS:
-        return Check("journal", Status.FAIL, f"no answer for {facts.silent:.0f} s", "Look at the disk of `state`.")
+        return Check("journal", Status.FAIL, f"no answer for {facts.silent:.0f} s", _SILENT)
     if facts.trouble is not None:
         detail = f"{facts.trouble.reason}: {facts.trouble.detail}"
-        return Check("journal", Status.FAIL, detail, "Look at the disk, the mode and the owner of `state`.")
+        return Check("journal", Status.FAIL, detail, remedy(facts.trouble))
     return Check("journal", Status.OK, "journal and spool were written")
 
 
@@ -151,7 +156,7 @@ def _backends(backends: tuple[BackendSeen, ...]) -> Iterator[Check]:
             then = "its partners get 503" if each.asked_first else "messages are kept and delivered later"
             status = Status.FAIL if useless else Status.WARN
             detail = f"{each.reason} {each.ago:.0f} s ago: {then}"
-            yield Check(name, status, detail, "Start the backend, or look at the network between.")
+            yield Check(name, status, detail, _DIRECTORY if each.url.startswith(DIRECTORY) else _BACKEND)
 
 
 def _certificates(facts: Facts) -> Iterator[Check]:

@@ -122,7 +122,7 @@ def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
         target=target,
-        lane=f"{ORDERED}{message.partner} {target}" if call.route.ordered else target,
+        lane=f"{ORDERED}{message.partner} {message.host}{message.route}" if call.route.ordered else target,
         not_before=call.now,
         created_at=call.now,
     )

@@ -60,6 +60,7 @@ from mtlsd.journal.model import (
 )
 from mtlsd.journal.notes import mdn_octets, record_of
 from mtlsd.journal.places import Place, migrate_journal, open_journal
+from mtlsd.journal.remedies import remedy
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune
 from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.journal.spool import Space, Spool, SpoolFile
@@ -145,6 +146,7 @@ __all__ = [
     "open_kept",
     "prune",
     "record_of",
+    "remedy",
     "remove",
     "remove_files",
     "sign_checkpoint",

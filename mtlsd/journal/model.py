@@ -336,12 +336,15 @@ class Journal(Protocol):
     def is_settled(self) -> bool:
         """Whether `message` knows by now what became of each commit of ours that failed with CommitUnclear."""
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
         """Write one more delivery, with the refusal that it is about, or of a message that is here already.
 
-        `mdn` becomes the message's, unless that has one. Where a delivery of this kind of the same message to the same
-        target is still to be made, that one is the promise, and none is added.
+        Where a delivery of this kind of the same message to the same target is still to be made, that one is the
+        promise, and none is added.
         """
+
+    def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
+        """Give a message that has no MDN this one; return it with the MDN that it has, which may be an earlier one."""
 
     def document(self, name: str) -> bytes | None:
         """Return a document that `accept` wrote."""

@@ -76,10 +76,14 @@ def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
     return Note(EntryKind.REFUSED, refusal.id, refusal.refused_at, facts)
 
 
-def promised(subject: str, salt: str, delivery: Delivery, mdn: StoredMDN | None) -> Note:
-    """What is entered for one delivery more, and for an MDN that was made late."""
-    facts = _promises(salt, [delivery], mdn)
-    return Note(EntryKind.PROMISED, subject, delivery.created_at, facts)
+def promised(subject: str, salt: str, delivery: Delivery) -> Note:
+    """What is entered for one delivery more."""
+    return Note(EntryKind.PROMISED, subject, delivery.created_at, _promises(salt, [delivery], None))
+
+
+def answered(subject: str, salt: str, mdn: StoredMDN, now: float) -> Note:
+    """What is entered for an MDN that was made late."""
+    return Note(EntryKind.PROMISED, subject, now, _promises(salt, [], mdn))
 
 
 def outcome(

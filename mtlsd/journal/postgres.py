@@ -87,15 +87,25 @@ class PostgresJournal:
         work = partial(_accept_all, chain=self.proof.node, acceptances=tuple(acceptances), refusals=refused)
         return self._write(work, begin)
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
         def work(db: Database) -> None:
             if not refusal and _is_to_be_made(db, delivery):
                 return
-            note = _refuse(db, _shown(refusal), delivery) if refusal else _promise_more(db, delivery, mdn)
+            note = _refuse(db, _shown(refusal), delivery) if refusal else _promise_more(db, delivery)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
             enter(db, self.proof.node, [note])
 
         self._write(work)
+
+    def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
+        def work(db: Database) -> Message:
+            if db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), message.id)).rowcount:
+                enter(db, self.proof.node, [notes.answered(message.id, message.salt, mdn, now)])
+            row = db.execute(QUERIES["message"], {"id": message.id}).fetchone()
+            assert row, "nobody removes a message but an operator"
+            return rows.message(row)
+
+        return self._write(work)
 
     def is_settled(self) -> bool:
         """Whether PostgreSQL has ended every `accept` of this node, those too whose connection was lost."""
@@ -428,12 +438,9 @@ def _is_to_be_made(db: Database, delivery: Delivery) -> bool:
     return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
 
 
-def _promise_more(db: Database, delivery: Delivery, mdn: StoredMDN | None) -> Note:
-    """Write the late MDN, where there is none so far, and say what is promised of a message that is here already."""
-    if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
-        mdn = None
+def _promise_more(db: Database, delivery: Delivery) -> Note:
     subject = rows.subject(delivery)
-    return notes.promised(subject, salt_of(db, subject), delivery, mdn)
+    return notes.promised(subject, salt_of(db, subject), delivery)
 
 
 def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:

@@ -89,16 +89,23 @@ class SQLiteJournal:
         """The next commit writes over what is left of an unclear one, or behind it."""
         return True
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None, mdn: StoredMDN | None = None) -> None:
+    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
         with self._write() as db:
             if refusal:
                 note = _refuse(db, refusal, delivery)
             elif _is_to_be_made(db, delivery):
                 return
             else:
-                note = _promise_more(db, delivery, mdn)
+                subject = rows.subject(delivery)
+                note = notes.promised(subject, salt_of(db, subject), delivery)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
             enter(db, self.proof.node, [note])
+
+    def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
+        with self._write() as db:
+            if db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), message.id)).rowcount:
+                enter(db, self.proof.node, [notes.answered(message.id, message.salt, mdn, now)])
+            return rows.message(db.execute(QUERIES["message"], {"id": message.id}).fetchone())
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -412,13 +419,6 @@ def _accept_parts(db: sqlite3.Connection, new: Sequence[Acceptance]) -> None:
 def _refuse(db: sqlite3.Connection, refusal: Refusal, *deliveries: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
     return notes.refused(refusal, deliveries)
-
-
-def _promise_more(db: sqlite3.Connection, delivery: Delivery, mdn: StoredMDN | None) -> Note:
-    """Write the late MDN, where there is none so far, and say what is promised of a message that is here already."""
-    if mdn and not db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), delivery.message_id)).rowcount:
-        mdn = None
-    return notes.promised(rows.subject(delivery), salt_of(db, rows.subject(delivery)), delivery, mdn)
 
 
 def _outcome(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:

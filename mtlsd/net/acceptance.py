@@ -28,7 +28,8 @@ class Unclear:
     def note(self, acceptance: Acceptance) -> None:
         """Nobody knows of this one."""
         message = acceptance.message
-        names = [name for name in (message.payload, message.original) if name and name not in acceptance.documents]
+        kept = (message.payload, message.original, message.signed, message.signature)
+        names = [name for name in kept if name and name not in acceptance.documents]
         if names:
             self._files.append((message.id, names))
 

@@ -4,7 +4,7 @@ No second backend is asked once the first may have taken the message (`relay.ups
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -13,10 +13,10 @@ from typing import BinaryIO
 import trio
 
 from mtlsd import config, journal, log, relay
-from mtlsd.config import Backend, Balance, Directory
+from mtlsd.config import Backend, Balance, Directory, Route
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.identity import Use
-from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
+from mtlsd.journal import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.outgoing import context_for
@@ -51,10 +51,24 @@ async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, 
         outcome = await _watched(daemon, about, delivery, target, open_document)
         if not relay.may_try_another(outcome):
             break
-        failures.append(f"{target}: {_said(outcome)}")
-    is_pinned = " " in delivery.target and relay.may_have_taken_it(outcome)
+        failures.append(f"{config.without_query(target)}: {_said(outcome)}")
+    is_pinned = (" " in delivery.target or _is_ordered(delivery)) and relay.may_have_taken_it(outcome)
     detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
     return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
+
+
+def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
+    """The delivery, and of an ordered one that no backend may have yet, with the backends that its route has now.
+
+    Else a line that begins at a backend that is gone would never move.
+    """
+    delivery, about = claimed.delivery, claimed.about
+    if not _is_ordered(delivery) or delivery.pinned or not isinstance(about, Message):
+        return claimed
+    route = _route(snapshot, about)
+    if route is None:
+        return claimed
+    return replace(claimed, delivery=replace(delivery, target=" ".join(each.url for each in route.backend)))
 
 
 def circuits_of(delivery: Delivery) -> tuple[str, ...]:
@@ -72,11 +86,19 @@ def _order(daemon: Daemon, about: Message | Refusal, delivery: Delivery) -> list
     return daemon.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
 
 
+def _is_ordered(delivery: Delivery) -> bool:
+    return delivery.lane.startswith(ORDERED)
+
+
 def _balance(snapshot: Snapshot, message: Message) -> Balance:
-    """How the message's route chooses, as it is configured now."""
+    route = _route(snapshot, message)
+    return route.balance if route else Balance.PRIORITY
+
+
+def _route(snapshot: Snapshot, message: Message) -> Route | None:
+    """The route that a message came by, as it is configured now."""
     host = snapshot.hosts.get(message.host)
-    routes = (route for route in (host.routes if host else ()) if route.path == message.route)
-    return next((route.balance for route in routes), Balance.PRIORITY)
+    return next((route for route in (host.routes if host else ()) if route.path == message.route), None)
 
 
 async def _watched(
@@ -104,10 +126,11 @@ async def _watched(
 
 def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
     """Log that a backend is left alone from now on, or is well again."""
+    backend = config.without_query(circuit)
     if circuit in daemon.upstreams.open_circuits():
-        daemon.log.warning(log.BACKEND_PAUSED, backend=circuit, detail=_said(outcome))
+        daemon.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
     else:
-        daemon.log.info(log.BACKEND_RESUMED, backend=circuit)
+        daemon.log.info(log.BACKEND_RESUMED, backend=backend)
 
 
 async def _ask(

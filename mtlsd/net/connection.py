@@ -283,7 +283,7 @@ class Connection:
 
     async def _promise(self, response: handlers.Deferred) -> None:
         """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
-        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal, response.mdn)
+        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal)
         self._daemon.due.set()
 
     async def _feed(self, exchange: handlers.Exchange | handlers.SelfTest) -> None:

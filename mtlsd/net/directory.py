@@ -16,7 +16,7 @@ def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:
     It waits for the disk.
     """
     try:
-        _write(folder, f"{deposit.name}.json", deposit.metadata)
+        _write(folder, deposit.metadata_name, deposit.metadata)
         _write(folder, deposit.name, document)
         _sync(folder)
     except OSError as error:

@@ -48,28 +48,30 @@ async def _ask(daemon: Daemon, exchange: Exchange, acceptance: Acceptance, turn:
         holder = await trio.to_thread.run_sync(
             daemon.journal.find, message.as2_from, message.as2_to, message.message_id
         )
-        if holder is None or exchange.lacks_receipt(holder):
+        if holder is None or await trio.to_thread.run_sync(exchange.lacks_receipt, holder):
             made, outcome = await _attempt(daemon, acceptance)
             turn.result = made, outcome  # unless it is accepted
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
             if isinstance(taken, Response):
                 return taken
-            if holder is not None:
-                return exchange.conclude_late(holder, taken.message.mdn)
             turn.result = None
-            holder = await daemon.accept(exchange, taken)
+            if holder is None:
+                holder = await daemon.accept(exchange, taken)
+            elif taken.message.mdn is not None:
+                answer = partial(daemon.journal.answer, holder, taken.message.mdn, daemon.clock())
+                holder = await trio.to_thread.run_sync(answer)
     except PeerError as error:
         turn.result = turn.result or error
         raise
     turn.result = holder
-    return exchange.conclude(holder)
+    return await trio.to_thread.run_sync(exchange.conclude, holder)
 
 
 async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) -> Response:
     """What became of the copy that came first is the answer to this one, too; its content may be another."""
     match fate:
         case Message():
-            return exchange.conclude(fate)
+            return await trio.to_thread.run_sync(exchange.conclude, fate)
         case (made, outcome):
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
             if isinstance(taken, Response):

@@ -139,7 +139,7 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
         at, reason = seen.get(url, (now - LATELY, ""))
         known = now - at < LATELY
         asked_first = all(route.mdn is not MDNMode.ACCEPTED for route in those)
-        shown = url.partition("?")[0]  # a query may hold a secret
+        shown = config.without_query(url)
         yield probes.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
 
 

@@ -9,9 +9,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.config import Address
-from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.journal import (
-    DirectoryInUse,
     Journal,
     NodeKey,
     Place,
@@ -50,18 +48,18 @@ class Supervisor:
         self._log = logger
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; raises ConfigurationError, JournalUnavailable or SpoolFull at the start."""
+        """Serve until SIGTERM or SIGINT.
+
+        Raises ConfigurationError, DirectoryInUse, JournalUnavailable or SpoolFull at the start.
+        """
         snapshot = load(self._file, self._credentials)
         server = snapshot.configuration.server
-        try:
-            with lock_directory(server.state):
-                node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")
-                key = load_key(server.state)
-                place = Place(server.journal, server.state, self._credentials)
-                journal = open_journal(place, node, chain=key.node)
-                await self._run_with(snapshot, node, Spool(server.spool_directory, node), journal, key)
-        except DirectoryInUse as error:
-            raise ConfigurationError((Problem(self._file, str(error), key="server.state"),)) from error
+        with lock_directory(server.state):
+            node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")
+            key = load_key(server.state)
+            place = Place(server.journal, server.state, self._credentials)
+            journal = open_journal(place, node, chain=key.node)
+            await self._run_with(snapshot, node, Spool(server.spool_directory, node), journal, key)
         self._log.info(log.STOPPED)
 
     async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal, key: NodeKey) -> None:

@@ -10,7 +10,7 @@ import trio
 from mtlsd import config, journal, log, relay
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
-from mtlsd.net.attempt import Tried, attempt, circuits_of
+from mtlsd.net.attempt import Tried, at_present, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.jumps import Jumps
 from mtlsd.relay import Answered, Decision, Lanes, Outcome, RetryPolicy
@@ -66,7 +66,8 @@ class Worker:
                 await trio.to_thread.run_sync(self._follow, jump, now)
             while (limit := self._limit()) > 0:
                 claims = await self._claim(now, limit)
-                for claimed in claims:
+                for each in claims:
+                    claimed = at_present(self._daemon.snapshot, each)
                     self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
                     self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)
@@ -195,7 +196,7 @@ class Worker:
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 
     async def _until_recorded(self, claimed: Claimed, record: Callable[[], None]) -> None:
-        """A journal that went away comes back: what was done is not to be done again.
+        """A journal that went away comes back, and a full disk gets room: what was done is not to be done again.
 
         Nobody else can claim the delivery meanwhile, and the outcome counts as long as nobody has.
         """
@@ -203,7 +204,7 @@ class Worker:
         while True:
             try:
                 return await trio.to_thread.run_sync(record)
-            except JournalUnavailable as error:
+            except (JournalUnavailable, SpoolFull) as error:
                 if not said:
                     self._log(claimed, "error", reason=error.reason, detail=error.detail)
                 said = True
@@ -221,6 +222,7 @@ class Worker:
             "target": delivery.target,
             **facts,
         }
+        facts["target"] = config.without_query(str(facts["target"]))
         write = getattr(self._daemon.log, level)
         write(log.DELIVERY_FINISHED, **{name: value for name, value in facts.items() if value not in (None, "")})
 

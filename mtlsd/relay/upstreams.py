@@ -13,6 +13,7 @@ from mtlsd.relay.retry import Answered, Outcome
 
 MAX_PINS = 10_000
 REFUSED = (429, 503)  # answers of a backend that did not even look at what it was sent
+UNWELL = (408, 425, *REFUSED, 502, 504)  # answers that speak of whoever gives them, and not of one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,12 @@ class Upstreams:
 
 
 def is_well(outcome: Outcome) -> bool:
-    """Whether whoever answered is alive and able; that it rejects one message says nothing against it."""
-    if isinstance(outcome, UpstreamFailed):
-        return False
-    return outcome.status < 500 and outcome.status not in (408, 425, 429)
+    """Whether whoever answered is alive and able; that it rejects one message says nothing against it.
+
+    Nor does a 500: a pause for it would let one partner's documents keep back those of all others. The message that
+    got it waits longer and longer by itself.
+    """
+    return isinstance(outcome, Answered) and outcome.status not in UNWELL
 
 
 def may_try_another(outcome: Outcome) -> bool:

@@ -195,18 +195,21 @@ def test_a_partner_whose_certificates_are_all_for_tls_cannot_sign(tree: Tree) ->
 
 def test_what_most_do_not_have_is_shown_where_it_is(tree: Tree) -> None:
     text = tree.configuration.read_text()
-    tree.configuration.write_text(text.replace('handler = "as2"', 'handler = "as2"\ndeliver = "message"', 1))
+    more = 'handler = "as2"\ndeliver = "message"\nbalance = "round-robin"\nhealth = "/up"\nordered = true'
+    tree.configuration.write_text(text.replace('handler = "as2"', more, 1))
     settings = 'mdn_urls = ["https://w.example/mdn"]\nas2_version = "1.3"\n[match]\nsubject = "CN=w"\nsan = ["dns:w"]\n'
     add_partner(tree, "watched", f'as2_id = "W"\n{settings}', own=lasting(100))
     written = mtlsd("check", "--config", tree.configuration).stdout
     for words in (
-        "http://127.0.0.1:9/nobody, deliver: message\n",
+        "http://127.0.0.1:9/nobody, deliver: message, balance: round-robin, health: /up, ordered: yes\n",
         "  watched: match: CN=w, dns:w\n",
         "  watched: mdn_urls: https://w.example/mdn\n",
         "  watched: as2_version: 1.3, async_ack: 204\n",
     ):
         assert words in written, written
     assert "  acme: " not in written
+    (route, *_), *_ = (host["routes"] for host in mtlsd_json("check", "--config", tree.configuration)["hosts"])
+    assert (route["deliver"], route["mdn"], route["ordered"], route["health"]) == ("message", "accepted", True, "/up")
     listed = {each["name"]: each for each in mtlsd_json("partner", "list", "--config", tree.configuration)}
     assert (listed["watched"]["as2_version"], listed["acme"]["as2_version"]) == ("1.3", "1.2")
     assert (listed["watched"]["async_ack"], listed["acme"]["async_ack"]) == (204, 200)

@@ -68,6 +68,15 @@ def refusal(tree: Tree) -> tuple[str, str]:
     return daemon.log[-1]["reason"], daemon.log[-1]["detail"]
 
 
+def test_a_second_daemon_on_one_state_is_no_mistake_in_the_configuration(site: Site, tmp_path: Path) -> None:
+    tree = Tree(tmp_path, server=f'state = "{site.daemon.tree.state}"')
+    reason, detail = refusal(tree)
+    assert (reason, detail) == (
+        "state_in_use",
+        f"another mtlsd uses {site.daemon.tree.state}: stop it, or name another `state`",
+    )
+
+
 def test_an_address_in_use_is_said(site: Site, tmp_path: Path) -> None:
     tree = Tree(tmp_path, address=site.daemon.address)
     daemon = Daemon(tree)

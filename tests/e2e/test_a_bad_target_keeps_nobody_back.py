@@ -1,4 +1,7 @@
-"""A partner's receiver of MDNs that never ends its answers: the others' documents reach the backend all the same."""
+"""A partner's receiver of MDNs that never ends its answers, or documents of one partner that no backend can read.
+
+The others' documents reach the backend all the same.
+"""
 
 import socket
 import threading
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.as2 import messages
-from tests.as2.messages import EDI
+from tests.as2.messages import EDI, Sent
 from tests.daemon import Tree, acme, globex, keys, running
 from tests.e2e.partner import disposition, message, send, with_fields
 from tests.net import backend as backends
@@ -54,10 +57,27 @@ def test_a_receiver_of_mdns_that_never_ends_its_answer(tmp_path: Path, octet: by
             for number in range(ATTEMPTS):
                 sent = with_fields(message(f"<{number}@acme.example>"), Receipt_Delivery_Option=url)
                 assert send(daemon, sent).status == 200
-            signed = messages.sign(messages.entity(EDI), keys("GLOBEX"))
-            sealed = messages.encrypt(signed, keys("EXAMPLE"))
-            victim = messages.message(sealed, as2_from="GLOBEX", message_id="<victim@globex.example>")
+            victim = of_globex("<victim@globex.example>")
             assert disposition(send(daemon, victim, globex()), victim) == "processed"
             assert own.wait_for("<victim@globex.example>").body == EDI
             line = daemon.wait_for("delivery_finished", kind="mdn")
             assert (line["state"], line["reason"]) == ("pending", "upstream_timeout")
+
+
+def test_a_backend_that_stumbles_over_the_documents_of_one_partner(tmp_path: Path) -> None:
+    with backends.running() as own:
+        own.status_of = lambda request: 500 if request.get("Mtlsd-Partner") == "acme" else 200
+        with running(Tree(tmp_path, own.url, delivery="pause_seconds = 3600")) as daemon:
+            for number in range(20):
+                assert send(daemon, message(f"<{number}@acme.example>")).status == 200
+            for number in range(8):
+                daemon.wait_for("delivery_finished", message_id=f"<{number}@acme.example>", state="pending")
+            victim = of_globex("<victim@globex.example>")
+            assert disposition(send(daemon, victim, globex()), victim) == "processed"
+            assert own.wait_for("<victim@globex.example>").body == EDI
+            daemon.wait_for("delivery_finished", message_id="<19@acme.example>", state="pending")
+
+
+def of_globex(message_id: str) -> Sent:
+    sealed = messages.encrypt(messages.sign(messages.entity(EDI), keys("GLOBEX")), keys("EXAMPLE"))
+    return messages.message(sealed, as2_from="GLOBEX", message_id=message_id)

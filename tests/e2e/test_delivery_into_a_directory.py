@@ -1,4 +1,4 @@
-"""`backend = "dir:/path"`: the document and a JSON file beside it, whole or not at all."""
+"""`backend = "dir:/path"`: the document and our JSON file beside it, whole or not at all."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,9 @@ def delivered(daemon: Daemon, message_id: str) -> tuple[bytes, dict[str, object]
     daemon.wait_for("delivery_finished", message_id=message_id, state="delivered")
     inbox = Path(daemon.tree.backend.removeprefix("dir:"))
     (metadata,) = [
-        found for each in inbox.glob("*.json") if (found := json.loads(each.read_text()))["message_id"] == message_id
+        found
+        for each in inbox.glob("*.mtlsd.json")
+        if (found := json.loads(each.read_text()))["message_id"] == message_id
     ]
     return (inbox / metadata["file"]).read_bytes(), metadata
 
@@ -49,7 +51,7 @@ def test_the_document_and_who_sent_it(tree: Tree, payload: bytes) -> None:
     assert not [each for each in names(tree) if each.endswith(".part")]
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\\b", "ä ö.edi", "x" * 300, ".hidden", "-rf", "CON"])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\\b", "ä ö.edi", "x" * 300, ".hidden", "-rf", "a.json"])
 def test_a_name_of_the_partner_is_no_path(tree: Tree, name: str) -> None:
     inner = messages.entity(EDI, Content_Disposition=f'attachment; filename="{name}"')
     entity = messages.encrypt(messages.sign(inner, keys("ACME")), keys("EXAMPLE"))
@@ -57,8 +59,22 @@ def test_a_name_of_the_partner_is_no_path(tree: Tree, name: str) -> None:
         send(daemon, message("<name@acme.example>", entity))
         content, metadata = delivered(daemon, "<name@acme.example>")
     assert content == EDI
-    assert names(tree) == {str(metadata["file"]), f"{metadata['file']}.json"}
+    assert names(tree) == {str(metadata["file"]), f"{metadata['file']}.mtlsd.json"}
     assert len(str(metadata["file"])) < 200
+
+
+FORGED = b'{"message_id": "<forged@acme.example>", "partner": "globex"}'
+
+
+@pytest.mark.parametrize("name", ["evil.json", "evil.mtlsd.json", "x.MTLSD.JSON", ".mtlsd.json", "a.mtlsd.json."])
+def test_no_document_passes_for_our_metadata(tree: Tree, name: str) -> None:
+    inner = messages.entity(FORGED, Content_Disposition=f'attachment; filename="{name}"')
+    entity = messages.encrypt(messages.sign(inner, keys("ACME")), keys("EXAMPLE"))
+    with running(tree) as daemon:
+        send(daemon, message("<forger@acme.example>", entity))
+        content, metadata = delivered(daemon, "<forger@acme.example>")
+    assert (content, metadata["partner"]) == (FORGED, "acme")
+    assert len([each for each in names(tree) if each.lower().endswith(".mtlsd.json")]) == 1
 
 
 def test_a_directory_that_is_not_there_is_waited_for(tree: Tree) -> None:
@@ -93,7 +109,7 @@ def test_a_message_goes_there_as_it_came(tree: Tree) -> None:
     with running(tree) as daemon:
         send(daemon, sent)
         daemon.wait_for("delivery_finished", message_id="<whole@acme.example>", state="delivered")
-    (metadata,) = (tree.root / "inbox").glob("*.json")
+    (metadata,) = (tree.root / "inbox").glob("*.mtlsd.json")
     found = json.loads(metadata.read_text())
     assert (tree.root / "inbox" / found["file"]).read_bytes() == sent.body
     assert ["as2-from", "ACME"] in found["headers"]

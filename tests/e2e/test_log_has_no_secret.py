@@ -1,10 +1,12 @@
 """No payload, no key and no passphrase is ever in the log, whatever happens; and no client can forge a line of it."""
 
 import base64
+from pathlib import Path
 
 import pytest
 
 from tests.as2 import messages
+from tests.cli.site import mtlsd
 from tests.daemon import Tree, acme, keys, running
 from tests.e2e.partner import layered, message, send, with_fields
 from tests.net import backend as backends
@@ -32,6 +34,30 @@ def test_whatever_happens(tmp_path_factory: pytest.TempPathFactory) -> None:
     for word in _secrets(tree):
         assert word not in log
     assert "secret-0@acme.example" in log
+
+
+def test_the_query_of_a_backend_stays_between_us_and_it(tmp_path: Path) -> None:
+    """It goes out with the request, and nowhere else: not into the log, nor into what the command line shows."""
+    with backends.running() as one, backends.running() as two:
+        one.stop()
+        tree = Tree(tmp_path, "BACKENDS", delivery="failures_to_pause = 1")
+        listed = ", ".join(f'"{each.origin}/in?api_key=hush"' for each in (one, two))
+        tree.configuration.write_text(tree.configuration.read_text().replace('"BACKENDS"', f"[{listed}]"))
+        with running(tree) as daemon:
+            send(daemon, message("<query@acme.example>"))
+            assert two.wait().line == "POST /in?api_key=hush HTTP/1.1"
+            line = daemon.wait_for("delivery_finished", state="delivered")
+            daemon.wait_for("backend_paused", backend=f"{one.origin}/in")
+        assert line["target"] == f"{two.origin}/in"
+        assert "hush" not in "\n".join(map(str, daemon.log))
+        said = [
+            mtlsd(*words, "--config", tree.configuration)
+            for shown in (("journal", "show", "<query@acme.example>"), ("journal", "list"), ("check",))
+            for words in (shown, (*shown, "--json"))
+        ]
+    assert [(each.exit_code, "hush" in each.output) for each in said] == [(0, False)] * 6
+    assert f"{two.origin}/in" in said[0].stdout
+    assert "has a query: no secret belongs in this file" in said[4].stdout
 
 
 def _entities() -> "list[bytes]":

@@ -65,6 +65,21 @@ def test_k17_nothing_stays_in_the_spool(tmp_path: Path) -> None:
         assert "upstream_unreachable" in line["detail"]
 
 
+def test_a_receipt_that_is_asked_for_late_is_made_once_and_kept(daemon: Daemon, own: Backend) -> None:
+    entity = layered()
+    silent, asking = (message("<late@acme.example>", entity, mdn=mdn) for mdn in (None, ""))
+    assert send(daemon, silent).body == b""
+    own.wait()
+    answers = {send(daemon, asking).body for _ in range(2)}
+    found = kept(daemon.tree, "<late@acme.example>")
+    assert found
+    assert found.message.mdn
+    assert answers == {found.message.mdn.body}
+    other = message("<late@acme.example>", layered(payload=LARGE), mdn=None)
+    assert send(daemon, other).reason == "as2_duplicate_other_content"
+    assert own.requests.empty()
+
+
 def test_r05_copies_at_the_same_time_reach_the_backend_once(daemon: Daemon, own: Backend) -> None:
     sent = message("<copies@acme.example>")
     before = own.count

@@ -284,8 +284,57 @@ def test_who_asked_for_no_mdn_at_first_gets_the_backend_s_when_it_asks(
     answer = send(daemon, asking)
     assert b"Original-Message-ID: <late@acme.example>" in answer.body
     assert send(daemon, with_fields(asking, Receipt_Delivery_Option=f"{own.origin}/mdn")).status == 200
-    assert [own.wait().line.split()[1] for _ in range(4)][-1] == "/mdn"
+    assert [own.wait().line.split()[1] for _ in range(3)][-1] == "/mdn"
     assert send(daemon, silent).body == b""  # nobody gets an MDN who does not ask
+
+
+def unsigned(request: Delivered) -> Answered:
+    """What a backend answers that signs no MDN."""
+    names = AS2Name.parse(request.get("AS2-From") or ""), AS2Name.parse(request.get("AS2-To") or "")
+    receipt = Receipt(*names, request.get("Message-ID") or "", Disposition.of(None), None, "Taken.", "b1")
+    mdn = build_mdn(receipt, now=1e9, host="inside.example", signing=None, product="inside/1")
+    return mdn.headers, mdn.body
+
+
+@pytest.mark.parametrize("where", ["", "async"])
+def test_a_late_mdn_is_kept_and_the_backend_is_asked_for_it_once(
+    daemon: Daemon, own: Backend, answering: Answering, where: str
+) -> None:
+    answering(unsigned)
+    key, entity = f"<kept-late{where}@acme.example>", layered()
+    silent, asking = (message(key, entity, mdn=mdn) for mdn in (None, ""))
+    if where:
+        asking = with_fields(asking, Receipt_Delivery_Option=f"{own.origin}/mdn")
+    before = own.count
+    assert send(daemon, silent).body == b""
+    first, second = (send(daemon, asking) for _ in range(2))
+    for _ in range(2):
+        own.wait()
+    found = kept(daemon.tree, key)
+    assert found
+    assert found.message.mdn
+    if where:
+        assert own.wait().body == found.message.mdn.body
+    else:
+        assert first.body == second.body == found.message.mdn.body
+        assert own.count == before + 2
+    assert mtlsd("journal", "verify", "--config", daemon.tree.configuration).exit_code == 0
+    while not own.requests.empty():
+        own.wait()
+
+
+def test_other_content_under_a_known_id_never_reaches_the_backend(
+    daemon: Daemon, own: Backend, answering: Answering
+) -> None:
+    answering(unsigned)
+    silent = message("<other@acme.example>", mdn=None)
+    other = message("<other@acme.example>", layered(payload=EDI * 9), mdn="")
+    assert send(daemon, silent).status == 200
+    own.wait()
+    answer = send(daemon, other)
+    assert disposition(answer, other, signed=False) == "processed/error: duplicate-document"
+    assert answer.reason == "as2_duplicate_other_content"
+    assert own.requests.empty()
 
 
 class Spoils:

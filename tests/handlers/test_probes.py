@@ -1,10 +1,13 @@
 """The probes: each check says what is wrong and what helps; only what keeps us from serving makes us unready."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
@@ -100,6 +103,38 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], found: dict[str, str]) 
     assert (status, said["ready"]) == ((503, False) if "fail" in found.values() else (200, True))
     for each in said["checks"]:
         assert bool(each["advice"]) == (each["check"] in found)
+
+
+def after(cause: Exception, error: JournalUnavailable | SpoolFull) -> JournalUnavailable | SpoolFull:
+    error.__cause__ = cause
+    return error
+
+
+def locked() -> sqlite3.Error:
+    """What SQLite says while somebody else holds the database."""
+    with closing(sqlite3.connect("file:held?mode=memory&cache=shared", uri=True, timeout=0)) as one:
+        one.execute("BEGIN EXCLUSIVE")
+        with closing(sqlite3.connect("file:held?mode=memory&cache=shared", uri=True, timeout=0)) as other:
+            with pytest.raises(sqlite3.Error) as raised:
+                other.execute("CREATE TABLE t (a)")
+            return raised.value
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"trouble": after(psycopg.OperationalError("refused"), JournalUnavailable("refused"))}, "Start PostgreSQL"),
+        ({"trouble": after(locked(), JournalUnavailable("database is locked"))}, "the other program that holds"),
+        ({"trouble": after(PermissionError("no"), JournalUnavailable("no"))}, "the mode and the owner of `state`"),
+        ({"trouble": after(OSError("no room"), SpoolFull("no room"))}, "Make room on the disk of `state`"),
+        ({"trouble": after(psycopg.errors.DiskFull("x"), SpoolFull("x"))}, "Make room on the disk of the database"),
+        ({"backends": (BackendSeen("dir:/srv/in", False, 3.0, DOWN),)}, "Make the directory"),
+        ({"backends": (backend(DOWN),)}, "Start the backend"),
+    ],
+)
+def test_the_advice_fits_what_is_wrong(changes: dict[str, Any], advice: str) -> None:
+    (found,) = [each for each in probes.checks(replace(FINE, **changes)) if each.status is not Status.OK]
+    assert advice in found.advice
 
 
 def test_the_days_that_are_left_are_said() -> None:

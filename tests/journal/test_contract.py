@@ -86,7 +86,7 @@ def test_an_attempt_that_was_made_before_is_accepted_with_its_delivery(journal: 
 def test_a_message_gets_an_mdn_once(journal: Journal, first: StoredMDN | None) -> None:
     stored, late = message(mdn=first), StoredMDN(headers=(("A", "b"),), body=b"late")
     accept(journal, stored, [])
-    journal.promise(mdn_delivery(stored), None, late)
+    journal.answer(stored, late, 5.0)
     found = journal.message(stored.id)
     assert found
     assert found.mdn == (first or late)

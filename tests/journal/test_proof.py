@@ -110,10 +110,9 @@ def test_a_group_of_acceptances_is_one_chain(journal: Journal, tmp_path: Path) -
 def test_a_late_mdn_is_entered_once(journal: Journal, tmp_path: Path) -> None:
     new = message(1, mdn=None)
     accept(journal, new, [])
-    journal.promise(mdn_delivery(new), None, MDN)
-    journal.promise(
-        mdn_delivery(new, id="again", target="https://acme.example/other"), None, replace(MDN, body=b"other")
-    )
+    answered = journal.answer(new, MDN, 5.0)
+    assert journal.answer(new, replace(MDN, body=b"other"), 6.0) == answered
+    journal.promise(mdn_delivery(new))
     assert [b'"mdn":' in each.line for each in chain_entries(journal, journal.proof.node)] == [False, True, False]
     assert whole(journal, tmp_path)
 

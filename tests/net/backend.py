@@ -41,7 +41,8 @@ class Backend:
     def __init__(self, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.requests: queue.Queue[Delivered] = queue.Queue()
         self.count = 0
-        self.statuses: list[int] = []  # for the next requests; then 200
+        self.statuses: list[int] = []  # for the next requests; then what `status_of` says
+        self.status_of: Callable[[Delivered], int] = lambda _: 200
         self.location: str | None = None  # where a redirect leads
         self.respond: Callable[[Delivered], Answered] | None = None  # what to answer instead of an empty 200
         self._tls = tls
@@ -111,7 +112,7 @@ class Backend:
             request = _read(stream)
         if isinstance(connection, ssl.SSLSocket):
             request = replace(request, certificate=connection.getpeercert(binary_form=True))
-        status = self.statuses.pop(0) if self.statuses else 200
+        status = self.statuses.pop(0) if self.statuses else self.status_of(request)
         if status > 0:
             fields, body = self.respond(request) if self.respond and status == 200 else ((), b"")
             where = (("Location", self.location),) if self.location else ()

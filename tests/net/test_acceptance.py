@@ -40,11 +40,18 @@ def spool(tmp_path: Path) -> Spool:
 
 
 def kept(spool: Spool, number: int) -> Acceptance:
-    """A message whose original is in the spool, and whose payload is in the journal."""
-    file = spool.create()
-    file.write(b"original")
-    names = spool.keep(f"{number:04}", {"as2": file})
-    made = message(number, original=names["as2"], payload=f"journal/{number:04}.payload")
+    """A message whose original and proof are in the spool, and whose payload is in the journal."""
+    written = {suffix: spool.create() for suffix in ("as2", "signed", "signature")}
+    for file in written.values():
+        file.write(b"octets")
+    names = spool.keep(f"{number:04}", written)
+    made = message(
+        number,
+        original=names["as2"],
+        payload=f"journal/{number:04}.payload",
+        signed=names["signed"],
+        signature=names["signature"],
+    )
     return Acceptance(made, (delivery(made),), {f"journal/{number:04}.payload": b"payload"})
 
 
@@ -77,6 +84,6 @@ def test_what_is_unclear_is_looked_up_after_the_next_commit(journal: Failing, sp
     unclear = Unclear(journal, spool)
     journal.error, journal.is_done = CommitUnclear("disk I/O error"), is_done
     assert not attempt(journal, unclear, kept(spool, 1))
-    assert (files(spool), bool(unclear)) == (1, True)
+    assert (files(spool), bool(unclear)) == (3, True)
     assert not attempt(journal, unclear, kept(spool, 2))
-    assert (files(spool), bool(unclear)) == (1 + is_done, False)
+    assert (files(spool), bool(unclear)) == (3 + 3 * is_done, False)

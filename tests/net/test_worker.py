@@ -12,7 +12,7 @@ import trio.testing
 
 from mtlsd.config import Configuration, Limits, Server
 from mtlsd.config import Delivery as Settings
-from mtlsd.errors import JournalUnavailable
+from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
 from mtlsd.identity import TrustStore
 from mtlsd.journal import Acceptance, Attempt, Claimed, DeliveryState, Spool, SQLiteJournal
 from mtlsd.net.attempt import Tried
@@ -27,6 +27,7 @@ class Unsteady(SQLiteJournal):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self.error: type[Unavailable] = JournalUnavailable
         self.gone = {"take_back": 0, "record": 0, "renew": 0}
 
     def take_back(self, owner: str, now: float) -> int:
@@ -44,7 +45,7 @@ class Unsteady(SQLiteJournal):
     def _may_be_gone(self, name: str) -> None:
         if self.gone[name]:
             self.gone[name] -= 1
-            raise JournalUnavailable(name)
+            raise self.error(name)
 
 
 def daemon(tmp_path: Path, clock: Callable[[], float]) -> Daemon:
@@ -86,12 +87,15 @@ class Slow(Worker):
         return await super()._try(claimed)
 
 
+@pytest.mark.parametrize("error", [JournalUnavailable, SpoolFull])
 @pytest.mark.parametrize(("name", "times"), [("take_back", 3), ("renew", 1), ("record", 2)])
-def test_a_journal_that_goes_away_for_a_while_makes_nobody_deliver_again(tmp_path: Path, name: str, times: int) -> None:
+def test_a_journal_that_goes_away_for_a_while_makes_nobody_deliver_again(
+    tmp_path: Path, name: str, times: int, error: type[Unavailable]
+) -> None:
     """What was done is recorded when it is back, and not done again."""
     running = daemon(tmp_path, lambda: 2000.0)  # on which no lease is ever over
     assert isinstance(running.journal, Unsteady)
-    running.journal.gone[name] = times
+    running.journal.gone[name], running.journal.error = times, error
 
     async def main() -> None:
         running.journal.accept([Acceptance(lost := message(1, payload="messages/00/0001.payload"), (delivery(lost),))])

@@ -50,14 +50,14 @@ def test_a_success_between_them_keeps_it_closed(upstreams: Upstreams) -> None:
     assert upstreams.order([A], 1.0) == [A]
 
 
-@pytest.mark.parametrize("status", [400, 404, 302, 200])
+@pytest.mark.parametrize("status", [400, 404, 302, 200, 500, 501, 507])
 def test_whoever_rejects_a_message_is_well(upstreams: Upstreams, status: int) -> None:
     for _ in range(9):
         upstreams.report(A, Answered(status), 0.0)
     assert upstreams.open_circuits() == []
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
 def test_whoever_cannot_is_not(upstreams: Upstreams, status: int) -> None:
     for _ in range(3):
         upstreams.report(A, Answered(status), 0.0)

@@ -120,7 +120,10 @@ class _Reader:
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
-        if not data.strip():
+        if (der := spelling.plain_certificate(data)) is not None:
+            self._forms.append("PEM")
+            self._der(der)
+        elif not data.strip():
             self._others.append(EMPTY)
         elif sentence := shapes.magic(data):
             self._others.append(sentence)

@@ -279,6 +279,8 @@ def _read_certificates(
 
     `crls` gets the revocation lists; where there is none, lists are of no use there.
     """
+    if below not in listing.entries and below not in listing.why_not:
+        return ()
     found: list[Certificate] = []
     names = {each.name for each in listing.entries.get(below, ())}
     for path in _certificate_files(partner, below, listing, problems, warnings):

@@ -65,6 +65,9 @@ class Require(StrEnum):
     ENCRYPT = "encrypt"
 
 
+EVERYTHING = frozenset(Require)
+
+
 KEYS: Table = {
     "as2_id": as2_ids,
     "hosts": host_names,
@@ -100,7 +103,7 @@ class Partner:
     name: str
     as2_ids: tuple[str, ...]
     hosts: frozenset[str] | None = None  # None: all
-    require: frozenset[Require] = frozenset(Require)
+    require: frozenset[Require] = EVERYTHING
     relax: frozenset[str] = frozenset()
     mdn_urls: tuple[str, ...] = ()
     match: Match | None = None
@@ -236,7 +239,7 @@ def _partner(
         name=name,
         as2_ids=values["as2_id"],
         hosts=values.get("hosts"),
-        require=frozenset(map(Require, values.get("require", Require))),
+        require=frozenset(map(Require, values["require"])) if "require" in values else EVERYTHING,
         relax=values.get("relax", frozenset()),
         mdn_urls=values.get("mdn_urls", ()),
         as2_version=values.get("as2_version", DEFAULT_VERSION),

@@ -31,12 +31,14 @@ class OwnFile:
     password_mode: int
 
 
-def read_public_file(path: Path, within: Path | None = None, data: bytes | None = None) -> PublicFile:
+def read_public_file(
+    path: Path, within: Path | None = None, data: bytes | None = None, *, may_have_password: bool = True
+) -> PublicFile:
     """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
 
-    `data` is what is in it, where that was read already.
+    `data` is what is in it, where that was read already; no password is looked for where none is beside it.
     """
-    password, mode = password_beside(path, within)
+    password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)
     warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
     warnings += (f"not read in it: {each}" for each in found.others)

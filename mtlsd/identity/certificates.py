@@ -126,7 +126,7 @@ def is_costly(key: object) -> bool:
 
 def _parse(der: bytes) -> Certificate:
     certificate = _loaded(der)
-    extensions = certificate.extensions
+    extensions = {type(each.value): each.value for each in certificate.extensions}
     signed = _signed_fields(der)
     # Both names are read here, where what is odd about them raises no warning; later they are only looked up.
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer
@@ -139,10 +139,10 @@ def _parse(der: bytes) -> Certificate:
         serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        is_ca=_is_ca(extensions),
+        is_ca=_is_ca(extensions.get(x509.BasicConstraints)),
         is_self_signed=is_own_issuer and _verifies_itself(certificate, signed.whole),
-        subject_key_identifier=_subject_key_identifier(extensions),
-        san=_alternative_names(extensions),
+        subject_key_identifier=_subject_key_identifier(extensions.get(x509.SubjectKeyIdentifier)),
+        san=tuple(_alternative_names(extensions.get(x509.SubjectAlternativeName))),
         issuer_der=signed.issuer,
         public_key_der=signed.public_key,
         x509=certificate,
@@ -162,30 +162,16 @@ def _loaded(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def _is_ca(extensions: x509.Extensions) -> bool:
-    try:
-        return extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
+def _is_ca(extension: x509.ExtensionType | None) -> bool:
+    return isinstance(extension, x509.BasicConstraints) and extension.ca
 
 
-def _subject_key_identifier(extensions: x509.Extensions) -> bytes | None:
-    try:
-        return extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        return None
+def _subject_key_identifier(extension: x509.ExtensionType | None) -> bytes | None:
+    return extension.digest if isinstance(extension, x509.SubjectKeyIdentifier) else None
 
 
-def _alternative_names(extensions: x509.Extensions) -> tuple[str, ...]:
-    try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(_alternative_name_texts(names))
-
-
-def _alternative_name_texts(names: x509.SubjectAlternativeName) -> Iterator[str]:
-    for name in names:
+def _alternative_names(extension: x509.ExtensionType | None) -> Iterator[str]:
+    for name in extension if isinstance(extension, x509.SubjectAlternativeName) else ():
         match name:
             case x509.DNSName():
                 yield f"dns:{name.value.lower()}"

@@ -120,7 +120,10 @@ class _Reader:
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
-        if not data.strip():
+        if (der := spelling.plain_certificate(data)) is not None:
+            self._forms.append("PEM")
+            self._plain_certificate(der)
+        elif not data.strip():
             self._others.append(EMPTY)
         elif sentence := shapes.magic(data):
             self._others.append(sentence)
@@ -186,6 +189,12 @@ class _Reader:
                 self._others.append(f"a PEM block of {block.label}, not a certificate")
         except CertificateUnreadable as error:
             self.damage.append(str(error))
+
+    def _plain_certificate(self, der: bytes) -> None:
+        try:
+            self._certificate(der)
+        except CertificateUnreadable:
+            self._der(der)  # which looks what it is instead
 
     # --- DER --------------------------------------------------------------------------------------------
 

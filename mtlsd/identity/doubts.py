@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
@@ -42,9 +43,10 @@ def _general(partner: Partner) -> Iterator[str]:
 def _nobody_connects(partner: Partner, now: datetime | None) -> Iterator[str]:
     """Where certificates are there for connections, and none serves."""
     ways = (*partner.public_certificates, *(partner.trusted_roots if partner.match else ()))
-    reasons = [_reason(each, partner, now) for each in ways]
-    if ways and all(reasons):
-        yield f"{NOBODY}: {'; '.join(filter(None, reasons))}"
+    reasons = (_reason(each, partner, now) for each in ways)
+    refusals = tuple(takewhile(bool, reasons))  # up to the first certificate that serves
+    if ways and len(refusals) == len(ways):
+        yield f"{NOBODY}: {'; '.join(filter(None, refusals))}"
     elif not ways and partner.trusted_roots and not _leads_nowhere(partner):
         yield f"{NOBODY}: {'; '.join(_only_roots(partner))}"
 

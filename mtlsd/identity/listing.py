@@ -39,12 +39,14 @@ def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | No
     """Look at a directory, and at these below it; never raises. `now`, in seconds of the epoch, finds the unsettled."""
     entries: dict[str, tuple[Listed, ...]] = {}
     why_not: dict[str, str] = {}
+    names: set[str] = set()
     for name in ("", *below):
         place = f"{directory}/{name}" if name else os.fspath(directory)
-        if name and name not in {each.name for each in entries.get("", ())}:
+        if name and name not in names:
             continue
         try:
             entries[name] = _listed(place)
+            names = names or {each.name for each in entries[""]}
         except OSError as error:
             why_not[name] = error.strerror or "it cannot be listed"
     return Listing(_stamp(directory, entries, why_not, now), entries, why_not)

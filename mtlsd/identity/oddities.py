@@ -8,13 +8,14 @@ from cryptography.x509.oid import NameOID
 from mtlsd.identity.certificates import Certificate
 
 COUNTRY_LETTERS = 2  # ISO 3166-1, alpha-2
+COUNTRY = bytes.fromhex("0603550406")  # the attribute type countryName, in DER
 
 
 def oddities(certificate: Certificate) -> Iterator[str]:
     """Each in a few words; nothing of what many certificates lack, such as alternative names or key identifiers."""
     if certificate.serial <= 0:
         yield f"its serial number is {certificate.serial}, not positive (RFC 5280, 4.1.2.2)"
-    names = (*certificate.x509.subject, *certificate.x509.issuer)
+    names = (*certificate.x509.subject, *certificate.x509.issuer) if COUNTRY in certificate.der else ()
     countries = dict.fromkeys(str(each.value) for each in names if each.oid == NameOID.COUNTRY_NAME)
     for country in countries:
         if len(country) != COUNTRY_LETTERS:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificatefiles import PublicFile, read_public_file
+from mtlsd.identity.certificatefiles import PASSWORD, PublicFile, read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
@@ -65,6 +65,9 @@ class Require(StrEnum):
     ENCRYPT = "encrypt"
 
 
+EVERYTHING = frozenset(Require)
+
+
 KEYS: Table = {
     "as2_id": as2_ids,
     "hosts": host_names,
@@ -100,7 +103,7 @@ class Partner:
     name: str
     as2_ids: tuple[str, ...]
     hosts: frozenset[str] | None = None  # None: all
-    require: frozenset[Require] = frozenset(Require)
+    require: frozenset[Require] = EVERYTHING
     relax: frozenset[str] = frozenset()
     mdn_urls: tuple[str, ...] = ()
     match: Match | None = None
@@ -206,7 +209,7 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
 def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, ...]]:
     path = directory / SETTINGS
     values, problems = read_settings(path, KEYS, within=directory)
-    if not os.path.lexists(path):
+    if problems and not os.path.lexists(path):
         problems = (Problem(path, NO_AS2_ID),)
     if not problems and "as2_id" not in values:
         problems = (Problem(path, NO_AS2_ID, key="as2_id"),)
@@ -236,7 +239,7 @@ def _partner(
         name=name,
         as2_ids=values["as2_id"],
         hosts=values.get("hosts"),
-        require=frozenset(map(Require, values.get("require", Require))),
+        require=frozenset(map(Require, values["require"])) if "require" in values else EVERYTHING,
         relax=values.get("relax", frozenset()),
         mdn_urls=values.get("mdn_urls", ()),
         as2_version=values.get("as2_version", DEFAULT_VERSION),
@@ -279,10 +282,13 @@ def _read_certificates(
 
     `crls` gets the revocation lists; where there is none, lists are of no use there.
     """
+    if below not in listing.entries and below not in listing.why_not:
+        return ()
     found: list[Certificate] = []
+    names = {each.name for each in listing.entries.get(below, ())}
     for path in _certificate_files(partner, below, listing, problems, warnings):
         try:
-            lists, file = _read_one(path, partner)
+            lists, file = _read_one(path, partner, names)
         except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
             problems.append(Problem(path, str(error)))
             continue
@@ -295,12 +301,14 @@ def _read_certificates(
     return tuple(found)
 
 
-def _read_one(path: Path, partner: Path) -> tuple[tuple[RevocationList, ...], PublicFile]:
-    """The revocation lists in a file, and the certificates beside them."""
+def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
+    """The revocation lists in a file, and the certificates beside them; `names` are in the same directory."""
     if path.name.lower().endswith(SUFFIX):
         return read_crls(read_file(path, partner, MAX_CRL).data), PublicFile((), ())
     lists, rest = take_crls(read_file(path, partner).data)
-    return lists, read_public_file(path, partner, rest) if rest.strip() or not lists else PublicFile((), ())
+    if lists and not rest.strip():
+        return lists, PublicFile((), ())
+    return lists, read_public_file(path, partner, rest, may_have_password=path.name + PASSWORD in names)
 
 
 def _certificate_files(
@@ -308,7 +316,7 @@ def _certificate_files(
 ) -> Iterator[Path]:
     directory = partner / below
     for each in _entries(partner, below, listing, problems):
-        if each.name.startswith(".") or each.name.endswith(("~", ".password", ".toml")):
+        if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
             continue
         if not each.is_directory:
             yield directory / each.name

@@ -4,8 +4,10 @@
 those whom that concerns.
 """
 
+import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -101,7 +103,8 @@ def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
 def read_registry(directory: Path, now: datetime | None = None, *, production: bool = False) -> Registry:
     """Read everything below `certs/partners/`; never raises for what it finds there."""
     empty = Registry(directory, production)
-    return reread(empty, stale(empty), now)
+    with _without_collections():
+        return reread(empty, stale(empty), now)
 
 
 def reread(previous: Registry, names: Iterable[str], now: datetime | None = None) -> Registry:
@@ -126,7 +129,7 @@ def reread(previous: Registry, names: Iterable[str], now: datetime | None = None
 def stale(registry: Registry) -> frozenset[str]:
     """The names that have another stamp than when they were read: new ones and those that are gone, too."""
     try:
-        names = [each.name for each in registry.directory.iterdir() if may_be_partner(each.name)]
+        names = [name for name in os.listdir(registry.directory) if may_be_partner(name)]  # noqa: PTH208  # texts
     except OSError:
         names = []
     return frozenset(name for name in names if _is_stale(registry, name)) | (registry.stamps.keys() - names)
@@ -142,6 +145,18 @@ def certificates_of(partner: Partner) -> tuple[Certificate, ...]:
         partner.mdn_roots,
     )
     return tuple(dict.fromkeys(each for certificates in several for each in certificates))
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Without the garbage collector: nearly all that is made of the partners stays, and to look through it is dear."""
+    were_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if were_on:
+            gc.enable()
 
 
 # --- Names ----------------------------------------------------------------------------------------------

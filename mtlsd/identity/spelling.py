@@ -41,6 +41,9 @@ UNPADDED = "lacks the padding of its base64"
 OTHER_END = "begins and ends with different labels"
 
 _MARK = re.compile(r"-{2,12} ?(BEGIN|END) ?([A-Z0-9 ]{1,60}?) ?-{2,12}", re.IGNORECASE)
+_PLAIN = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\r?\n((?:[A-Za-z0-9+/]{1,76}={0,2}\r?\n)+)-----END CERTIFICATE-----(?:\r?\n)?"
+)
 _STRICT_MARK = re.compile(r"-{5}(BEGIN|END) [A-Z0-9]+( [A-Z0-9]+)*-{5}")
 _BREAK = re.compile(r"\\{1,8}r\\{1,8}n|\\{1,8}[nr]")  # bounded, as all of them are: a file may be of backslashes
 _UNICODE = re.compile(r"\\{1,8}u([0-9a-fA-F]{4})")
@@ -70,6 +73,15 @@ class Block:
         """The block as plain PEM, with its headers: an encrypted key has them (RFC 1421, section 4.6)."""
         lines = (line.strip() for line in self.body.strip().splitlines())
         return "\n".join((f"-----BEGIN {self.label}-----", *lines, f"-----END {self.label}-----", "")).encode()
+
+
+def plain_certificate(data: bytes) -> bytes | None:
+    """What a file holds that is one CERTIFICATE in plain PEM, as nearly all are; None where anything is odd."""
+    found = _PLAIN.fullmatch(data)
+    try:
+        return base64.b64decode(b"".join(found[1].split()), validate=True) if found else None
+    except (binascii.Error, ValueError):
+        return None  # it is read again, for the right words
 
 
 def text_of(data: bytes, remarks: list[str]) -> str | None:

@@ -1,5 +1,6 @@
 """Certificate files are read, or refused with words that help."""
 
+import base64
 import os
 import socket
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_contents, read_file
 from tests import pki
 
 CA = pki.root()
@@ -55,6 +56,22 @@ def p12() -> bytes:
 )
 def test_every_certificate_of_a_pem_file_is_read(form: str, data: bytes) -> None:
     assert read_certificates(data) == (LEAF.certificate, CA.certificate), form
+
+
+@pytest.mark.parametrize(
+    "der", [LEAF.certificate.der, LEAF.certificate.der + b"\0", b"\x30\x03\x02\x01\x01", b"", b"a"]
+)
+def test_one_plain_block_says_the_same_as_with_text_before_it(der: bytes) -> None:
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+    assert outcome(pem) == outcome(b"text\n" + pem)
+    assert outcome(pem.replace(b"=", b"")) == outcome(b"text\n" + pem.replace(b"=", b""))
+
+
+def outcome(data: bytes) -> object:
+    try:
+        return read_contents(data)
+    except CertificateUnreadable as error:
+        return str(error)
 
 
 def test_der_is_read() -> None:
@@ -132,6 +149,12 @@ def test_what_is_not_a_regular_file_is_refused_without_waiting(tmp_path: Path, m
         for name in ("fifo", "socket", ".", "missing"):
             with pytest.raises(FileRefused):
                 read_file(tmp_path / name)
+
+
+def test_a_file_of_several_pieces_is_read_whole(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 4096  # as large as a file may be
+    (tmp_path / "a").write_bytes(data)
+    assert read_file(tmp_path / "a").data == data
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.journal.examples import delivery, message
 from tests.net import backend as backends
 
 MIB = 1 << 20
+DIGESTS = (("payload", sha256(b"12345").hexdigest()),)
 GROUP = 1000
 QUERIES_OF_THE_WORKER = (
     *("open_lanes", "due_in_lane", "first_in_lane", "next_due_in_lane"),
@@ -33,7 +35,7 @@ def fill(path: Path, count: int, target: str = "http://127.0.0.1:9/") -> None:
 def acceptances(numbers: range, target: str) -> Iterator[Acceptance]:
     for number in numbers:
         name = f"journal/{number:08}.payload"
-        made = message(number, id=f"{number:08}", payload=name, size=5, received_at=1000.0)
+        made = message(number, id=f"{number:08}", payload=name, size=5, received_at=1000.0, digests=DIGESTS)
         yield Acceptance(made, (delivery(made, target=target),), {name: b"12345"})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ NOW = 1_800_000_000.0
 HOUR, YEAR = 3600.0, 365 * 86400.0
 each_jump = pytest.mark.parametrize("jump", [-10 * YEAR, -HOUR, -5.0, 5.0, HOUR, 10 * YEAR])
 NAME = "journal/0001.payload"
+DIGESTS = (("payload", sha256(b"12345").hexdigest()),)
 
 
 @dataclass
@@ -34,7 +36,7 @@ class World:
 
     def accept(self, *, wait: float = 0.0) -> None:
         """A message that is to be delivered in so many seconds."""
-        accepted = message(1, payload=NAME, received_at=self.now[0], size=5)
+        accepted = message(1, payload=NAME, received_at=self.now[0], size=5, digests=DIGESTS)
         promised = delivery(accepted, self.now[0] + wait, target=self.target)
         self.daemon.journal.accept([Acceptance(accepted, (promised,), {NAME: b"12345"})])
         self.daemon.due.set()

@@ -238,6 +238,19 @@ def test_a_certificate_that_only_a_match_knows_is_asked_about_when_it_comes(tmp_
     assert server.asked == ["POST /ocsp"]
 
 
+def test_whoami_asks_no_responder_for_who_asks_too_often(tmp_path: Path, server: Authority) -> None:
+    tree, who = Tree(tmp_path, limits="max_whoami_per_minute = 1"), issued_with("http://nowhere.example")
+    asks(tree, server, who, "hard", f'[match]\nsubject = "{who.certificate.subject}"')
+    (tree.certs / "partners" / "initech" / "tls" / "client.pem").unlink()
+    question = request("GET", path="/.well-known/mtlsd/whoami", length=False)
+    with running(tree) as daemon:
+        with opened(daemon.address) as client:
+            assert client.request(question).status == 200
+        with opened(daemon.address, who) as client:
+            assert client.request(question).status == 429
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(("mode", "expected"), [("hard", "ocsp_unreachable"), ("soft", None)])
 def test_a_silent_responder_costs_seconds_once(
     tmp_path: Path, server: Authority, mode: str, expected: str | None

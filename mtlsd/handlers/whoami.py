@@ -81,7 +81,7 @@ def report(seen: Seen) -> dict[str, object]:
         "partner": seen.partner.name if seen.partner else None,
         "as2_ids": list(seen.partner.as2_ids) if seen.partner else [],
         "routes": [_route(route, as2_id) for route, as2_id in seen.routes],
-        "days_left": (leaf.not_after - seen.now).days if leaf else None,
+        "days_left": _days_left(leaf, seen.now) if leaf else None,
         "connection": {
             "address": seen.address,
             "tls": seen.tls,
@@ -116,9 +116,14 @@ def _certificate(certificate: Certificate, now: datetime) -> Mapping[str, object
         **certificate.facts(),
         "not_before": _time(certificate.not_before),
         "not_after": _time(certificate.not_after),
-        "days_left": (certificate.not_after - now).days,
+        "days_left": _days_left(certificate, now),
         "self_signed": certificate.is_self_signed,
     }
+
+
+def _days_left(certificate: Certificate, now: datetime) -> int:
+    """Whole days, until then or since; `timedelta.days` would say -6 of what ended 5 days and an hour ago."""
+    return int((certificate.not_after - now) / timedelta(days=1))
 
 
 def _mapping(seen: Seen) -> Iterator[Finding]:

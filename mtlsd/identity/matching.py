@@ -5,9 +5,10 @@
 log only.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import permutations
 from typing import Any
 
 from mtlsd.errors import (
@@ -43,6 +44,7 @@ OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's
     CertKeyTooWeak: "but with a key that is too weak",
     CertSigAlgWeak: "but signed with a weak algorithm",
 }
+MAX_ORDERED = 4  # relative names in a subject whose every order is looked for; of longer ones, the reverse alone
 MAX_CHAIN = 8  # certificates above the client's own, the root included
 
 
@@ -53,7 +55,7 @@ class Anchors:
     roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     pin: Certificate | None = None  # the registered certificate that was presented
-    known: bool = False  # they are one partner's own, not gathered to explain a refusal
+    issuers: frozenset[str] = frozenset()  # subjects of CAs that stand in the partner's files
 
     @property
     def pinned(self) -> bool:
@@ -93,7 +95,7 @@ def claim(presented: Presented, truststore: TrustStore) -> Claim:
     if partner is None:
         return Claim(certificate, names, None, _anchors_of_all(presented, truststore))
     pin = certificate if certificate in partner.public_certificates else None
-    anchors = Anchors(partner.trusted_roots, partner.intermediates, pin, known=True)
+    anchors = Anchors(partner.trusted_roots, partner.intermediates, pin, _issuers(partner))
     return Claim(certificate, names, partner, anchors)
 
 
@@ -116,6 +118,12 @@ def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: Trus
         facts = {**claim.certificate.facts(), "partner": claim.partner.name, "host": host}
         raise CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
     return Peer(claim.partner, claim.certificate)
+
+
+def _issuers(partner: Partner) -> frozenset[str]:
+    return frozenset(each.issuer for each in (*partner.public_certificates, *partner.intermediates)).union(
+        each.subject for each in (*partner.trusted_roots, *partner.intermediates)
+    )
 
 
 def _matchers(certificate: Certificate, truststore: TrustStore) -> tuple[str, ...]:
@@ -174,7 +182,8 @@ def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
     """Why a chain that verifies to some partner's root is still nobody's."""
     holders = sorted({name for root in claim.anchors.roots for name in truststore.holders.get(root.sha256, ())})
     facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
-    if any(truststore.partners[name].public_certificates for name in holders):
+    meant = [name for name in _near(claim.certificate, truststore)[0] if name in holders] or holders
+    if meant and all(truststore.partners[name].public_certificates for name in meant):
         return _refusal(CertPinMismatch, claim, **facts)
     return _refusal(CertSubjectNotMapped, claim, **facts)
 
@@ -188,10 +197,31 @@ def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError |
         return f"registered for {'; '.join(uses)}"
     if error and (names := _matchers(certificate, truststore)):
         return f"all that is asked for in [match] of {', '.join(names)}, {wrong}"
+    return _near(certificate, truststore)[1]
+
+
+def _near(certificate: Certificate, truststore: TrustStore) -> tuple[tuple[str, ...], str]:
+    """Whom a certificate that is not registered resembles, and in what; nobody and nothing where it does not."""
     if names := truststore.same_key.get(certificate.public_key_der.hex()):
-        return f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
+        return names, f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
     if names := truststore.same_subject.get(certificate.subject):
-        return f"same subject as a certificate of {', '.join(names)}, other key"
-    if partners := truststore.matchers.get(certificate.subject):
-        return f"the subject in [match] of {', '.join(each.name for each in partners)}, other alternative names"
-    return ""
+        return names, f"same subject as a certificate of {', '.join(names)}, other key"
+    if names := _names_of_matchers(certificate.subject, truststore):
+        return names, f"the subject in [match] of {', '.join(names)}, other alternative names"
+    for subject in _in_other_orders(certificate):
+        if names := _names_of_matchers(subject, truststore):
+            order = "in another order: RFC 4514 begins with the last"
+            return names, f"the subject in [match] of {', '.join(names)}, {order}"
+    return (), ""
+
+
+def _names_of_matchers(subject: str, truststore: TrustStore) -> tuple[str, ...]:
+    return tuple(each.name for each in truststore.matchers.get(subject, ()))
+
+
+def _in_other_orders(certificate: Certificate) -> Iterator[str]:
+    """The subject as somebody may have written it who goes by what `openssl x509 -subject` says."""
+    names = [each.rfc4514_string() for each in certificate.x509.subject.rdns]
+    yield ",".join(names)
+    if len(names) <= MAX_ORDERED:
+        yield from map(",".join, permutations(names))

@@ -38,7 +38,7 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
 from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
-from mtlsd.net.well_known import who_is_it
+from mtlsd.net.well_known import admit, who_is_it
 from mtlsd.net.wire import Wire
 from mtlsd.tls import HandshakeCompleted, ListenerContexts
 
@@ -214,6 +214,7 @@ class Connection:
         """The one answer that needs no certificate on a host that requires one."""
         assert self._handshake is not None
         _check_framing(request, None)
+        admit(self._daemon, request, self._client)  # before a responder is asked
         await self._learn_of_revocations(host)
         answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
         return await self._without_body(request, answer)

@@ -5,7 +5,7 @@ goes to one of those very addresses: a second lookup could say something else.
 """
 
 import ssl
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import trio
 
@@ -14,6 +14,9 @@ from mtlsd.errors import MtlsdError, UpstreamFailed
 from mtlsd.net import client
 
 OK = 200
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA has given out no other; site-local and IPv4-compatible are outside
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the prefix for local use, 64:ff9b:1::/48, is never public
+TEREDO = IPv6Network("2001::/32")  # RFC 4380: it leads to an IPv4 address, and no CA is there
 
 
 class FetchFailed(MtlsdError):
@@ -67,7 +70,17 @@ async def _address(backend: Backend, listed: bool) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is out in the world, for all that its digits tell."""
+    """Whether an address is out in the world, for all that its digits tell; one that holds an IPv4 address is as it."""
     parsed: IPv4Address | IPv6Address = ip_address(address)
-    inside = parsed.ipv4_mapped or parsed.sixtofour if isinstance(parsed, IPv6Address) else None
-    return all(each.is_global and not each.is_multicast for each in (parsed, inside) if each is not None)
+    if isinstance(parsed, IPv4Address):
+        return parsed.is_global and not parsed.is_multicast
+    if (inside := _inside(parsed)) is not None:
+        return is_public(str(inside))
+    return parsed in GLOBAL_UNICAST and parsed not in TEREDO and parsed.is_global
+
+
+def _inside(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway or this host itself would go to."""
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

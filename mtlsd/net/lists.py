@@ -1,12 +1,15 @@
 """Revocation lists that are fetched in the background, kept on disk, and taken only when a CA of the partner signed.
 
-Each URL has one list, whoever wants it. What a list is worth for a chain is judged there, once more.
+Each URL has one list of each CA that is wanted there, so that no CA's list takes the place of another's. What a list
+is worth for a chain is judged there, once more.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,28 +30,36 @@ from mtlsd.identity import (
 from mtlsd.log import Logger
 from mtlsd.net.fetching import FetchFailed, fetch
 
-AT_ONCE = 8
+AT_ONCE = 16
+AT_ONCE_FOR_ONE = 2  # of one partner: its slow servers keep back its own lists
+MAX_POINTS = 20  # URLs that one partner's certificates name
+AHEAD = timedelta(days=1)  # how far a list's thisUpdate may be in the future: no clock is that wrong
 FETCH_SECONDS = 30
 SHORTEST, LONGEST = 5 * 60, 12 * 3600  # seconds between two fetches that went well
 FIRST_PAUSE, LAST_PAUSE = 60, 3600  # seconds after one that did not
-LOOK_SECONDS = 30
 
 
 @dataclass(slots=True)
 class _Source:
     """What is known of one URL."""
 
-    crl: RevocationList | None = None
+    crls: dict[str, RevocationList | None] = field(default_factory=dict)  # by CA; None: it has none there so far
     due: float = 0  # seconds of the epoch
     failures: int = 0
+    is_busy: bool = False
+
+    @property
+    def lists(self) -> tuple[RevocationList, ...]:
+        return tuple(filter(None, self.crls.values()))
 
 
 @dataclass(slots=True)
 class _Wanted:
     """Who wants a URL: the CAs whose lists may be there, and whether the operators wrote it down."""
 
-    signers: dict[str, Certificate] = field(default_factory=dict)  # by sha256
+    signers: dict[str, list[Certificate]] = field(default_factory=dict)  # by CA
     listed: bool = False
+    partner: str = ""  # of those that want it, the one that wants the fewest
 
 
 class Lists:
@@ -62,61 +73,92 @@ class Lists:
         self._log = logger
         self._changed = changed
         self._sources: dict[str, _Source] = {}
+        self._limiter = trio.CapacityLimiter(AT_ONCE)
+        self._limiters: defaultdict[str, trio.CapacityLimiter] = defaultdict(
+            lambda: trio.CapacityLimiter(AT_ONCE_FOR_ONE)
+        )
 
     def of(self, partner: Partner) -> tuple[RevocationList, ...]:
-        """What was fetched for this partner so far."""
-        sources = (self._sources.get(url) for url in sorted(urls_of(partner)))
-        return tuple(each.crl for each in sources if each and each.crl)
+        """What was fetched for this partner so far, of its own CAs."""
+        sources = [self._sources[url] for url in sorted(urls_of(partner)) if url in self._sources]
+        found = (source.crls.get(ca) for source in sources for ca in _by_ca(_authorities(partner)))
+        return tuple(filter(None, found))
 
     async def load(self, truststore: TrustStore) -> None:
         """Take what an earlier life left on disk, so that a start needs no CA."""
         wanted = _wanted(truststore)
-        for url in wanted.keys() - self._sources.keys():
-            source = self._sources[url] = _Source()
-            with suppress(OSError, FetchFailed):
-                kept = await trio.to_thread.run_sync(self._kept, url, wanted[url])
-                source.crl, fetched_at = kept
-                source.due = _next(source.crl, fetched_at)
-                self._changed()
+        for url, entry in wanted.items():
+            source = self._sources.setdefault(url, _Source())
+            for ca in source.crls.keys() - entry.signers.keys():
+                del source.crls[ca]
+            if new := entry.signers.keys() - source.crls.keys():
+                await self._load(url, source, entry, new)
         for url in self._sources.keys() - wanted.keys():
             del self._sources[url]
 
-    async def fetch_due(self, truststore: TrustStore) -> None:
-        """Fetch what is due, several at once."""
-        await self.load(truststore)
-        limiter, now = trio.CapacityLimiter(AT_ONCE), self._clock()
-        async with trio.open_nursery() as nursery:
-            for url, wanted in _wanted(truststore).items():
-                if self._sources[url].due <= now:
-                    nursery.start_soon(self._fetch, url, wanted, limiter)
+    async def _load(self, url: str, source: _Source, wanted: _Wanted, new: Iterable[str]) -> None:
+        """Look on disk for what these CAs have there; where one is new to a URL, that is fetched at once."""
+        dues = [0.0] if source.crls else []
+        for ca in new:
+            source.crls[ca] = None
+            with suppress(OSError, FetchFailed):
+                crl, fetched_at = await trio.to_thread.run_sync(self._kept, url, ca, wanted)
+                source.crls[ca] = crl
+                dues.append(_next(crl, fetched_at))
+                self._changed()
+        source.due = min(dues, default=0)
 
-    async def _fetch(self, url: str, wanted: _Wanted, limiter: trio.CapacityLimiter) -> None:
-        source = self._sources[url]
-        async with limiter:
-            try:
-                data = await fetch(url, listed=wanted.listed, limit=MAX_CRL, seconds=FETCH_SECONDS)
-                crl = await trio.to_thread.run_sync(_taken, data, wanted, source.crl)
-                await trio.to_thread.run_sync(self._keep, url, crl)
-            except (FetchFailed, OSError) as error:
-                source.due = self._clock() + min(FIRST_PAUSE << min(source.failures, 10), LAST_PAUSE)
-                source.failures += 1
-                self._log.warning(log.CRL_FETCH_FAILED, url=url, detail=str(error), failures=source.failures)
-                return
-        if crl != source.crl:
+    async def fetch_due(self, truststore: TrustStore, nursery: trio.Nursery) -> None:
+        """Begin to fetch what is due; nobody waits for it."""
+        await self.load(truststore)
+        now = self._clock()
+        for url, wanted in _wanted(truststore).items():
+            source = self._sources.get(url)
+            if source and source.due <= now and not source.is_busy:
+                source.is_busy = True
+                nursery.start_soon(self._fetch, url, source, wanted)
+
+    async def _fetch(self, url: str, source: _Source, wanted: _Wanted) -> None:
+        try:
+            async with self._limiters[wanted.partner], self._limiter:
+                await self._try(url, source, wanted)
+        finally:
+            source.is_busy = False
+
+    async def _try(self, url: str, source: _Source, wanted: _Wanted) -> None:
+        try:
+            data = await fetch(url, listed=wanted.listed, limit=MAX_CRL, seconds=FETCH_SECONDS)
+            ca, crl = await trio.to_thread.run_sync(_taken, data, wanted, self._now())
+            before = source.crls.get(ca)
+            _check_age(crl, before, self._now())
+            await trio.to_thread.run_sync(self._keep, url, ca, crl)
+        except (FetchFailed, OSError) as error:
+            source.due = self._clock() + min(FIRST_PAUSE << min(source.failures, 10), LAST_PAUSE)
+            source.failures += 1
+            self._log.warning(log.CRL_FETCH_FAILED, url=url, detail=str(error), failures=source.failures)
+            return
+        if crl != before:
             facts = {"issuer": crl.issuer, "next_update": str(crl.next_update), "entries": len(crl.serials)}
             self._log.info(log.CRL_FETCHED, url=url, **facts)
-        source.crl, source.failures, source.due = crl, 0, _next(crl, self._clock())
+        source.crls[ca], source.failures = crl, 0
+        source.due = min(_next(each, self._clock()) for each in source.lists)
         self._changed()
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     # --- On disk ----------------------------------------------------------------------------------------------
 
-    def _kept(self, url: str, wanted: _Wanted) -> tuple[RevocationList, float]:
-        path = self._path(url)
-        return _taken(path.read_bytes(), wanted, None), path.stat().st_mtime
+    def _kept(self, url: str, ca: str, wanted: _Wanted) -> tuple[RevocationList, float]:
+        path = self._path(url, ca)
+        signer, crl = _taken(path.read_bytes(), wanted, self._now())
+        if signer != ca:
+            raise FetchFailed("a list of another CA")
+        return crl, path.stat().st_mtime
 
-    def _keep(self, url: str, crl: RevocationList) -> None:
+    def _keep(self, url: str, ca: str, crl: RevocationList) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(url)
+        path = self._path(url, ca)
         temporary = path.with_suffix(".new")
         with temporary.open("wb") as file:
             file.write(crl.der)
@@ -124,45 +166,74 @@ class Lists:
             os.fsync(file.fileno())
         temporary.rename(path)
 
-    def _path(self, url: str) -> Path:
-        return self._directory / f"{sha256(url.encode()).hexdigest()}.crl"
+    def _path(self, url: str, ca: str) -> Path:
+        return self._directory / f"{sha256(f'{ca} {url}'.encode()).hexdigest()}.crl"
 
 
 def urls_of(partner: Partner) -> frozenset[str]:
-    """Where the lists of this partner are fetched from; its settings may say from nowhere."""
+    """Where the lists of this partner are fetched from; its settings may say from nowhere.
+
+    All that the operators wrote down, and MAX_POINTS of what its certificates name.
+    """
     settings = partner.revocation
     if settings.crl is Check.OFF:
         return frozenset()
-    certificates = _certificates(partner) if settings.fetch else ()
-    return frozenset(settings.crl_urls).union(*map(distribution_points, certificates))
+    points: dict[str, None] = {}
+    for each in _certificates(partner) if settings.fetch else ():
+        points |= dict.fromkeys(sorted(distribution_points(each) - set(settings.crl_urls)))
+    return frozenset((*settings.crl_urls, *list(points)[:MAX_POINTS]))
 
 
 def _certificates(partner: Partner) -> Iterator[Certificate]:
     """What the operators put into its directory: a URL in what a client sends is not followed."""
-    yield from (*partner.trusted_roots, *partner.intermediates, *partner.public_certificates)
+    yield from (*_authorities(partner), *partner.public_certificates)
+
+
+def _authorities(partner: Partner) -> tuple[Certificate, ...]:
+    return (*partner.trusted_roots, *partner.intermediates)
+
+
+def _by_ca(certificates: Iterable[Certificate]) -> dict[str, list[Certificate]]:
+    """By name and key: a CA may have several certificates, and others may have its name."""
+    found: dict[str, list[Certificate]] = {}
+    for each in certificates:
+        ca = sha256(each.public_key_der + each.subject.encode()).hexdigest()
+        found.setdefault(ca, []).append(each)
+    return found
 
 
 def _wanted(truststore: TrustStore) -> dict[str, _Wanted]:
     wanted: dict[str, _Wanted] = {}
-    for partner in truststore.partners.values():
-        for url in urls_of(partner):
-            entry = wanted.setdefault(url, _Wanted())
-            entry.signers |= {each.sha256: each for each in (*partner.trusted_roots, *partner.intermediates)}
+    urls = {partner.name: urls_of(partner) for partner in truststore.partners.values()}
+    for name in sorted(urls, key=lambda each: len(urls[each])):
+        partner = truststore.partners[name]
+        for url in urls[name]:
+            entry = wanted.setdefault(url, _Wanted(partner=name))
+            for ca, certificates in _by_ca(_authorities(partner)).items():
+                entry.signers[ca] = [*entry.signers.get(ca, []), *certificates]
             entry.listed |= url in partner.revocation.crl_urls
     return wanted
 
 
-def _taken(data: bytes, wanted: _Wanted, before: RevocationList | None) -> RevocationList:
-    """The list, if it is one that counts; raises FetchFailed."""
+def _taken(data: bytes, wanted: _Wanted, now: datetime) -> tuple[str, RevocationList]:
+    """The CA and its list, if it is one that counts; raises FetchFailed."""
     try:
         crl = read_crls(data)[0]
     except CRLUnreadable as error:
         raise FetchFailed(str(error)) from error
-    if not any(map(crl.is_signed_by, wanted.signers.values())):
-        raise FetchFailed(f"no CA certificate of the partner signed this list of {crl.issuer}")
-    if before and crl.this_update < before.this_update:
+    for ca, certificates in wanted.signers.items():
+        if any(each.subject == crl.issuer and crl.is_signed_by(each) for each in certificates):
+            _check_age(crl, None, now)
+            return ca, crl
+    raise FetchFailed(f"no CA certificate of the partner signed this list of {crl.issuer}")
+
+
+def _check_age(crl: RevocationList, before: RevocationList | None, now: datetime) -> None:
+    """Raises FetchFailed for a list from the future, or one that is older than what this CA had before."""
+    if crl.this_update > now + AHEAD:
+        raise FetchFailed(f"the list of {crl.issuer} is from the future: {crl.this_update}")
+    if before and crl.this_update < before.this_update <= now + AHEAD:
         raise FetchFailed(f"the list of {crl.this_update} is older than the one that we have")
-    return crl
 
 
 def _next(crl: RevocationList, fetched_at: float) -> float:

@@ -3,7 +3,7 @@
 Nothing is fetched, and nobody asked, for a partner whose settings do not say so.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mtlsd.net.snapshot import Snapshot
 
 LOOK_SECONDS = 30
 AT_ONCE = 8
+AT_ONCE_FOR_ONE = 2  # of one partner
 NOTHING = Evidence()
 
 
@@ -63,25 +64,31 @@ class Revocations:
     def wake(self) -> None:
         """There are new settings: look at once what they ask for."""
         self._woken.set()
+        self._woken = trio.Event()
 
     async def run(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Fetch and ask ahead of the requests, until it is cancelled."""
+        """Fetch and ask ahead of the requests, until it is cancelled; neither waits for the other."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._again, lambda: self._lists.fetch_due(snapshot().truststore, nursery))
+            nursery.start_soon(self._again, lambda: self._ask_ahead(snapshot()))
+
+    async def _again(self, look: Callable[[], Awaitable[None]]) -> None:
         while True:
-            self._woken = trio.Event()
-            await self._lists.fetch_due(snapshot().truststore)
-            await self._ask_ahead(snapshot())
+            woken = self._woken
+            await look()
             with trio.move_on_after(LOOK_SECONDS):
-                await self._woken.wait()
+                await woken.wait()
 
     def _change(self) -> None:
         self.version += 1
 
     async def _ask_ahead(self, snapshot: Snapshot) -> None:
         """Ask about the registered certificates: then no request waits, nor a handshake that is to refuse."""
-        limiter = trio.CapacityLimiter(AT_ONCE)
+        limiter, names = trio.CapacityLimiter(AT_ONCE), snapshot.truststore.partners
+        limiters = {name: trio.CapacityLimiter(AT_ONCE_FOR_ONE) for name in names}
 
         async def ask(partner: Partner, certificate: Certificate) -> None:
-            async with limiter:
+            async with limiters[partner.name], limiter:
                 presented = Presented(certificate)
                 await self._ask(presented, identity.claim(presented, snapshot.truststore), partner)
 

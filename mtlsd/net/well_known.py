@@ -5,22 +5,26 @@ from datetime import UTC, datetime
 
 from mtlsd import access, identity, tls
 from mtlsd.config import ClientCertificate, VirtualHost
-from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PeerError
+from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers import whoami
 from mtlsd.http import Request, Response
-from mtlsd.identity import PeerVerified, Presented
+from mtlsd.identity import Finding, PeerVerified, Presented, Result, Rule
 from mtlsd.net.daemon import Daemon
 from mtlsd.tls import HandshakeCompleted
 
 Seen = whoami.Seen
 
 
+def admit(daemon: Daemon, request: Request, address: str) -> None:
+    """Before anything is done for a question to whoami; raises TooManyRequests or ReadOnly."""
+    daemon.whoami.take(access.network_of(address), daemon.clock())
+    whoami.check_method(request)
+
+
 def who_is_it(
     daemon: Daemon, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
 ) -> Response:
-    """The answer of whoami; raises TooManyRequests or ReadOnly."""
-    daemon.whoami.take(access.network_of(address), daemon.clock())
-    whoami.check_method(request)
+    """The answer of whoami, to whom `admit` let in."""
     now = datetime.fromtimestamp(daemon.clock(), UTC)
     seen = whoami.Seen(
         request=request,
@@ -58,6 +62,13 @@ def _with_verdict(seen: Seen, daemon: Daemon, presented: Presented, host: Virtua
         peer = identity.match(verdict, claim, snapshot.truststore, host.name)
     except PeerError as refusal:
         proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
-        return replace(seen, refusal=refusal, partner=claim.partner if proven else None)
+        if isinstance(refusal, PartnerDisabled):
+            findings = tuple(map(_without_chain, findings))
+        return replace(seen, findings=findings, refusal=refusal, partner=claim.partner if proven else None)
     routes = tuple((each, snapshot.organizations[each.organization].as2_id) for each in host.routes)
     return replace(seen, partner=peer.partner, routes=routes)
+
+
+def _without_chain(finding: Finding) -> Finding:
+    """Of a partner that is out of use there is nothing that its chain could end at: that is not the client's fault."""
+    return Finding(Rule.CHAIN, Result.NOT_JUDGED) if finding.rule is Rule.CHAIN else finding

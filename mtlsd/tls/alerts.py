@@ -80,6 +80,14 @@ def alert_for(refusal: PeerError) -> Alert:
     return ALERTS.get(type(refusal), Alert.CERTIFICATE_UNKNOWN)
 
 
+def alert_sent(refusal: PeerError, version: str) -> str:
+    """The name of what goes over the wire; TLS 1.2 has no certificate_required (RFC 5246, section 7.4.6)."""
+    alert = alert_for(refusal)
+    if alert is Alert.CERTIFICATE_REQUIRED and version != "TLSv1.3":
+        return "handshake_failure"
+    return str(alert)
+
+
 Examine = Callable[[tuple[bytes, ...]], Alert | None]  # the chain in DER, the client's own certificate first
 Choose = Callable[[SSL.Connection], bool]
 

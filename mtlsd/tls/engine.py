@@ -25,7 +25,7 @@ from mtlsd.errors import (
     TLSNoCommonVersion,
 )
 from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented, is_costly, refused
-from mtlsd.tls.alerts import Alert, alert_for, examine_in_handshake
+from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
 MAX_RECORD = 16 * 1024  # octets; Connection.recv allocates what it is asked for, and returns one record at most
@@ -106,7 +106,7 @@ class Engine:
         self.server_name = server_name.decode("ascii", "backslashreplace").lower()
         host = self._listener.hosts.get(self.server_name)
         if host is None and self._host.refuses_in_handshake:
-            self._failure = _with_alert(SNIUnknown(f"no host here is {self.server_name!r}"))
+            self._failure = self._with_alert(SNIUnknown(f"no host here is {self.server_name!r}"))
             return False
         if host is not None and host is not self._host:
             self._host = host
@@ -135,7 +135,7 @@ class Engine:
             return Alert.CERTIFICATE_UNKNOWN
         if refusal is None:
             return None
-        self._failure = _with_alert(refusal)
+        self._failure = self._with_alert(refusal)
         return alert_for(refusal)
 
     def receive_data(self, data: bytes) -> None:
@@ -173,7 +173,13 @@ class Engine:
             return Closed()
         if self._failure is not None:
             raise self._failure
-        raise _with_alert(_REASONS.get(words, TLSHandshakeFailed)(words))
+        raise self._with_alert(_REASONS.get(words, TLSHandshakeFailed)(words))
+
+    def _with_alert(self, refusal: PeerError) -> PeerError:
+        """The same, with what the client is told of it, for the log."""
+        if refusal.http_status is not None:
+            refusal.facts |= {"alert_sent": alert_sent(refusal, self._connection.get_protocol_version_name())}
+        return refusal
 
     def send(self, plaintext: bytes) -> None:
         """Encrypt; `data_to_send` has the result. After the connection broke, nothing happens."""
@@ -243,13 +249,6 @@ def _too_costly(presented: Presented) -> PeerError | None:
                 detail = f"{each.subject} has a key that is too large to verify with"
                 return refused(CertKeyTooWeak, presented.certificate, detail)
     return None
-
-
-def _with_alert(refusal: PeerError) -> PeerError:
-    """The same, with what the client is told of it, for the log."""
-    if refusal.http_status is not None:
-        refusal.facts |= {"alert_sent": str(alert_for(refusal))}
-    return refusal
 
 
 def _der(certificate: crypto.X509) -> bytes:

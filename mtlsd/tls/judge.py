@@ -189,11 +189,15 @@ def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
 
 
 def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> CertificateRefused:
-    """Incomplete, if a known partner's chain stops short; no end of a stranger's would be the right one."""
+    """Incomplete, if a known partner's chain stops short; no end of a stranger's would be the right one.
+
+    A subject alone makes nobody known: a forger would learn by the answer which subjects some `[match]` has.
+    """
     top = _top(presented, anchors)
     named = {each.subject for each in anchors.roots}
     stops_short = not top.is_self_signed and top.issuer not in named
-    error = CertChainIncomplete if anchors.known and anchors.roots and stops_short else CertUntrustedIssuer
+    is_known = anchors.pinned or not anchors.issuers.isdisjoint((presented.certificate.issuer, top.issuer))
+    error = CertChainIncomplete if is_known and anchors.roots and stops_short else CertUntrustedIssuer
     return refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
 
 

@@ -303,7 +303,7 @@ def test_it_ends_in_its_alert_and_a_line_in_the_log(
         expected = "handshake_failure"
     assert alert_of(daemon, presented(row, code), row.sni, version) == expected
     line = daemon.wait_for("handshake_failed", reason=code)
-    assert line["alert_sent"] == row.alert
+    assert line["alert_sent"] == expected
     check_log(line, row, code)
 
 

@@ -1,6 +1,7 @@
 """A revoked certificate opens no connection: by a file, by a list that is fetched, by OCSP; and nobody waits long."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -161,6 +162,48 @@ def test_what_is_no_list_of_the_partner_s_ca_is_not_taken(
     assert not (tree.state / "crls").exists()
 
 
+def test_a_list_of_another_partner_s_ca_at_the_same_url_takes_no_place(tmp_path: Path, server: Authority) -> None:
+    tree, who = Tree(tmp_path), issued_with("http://nowhere.example")
+    served = [crl_of(who.issuers[0], who)]
+    server.get = lambda _: (200, served[0])
+    settings = f'[revocation]\ncrl_urls = ["{server.url}/ca.crl"]\n'
+    tree.add("initech", "INITECH", who, settings)
+    tree.add("globex", "GLOBEX", globex(), settings)
+    with running(tree) as daemon:
+        assert daemon.wait_for("crl_fetched")["issuer"] == who.issuers[0].certificate.subject
+    for kept in (tree.state / "crls").iterdir():  # it is due
+        os.utime(kept, (0, 0))
+    served[0] = crl_of(globex().issuers[0])
+    with running(tree) as daemon:
+        assert daemon.wait_for("crl_fetched")["issuer"] == globex().issuers[0].certificate.subject
+        assert reason(daemon, who) == "cert_revoked"
+        assert head(daemon, globex()).status == 200
+
+
+def test_a_list_from_the_future_is_not_taken(tmp_path: Path, server: Authority) -> None:
+    tree, who = Tree(tmp_path), issued_with("http://nowhere.example")
+    server.get = lambda _: (200, crl_of(who.issuers[0], age=-2 * DAY, end=NOW + 9 * DAY))
+    tree.add("initech", "INITECH", who, f'{HARD}crl_urls = ["{server.url}/ca.crl"]\n')
+    with running(tree) as daemon:
+        assert "from the future" in daemon.wait_for("crl_fetch_failed")["detail"]
+        assert reason(daemon, who) == "crl_missing"
+
+
+def test_a_silent_server_of_lists_keeps_no_other_check_back(tmp_path: Path, server: Authority) -> None:
+    tree, who = Tree(tmp_path), issued_with("http://nowhere.example")
+    server.get = lambda path: None if "slow" in path else (200, crl_of(who.issuers[0], who))
+    server.ask = lambda _: (200, pki.ocsp_answer(globex().issuers[0], globex(), **DATES))
+    slow = ", ".join(f'"{server.url}/slow{number}.crl"' for number in range(30))
+    asked = f'ocsp = "soft"\nocsp_url = "{server.url}/ocsp"\n'
+    tree.add("globex", "GLOBEX", globex(), f"[revocation]\ncrl_urls = [{slow}]\n{asked}")
+    tree.add("initech", "INITECH", who, f'[revocation]\ncrl_urls = ["{server.url}/ca.crl"]\n')
+    with running(tree) as daemon:
+        daemon.wait_for("crl_fetched")
+        assert reason(daemon, who) == "cert_revoked"
+        assert "POST /ocsp" in server.asked
+    assert sum("slow" in each for each in server.asked) == 2
+
+
 # --- OCSP -----------------------------------------------------------------------------------------------------
 
 
@@ -193,6 +236,19 @@ def test_a_certificate_that_only_a_match_knows_is_asked_about_when_it_comes(tmp_
         assert server.asked == []
         assert reason(daemon, who) == "cert_revoked"
     assert server.asked == ["POST /ocsp"]
+
+
+def test_whoami_asks_no_responder_for_who_asks_too_often(tmp_path: Path, server: Authority) -> None:
+    tree, who = Tree(tmp_path, limits="max_whoami_per_minute = 1"), issued_with("http://nowhere.example")
+    asks(tree, server, who, "hard", f'[match]\nsubject = "{who.certificate.subject}"')
+    (tree.certs / "partners" / "initech" / "tls" / "client.pem").unlink()
+    question = request("GET", path="/.well-known/mtlsd/whoami", length=False)
+    with running(tree) as daemon:
+        with opened(daemon.address) as client:
+            assert client.request(question).status == 200
+        with opened(daemon.address, who) as client:
+            assert client.request(question).status == 429
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("hard", "ocsp_unreachable"), ("soft", None)])

@@ -235,7 +235,7 @@ MATCH_ATTACKS: list[tuple[pki.Issued, type[PeerError], str]] = [
     (NO_SAN, CertSubjectNotMapped, "the subject in [match] of acme, other alternative names"),
     (SPELLED_OTHERWISE, CertSubjectNotMapped, ""),
     (MORE_NAME, CertSubjectNotMapped, ""),
-    (FOREIGN, CertChainIncomplete, "[match] of acme"),
+    (FOREIGN, CertUntrustedIssuer, "[match] of acme"),
     (FORGED_ROOT, CertUntrustedIssuer, "[match] of acme"),
     (SELF_MADE, CertSelfSignedUnknown, "[match] of acme"),
     (BELOW_A_LEAF, CertUntrustedIssuer, "[match] of acme"),
@@ -282,6 +282,36 @@ def test_nothing_but_the_subject_under_the_partners_root_is_the_partners(
     assert nearest in str(refused.facts["nearest"])
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "O=Del\\\\,ta,CN=edi.delta.example",
+        "C=US,O=Delta,OU=EDI,CN=x",
+        "OU=EDI,O=Delta,CN=x,C=US",
+        "C=US,O=2,OU=3,L=4,CN=5",
+    ],
+)
+def test_a_subject_in_the_order_of_openssl_is_named(partners: Path, add: Add, written: str) -> None:
+    add("delta", ROOT, toml=f'[match]\nsubject = "{written}"\n')
+    reverse = {
+        "O=Del\\\\,ta,CN=edi.delta.example": "CN=edi.delta.example,O=Del\\,ta",
+        "C=US,O=2,OU=3,L=4,CN=5": "CN=5,L=4,OU=3,O=2,C=US",
+    }
+    client = pki.leaf(CA, "x", subject=reverse.get(written, "CN=x,OU=EDI,O=Delta,C=US"))
+    refused = refusal(partners, client)
+    assert type(refused) is CertSubjectNotMapped
+    words = "the subject in [match] of delta, in another order: RFC 4514 begins with the last"
+    assert refused.facts["nearest"] == words
+
+
+def test_whose_certificate_it_nearly_is_decides_what_is_missing(partners: Path, add: Add) -> None:
+    add("acme", ROOT, toml=MATCH)
+    add("beta", ROOT, BETA)
+    assert type(refusal(partners, NO_SAN)) is CertSubjectNotMapped
+    assert type(refusal(partners, pki.leaf(CA, "edi.beta.example", end=NOW + 9 * DAY))) is CertPinMismatch
+    assert type(refusal(partners, SISTER)) is CertSubjectNotMapped
+
+
 @pytest.mark.parametrize("thief", [SISTER, SAME_KEY, SAME_NAME, FOREIGN, SELF_MADE, ROOT])
 def test_a_pin_without_a_root_accepts_nothing_else(partners: Path, add: Add, thief: pki.Issued) -> None:
     add("acme", ACME)
@@ -303,7 +333,7 @@ def test_what_the_unrelated_root_issues_is_refused_as_well(partners: Path, add: 
 def test_one_partners_root_does_not_vouch_for_another_partner(partners: Path, add: Add) -> None:
     add("acme", ROOT, toml=MATCH)
     add("beta", OTHER_ROOT, BETA)
-    assert type(refusal(partners, FOREIGN)) is CertChainIncomplete
+    assert type(refusal(partners, FOREIGN)) is CertUntrustedIssuer
     assert type(refusal(partners, BETA)) is CertChainIncomplete
 
 

@@ -23,7 +23,16 @@ def get(url: str, *, listed: bool = True, limit: int = 1000, seconds: float = 10
     return trio.run(run)
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "93.184.215.14",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "64:ff9b::5db8:d70e",
+        "2002:5db8:d70e::1",
+        "::ffff:93.184.215.14",
+    ],
+)
 def test_an_address_out_in_the_world(address: str) -> None:
     assert is_public(address)
 
@@ -48,6 +57,21 @@ def test_an_address_out_in_the_world(address: str) -> None:
         "::ffff:10.0.0.7",
         "::ffff:127.0.0.1",
         "2002:7f00:1::",
+        "2002:0a00:0007::",
+        "64:ff9b::a00:7",
+        "64:ff9b::7f00:1",
+        "64:ff9b:1::a00:7",
+        "64:ff9b:1::5db8:d70e",
+        "::10.0.0.7",
+        "::93.184.215.14",
+        "::ffff:0:10.0.0.7",
+        "fec0::1",
+        "fe80::1%1",
+        "2001:0:a00:7::f5ff:fff8",
+        "2001:0:5db8:d70e::f5ff:fff8",
+        "2001:db8::1",
+        "100::1",
+        "4000::1",
     ],
 )
 def test_an_address_inside(address: str) -> None:

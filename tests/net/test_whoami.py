@@ -166,7 +166,8 @@ def test_an_expired_certificate_that_is_registered_is_known_and_its_chain_is_rig
         "late",
         [],
     )
-    assert found["days_left"] < 0
+    ago = datetime.now(UTC) - late().certificate.not_after
+    assert found["days_left"] == found["certificates"][0]["days_left"] == -ago.days
     assert failed(found) == {"dates": "cert_expired"}
     (chain,) = (each for each in found["rules"] if each["rule"] == "chain")
     assert (chain["result"], chain["remark"]) == ("passed", "as of 2021-01-01")
@@ -328,6 +329,18 @@ def test_it_is_limited_for_each_address_and_can_be_switched_off(tmp_path: Path) 
             assert client.request(request("GET", PATH, length=False)).reason == "client_cert_missing"
         with opened(daemon.address, acme()) as client:
             assert client.request(request("GET", PATH, length=False)).reason == "no_route"
+
+
+def test_a_partner_that_is_disabled_is_told_to_ask_and_nothing_else(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    settings = tree.certs / "partners" / "acme" / "partner.toml"
+    settings.write_text(f"disabled = true\n{settings.read_text()}")
+    with running(tree) as daemon:
+        found = told(ask(daemon, acme()))
+    assert found["reason"] == "partner_disabled"
+    assert failed(found) == {"mapping to a partner": "partner_disabled"}
+    assert len(found["next"]) == 2
+    assert "out of use" in found["next"][0]
 
 
 def test_the_log_has_what_the_client_is_not_told(open_daemon: Daemon) -> None:

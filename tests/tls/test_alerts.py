@@ -102,6 +102,7 @@ def test_a_certificate_that_is_required_and_missing(listener: ListenerContexts, 
     judge = Judge()
     raised, said = refused(Engine(listener, judge), Client(None, STRICT.encode(), version))
     assert isinstance(raised, ClientCertMissing)
+    assert str(raised.facts["alert_sent"]).replace("_", " ") == words
     assert said.endswith(words)
     assert judge.asked == []
 

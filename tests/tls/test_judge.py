@@ -52,7 +52,7 @@ def anchors(*roots: pki.Issued, pin: pki.Issued | None = None, via: tuple[pki.Is
         roots=tuple(each.certificate for each in roots),
         intermediates=tuple(each.certificate for each in via),
         pin=pin.certificate if pin else None,
-        known=True,
+        issuers=frozenset({"CN=Intermediate"}),
     )
 
 
@@ -370,6 +370,11 @@ def test_the_missing_intermediate_is_the_one_above_those_that_were_sent() -> Non
     assert isinstance(verdict, PeerUnverified)
     assert isinstance(verdict.error, CertChainIncomplete)
     assert verdict.error.facts["wanted_issuer"] == "CN=Intermediate"
+
+
+def test_who_has_no_more_than_the_subject_is_not_told_that_the_chain_is_incomplete() -> None:
+    assert reason(LEAF, Anchors(roots=(ROOT.certificate,)), ()) is CertUntrustedIssuer
+    assert reason(LEAF, Anchors(roots=(ROOT.certificate,), pin=LEAF.certificate), ()) is CertChainIncomplete
 
 
 def test_a_stranger_is_not_told_that_the_chain_is_incomplete() -> None:

@@ -22,7 +22,7 @@ from tests.pki import DAY, NOW
 ROOT = pki.root("Root")
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA)
-ANCHORS = Anchors((ROOT.certificate,), known=True)
+ANCHORS = Anchors((ROOT.certificate,))
 OFF, SOFT, HARD = Check.OFF, Check.SOFT, Check.HARD
 
 OF_ROOT = pki.crl(ROOT)
@@ -114,7 +114,7 @@ def test_a_revocation_counts_more_than_what_is_missing() -> None:
 
 
 def test_a_pin_without_a_root_has_no_list_that_could_be_verified() -> None:
-    verdict = judged(REVOKED, crl=HARD, anchors=Anchors(pin=LEAF.certificate, known=True))
+    verdict = judged(REVOKED, crl=HARD, anchors=Anchors(pin=LEAF.certificate))
     assert isinstance(verdict, PeerUnverified)
     assert isinstance(verdict.error, CRLMissing)
 
@@ -122,5 +122,5 @@ def test_a_pin_without_a_root_has_no_list_that_could_be_verified() -> None:
 def test_nobody_revokes_a_self_signed_certificate_but_who_removes_it() -> None:
     own = pki.self_signed("own")
     evidence = Evidence(Revocation(HARD, ocsp=HARD))
-    anchors = Anchors(pin=own.certificate, known=True)
+    anchors = Anchors(pin=own.certificate)
     assert isinstance(judge(Presented(own.certificate), anchors, NOW, frozenset(), evidence), PeerVerified)

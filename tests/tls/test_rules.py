@@ -31,7 +31,7 @@ CASES: dict[str, tuple[Issued, set[Rule]]] = {
 def test_what_fails_is_named_and_nothing_else(case: str) -> None:
     issued, expected = CASES[case]
     presented = Presented(issued.certificate, issued.chain)
-    anchors = Anchors(roots=(ROOT.certificate,), known=True)
+    anchors = Anchors(roots=(ROOT.certificate,))
     verdict = judge(presented, anchors, NOW)
     found = examine(presented, anchors, NOW, frozenset(), verdict)
     assert {each.rule for each in found if each.result is Result.FAILED} == expected

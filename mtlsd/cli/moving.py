@@ -365,12 +365,27 @@ def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: byt
 
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:
-        for change in changes:
-            target = certs / change.unit
-            target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
-            writing.publish(writing.stage(target, _with_modes(change.after)), target)
+        with ExitStack() as stack:
+            staged = [_filled(certs, change, stack) for change in changes]
+            for directory, change in zip(staged, changes, strict=True):
+                writing.publish(directory, certs / change.unit)
         facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
         audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+
+
+def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
+    """The directory beside its place: with the modes and owners that are there, and all that was not read."""
+    from mtlsd.identity import keeping, packing, writing
+
+    target = certs / change.unit
+    target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
+    staged = writing.stage(target, _with_modes(change.after))
+    stack.callback(writing.discard, staged)
+    if target.exists():
+        new = {name: data for name, data in change.after.items() if data != change.before.get(name)}
+        keeping.keep_modes(target, staged, {name for name, data in new.items() if not packing.is_public(name, data)})
+        keeping.carry_over(target, staged, change.before)
+    return staged
 
 
 def _contents(bundle: "packing.Bundle") -> dict[str, object]:

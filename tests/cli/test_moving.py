@@ -144,6 +144,34 @@ def test_keys_are_their_owners_alone(here: Tree, there: Tree, secret: Path) -> N
         assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.name == "key.pem" else 0o644)
 
 
+DEEP = ("hosts/as2.example.com/client/next", "hosts/as2.example.com/a/b/c/d")
+
+
+def test_keys_in_deeper_directories_are_neither_lost_nor_left_behind(here: Tree, there: Tree, secret: Path) -> None:
+    own = pki.self_signed("deep", key=pki.rsa_key("deep"), **LONG)
+    for tree, place in ((here, DEEP[0]), (there, DEEP[1])):
+        (tree.certs / place).mkdir(parents=True)
+        own.write(tree.certs / place, "chain.pem", "key.pem")
+    client = pki.self_signed("client", key=pki.rsa_key("client"), **LONG)
+    client.write(here.certs / "hosts" / "as2.example.com" / "client", "chain.pem", "key.pem")
+    (there.certs / "hosts" / "as2.example.com" / ".note").write_text("ours")
+    before = files(there, DEEP[1])
+    result = import_(there, export(here, secret, "--include-private-keys"), secret, "--yes")
+    assert result.exit_code == 0, result.output
+    assert files(there, DEEP[0]) == files(here, DEEP[0])
+    assert files(there, DEEP[1]) == before
+    assert (there.certs / "hosts" / "as2.example.com" / ".note").read_text() == "ours"
+
+
+def test_what_is_there_keeps_its_mode(here: Tree, there: Tree, secret: Path) -> None:
+    key = next(there.certs.glob("organizations/*/key.pem"))
+    key.chmod(0o640)
+    (next(here.certs.glob("organizations/*")) / "organization.toml").write_text('as2_id = "other"\n')
+    result = import_(there, export(here, secret), secret, "--yes")
+    assert "organization.toml" in result.stdout
+    assert stat.S_IMODE(key.stat().st_mode) == 0o640
+
+
 def test_a_partner_that_claims_what_another_has_is_refused(here: Tree, there: Tree, secret: Path) -> None:
     there.add("other", "ACME", globex())
     before = files(there)

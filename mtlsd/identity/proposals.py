@@ -168,23 +168,60 @@ def renamed(loaded: LoadedPartner, staged: Path, target: Path) -> LoadedPartner:
 def conflicts(
     directory: Path, loaded: Iterable[LoadedPartner], proposed: Iterable[LoadedPartner]
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """What two partners would claim that no two claim now, if the proposed ones were there; and who would lose what."""
+    """What two partners would claim that no two claim now, if the proposed ones were there, and who would lose a pin.
+
+    The doubts are who would lose what is a root anyway.
+    """
     now = {each.name: each for each in loaded}
     then = now | {each.name: each for each in proposed}
     before, known = build_trust_store(directory, tuple(now.values()))
     after, problems = build_trust_store(directory, tuple(then.values()))
-    doubts = tuple(_lost(directory, before, after))
-    return tuple(each for each in problems if each not in known), doubts
+    lost = [_lost(directory, name, before, after) for name in before.partners]
+    taken = tuple(each for pair in lost for each in pair[0])
+    return (*(each for each in problems if each not in known), *taken), tuple(each for pair in lost for each in pair[1])
 
 
-def _lost(directory: Path, before: TrustStore, after: TrustStore) -> Iterator[Problem]:
-    for name, partner in before.partners.items():
-        kept = after.partners[name].public_certificates if name in after.partners else partner.public_certificates
-        for each in partner.public_certificates:
-            others = [holder for holder in after.holders.get(each.sha256, ()) if holder != name]
-            if each not in kept and others:
-                text = f"{each.subject} is a root only from now on: {', '.join(others)} has it, too"
-                yield Problem(directory / name, text)
+def lost_pins(store: TrustStore, name: str) -> Iterator[tuple[Certificate, tuple[str, ...]]]:
+    """What a partner has for its connections and cannot use, since it is the root of others, too: of whom.
+
+    A CA that issued another of its certificates is left out: to share that is what roots are for.
+    """
+    loaded = store.loaded[name]
+    for each in loaded.public_certificates:
+        others = tuple(holder for holder in store.sharers.get(each.sha256, ()) if holder != name)
+        if others and not _issued_one(each, loaded):
+            yield each, others
+
+
+def pin_is_lost(certificate: Certificate, others: Iterable[str]) -> str:
+    """What that means, in words."""
+    return f"{certificate.subject} is a root only, and nobody connects with it: {', '.join(others)} has it, too"
+
+
+def _issued_one(certificate: Certificate, loaded: LoadedPartner) -> bool:
+    intermediates = loaded.partner.intermediates if loaded.partner else ()
+    several = {*loaded.public_certificates, *intermediates} - {certificate}
+    return any(each.issuer == certificate.subject for each in several)
+
+
+def _lost(
+    directory: Path, name: str, before: TrustStore, after: TrustStore
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """What a partner would lose that it connects with, and what it would lose that it hardly does."""
+    had = before.partners[name].public_certificates
+    pins = [(each, others) for each, others in lost_pins(after, name) if each in had]
+    kept = {*(each for each, _ in pins), *(after.partners[name].public_certificates if name in after.partners else had)}
+    roots = [
+        (each, others)
+        for each in had
+        if each not in kept and (others := [holder for holder in after.holders.get(each.sha256, ()) if holder != name])
+    ]
+    problems = tuple(Problem(directory / name, pin_is_lost(*each)) for each in pins)
+    doubts = (
+        Problem(directory / name, f"{each.subject} is a root only from now on: {', '.join(others)} has it, too")
+        for each, others in roots
+    )
+    return problems, tuple(doubts)
 
 
 def _document(text: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import tomllib
 from functools import cache
@@ -212,12 +213,24 @@ def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: P
     assert (result.exit_code, "is of a test CA" in result.stderr) == (1, True)
 
 
-def test_a_partner_that_would_lose_its_certificate_is_warned_of(tree: Tree, given: Path) -> None:
-    for name, code in (("first", 0), ("second", 0)):
+def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree: Tree, given: Path) -> None:
+    words = "first: CN=self is a root only, and nobody connects with it: second has it, too"
+    for name, code in (("first", 0), ("second", 1)):
         more = ("--config", tree.configuration, "--as2-id", name, "--cert", given / "self.pem")
         result = mtlsd("partner", "add", name, *more)
         assert result.exit_code == code
-    assert "partners/first: CN=self is a root only from now on: second has it, too" in result.stdout
+    assert words in result.stderr
+    assert not (tree.certs / "partners" / "second").exists()
+    shutil.copytree(tree.certs / "partners" / "first", tree.certs / "partners" / "second")
+    assert words in mtlsd("check", "--config", tree.configuration).stdout
+    listed = mtlsd_json("partner", "list", "--config", tree.configuration)
+    assert "second has it, too" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
+
+
+def test_a_root_may_be_given_to_two_partners(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    more = ("--config", tree.configuration, "--as2-id", "x", "--root", given / "root.cer", "--match-subject", "CN=x")
+    assert mtlsd("partner", "add", "second", *more).exit_code == 0
 
 
 # --- Showing ----------------------------------------------------------------------------------------------------------

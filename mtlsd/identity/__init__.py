@@ -1,6 +1,6 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
-from mtlsd.identity import issuing, packing, proposals, testca, writing
+from mtlsd.identity import issuing, keeping, packing, proposals, retaining, testca, writing
 from mtlsd.identity.bundles import Bundle, chain_of, split
 from mtlsd.identity.certificatefiles import PASSWORD, decoded_password, password_beside
 from mtlsd.identity.certificates import (
@@ -171,6 +171,7 @@ __all__ = [
     "is_usable",
     "issuers_of",
     "issuing",
+    "keeping",
     "load_each",
     "load_host",
     "load_key_pair",
@@ -201,6 +202,7 @@ __all__ = [
     "refused",
     "reread",
     "responder",
+    "retaining",
     "rule_of",
     "split",
     "stale",

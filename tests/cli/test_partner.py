@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -225,6 +226,48 @@ def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree:
     assert words in mtlsd("check", "--config", tree.configuration).stdout
     listed = mtlsd_json("partner", "list", "--config", tree.configuration)
     assert "second has it, too" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
+
+
+MORE = """
+disabled = true
+
+[revocation]
+crl = "hard"
+
+[[certificate]]
+sha256 = "{sha256}"
+retire_after = 2098-01-01
+
+[retention]
+days = 7
+"""
+
+
+def test_what_has_no_option_is_kept_and_shown(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    directory = tree.certs / "partners" / "NEWCO"
+    with (directory / "partner.toml").open("a") as file:
+        file.write(MORE.format(sha256=newco().certificate.sha256))
+    (directory / "own.crl").write_bytes(pki.crl(pki.root("CRL")))
+    before = load_partner(directory).held
+    assert "nothing changes" in add(tree, given).stdout
+    result = add(tree, given, "--relax", "sha1", "--replace")
+    assert (result.exit_code, [each for each in result.stdout.splitlines() if each[0] in "+-"]) == (
+        0,
+        ["+ relax: sha1"],
+    )
+    assert before
+    assert load_partner(directory).held == replace(before, relax=frozenset({"sha1"}))
+    shown = partner(tree, "show", "NEWCO").stdout
+    for words in ('crl = "hard"', "retire_after 2098-01-01", "CN=CRL ("):
+        assert words in shown
+
+
+def test_what_cannot_be_kept_is_not_replaced(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    path = tree.certs / "partners" / "NEWCO" / "partner.toml"
+    path.write_text('as2_ids = "x"\n[revocation]\ncrl = "hard"\n')
+    assert "revocation would go" in add(tree, given, "--replace").stderr
 
 
 def test_a_root_may_be_given_to_two_partners(tree: Tree, given: Path) -> None:

@@ -13,7 +13,7 @@ import click
 from mtlsd.cli import audit
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.passphrases import read_passphrase
+from mtlsd.cli.passphrases import check_strength, read_passphrase
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def export(
         raise click.ClickException(f"{output} is there already, and overwritten with --force only")
     certificate = _recipient(recipient) if recipient else None
     passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
+    if not certificate:
+        check_strength(passphrase)
     try:
         units, withheld = packing.collect(configuration.server.certs, private_keys=include_private_keys)
         packed = packing.pack(
@@ -108,6 +110,7 @@ def export(
 @passphrase_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--sha256", metavar="HEX", help="Refuse any other bundle than the one of which export printed this.")
 def import_(
     bundle_file: Path,
     file: Path,
@@ -116,6 +119,7 @@ def import_(
     passphrase_file: Path | None,
     yes: bool,
     dry_run: bool,
+    sha256: str | None,
 ) -> None:
     """Put what `mtlsd export` wrote in place.
 
@@ -124,9 +128,12 @@ def import_(
     and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
     with all the rest.
 
+    Anybody can seal a bundle to a certificate: who made it is proven only by the SHA-256 that export printed, which
+    --sha256 compares.
+
     \b
     Examples:
-      mtlsd import certs.bundle --cert own.pem --key own.key --dry-run
+      mtlsd import certs.bundle --cert own.pem --key own.key --sha256 4f5c... --dry-run
       mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
 
     Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
@@ -135,7 +142,7 @@ def import_(
     from mtlsd.identity import writing
 
     configuration = load_configuration(file)
-    sealed, bundle = _read(bundle_file, cert, key, passphrase_file)
+    sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
     certs = configuration.server.certs
     try:
         with ExitStack() as stack:
@@ -144,6 +151,7 @@ def import_(
             changes = list(_fit(certs, bundle, list(_changes(certs, bundle))))
             _refuse_conflicts(certs, changes)
             _say_changes(configuration, bundle, changes)
+            _say_lacking(certs, bundle)
             if not changes or dry_run:
                 return
             if not yes:
@@ -176,7 +184,7 @@ def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -
 
 
 def _read(
-    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None
+    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
 ) -> "tuple[bytes, packing.Bundle]":
     from mtlsd.as2 import open_with_key, open_with_passphrase
     from mtlsd.errors import MtlsdError
@@ -191,6 +199,7 @@ def _read(
         raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
     if len(sealed) > MAX_BUNDLE:
         raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
+    _check_digest(path, sealed, wanted)
     pair = _pair(cert, key) if cert and key else None
     passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
     try:
@@ -198,6 +207,14 @@ def _read(
         return sealed, packing.unpack(packed)
     except MtlsdError as error:
         raise click.ClickException(f"{path}: {printable(str(error))}") from error
+
+
+def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
+    """Say the SHA-256 of the bundle; that it is not the one that was named ends the command."""
+    digest = sha256(sealed).hexdigest()
+    if wanted is not None and wanted.replace(":", "").strip().lower() != digest:
+        raise click.ClickException(f"{path} is another bundle: its sha256 is {digest}")
+    say(f"{path}: sha256 {digest}")
 
 
 def _pair(cert: Path, key: Path) -> "KeyPair":
@@ -264,12 +281,29 @@ def _about(data: bytes) -> str:
 
 def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
     for change in changes:
-        for line in change.lines():
+        for line in (*change.lines(), *_settings(configuration.server.certs, change)):
             say(line)
     if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
         say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
     if not changes:
         say("everything is there already, just so: nothing changes")
+
+
+def _settings(certs: Path, change: Change) -> "Iterator[str]":
+    """What the change means for a partner: what goes, and what comes."""
+    from mtlsd.identity import load_partner, proposals
+
+    if change.unit.startswith("partners/"):
+        before = proposals.describe(load_partner(certs / change.unit)) if change.before else {}
+        for line in proposals.differences(before, proposals.describe(_loaded(certs, change))):
+            yield f"    {line}"
+
+
+def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
+    """Name the files that the bundle was made without, and that are not here either."""
+    for name in bundle.withheld:
+        if not (certs / name).exists():
+            say(f"to be brought by hand: {certs / name}, which the bundle was made without")
 
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:

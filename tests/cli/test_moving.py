@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import zipfile
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.daemon import LONG, Daemon, Tree, acme, globex, running
 from tests.net.client import Answer, opened, request
 from tests.pki import NOW, Issued
 
-PASSPHRASE = "open sesame"
+PASSPHRASE = "open sesame, please"
 
 
 @pytest.fixture
@@ -219,6 +220,35 @@ def test_another_passphrase_opens_nothing(here: Tree, there: Tree, secret: Path)
     secret.write_text("another")
     result = import_(there, bundle, secret)
     assert (result.exit_code, "the wrong key or passphrase" in result.stderr) == (1, True)
+
+
+def test_a_short_passphrase_seals_nothing(here: Tree, secret: Path) -> None:
+    secret.write_text("open sesame")
+    result = mtlsd("export", here.root / "b", "--config", here.configuration, "--passphrase-file", secret)
+    assert (result.exit_code, "12 characters" in result.stderr, (here.root / "b").exists()) == (1, True, False)
+
+
+def test_another_bundle_than_the_one_that_was_named_is_refused(here: Tree, there: Tree, secret: Path) -> None:
+    bundle = export(here, secret)
+    digest = sha256(bundle.read_bytes()).hexdigest()
+    assert f"sha256 {digest}" in import_(there, bundle, secret, "--dry-run", "--sha256", digest.upper()).stdout
+    result = import_(there, bundle, secret, "--yes", "--sha256", "0" * 64)
+    assert (result.exit_code, "is another bundle" in result.stderr) == (1, True)
+    assert not (there.certs / "partners" / "acme").exists()
+
+
+def test_what_a_partner_need_not_do_any_longer_is_shown(here: Tree, there: Tree, secret: Path) -> None:
+    import_(there, export(here, secret), secret, "--yes")
+    path = here.certs / "partners" / "acme" / "partner.toml"
+    path.write_text(f"require = []\n{path.read_text()}")
+    lines = import_(there, export(here, secret), secret, "--dry-run").stdout.splitlines()
+    assert {"    - require: sign", "    + require: nothing"} <= set(lines)
+
+
+def test_keys_that_must_be_brought_are_named(here: Tree, there: Tree, secret: Path) -> None:
+    key = there.certs / "hosts" / "as2.example.com" / "key.pem"
+    key.unlink()
+    assert f"to be brought by hand: {key}," in import_(there, export(here, secret), secret, "--dry-run").stdout
 
 
 def test_a_directory_that_is_a_link_is_left_alone(there: Tree, secret: Path, tmp_path: Path) -> None:

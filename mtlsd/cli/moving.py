@@ -249,7 +249,7 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
     from mtlsd.errors import MtlsdError
     from mtlsd.identity import packing
 
-    withheld = set(bundle.withheld)
+    withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
         if directory.is_symlink():
@@ -258,14 +258,38 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
             before = packing.files_of(directory)
         except MtlsdError as error:
             raise click.ClickException(f"{directory}: {error}") from error
-        kept = {
-            name: data
-            for name, data in before.items()
-            if f"{unit}/{name}" in withheld or not (bundle.private_keys or packing.is_public(name, data))
-        }
+        kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}
+        _refuse_loss(certs, unit, before, after)
         if before != after:
             yield Change(unit, before, after)
+
+
+def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld: frozenset[str]) -> bool:
+    """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
+
+    Not so what a partner connected with, in whatever form: what went from it there goes here, too.
+    """
+    from mtlsd.identity import CertificateUnreadable, packing, read_certificates
+
+    if f"{unit}/{name}" in withheld:
+        return True
+    if bundle.private_keys or packing.is_public(name, data):
+        return False
+    try:
+        return not (unit.startswith("partners/") and read_certificates(data))
+    except CertificateUnreadable:
+        return True
+
+
+def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
+    """End the command where a private key of ours would go, and nothing come in its place."""
+    from mtlsd.identity import packing
+
+    if not unit.startswith("partners/"):
+        lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
+        words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
+        _end(f"{certs / unit / name} {words}" for name in lost)
 
 
 def _about(data: bytes) -> str:

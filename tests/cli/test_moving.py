@@ -164,6 +164,15 @@ def test_keys_in_deeper_directories_are_neither_lost_nor_left_behind(here: Tree,
     assert (there.certs / "hosts" / "as2.example.com" / ".note").read_text() == "ours"
 
 
+def test_a_key_that_the_bundle_does_not_replace_is_not_removed(here: Tree, there: Tree, secret: Path) -> None:
+    key = there.certs / "hosts" / "as2.example.com" / "next" / "key.pem"
+    key.parent.mkdir()
+    pki.self_signed("next", key=pki.rsa_key("next"), **LONG).write(key.parent, "chain.pem", "key.pem")
+    before = files(there)
+    result = import_(there, export(here, secret, "--include-private-keys"), secret, "--yes")
+    assert (result.exit_code, f"{key} is or may hold" in result.stderr, files(there)) == (1, True, before)
+
+
 def test_what_is_there_keeps_its_mode(here: Tree, there: Tree, secret: Path) -> None:
     key = next(there.certs.glob("organizations/*/key.pem"))
     key.chmod(0o640)

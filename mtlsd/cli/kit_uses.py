@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mtlsd.identity import Certificate
-from mtlsd.identity.organizations import BACKEND, DECRYPT, SIGN
-from mtlsd.identity.rollover import Dates, begins, current
+from mtlsd.identity import Certificate, Dates, current, organizations, rollover
+
+SIGN, DECRYPT, BACKEND = organizations.SIGN, organizations.DECRYPT, organizations.BACKEND
+begins = rollover.begins
 
 
 @dataclass(frozen=True, slots=True)

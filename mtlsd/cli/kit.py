@@ -41,13 +41,15 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     from mtlsd.identity import writing
 
     configuration = load_configuration(file)
-    partner = _partner(configuration, name)
+    partner, now = _partner(configuration, name), datetime.now(UTC)
     hosts = tuple(
-        _host(configuration, each, port, connect) for each in configuration.virtualhosts if partner.may_use(each.name)
+        _host(configuration, each, port, connect, now)
+        for each in configuration.virtualhosts
+        if partner.may_use(each.name)
     )
     if not hosts:
         raise click.ClickException(f"{name} may use no virtual host: see `hosts` in its partner.toml")
-    output, now = output or Path(f"{name}-kit.zip"), datetime.now(UTC)
+    output = output or Path(f"{name}-kit.zip")
     try:
         writing.write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
     except FileExistsError as error:
@@ -82,7 +84,9 @@ def _partner(configuration: "Configuration", name: str) -> "Partner":
 # --- Ours -------------------------------------------------------------------------------------------------------------
 
 
-def _host(configuration: "Configuration", host: "VirtualHost", port: int | None, connect: str | None) -> "Host":
+def _host(
+    configuration: "Configuration", host: "VirtualHost", port: int | None, connect: str | None, now: datetime
+) -> "Host":
     from mtlsd.cli.kit_files import Host
 
     listened = port or host.listen.port
@@ -91,7 +95,7 @@ def _host(configuration: "Configuration", host: "VirtualHost", port: int | None,
     certs = configuration.server.certs
     chain = _certificates(certs / "hosts" / host.name / "chain.pem")
     names = dict.fromkeys(each.organization for each in host.routes)
-    ours = {name: _organization(certs / "organizations" / name) for name in names}
+    ours = {name: _organization(certs / "organizations" / name, now) for name in names}
     routes = tuple((each.path, ours[each.organization]) for each in host.routes)
     return Host(host.name, listened, _place(connect), host.client_certificate.value, chain, routes)
 
@@ -105,20 +109,27 @@ def _place(connect: str | None) -> tuple[str, int] | None:
     return address, int(port)
 
 
-def _organization(directory: Path) -> "Organization":
+def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
     from mtlsd.cli.kit_files import Organization, slug
-    from mtlsd.identity import certificate_files, settings
+    from mtlsd.cli.kit_uses import Ours, encrypt_first, uses
+    from mtlsd.identity import certificate_files, organizations, rollover, settings
 
-    values, _ = settings.read_settings(directory / "organization.toml", {"as2_id": settings.as2_id})
-    paths = sorted(set(certificate_files(directory).values()), key=lambda each: (each.parent.name != "decrypt", each))
+    values, _ = settings.read_settings(directory / organizations.SETTINGS, organizations.KEYS)
+    dates = {row.directory: row.dates for row in values.get("pair", ())}
     found = []
-    for path in paths:
-        stem = slug("-".join((directory.name, *path.relative_to(directory).with_suffix("").parts)))
-        found += [(stem, each) for each in _certificates(path)[:1]]
+    for path in sorted(set(certificate_files(directory).values())):
+        place = path.relative_to(directory)
+        stem = slug("-".join((directory.name, *place.with_suffix("").parts)))
+        found += [
+            Ours(stem, place, each, dates.get(str(place.parent), rollover.ALWAYS)) for each in _certificates(path)[:1]
+        ]
     if not found:
         raise click.ClickException(f"{directory} has no certificate that can be read")
-    return Organization(directory.name, values.get("as2_id", directory.name), tuple(found))
+    ours = encrypt_first(found, now)
+    told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
+    certificates = tuple((each.stem, each.certificate) for each in ours)
+    return Organization(directory.name, values.get("as2_id", directory.name), certificates, told)
 
 
 def _certificates(path: Path) -> "tuple[Certificate, ...]":

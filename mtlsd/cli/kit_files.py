@@ -24,11 +24,12 @@ ASK_FOR_MDN = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """Who we are on a route: the AS2 id, and our certificates by file name, the one to encrypt to first."""
+    """Who we are on a route: the AS2 id, and our certificates by file name, the one to encrypt to now first."""
 
     name: str
     as2_id: str
     certificates: tuple[tuple[str, Certificate], ...]
+    uses: tuple[tuple[str, str], ...] = ()  # what each is for, and from when, by file name
 
     @property
     def encrypt_to(self) -> str:
@@ -104,6 +105,8 @@ def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
             yield f"  our AS2 id           {organization.as2_id}"
             for name, certificate in organization.certificates:
                 yield f"  our AS2 certificate  as2/{name}.pem (.cer): {_certificate(certificate)}"
+                for use in (each for file, each in organization.uses if file == name):
+                    yield f"                       {use}"
         for certificate in host.chain:
             yield f"  our TLS certificate  {_certificate(certificate)}"
         yield f"  who am I             {host.base}{WHOAMI}  (GET: what we see of your certificate, and what to do)"

@@ -13,7 +13,7 @@ import click
 from mtlsd.cli import audit
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.passphrases import read_passphrase
+from mtlsd.cli.passphrases import check_strength, read_passphrase
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def export(
         raise click.ClickException(f"{output} is there already, and overwritten with --force only")
     certificate = _recipient(recipient) if recipient else None
     passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
+    if not certificate:
+        check_strength(passphrase)
     try:
         units, withheld = packing.collect(configuration.server.certs, private_keys=include_private_keys)
         packed = packing.pack(
@@ -108,6 +110,7 @@ def export(
 @passphrase_file
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--sha256", metavar="HEX", help="Refuse any other bundle than the one of which export printed this.")
 def import_(
     bundle_file: Path,
     file: Path,
@@ -116,6 +119,7 @@ def import_(
     passphrase_file: Path | None,
     yes: bool,
     dry_run: bool,
+    sha256: str | None,
 ) -> None:
     """Put what `mtlsd export` wrote in place.
 
@@ -124,9 +128,12 @@ def import_(
     and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
     with all the rest.
 
+    Anybody can seal a bundle to a certificate: who made it is proven only by the SHA-256 that export printed, which
+    --sha256 compares.
+
     \b
     Examples:
-      mtlsd import certs.bundle --cert own.pem --key own.key --dry-run
+      mtlsd import certs.bundle --cert own.pem --key own.key --sha256 4f5c... --dry-run
       mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
 
     Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
@@ -135,7 +142,7 @@ def import_(
     from mtlsd.identity import writing
 
     configuration = load_configuration(file)
-    sealed, bundle = _read(bundle_file, cert, key, passphrase_file)
+    sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
     certs = configuration.server.certs
     try:
         with ExitStack() as stack:
@@ -144,6 +151,7 @@ def import_(
             changes = list(_fit(certs, bundle, list(_changes(certs, bundle))))
             _refuse_conflicts(certs, changes)
             _say_changes(configuration, bundle, changes)
+            _say_lacking(certs, bundle)
             if not changes or dry_run:
                 return
             if not yes:
@@ -176,7 +184,7 @@ def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -
 
 
 def _read(
-    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None
+    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
 ) -> "tuple[bytes, packing.Bundle]":
     from mtlsd.as2 import open_with_key, open_with_passphrase
     from mtlsd.errors import MtlsdError
@@ -191,6 +199,7 @@ def _read(
         raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
     if len(sealed) > MAX_BUNDLE:
         raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
+    _check_digest(path, sealed, wanted)
     pair = _pair(cert, key) if cert and key else None
     passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
     try:
@@ -198,6 +207,14 @@ def _read(
         return sealed, packing.unpack(packed)
     except MtlsdError as error:
         raise click.ClickException(f"{path}: {printable(str(error))}") from error
+
+
+def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
+    """Say the SHA-256 of the bundle; that it is not the one that was named ends the command."""
+    digest = sha256(sealed).hexdigest()
+    if wanted is not None and wanted.replace(":", "").strip().lower() != digest:
+        raise click.ClickException(f"{path} is another bundle: its sha256 is {digest}")
+    say(f"{path}: sha256 {digest}")
 
 
 def _pair(cert: Path, key: Path) -> "KeyPair":
@@ -232,7 +249,7 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
     from mtlsd.errors import MtlsdError
     from mtlsd.identity import packing
 
-    withheld = set(bundle.withheld)
+    withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
         if directory.is_symlink():
@@ -241,14 +258,38 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
             before = packing.files_of(directory)
         except MtlsdError as error:
             raise click.ClickException(f"{directory}: {error}") from error
-        kept = {
-            name: data
-            for name, data in before.items()
-            if f"{unit}/{name}" in withheld or not (bundle.private_keys or packing.is_public(name, data))
-        }
+        kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}
+        _refuse_loss(certs, unit, before, after)
         if before != after:
             yield Change(unit, before, after)
+
+
+def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld: frozenset[str]) -> bool:
+    """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
+
+    Not so what a partner connected with, in whatever form: what went from it there goes here, too.
+    """
+    from mtlsd.identity import CertificateUnreadable, packing, read_certificates
+
+    if f"{unit}/{name}" in withheld:
+        return True
+    if bundle.private_keys or packing.is_public(name, data):
+        return False
+    try:
+        return not (unit.startswith("partners/") and read_certificates(data))
+    except CertificateUnreadable:
+        return True
+
+
+def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
+    """End the command where a private key of ours would go, and nothing come in its place."""
+    from mtlsd.identity import packing
+
+    if not unit.startswith("partners/"):
+        lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
+        words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
+        _end(f"{certs / unit / name} {words}" for name in lost)
 
 
 def _about(data: bytes) -> str:
@@ -264,12 +305,29 @@ def _about(data: bytes) -> str:
 
 def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
     for change in changes:
-        for line in change.lines():
+        for line in (*change.lines(), *_settings(configuration.server.certs, change)):
             say(line)
     if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
         say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
     if not changes:
         say("everything is there already, just so: nothing changes")
+
+
+def _settings(certs: Path, change: Change) -> "Iterator[str]":
+    """What the change means for a partner: what goes, and what comes."""
+    from mtlsd.identity import load_partner, proposals
+
+    if change.unit.startswith("partners/"):
+        before = proposals.describe(load_partner(certs / change.unit)) if change.before else {}
+        for line in proposals.differences(before, proposals.describe(_loaded(certs, change))):
+            yield f"    {line}"
+
+
+def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
+    """Name the files that the bundle was made without, and that are not here either."""
+    for name in bundle.withheld:
+        if not (certs / name).exists():
+            say(f"to be brought by hand: {certs / name}, which the bundle was made without")
 
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
@@ -365,12 +423,27 @@ def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: byt
 
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:
-        for change in changes:
-            target = certs / change.unit
-            target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
-            writing.publish(writing.stage(target, _with_modes(change.after)), target)
+        with ExitStack() as stack:
+            staged = [_filled(certs, change, stack) for change in changes]
+            for directory, change in zip(staged, changes, strict=True):
+                writing.publish(directory, certs / change.unit)
         facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
         audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+
+
+def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
+    """The directory beside its place: with the modes and owners that are there, and all that was not read."""
+    from mtlsd.identity import keeping, packing, writing
+
+    target = certs / change.unit
+    target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
+    staged = writing.stage(target, _with_modes(change.after))
+    stack.callback(writing.discard, staged)
+    if target.exists():
+        new = {name: data for name, data in change.after.items() if data != change.before.get(name)}
+        keeping.keep_modes(target, staged, {name for name, data in new.items() if not packing.is_public(name, data)})
+        keeping.carry_over(target, staged, change.before)
+    return staged
 
 
 def _contents(bundle: "packing.Bundle") -> dict[str, object]:

@@ -59,7 +59,8 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
 
     What is given is checked as the daemon would read it: each file, each setting, and whether another partner claims
     the same. Then the directory takes its place in one step, and a running mtlsd uses it within two seconds. The same
-    again changes nothing; something else under a name that is there needs --replace.
+    again changes nothing; something else under a name that is there needs --replace. What no option here gives stays
+    then: [revocation] and revocation lists, [retention], the dates of certificates that stay, and `disabled`.
 
     \b
     Examples:
@@ -80,7 +81,7 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     target = configuration.server.certs / "partners" / name
     if target.is_symlink():
         raise click.ClickException(f"{target} is a symbolic link: whoever made it has to change it")
-    with _disk(target), _staged(proposal, target, dry_run=dry_run) as staged:
+    with _disk(target), _staged(_with_what_is_there(proposal, target), target, dry_run=dry_run) as staged:
         plan = _plan(configuration, staged, target)
         refused = bool(plan.differences) and not plan.is_new and not may_replace
         _say(plan, target, as_json=as_json, dry_run=dry_run, refused=refused)
@@ -103,6 +104,25 @@ def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
         for each in proposals.places(use, _certificates(path, ca_only=option == "roots"))
     )
     return proposals.Proposal(dict(_settings(given)), tuple(dict.fromkeys(certificates)))
+
+
+def _with_what_is_there(proposal: "proposals.Proposal", target: Path) -> "proposals.Proposal":
+    """The proposal, with all that the partner has and no option gives; where that cannot be known it is refused."""
+    from mtlsd.identity import FileRefused, load_partner, read_file, retaining
+
+    settings = target / "partner.toml"
+    if not settings.exists():
+        return proposal
+    loaded = load_partner(target)
+    if there := loaded.partner or loaded.held:
+        return retaining.keeping(proposal, there, disabled=loaded.held is not None)
+    try:
+        going = retaining.would_go(read_file(settings).data)
+    except (FileRefused, ValueError) as error:
+        raise click.ClickException(f"nothing is changed: {settings}: {printable(str(error))}") from error
+    if going:
+        raise click.ClickException(f"nothing is changed: {settings} has mistakes, and {', '.join(going)} would go")
+    return proposal
 
 
 def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -167,7 +187,7 @@ def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
         loaded = testca.without_tests(target, loaded)
     claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
     _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
-    partner, now = loaded.partner, datetime.now(UTC)
+    partner, now = loaded.partner or loaded.held, datetime.now(UTC)
     assert partner
     certificates = (*partner.public_certificates, *partner.trusted_roots, *partner.message_certificates)
     warnings = (
@@ -185,7 +205,8 @@ def _hosts(configuration: "Configuration", loaded: "LoadedPartner", target: Path
     from mtlsd.errors import Problem
 
     known = {host.name for host in configuration.virtualhosts}
-    hosts = loaded.partner.hosts if loaded.partner else None
+    partner = loaded.partner or loaded.held
+    hosts = partner.hosts if partner else None
     for each in sorted((hosts or frozenset()) - known):
         text = f"{each} is not a virtual host: there are {', '.join(sorted(known))}"
         yield Problem(target / "partner.toml", text, key="hosts")

@@ -209,7 +209,10 @@ def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
     partner = _partner(entry, directory)
     if partner is None:
         return {}
-    return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}}
+    told: dict[str, list[object]] = {}
+    for key, line in _more_fields(directory):
+        told.setdefault(key.replace(" ", "_"), []).append(line)
+    return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}, **told}
 
 
 def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem]") -> None:
@@ -232,6 +235,7 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
                 ("keep bytes", partner.retention_max_bytes),
             ]
         )
+        say_fields(_more_fields(directory))
     for each in shown.certificates:
         certificate = each.certificate
         say()
@@ -250,6 +254,14 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
         )
     for problem in warnings:
         say(f"warning: {problem}")
+
+
+def _more_fields(directory: Path) -> "list[tuple[str, object]]":
+    """What is said of revocation and of dates: a line each."""
+    from mtlsd.identity import load_partner, proposals
+
+    lines = proposals.describe(load_partner(directory))
+    return [(key, each) for key in ("revocation", "dates", "revocation lists") for each in lines.get(key, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 MAX_PASSPHRASE = 1024  # octets
+MIN_NEW = 12  # characters of one for a file that may be tried at leisure
 
 
 def read_passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> bytes:
@@ -17,6 +18,14 @@ def read_passphrase(file: Path | None, prompt: str, *, confirm: bool = False) ->
         raise click.ClickException("no terminal to ask for a passphrase: name a file with --passphrase-file")
     text: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return _checked(text.encode(), "what was typed")
+
+
+def check_strength(passphrase: bytes) -> None:
+    """End the command where a new passphrase is so short that it can be guessed."""
+    if len(passphrase.decode(errors="replace")) < MIN_NEW:
+        raise click.ClickException(
+            f"the passphrase is too short: {MIN_NEW} characters or more, such as four random words"
+        )
 
 
 def _from_file(file: Path) -> bytes:

@@ -40,10 +40,11 @@ class PartnerEntry:
     partner: Partner | None
     certificates: tuple[DatedCertificate, ...]
     mistakes: tuple[str, ...]
+    as2_ids: tuple[str, ...] = ()  # as they were read, of a disabled partner too
 
     @property
     def ids(self) -> str:
-        return (self.partner and ", ".join(self.partner.as2_ids)) or "-"
+        return ", ".join(self.partner.as2_ids if self.partner else self.as2_ids) or "-"
 
     @property
     def where(self) -> str:
@@ -73,7 +74,7 @@ class PartnerEntry:
             "name": self.name,
             "state": "disabled" if partner is None else "in use",
             "mistakes": list(self.mistakes),
-            "as2_ids": list(partner.as2_ids) if partner else [],
+            "as2_ids": list(partner.as2_ids if partner else self.as2_ids),
             "hosts": sorted(partner.hosts) if partner and partner.hosts is not None else None,
             "require": sorted(partner.require) if partner else [],
             "relax": sorted(partner.relax) if partner else [],
@@ -170,6 +171,11 @@ def partners_in(
         if entry.partner
         for each in _doubts(directory / entry.name, entry.partner, hosts, own_ids or {})
     ]
+    more += [
+        Problem(directory / entry.name, identity.proposals.pin_is_lost(*each))
+        for entry in entries
+        for each in identity.proposals.lost_pins(store, entry.name)
+    ]
     return Partners(entries, mistakes, (*warnings, *more))
 
 
@@ -261,7 +267,10 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
     dated = _dated(directory, certificates, now)
-    return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store)))
+    lost = (identity.proposals.pin_is_lost(*each) for each in identity.proposals.lost_pins(store, name))
+    return PartnerEntry(
+        name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), store.loaded[name].as2_ids
+    )
 
 
 def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:

@@ -1,6 +1,6 @@
 """From a certificate to a partner: files, stores, pins, and who is whom. Pure."""
 
-from mtlsd.identity import issuing, packing, proposals, testca, writing
+from mtlsd.identity import issuing, keeping, organizations, packing, proposals, retaining, rollover, testca, writing
 from mtlsd.identity.bundles import Bundle, chain_of, split
 from mtlsd.identity.certificatefiles import PASSWORD, decoded_password, password_beside
 from mtlsd.identity.certificates import (
@@ -171,6 +171,7 @@ __all__ = [
     "is_usable",
     "issuers_of",
     "issuing",
+    "keeping",
     "load_each",
     "load_host",
     "load_key_pair",
@@ -186,6 +187,7 @@ __all__ = [
     "never_retired",
     "not_in_use",
     "oddities",
+    "organizations",
     "packing",
     "parse_key",
     "password_beside",
@@ -201,6 +203,8 @@ __all__ = [
     "refused",
     "reread",
     "responder",
+    "retaining",
+    "rollover",
     "rule_of",
     "split",
     "stale",

@@ -4,6 +4,7 @@ An archive from elsewhere is hostile until it has been read here: names are chec
 sizes and counts are bounded, and every member must have the digest that the manifest says.
 """
 
+import base64
 import io
 import json
 import lzma
@@ -32,14 +33,15 @@ KINDS = ("hosts", "organizations", "partners")
 MAX_MEMBERS = 200_000
 MAX_TOTAL = 512 * 1024 * 1024  # octets of all members
 MAX_MANIFEST = 64 * 1024 * 1024
-MAX_DEPTH = 2  # directories of a unit
+MAX_DEPTH = 3  # directories of a unit, itself counted: client/next/ of a host
 
 Files = Mapping[str, bytes]  # by path in the unit
 Units = Mapping[str, Files]  # by path in certs/: "partners/acme"
 
 _SEGMENT = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # printable ASCII, no slash
-_PUBLIC = {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE", b"X509 CRL", b"PKCS7", b"CMS"}
-_LABEL = re.compile(rb"-----BEGIN ([^\r\n-]*)-----")
+_SETTINGS = {"partner.toml", "organization.toml", "host.toml"}
+_LABELS = rb"CERTIFICATE|X509 CERTIFICATE|X509 CRL|PKCS7|CMS"
+_BLOCK = re.compile(rb"-----BEGIN (" + _LABELS + rb")-----([A-Za-z0-9+/=\s]*)-----END \1-----")
 _BROKEN = (  # what zipfile raises for an archive that is none, and zlib below it
     zipfile.BadZipFile,
     NotImplementedError,
@@ -97,13 +99,18 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def is_public(name: str, data: bytes) -> bool:
-    """Whether this is certainly no secret: settings, or nothing but certificates and revocation lists."""
+    """Whether this is certainly no secret: settings, or nothing but certificates and revocation lists.
+
+    In PEM, nothing but white space may stand around the blocks, and each is read: a label proves nothing.
+    """
     if b"PRIVATE" in data.upper():
         return False
-    if name.endswith(".toml"):
+    if name in _SETTINGS:
         return True
-    labels = _LABEL.findall(data)
-    return set(labels) <= _PUBLIC if labels else _is_der(data)
+    blocks = _BLOCK.findall(data)
+    if not blocks:
+        return _is_der(data)
+    return not _BLOCK.sub(b"", data).strip() and all(_is_der(_decoded(body)) for _, body in blocks)
 
 
 def pack(
@@ -230,7 +237,7 @@ def _pairs(members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _check_name(name: str) -> None:
-    """A member is a file of `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`, or one directory deeper."""
+    """A member is a file of `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`, or below, not too deep."""
     if name == CONFIGURATION:
         return
     kind, *segments = name.split("/")
@@ -264,8 +271,27 @@ def _files_below(directory: Path, depth: int) -> Iterator[Path]:
             yield from _files_below(path, depth - 1)
 
 
+def _is_one_value(data: bytes) -> bool:
+    """Whether this is one SEQUENCE of definite length, from the first octet to the last."""
+    if len(data) < 2 or data[0] != 0x30:
+        return False
+    size = data[1] & 0x7F if data[1] & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + size]) if size else data[1]
+    return data[1] != 0x80 and len(data) == 2 + size + length
+
+
+def _decoded(body: bytes) -> bytes:
+    """What a PEM block holds; nothing where it is no base64."""
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except ValueError:
+        return b""
+
+
 def _is_der(data: bytes) -> bool:
-    """Whether these octets are a certificate, a revocation list or a PKCS#7 bundle in DER."""
+    """Whether these octets are a certificate, a revocation list or a PKCS#7 bundle in DER, and no more than that."""
+    if not _is_one_value(data):  # what reads PKCS#7 does not look at what follows
+        return False
     for load in (x509.load_der_x509_certificate, x509.load_der_x509_crl, load_der_pkcs7_certificates):
         try:
             load(data)

@@ -4,14 +4,18 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import Problem
 from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.crls import RevocationList
 from mtlsd.identity.partners import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
+from mtlsd.identity.revocation import BY_DEFAULT, Revocation
+from mtlsd.identity.rollover import Dates
 from mtlsd.identity.truststore import TrustStore, build_trust_store
 from mtlsd.identity.validity import SHORT
 from mtlsd.identity.writing import PUBLIC
@@ -45,6 +49,7 @@ class Proposal:
 
     settings: Mapping[str, object]
     certificates: tuple[tuple[str, Certificate], ...]
+    more: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # other files of it, with their modes
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         """Data and mode by path."""
@@ -52,7 +57,7 @@ class Proposal:
         for directory, certificate in self.certificates:
             pem = certificate.x509.public_bytes(Encoding.PEM)
             found[str(Path(directory) / file_name(certificate))] = pem, PUBLIC
-        return found
+        return found | dict(self.more)
 
 
 def check_name(name: str) -> None:
@@ -83,14 +88,14 @@ def file_name(certificate: Certificate) -> str:
 
 
 def toml_of(settings: Mapping[str, object]) -> str:
-    """A TOML document of texts, numbers, lists of texts, and tables of these, which come last."""
-    plain = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if not isinstance(value, Mapping)]
+    """A TOML document of texts, numbers, moments, lists of texts, and tables and rows of these, which come last."""
+    plain = "".join(_line(key, value) for key, value in settings.items() if not list(_tables(key, value)))
     tables = [
-        f"\n[{key}]\n" + "".join(f"{name} = {_toml(each)}\n" for name, each in value.items())
+        f"\n{head}\n" + "".join(_line(name, each) for name, each in table.items())
         for key, value in settings.items()
-        if isinstance(value, Mapping)
+        for head, table in _tables(key, value)
     ]
-    return "".join((*plain, *tables))
+    return "".join((plain, *tables))
 
 
 def with_disabled(text: str, *, disabled: bool) -> str:
@@ -132,8 +137,25 @@ def describe(loaded: LoadedPartner | None) -> Description:
         "retention.days": _told(partner.retention_days),
         "retention.max_bytes": _told(partner.retention_max_bytes),
         "disabled": ("true",) if loaded.held else (),
+        "revocation": tuple(revocation_lines(partner.revocation)),
+        "dates": tuple(f"{_name(partner, sha256)} {_from_to(dates)}" for sha256, dates in partner.dates),
+        "revocation lists": tuple(sorted(crl_line(each) for each in partner.crls)),
     }
     return lines | {use: _certificates(getattr(partner, name)) for use, name in _CERTIFICATES.items()}
+
+
+def revocation_lines(revocation: Revocation) -> Iterator[str]:
+    """The settings of revocation that are not as for most partners."""
+    for key in Revocation.__slots__:
+        value = getattr(revocation, key)
+        if value != getattr(BY_DEFAULT, key):
+            yield f"{key} = {_toml(value)}"
+
+
+def crl_line(crl: RevocationList) -> str:
+    """A revocation list, as one knows it again."""
+    until = f" until {crl.next_update:%Y-%m-%d}" if crl.next_update else ""
+    return f"{crl.issuer} ({crl.sha256[:SHORT]}) of {crl.this_update:%Y-%m-%d}{until}, {len(crl.serials)} revoked"
 
 
 def differences(before: Description, after: Description) -> list[str]:
@@ -168,23 +190,60 @@ def renamed(loaded: LoadedPartner, staged: Path, target: Path) -> LoadedPartner:
 def conflicts(
     directory: Path, loaded: Iterable[LoadedPartner], proposed: Iterable[LoadedPartner]
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """What two partners would claim that no two claim now, if the proposed ones were there; and who would lose what."""
+    """What two partners would claim that no two claim now, if the proposed ones were there, and who would lose a pin.
+
+    The doubts are who would lose what is a root anyway.
+    """
     now = {each.name: each for each in loaded}
     then = now | {each.name: each for each in proposed}
     before, known = build_trust_store(directory, tuple(now.values()))
     after, problems = build_trust_store(directory, tuple(then.values()))
-    doubts = tuple(_lost(directory, before, after))
-    return tuple(each for each in problems if each not in known), doubts
+    lost = [_lost(directory, name, before, after) for name in before.partners]
+    taken = tuple(each for pair in lost for each in pair[0])
+    return (*(each for each in problems if each not in known), *taken), tuple(each for pair in lost for each in pair[1])
 
 
-def _lost(directory: Path, before: TrustStore, after: TrustStore) -> Iterator[Problem]:
-    for name, partner in before.partners.items():
-        kept = after.partners[name].public_certificates if name in after.partners else partner.public_certificates
-        for each in partner.public_certificates:
-            others = [holder for holder in after.holders.get(each.sha256, ()) if holder != name]
-            if each not in kept and others:
-                text = f"{each.subject} is a root only from now on: {', '.join(others)} has it, too"
-                yield Problem(directory / name, text)
+def lost_pins(store: TrustStore, name: str) -> Iterator[tuple[Certificate, tuple[str, ...]]]:
+    """What a partner has for its connections and cannot use, since it is the root of others, too: of whom.
+
+    A CA that issued another of its certificates is left out: to share that is what roots are for.
+    """
+    loaded = store.loaded[name]
+    for each in loaded.public_certificates:
+        others = tuple(holder for holder in store.sharers.get(each.sha256, ()) if holder != name)
+        if others and not _issued_one(each, loaded):
+            yield each, others
+
+
+def pin_is_lost(certificate: Certificate, others: Iterable[str]) -> str:
+    """What that means, in words."""
+    return f"{certificate.subject} is a root only, and nobody connects with it: {', '.join(others)} has it, too"
+
+
+def _issued_one(certificate: Certificate, loaded: LoadedPartner) -> bool:
+    intermediates = loaded.partner.intermediates if loaded.partner else ()
+    several = {*loaded.public_certificates, *intermediates} - {certificate}
+    return any(each.issuer == certificate.subject for each in several)
+
+
+def _lost(
+    directory: Path, name: str, before: TrustStore, after: TrustStore
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """What a partner would lose that it connects with, and what it would lose that it hardly does."""
+    had = before.partners[name].public_certificates
+    pins = [(each, others) for each, others in lost_pins(after, name) if each in had]
+    kept = {*(each for each, _ in pins), *(after.partners[name].public_certificates if name in after.partners else had)}
+    roots = [
+        (each, others)
+        for each in had
+        if each not in kept and (others := [holder for holder in after.holders.get(each.sha256, ()) if holder != name])
+    ]
+    problems = tuple(Problem(directory / name, pin_is_lost(*each)) for each in pins)
+    doubts = (
+        Problem(directory / name, f"{each.subject} is a root only from now on: {', '.join(others)} has it, too")
+        for each, others in roots
+    )
+    return problems, tuple(doubts)
 
 
 def _document(text: str) -> dict[str, object]:
@@ -194,10 +253,33 @@ def _document(text: str) -> dict[str, object]:
         raise ValueError("arrays or tables are nested too deeply") from error
 
 
+def _tables(key: str, value: object) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if isinstance(value, Mapping):
+        yield f"[{key}]", value
+    elif isinstance(value, tuple):
+        yield from ((f"[[{key}]]", each) for each in value if isinstance(each, Mapping))
+
+
+def _line(key: str, value: object) -> str:
+    return f"{key} = {_toml(value)}\n"
+
+
 def _toml(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)  # for texts, numbers and booleans TOML is as JSON
+
+
+def _name(partner: Partner, sha256: str) -> str:
+    several = (*partner.public_certificates, *partner.message_certificates)
+    return next((f"{each.subject} ({sha256[:SHORT]})" for each in several if each.sha256 == sha256), sha256)
+
+
+def _from_to(dates: Dates) -> str:
+    words = (("active_from", dates.active_from), ("retire_after", dates.retire_after))
+    return ", ".join(f"{key} {moment.isoformat()}" for key, moment in words if moment) or "at any time"
 
 
 def _told(number: int | None) -> tuple[str, ...]:

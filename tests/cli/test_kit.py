@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from mtlsd.identity import read_certificates
+from tests import pki
 from tests.cli.site import Site, mtlsd
-from tests.daemon import Tree, acme, keys
+from tests.daemon import LONG, Tree, acme, keys
 
 
 def made(tree: Tree, folder: Path, *more: object, name: str = "acme") -> Path:
@@ -82,6 +83,21 @@ def test_the_sheet_has_what_is_typed_into_a_product(tree: Tree, tmp_path: Path) 
         ":".join(digits[at : at + 2] for at in range(0, 64, 2)),
     ):
         assert words in sheet
+
+
+def test_the_sheet_says_which_certificate_is_for_what_and_from_when(tree: Tree, tmp_path: Path) -> None:
+    directory = tree.certs / "organizations" / "EXAMPLE"
+    (directory / "next").mkdir()
+    pki.self_signed("next", key=pki.rsa_key("next"), **LONG).write(directory / "next", "cert.pem", "key.pem")
+    (directory / "organization.toml").write_text('[[pair]]\ndirectory = "next"\nactive_from = 2098-01-01\n')
+    kit = made(tree, tmp_path)
+    _, now, later = (kit / "SETTINGS.txt").read_text().split("our AS2 certificate  ", 2)
+    assert now.startswith("as2/EXAMPLE-cert.pem")
+    assert "signs our MDNs: now\n" in now
+    assert "encrypt to it: now\n" in now
+    assert later.startswith("as2/EXAMPLE-next-cert.pem")
+    assert "signs our MDNs: from 2098-01-01 00:00 UTC on" in later
+    assert "as2/EXAMPLE-cert.pem" in (kit / "as2.example.com" / "message.sh").read_text()
 
 
 def test_only_the_partners_hosts_are_there(tree: Tree, tmp_path: Path) -> None:

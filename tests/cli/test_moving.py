@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import zipfile
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.daemon import LONG, Daemon, Tree, acme, globex, running
 from tests.net.client import Answer, opened, request
 from tests.pki import NOW, Issued
 
-PASSPHRASE = "open sesame"
+PASSPHRASE = "open sesame, please"
 
 
 @pytest.fixture
@@ -144,6 +145,43 @@ def test_keys_are_their_owners_alone(here: Tree, there: Tree, secret: Path) -> N
         assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.name == "key.pem" else 0o644)
 
 
+DEEP = ("hosts/as2.example.com/client/next", "hosts/as2.example.com/a/b/c/d")
+
+
+def test_keys_in_deeper_directories_are_neither_lost_nor_left_behind(here: Tree, there: Tree, secret: Path) -> None:
+    own = pki.self_signed("deep", key=pki.rsa_key("deep"), **LONG)
+    for tree, place in ((here, DEEP[0]), (there, DEEP[1])):
+        (tree.certs / place).mkdir(parents=True)
+        own.write(tree.certs / place, "chain.pem", "key.pem")
+    client = pki.self_signed("client", key=pki.rsa_key("client"), **LONG)
+    client.write(here.certs / "hosts" / "as2.example.com" / "client", "chain.pem", "key.pem")
+    (there.certs / "hosts" / "as2.example.com" / ".note").write_text("ours")
+    before = files(there, DEEP[1])
+    result = import_(there, export(here, secret, "--include-private-keys"), secret, "--yes")
+    assert result.exit_code == 0, result.output
+    assert files(there, DEEP[0]) == files(here, DEEP[0])
+    assert files(there, DEEP[1]) == before
+    assert (there.certs / "hosts" / "as2.example.com" / ".note").read_text() == "ours"
+
+
+def test_a_key_that_the_bundle_does_not_replace_is_not_removed(here: Tree, there: Tree, secret: Path) -> None:
+    key = there.certs / "hosts" / "as2.example.com" / "next" / "key.pem"
+    key.parent.mkdir()
+    pki.self_signed("next", key=pki.rsa_key("next"), **LONG).write(key.parent, "chain.pem", "key.pem")
+    before = files(there)
+    result = import_(there, export(here, secret, "--include-private-keys"), secret, "--yes")
+    assert (result.exit_code, f"{key} is or may hold" in result.stderr, files(there)) == (1, True, before)
+
+
+def test_what_is_there_keeps_its_mode(here: Tree, there: Tree, secret: Path) -> None:
+    key = next(there.certs.glob("organizations/*/key.pem"))
+    key.chmod(0o640)
+    (next(here.certs.glob("organizations/*")) / "organization.toml").write_text('as2_id = "other"\n')
+    result = import_(there, export(here, secret), secret, "--yes")
+    assert "organization.toml" in result.stdout
+    assert stat.S_IMODE(key.stat().st_mode) == 0o640
+
+
 def test_a_partner_that_claims_what_another_has_is_refused(here: Tree, there: Tree, secret: Path) -> None:
     there.add("other", "ACME", globex())
     before = files(there)
@@ -191,6 +229,35 @@ def test_another_passphrase_opens_nothing(here: Tree, there: Tree, secret: Path)
     secret.write_text("another")
     result = import_(there, bundle, secret)
     assert (result.exit_code, "the wrong key or passphrase" in result.stderr) == (1, True)
+
+
+def test_a_short_passphrase_seals_nothing(here: Tree, secret: Path) -> None:
+    secret.write_text("open sesame")
+    result = mtlsd("export", here.root / "b", "--config", here.configuration, "--passphrase-file", secret)
+    assert (result.exit_code, "12 characters" in result.stderr, (here.root / "b").exists()) == (1, True, False)
+
+
+def test_another_bundle_than_the_one_that_was_named_is_refused(here: Tree, there: Tree, secret: Path) -> None:
+    bundle = export(here, secret)
+    digest = sha256(bundle.read_bytes()).hexdigest()
+    assert f"sha256 {digest}" in import_(there, bundle, secret, "--dry-run", "--sha256", digest.upper()).stdout
+    result = import_(there, bundle, secret, "--yes", "--sha256", "0" * 64)
+    assert (result.exit_code, "is another bundle" in result.stderr) == (1, True)
+    assert not (there.certs / "partners" / "acme").exists()
+
+
+def test_what_a_partner_need_not_do_any_longer_is_shown(here: Tree, there: Tree, secret: Path) -> None:
+    import_(there, export(here, secret), secret, "--yes")
+    path = here.certs / "partners" / "acme" / "partner.toml"
+    path.write_text(f"require = []\n{path.read_text()}")
+    lines = import_(there, export(here, secret), secret, "--dry-run").stdout.splitlines()
+    assert {"    - require: sign", "    + require: nothing"} <= set(lines)
+
+
+def test_keys_that_must_be_brought_are_named(here: Tree, there: Tree, secret: Path) -> None:
+    key = there.certs / "hosts" / "as2.example.com" / "key.pem"
+    key.unlink()
+    assert f"to be brought by hand: {key}," in import_(there, export(here, secret), secret, "--dry-run").stdout
 
 
 def test_a_directory_that_is_a_link_is_left_alone(there: Tree, secret: Path, tmp_path: Path) -> None:

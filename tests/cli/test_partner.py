@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import stat
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -212,12 +214,66 @@ def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: P
     assert (result.exit_code, "is of a test CA" in result.stderr) == (1, True)
 
 
-def test_a_partner_that_would_lose_its_certificate_is_warned_of(tree: Tree, given: Path) -> None:
-    for name, code in (("first", 0), ("second", 0)):
+def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree: Tree, given: Path) -> None:
+    words = "first: CN=self is a root only, and nobody connects with it: second has it, too"
+    for name, code in (("first", 0), ("second", 1)):
         more = ("--config", tree.configuration, "--as2-id", name, "--cert", given / "self.pem")
         result = mtlsd("partner", "add", name, *more)
         assert result.exit_code == code
-    assert "partners/first: CN=self is a root only from now on: second has it, too" in result.stdout
+    assert words in result.stderr
+    assert not (tree.certs / "partners" / "second").exists()
+    shutil.copytree(tree.certs / "partners" / "first", tree.certs / "partners" / "second")
+    assert words in mtlsd("check", "--config", tree.configuration).stdout
+    listed = mtlsd_json("partner", "list", "--config", tree.configuration)
+    assert "second has it, too" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
+
+
+MORE = """
+disabled = true
+
+[revocation]
+crl = "hard"
+
+[[certificate]]
+sha256 = "{sha256}"
+retire_after = 2098-01-01
+
+[retention]
+days = 7
+"""
+
+
+def test_what_has_no_option_is_kept_and_shown(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    directory = tree.certs / "partners" / "NEWCO"
+    with (directory / "partner.toml").open("a") as file:
+        file.write(MORE.format(sha256=newco().certificate.sha256))
+    (directory / "own.crl").write_bytes(pki.crl(pki.root("CRL")))
+    before = load_partner(directory).held
+    assert "nothing changes" in add(tree, given).stdout
+    result = add(tree, given, "--relax", "sha1", "--replace")
+    assert (result.exit_code, [each for each in result.stdout.splitlines() if each[0] in "+-"]) == (
+        0,
+        ["+ relax: sha1"],
+    )
+    assert before
+    assert load_partner(directory).held == replace(before, relax=frozenset({"sha1"}))
+    shown = partner(tree, "show", "NEWCO").stdout
+    for words in ('crl = "hard"', "retire_after 2098-01-01", "CN=CRL ("):
+        assert words in shown
+
+
+def test_what_cannot_be_kept_is_not_replaced(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    path = tree.certs / "partners" / "NEWCO" / "partner.toml"
+    path.write_text('as2_ids = "x"\n[revocation]\ncrl = "hard"\n')
+    assert "revocation would go" in add(tree, given, "--replace").stderr
+
+
+def test_a_root_may_be_given_to_two_partners(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    more = ("--config", tree.configuration, "--as2-id", "x", "--root", given / "root.cer", "--match-subject", "CN=x")
+    assert mtlsd("partner", "add", "second", *more).exit_code == 0
 
 
 # --- Showing ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The archive of an export: what stands in it comes out again, and nothing else does."""
 
+import base64
 import io
 import json
 import zipfile
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +60,7 @@ NAMES = [
     "partners/acme/.hidden",
     "partners/.acme/x",
     "partners/acme",
-    "partners/acme/a/b/c",
+    "partners/acme/a/b/c/d",
     "partners//x",
     "partners/acme/",
     "others/acme/x",
@@ -140,6 +143,9 @@ def test_one_name_for_two_things_is_refused() -> None:
 
 
 KEY = pki.self_signed("key")
+BARE = b"".join(KEY.key_pem.splitlines()[1:-1])
+KEY_DER = base64.b64decode(BARE)
+P7B = serialize_certificates([KEY.certificate.x509], Encoding.DER)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +160,17 @@ KEY = pki.self_signed("key")
         ("a.pfx", b"\x30\x82\x01\x01\x02\x01\x03\x30", False),
         ("key.json", b'{"key": "-----begin private key-----"}', False),
         ("anything", b"anything", False),
+        ("twice.pem", KEY.pem + b"\n" + KEY.pem, True),
+        ("bare.pem", KEY.pem + BARE, False),
+        ("before.pem", BARE + b"\n" + KEY.pem, False),
+        ("label.pem", b"-----BEGIN CERTIFICATE-----\n" + BARE + b"\n-----END CERTIFICATE-----\n", False),
+        ("service.json", b'{"cert": "x", "key": "' + BARE + b'"}', False),
+        ("notes.toml", b'key = "' + BARE + b'"', False),
+        ("tls/partner.toml", b'key = "' + BARE + b'"', False),
+        ("host.toml", b"", True),
+        ("a.p7b", P7B, True),
+        ("more.p7b", P7B + KEY_DER, False),
+        ("more.cer", KEY.certificate.der + KEY_DER, False),
     ],
 )
 def test_what_may_be_a_key_is_no_public_file(name: str, data: bytes, public: bool) -> None:

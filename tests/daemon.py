@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from mtlsd.identity import KeyPair
+from mtlsd.journal.spool import TRIAL
 from tests import pki
 from tests.as2 import messages
 from tests.forked import starting
@@ -256,6 +257,12 @@ def _start(tree: Tree, preexec: Callable[[], None] | None, environment: dict[str
         env=os.environ | environment,
         preexec_fn=preexec,  # it only sets resource limits
     )
+
+
+def spooled(tree: Tree, folder: str = ".") -> list[Path]:
+    """The files in the spool, but for the daemon's own trials of it, which come and go."""
+    files = (each for each in (tree.state / "spool" / folder).rglob("*") if each.is_file())
+    return [each for each in files if f".{TRIAL}" not in each.name]
 
 
 def resident(daemon: Daemon) -> int:

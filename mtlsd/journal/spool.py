@@ -26,6 +26,7 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 GATHERED = 64 * 1024  # bytes; smaller writes are gathered to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NODE = re.compile(r"[\w-]+", re.ASCII)
+TRIAL = "trial-"  # in the name of a file that `probe` writes
 _NAME = re.compile(r"messages/[0-9a-f]{2}/[\w-]+(?:\.(?P<node>[\w-]+))?\.[a-z0-9]+", re.ASCII)
 
 
@@ -138,10 +139,10 @@ class Spool:
                 (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
             _sync_directory(self._messages)
 
-    def create(self) -> SpoolFile:
-        """Open a new file for what is being received."""
+    def create(self, mark: str = "") -> SpoolFile:
+        """Open a new file for what is being received; a mark in its name says what else it is."""
         with disk_errors():
-            fd, path = tempfile.mkstemp(prefix=f"{self._node}.", dir=self._tmp)  # O_EXCL, mode 0600
+            fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)  # O_EXCL, mode 0600
         return SpoolFile(Path(path), fd)
 
     def keep(self, id: str, files: Mapping[str, SpoolFile]) -> dict[str, str]:  # noqa: A002  # the field's name
@@ -194,7 +195,7 @@ class Spool:
 
     def probe(self) -> None:
         """Write a file, sync it and remove it, as every message needs it; raises where that cannot be done."""
-        file = self.create()
+        file = self.create(TRIAL)
         try:
             file.write(b"\0")
             with disk_errors():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, acme, running
+from tests.daemon import Daemon, Tree, acme, running, spooled
 from tests.e2e.partner import disposition, kept, layered, message, send
 from tests.net import backend as backends
 from tests.net.admin import failing, get
@@ -37,7 +37,7 @@ def test_k18_a_document_that_does_not_fit_is_refused_and_can_be_sent_again(
             assert answer.reason in ("spool_full", "journal_unavailable")
             assert answer.get("AS2-From") is None
             assert kept(tree, "<k18@acme.example>") is None
-            assert not list((tree.state / "spool" / "tmp").iterdir())
+            assert not spooled(tree, "tmp")
             assert disposition(send(daemon, small), small) == "processed"
             line = daemon.wait_for("exchange_finished", message_id="<k18@acme.example>")
             assert line["level"] == "error"
@@ -84,9 +84,9 @@ def test_a_journal_that_is_locked_leaves_no_files(tmp_path_factory: pytest.TempP
                 other.execute("BEGIN IMMEDIATE")  # so that nobody else can write
                 answer = send(daemon, sent)
             assert (answer.status, answer.reason) == (503, "journal_unavailable")
-            assert not [each for each in (tree.state / "spool").rglob("*") if each.is_file()]
+            assert not spooled(tree)
             assert disposition(send(daemon, sent), sent) == "processed"
-            assert len([each for each in (tree.state / "spool").rglob("*") if each.is_file()]) == 3
+            assert len(spooled(tree)) == 3
 
 
 def test_the_answer_is_read_although_the_document_was_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -136,7 +136,7 @@ def test_a_body_is_given_up_where_the_disk_fills_meanwhile(tmp_path_factory: pyt
         client.send(whole[1 << 20 :])
         answer = client.answer()
         assert (answer.status, answer.reason) == (503, "spool_full")
-        assert not list((tree.state / "spool" / "tmp").iterdir())
+        assert not spooled(tree, "tmp")
 
 
 def test_a_body_that_would_not_leave_enough_is_refused_by_its_length(

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, acme, running
+from tests.daemon import Daemon, Tree, acme, running, spooled
 from tests.e2e.partner import disposition, kept, layered, message, send
 from tests.net import backend as backends
 from tests.net.client import opened, request
@@ -63,4 +63,4 @@ def test_what_was_not_acknowledged_leaves_nothing_behind(tmp_path_factory: pytes
     with running(tree):
         assert kept(tree, "<half@acme.example>") is None
         assert kept(tree, "<whole@acme.example>")
-        assert not list((tree.state / "spool" / "tmp").iterdir())
+        assert not spooled(tree, "tmp")

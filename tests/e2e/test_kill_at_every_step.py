@@ -196,6 +196,7 @@ def left_over(tree: Tree) -> int:
 
 
 def files_in(tree: Tree, folder: str) -> list[Path]:
+    """All files there, the daemon's own trials too."""
     return [path for path in (tree.state / "spool" / folder).rglob("*") if path.is_file()]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mtlsd.identity import KeyPair
 from tests.as2.messages import write_pair
-from tests.daemon import Daemon, Tree, acme, keys, running
+from tests.daemon import Daemon, Tree, acme, keys, running, spooled
 from tests.e2e.partner import message
 from tests.net.client import Answer, opened, request
 
@@ -39,7 +39,7 @@ def test_a_large_self_test(tmp_path_factory: pytest.TempPathFactory) -> None:
         assert b"; processed\r\n" in answer.body
         assert b"decrypted, signed part, without header, raw" in answer.body
         assert peak(daemon) - before < 64 * MIB
-        assert [each for each in (daemon.tree.state / "spool").rglob("*") if each.is_file()] == []
+        assert spooled(daemon.tree) == []
 
 
 def encrypted_and_signed(folder: Path, size: int) -> Path:

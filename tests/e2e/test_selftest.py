@@ -15,7 +15,7 @@ from mtlsd.journal import SQLiteJournal
 from tests import pki
 from tests.as2 import messages
 from tests.as2.messages import EDI, Sent
-from tests.daemon import Daemon, Tree, acme, globex, keys, running
+from tests.daemon import Daemon, Tree, acme, globex, keys, running, spooled
 from tests.e2e.partner import disposition, layered, message, receipt, send, with_fields
 from tests.net import backend as backends
 from tests.net.backend import Backend
@@ -106,7 +106,7 @@ def test_nothing_is_kept_delivered_or_held_as_a_duplicate(tmp_path: Path) -> Non
             assert disposition(post(daemon, sent, acme()), sent) == "processed"
         other = message("<twice@acme.example>", layered(payload=b"other"))
         assert disposition(post(daemon, other, acme()), other) == "processed"
-        files = [each for each in (daemon.tree.state / "spool").rglob("*") if each.is_file()]
+        files = spooled(daemon.tree)
         assert files == []
         assert backend.count == 0
         assert disposition(send(daemon, sent), sent) == "processed"  # the first of its id

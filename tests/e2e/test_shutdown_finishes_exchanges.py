@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from tests.as2.messages import EDI
-from tests.daemon import Tree, acme, running
+from tests.daemon import Tree, acme, running, spooled
 from tests.e2e.partner import disposition, kept, layered, message
 from tests.net.client import opened, request
 
@@ -18,7 +18,7 @@ def test_a_message_under_way_gets_its_receipt(tmp_path_factory: pytest.TempPathF
         with opened(daemon.address, acme()) as client, opened(daemon.address, acme()) as idle:
             assert idle.request(request("HEAD"), head=True).status == 200
             client.send(data[:-100])
-            while not list((tree.state / "spool" / "tmp").iterdir()):
+            while not spooled(tree, "tmp"):
                 assert idle.request(request("HEAD"), head=True).status == 200
             daemon.process.terminate()
             daemon.wait_for("stopping")
@@ -40,7 +40,7 @@ def test_a_message_that_is_never_finished_is_given_up(tmp_path_factory: pytest.T
     sent = message("<never@acme.example>", layered("sE", EDI * 4000))
     with running(tree) as daemon, opened(daemon.address, acme()) as client, opened(daemon.address, acme()) as other:
         client.send(request(fields=sent.fields, body=sent.body)[:-100])
-        while not list((tree.state / "spool" / "tmp").iterdir()):
+        while not spooled(tree, "tmp"):
             assert other.request(request("HEAD"), head=True).status == 200
         daemon.process.terminate()
         answer = client.answer()

@@ -218,7 +218,7 @@ class Daemon:
     def reload(self) -> None:
         self.forget()
         self.process.send_signal(signal.SIGHUP)
-        self.wait_for("reloaded")
+        self.wait_for("reloaded", by="signal")  # and not one of a change before
 
     def stop(self) -> int:
         """Ask it to stop, and return the exit code."""

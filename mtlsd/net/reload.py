@@ -61,13 +61,14 @@ class Reload:
 
         What a reload that failed should have read is read by the next one.
         """
+        by = "signal" if changes is None else "change"
         async with self._lock:
             changes = None if changes is None or self._waiting is None else changes | self._waiting
             self._waiting = changes
             systemd.reloading()
             outcome = "failure"
             try:
-                await self._swap(changes)
+                await self._swap(changes, by)
                 outcome, self._waiting = "success", Changes()
             except ConfigurationError as error:
                 for problem in error.problems:
@@ -82,7 +83,7 @@ class Reload:
         snapshot = self._daemon.snapshot
         return f"{len(snapshot.hosts)} hosts, {len(snapshot.truststore.partners)} partners"
 
-    async def _swap(self, changes: Changes | None) -> None:
+    async def _swap(self, changes: Changes | None, by: str) -> None:
         previous = self._daemon.snapshot
         file = previous.configuration.file
         snapshot = await trio.to_thread.run_sync(load, file, self._credentials, previous, changes)
@@ -100,6 +101,7 @@ class Reload:
             await self._enter(snapshot)
         self._daemon.log.info(
             log.RELOADED,
+            by=by,
             partners=len(snapshot.truststore.partners),
             **_changes(previous, snapshot, anew=changes is None),
         )

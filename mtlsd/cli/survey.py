@@ -263,19 +263,18 @@ def _secrets(configuration: Configuration) -> Iterator[Problem]:
 def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now: datetime) -> PartnerEntry:
     name = directory.name
     partner = store.partners.get(name)
-    public = partner.public_certificates if partner else identity.load_partner(directory).public_certificates
-    certificates = _uses(partner) if partner else [(each, "not in use") for each in public]
+    loaded = store.loaded[name]
+    public = partner.public_certificates if partner else loaded.public_certificates
+    certificates = identity.uses_of(partner).items() if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
     dated = _dated(directory, certificates, now)
     lost = (identity.proposals.pin_is_lost(*each) for each in identity.proposals.lost_pins(store, name))
-    return PartnerEntry(
-        name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), store.loaded[name].as2_ids
-    )
+    return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
 
 
 def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
     """Every certificate of a partner once, with what it is for and its file."""
-    return _dated(directory, _uses(partner), now)
+    return _dated(directory, identity.uses_of(partner).items(), now)
 
 
 def _dated(
@@ -286,20 +285,6 @@ def _dated(
         DatedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
         for each, use in certificates
     )
-
-
-def _uses(partner: Partner) -> list[tuple[Certificate, str]]:
-    uses: dict[Certificate, list[str]] = {}
-    for use, certificates in (
-        ("connections", partner.public_certificates),
-        ("root", partner.trusted_roots),
-        ("intermediate", partner.intermediates),
-        ("messages", partner.message_certificates),
-        ("MDN servers", partner.mdn_roots),
-    ):
-        for each in certificates:
-            uses.setdefault(each, []).append(use)
-    return [(each, ", ".join(names)) for each, names in uses.items()]
 
 
 def _shortened(problem: Problem, directory: Path) -> str:

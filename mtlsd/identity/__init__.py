@@ -46,6 +46,7 @@ from mtlsd.identity.partners import (
     Partner,
     Require,
     load_partner,
+    uses_of,
 )
 from mtlsd.identity.paths import issuers_of
 from mtlsd.identity.pkcs7 import bundle
@@ -54,7 +55,6 @@ from mtlsd.identity.policy import check_client, check_issuer, check_signature_al
 from mtlsd.identity.registry import (
     Registry,
     Remarks,
-    certificates_of,
     load_each,
     load_partners,
     may_be_partner,
@@ -146,7 +146,6 @@ __all__ = [
     "build_trust_store",
     "bundle",
     "certificate_files",
-    "certificates_of",
     "chain_of",
     "check_client",
     "check_issuer",
@@ -210,5 +209,6 @@ __all__ = [
     "stale",
     "standings",
     "testca",
+    "uses_of",
     "writing",
 ]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner
+from mtlsd.identity.partners import Partner, uses_of
 from mtlsd.identity.rollover import Dates
 
 LIST_DAYS = 1  # before its end, the longest ahead that an alert is about a revocation list
@@ -71,20 +71,10 @@ def expiring_organization(organization: Organization) -> Iterator[Expiring]:
 
 def expiring_partner(partner: Partner) -> Iterator[Expiring]:
     """Everything that a partner uses, each certificate once, and its revocation lists."""
-    uses: dict[Certificate, list[str]] = {}
-    for use, certificates in (
-        ("connections", partner.public_certificates),
-        ("root", partner.trusted_roots),
-        ("intermediate", partner.intermediates),
-        ("messages", partner.message_certificates),
-        ("MDN servers", partner.mdn_roots),
-    ):
-        for each in certificates:
-            uses.setdefault(each, []).append(use)
     owner = f"partner {partner.name}"
-    for each, names in uses.items():
+    for each, use in uses_of(partner).items():
         if not _is_retired_before(partner.dates_of(each), each):
-            yield _expiring(owner, ", ".join(names), each)
+            yield _expiring(owner, use, each)
     for crl in partner.crls:
         if crl.next_update:
             yield Expiring(owner, "revocation list", crl.issuer, crl.sha256, crl.next_update, LIST_DAYS)

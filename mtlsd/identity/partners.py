@@ -150,6 +150,21 @@ class Partner:
         return (Registered(each, self.dates_of(each)) for each in certificates)
 
 
+def uses_of(partner: Partner) -> dict[Certificate, str]:
+    """Every certificate of a partner once, and what it is for."""
+    uses: dict[Certificate, list[str]] = {}
+    for use, certificates in (
+        ("connections", partner.public_certificates),
+        ("root", partner.trusted_roots),
+        ("intermediate", partner.intermediates),
+        ("messages", partner.message_certificates),
+        ("MDN servers", partner.mdn_roots),
+    ):
+        for each in certificates:
+            uses.setdefault(each, []).append(use)
+    return {each: ", ".join(names) for each, names in uses.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedPartner:
     """What a directory gave: a partner, or None where it is disabled, and what is wrong with it."""

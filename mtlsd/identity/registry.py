@@ -13,11 +13,10 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.doubts import doubts
 from mtlsd.identity.files import is_directory
 from mtlsd.identity.listing import UNSETTLED, stays_within
-from mtlsd.identity.partners import LoadedPartner, Partner, list_partner, load_partner
+from mtlsd.identity.partners import LoadedPartner, Partner, list_partner, load_partner, uses_of
 from mtlsd.identity.sharded import Sharded
 from mtlsd.identity.testca import without_tests
 from mtlsd.identity.truststore import TrustStore, changed
@@ -135,18 +134,6 @@ def stale(registry: Registry) -> frozenset[str]:
     return frozenset(name for name in names if _is_stale(registry, name)) | (registry.stamps.keys() - names)
 
 
-def certificates_of(partner: Partner) -> tuple[Certificate, ...]:
-    """Everything that a partner uses, each once."""
-    several = (
-        partner.public_certificates,
-        partner.trusted_roots,
-        partner.intermediates,
-        partner.message_certificates,
-        partner.mdn_roots,
-    )
-    return tuple(dict.fromkeys(each for certificates in several for each in certificates))
-
-
 @contextmanager
 def _without_collections() -> Iterator[None]:
     """Without the garbage collector: nearly all that is made of the partners stays, and to look through it is dear."""
@@ -218,4 +205,4 @@ def _doubts(directory: Path, partner: Partner | None, now: datetime | None) -> R
 def _dates(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:
     if partner is None or now is None:
         return None
-    return Remarks(warnings=tuple(date_warnings(directory, certificates_of(partner), now))) or None
+    return Remarks(warnings=tuple(date_warnings(directory, uses_of(partner), now))) or None

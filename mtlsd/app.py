@@ -27,7 +27,7 @@ def run(file: Path) -> int:
         logger.error(log.STOPPED, reason="state_in_use", detail=str(error))
         return EXIT_REFUSED
     except (JournalUnavailable, SpoolFull) as error:
-        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server))
+        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.read_configuration(file).server))
         return EXIT_REFUSED
     return EXIT_FINE
 

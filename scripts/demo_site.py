@@ -71,7 +71,7 @@ def prepare(folder: Path, backend: str) -> Site:
     text = (REPOSITORY / "virtualhosts.toml").read_text(encoding="utf-8")
     file = folder / "virtualhosts.toml"
     file.write_text(_adapt(text, backend), encoding="utf-8")
-    return Site(folder, config.load(file))
+    return Site(folder, config.read_configuration(file))
 
 
 def _dev_certs(*arguments: str | Path) -> None:

@@ -16,8 +16,7 @@ from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers, AS2Name, ReceiptRequest, algorithm_of, choose_mic
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.layers import Evidence, Layer
-from mtlsd.as2.mdn import MDN, Receipt
-from mtlsd.as2.mdn import build as build_mdn
+from mtlsd.as2.mdn import MDN, Receipt, build_mdn
 from mtlsd.as2.mic import DIGESTS, MIC
 from mtlsd.as2.mime import ContentType
 from mtlsd.as2.oddities import oddities

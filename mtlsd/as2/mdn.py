@@ -37,7 +37,7 @@ class MDN:
     body: bytes
 
 
-def build(
+def build_mdn(
     receipt: Receipt,
     *,
     now: float,

@@ -57,7 +57,7 @@ def load_configuration(file: Path) -> "Configuration":
     from mtlsd import config
 
     with mistakes():
-        return config.load(file)
+        return config.read_configuration(file)
 
 
 def credentials() -> Path | None:

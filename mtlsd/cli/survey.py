@@ -231,7 +231,7 @@ class _Own:
 
 def _configuration(file: Path) -> Configuration | None:
     try:
-        return config.load(file)
+        return config.read_configuration(file)
     except ConfigurationError:
         return None
 

@@ -1,6 +1,6 @@
 """The configuration: one TOML file, read into types that cannot be wrong.
 
-- `load` reads a file, or raises `ConfigurationError` with every problem at once;
+- `read_configuration` reads a file, or raises `ConfigurationError` with every problem at once;
 - `Configuration` and its parts are what it makes: frozen, comparable, all paths absolute;
 - `read_document` is for the other TOML files (a partner's, an organization's): it reads one and knows the
   line of every key. `shown` renders a value for a message, without passwords; `advise` a key that is unknown.
@@ -10,7 +10,7 @@ the file becomes `Configuration.server`, and so on; docs/configuration.md has th
 """
 
 from mtlsd.config.document import Document, advise, read_document, shown
-from mtlsd.config.load import load
+from mtlsd.config.load import read_configuration
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
     DIRECTORY,
@@ -65,8 +65,8 @@ __all__ = [
     "Server",
     "VirtualHost",
     "advise",
-    "load",
     "parse_backend",
+    "read_configuration",
     "read_document",
     "shown",
     "without_query",

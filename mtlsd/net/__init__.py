@@ -11,8 +11,7 @@ from mtlsd.net.ids import first_id, new_id
 from mtlsd.net.mdn_conversation import PostedMDN
 from mtlsd.net.mdn_listener import MDNListener, Reception, send_and_listen
 from mtlsd.net.retention import retention_of
-from mtlsd.net.snapshot import Snapshot
-from mtlsd.net.snapshot import load as load_snapshot
+from mtlsd.net.snapshot import Snapshot, load_snapshot
 from mtlsd.net.supervisor import Supervisor
 
 __all__ = [

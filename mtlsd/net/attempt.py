@@ -149,7 +149,7 @@ async def _ask(
 async def _post(
     daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
 ) -> Answered:
-    request, snapshot = relay.build(about, delivery), daemon.snapshot
+    request, snapshot = relay.build_request(about, delivery), daemon.snapshot
     now, context = datetime.fromtimestamp(daemon.clock(), UTC), None
     if target.scheme == "https":
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)

@@ -18,7 +18,7 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.notary import configuration_note
 from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Changes, Snapshot, load
+from mtlsd.net.snapshot import Changes, Snapshot, load_snapshot
 from mtlsd.net.watch import TreeWatch
 
 NO_WATCHES = (
@@ -86,7 +86,7 @@ class Reload:
     async def _swap(self, changes: Changes | None, by: str) -> None:
         previous = self._daemon.snapshot
         file = previous.configuration.file
-        snapshot = await trio.to_thread.run_sync(load, file, self._credentials, previous, changes)
+        snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, previous, changes)
         _check_fixed(previous, snapshot)
         if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
             return

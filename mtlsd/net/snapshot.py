@@ -101,7 +101,7 @@ class Snapshot:
         return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
 
 
-def load(
+def load_snapshot(
     file: Path, credentials: Path | None, previous: Snapshot | None = None, changes: Changes | None = None
 ) -> Snapshot:
     """Read the files; raises ConfigurationError with every mistake outside of partners/.
@@ -138,7 +138,7 @@ def load(
 
 def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, now: datetime) -> Own:
     looked = look_at(file.absolute())  # before it is read: what changes meanwhile is to be seen as a change later
-    configuration = config.load(file)
+    configuration = config.read_configuration(file)
     server = configuration.server
     stamp = stamp_of(looked, server.certs)
     loader = _Loader(server.certs, credentials, server.production)

@@ -32,7 +32,7 @@ from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.retention import keep_retention
 from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Snapshot, load
+from mtlsd.net.snapshot import Snapshot, load_snapshot
 from mtlsd.net.worker import Worker
 
 MAX_NAMES = 20  # of files that the log names at once
@@ -52,7 +52,7 @@ class Supervisor:
 
         Raises ConfigurationError, DirectoryInUse, JournalUnavailable or SpoolFull at the start.
         """
-        snapshot = load(self._file, self._credentials)
+        snapshot = load_snapshot(self._file, self._credentials)
         server = snapshot.configuration.server
         with lock_directory(server.state):
             node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")

@@ -1,12 +1,12 @@
 """How a delivery is made and what its outcome means. Pure.
 
-`build` makes the request of a delivery, and `decide` says what follows from its outcome.
+`build_request` makes the request of a delivery, and `decide` says what follows from its outcome.
 """
 
 from mtlsd.relay.client_cert import keep_client_cert
 from mtlsd.relay.deposit import Deposit, deposit_of
 from mtlsd.relay.lanes import Lanes
-from mtlsd.relay.request import Credentials, OutgoingRequest, build, idempotency_key
+from mtlsd.relay.request import Credentials, OutgoingRequest, build_request, idempotency_key
 from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide, reason_of
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams, may_have_taken_it, may_try_another
 
@@ -22,7 +22,7 @@ __all__ = [
     "Pins",
     "RetryPolicy",
     "Upstreams",
-    "build",
+    "build_request",
     "decide",
     "deposit_of",
     "idempotency_key",

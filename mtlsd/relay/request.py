@@ -49,7 +49,7 @@ class OutgoingRequest:
     credentials: Credentials | None = None
 
 
-def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+def build_request(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
     """Build the request of a delivery. It is the same for every attempt."""
     if delivery.kind is DeliveryKind.MDN:
         return _to_partner(about)

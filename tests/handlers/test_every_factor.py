@@ -42,7 +42,7 @@ class World:
         self.services = Services(self.journal, Spool(root / "spool"), limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self.organization = replace(messages.organization(), signing=pair, decryption=(pair,))
-        self.route = config.load(self.tree.configuration).virtualhosts[0].routes[0]
+        self.route = config.read_configuration(self.tree.configuration).virtualhosts[0].routes[0]
         self.stores = {require: self._store(require) for require in REQUIRES}
         self.count = 0
 

@@ -102,7 +102,7 @@ class Gateway:
         self._services = Services(self.journal, self._spool, limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self._organization = replace(messages.organization(), signing=pair, decryption=(pair, on_a_curve(RECIPIENT)))
-        self._route = config.load(tree.configuration).virtualhosts[0].routes[0]
+        self._route = config.read_configuration(tree.configuration).virtualhosts[0].routes[0]
         self._truststore = load_partners(tree.certs / "partners")[0]
         self._peer = self._proven(acme())
         self._count = 0
@@ -130,7 +130,7 @@ class Gateway:
         assert (answer.status, tuple(answer.fields), answer.body) == (200, (), b"")
         assert kept is not None
         (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
-        outgoing = relay.build(kept, due)
+        outgoing = relay.build_request(kept, due)
         assert isinstance(outgoing.body, bytes)
         assert due.target == TARGET
         return Answer(200, outgoing.headers, outgoing.body)

@@ -15,7 +15,7 @@ from mtlsd import log
 from mtlsd.journal import Spool, SQLiteJournal
 from mtlsd.net.connection import Connection
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import load
+from mtlsd.net.snapshot import load_snapshot
 from tests.daemon import Tree
 from tests.net.client import context
 from tests.pki import Issued
@@ -101,7 +101,7 @@ def play(scenario: Scenario, root: Path, *, limits: str = "", prepare: Callable[
     journal = SQLiteJournal(tree.state / "journal.sqlite")
 
     async def main() -> None:
-        snapshot = load(tree.configuration, None)
+        snapshot = load_snapshot(tree.configuration, None)
         logger = log.configure(text, console=False)
         daemon = Daemon(snapshot, journal, Spool(tree.state / "spool"), logger, clock=lambda: now[0])
         async with trio.open_nursery() as nursery:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd.net.snapshot import load
+from mtlsd.net.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Tree, acme, certificate
 from tests.e2e.partner import message
@@ -259,7 +259,7 @@ def test_a_partner_who_is_removed_is_refused_on_the_next_request(tmp_path: Path)
         client = await world.secure(acme())
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
         shutil.rmtree(tmp_path / "certs" / "partners" / "acme")
-        world.daemon.swap(load(tmp_path / "virtualhosts.toml", None, world.daemon.snapshot))
+        world.daemon.swap(load_snapshot(tmp_path / "virtualhosts.toml", None, world.daemon.snapshot))
         answer = await client.request(HEAD)
         assert b"Mtlsd-Reason: cert_untrusted_issuer\r\n" in answer
         assert await client.is_closed()

@@ -18,7 +18,7 @@ from mtlsd.net import alerts
 from mtlsd.net.claims import CLAIM_SECONDS
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.expiry import ExpiryLook
-from mtlsd.net.snapshot import load
+from mtlsd.net.snapshot import load_snapshot
 from tests.daemon import LONG, Tree, authority, certificate
 from tests.net import backend
 from tests.net.backend import CLOSE, Backend
@@ -61,7 +61,7 @@ class Node:
     def __post_init__(self) -> None:
         self.journal = SQLiteJournal(self.tree.root / "journal.sqlite", node=self.name)
         logger = log.configure(self.text, console=False)
-        snapshot = load(self.tree.configuration, None)
+        snapshot = load_snapshot(self.tree.configuration, None)
         spool = Spool(self.tree.root / "spool")
         self.daemon = Daemon(snapshot, self.journal, spool, logger, clock=lambda: self.now, node=self.name)
         self.look_at = ExpiryLook(self.daemon)

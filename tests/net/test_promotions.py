@@ -15,7 +15,7 @@ from mtlsd.identity import State, Use
 from mtlsd.journal import Note, SQLiteJournal
 from mtlsd.journal.sqlite_proof import SQLiteProof
 from mtlsd.net.promotions import Promoter, promotions_in, standings_in
-from mtlsd.net.snapshot import Snapshot, load
+from mtlsd.net.snapshot import Snapshot, load_snapshot
 from tests import pki
 from tests.daemon import LONG, Tree, acme, certificate
 from tests.net.client import request
@@ -106,7 +106,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
     """ACME has two certificates for connections."""
     tree = Tree(tmp_path)
     (tree.add("acme", "ACME", acme()) / "tls" / "new.pem").write_bytes(NEW_CLIENT.pem)
-    return load(tree.configuration, None)
+    return load_snapshot(tree.configuration, None)
 
 
 def promoter(journal: SQLiteJournal, text: io.StringIO | None = None) -> Promoter:

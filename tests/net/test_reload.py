@@ -23,7 +23,7 @@ from mtlsd.journal import Spool, SQLiteJournal
 from mtlsd.net import daemon as net_daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload
-from mtlsd.net.snapshot import load
+from mtlsd.net.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
 from tests.net.client import Answer, opened, request
@@ -354,7 +354,7 @@ class BrokenListeners(Listeners):
 
 def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(tmp_path: Path) -> None:
     tree, text = Tree(tmp_path), io.StringIO()
-    snapshot = load(tree.configuration, None)
+    snapshot = load_snapshot(tree.configuration, None)
 
     async def main() -> None:
         with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:

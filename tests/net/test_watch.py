@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.net.snapshot import Changes, load
+from mtlsd.net.snapshot import Changes, load_snapshot
 from mtlsd.net.watch import TreeWatch
 from tests.daemon import Tree
 
@@ -118,7 +118,7 @@ class Site:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.snapshot = load(tree.configuration, None)
+        self.snapshot = load_snapshot(tree.configuration, None)
 
     async def changes(self, watch: TreeWatch, seconds: float) -> Changes:
         """All that changed within so many seconds; a change in several steps may be seen in several."""
@@ -131,7 +131,7 @@ class Site:
 
     def reload(self, changes: Changes) -> None:
         with suppress(ConfigurationError):
-            self.snapshot = load(self.tree.configuration, None, self.snapshot, changes)
+            self.snapshot = load_snapshot(self.tree.configuration, None, self.snapshot, changes)
 
 
 class Blind(TreeWatch):

@@ -10,19 +10,13 @@ from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 
-from mtlsd.as2 import (
-    BuiltMessage,
-    Compression,
-    Document,
-    Draft,
-    Encryption,
-    ReceivedMDN,
-    Signing,
-    compose,
-    read_mdn,
-)
+from mtlsd.as2.compose import BuiltMessage, compose
+from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
+from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SignatureBad
-from mtlsd.identity import Certificate, KeyPair, load_key_pair, read_certificates
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.keypairs import KeyPair, load_key_pair
 
 Headers = Sequence[tuple[str, str]]
 

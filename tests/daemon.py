@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mtlsd.identity import KeyPair
+from mtlsd.identity.keypairs import KeyPair
 from mtlsd.journal.spool import TRIAL
 from tests import pki
 from tests.as2 import messages

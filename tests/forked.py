@@ -153,7 +153,7 @@ def _watch(order: Order, stderr: int, answers: int) -> None:
 
 
 def _run(order: Order, stderr: int) -> int:
-    from mtlsd.cli import main as mtlsd
+    from mtlsd.cli.root import main as mtlsd
 
     os.dup2(stderr, 2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)

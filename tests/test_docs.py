@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from mtlsd import log
-from mtlsd.config import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
+from mtlsd.config.model import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.identity import RELAXATIONS
 from mtlsd.identity.partners import KEYS
+from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.settings import Rows
 from tests.named import exists
 

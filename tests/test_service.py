@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from mtlsd.config import Limits
+from mtlsd.config.model import Limits
 from tests import pki
 
 ROOT = Path(__file__).parent.parent

@@ -3,7 +3,7 @@
 Below the first watermark the operators are warned and no more traffic is asked for; below the second nothing is taken.
 """
 
-from mtlsd.config import Limits
+from mtlsd.config.model import Limits
 from mtlsd.errors import SpoolFull
 
 OVER = 1.05  # room must come back by so much until the warning ends: else one message more or less would toggle it

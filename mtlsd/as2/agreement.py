@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mtlsd.identity import Organization, Partner, Require
+from mtlsd.identity.organizations import Organization
+from mtlsd.identity.partners import Partner, Require
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.signing import Padding
-from mtlsd.identity import DEFAULT_VERSION, Certificate, KeyPair
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.partners import DEFAULT_VERSION
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+[ \t]*(?:;|\Z)", re.ASCII)  # RFC 2045, section 5.1
 

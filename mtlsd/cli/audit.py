@@ -11,8 +11,9 @@ import click
 from mtlsd.cli.options import credentials
 
 if TYPE_CHECKING:
-    from mtlsd.config import Configuration
-    from mtlsd.journal import EntryKind, Journal
+    from mtlsd.config.model import Configuration
+    from mtlsd.journal.chain import EntryKind
+    from mtlsd.journal.model import Journal
 
 
 @contextmanager
@@ -20,7 +21,8 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
     """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
     from mtlsd.errors import JournalUnavailable, SpoolFull
     from mtlsd.identity import writing
-    from mtlsd.journal import Place, load_key, open_journal
+    from mtlsd.journal.checkpoints import load_key
+    from mtlsd.journal.places import Place, open_journal
 
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
@@ -38,6 +40,6 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
 
 def enter(journal: "Journal", kind: "EntryKind", subject: str, now: float, facts: Mapping[str, Any]) -> None:
     """Enter one note about what this user does now."""
-    from mtlsd.journal import Note
+    from mtlsd.journal.chain import Note
 
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])

@@ -15,7 +15,9 @@ from mtlsd.cli.passphrases import read_passphrase
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
 
-    from mtlsd.identity import Certificate, KeyPair, issuing
+    from mtlsd.identity import issuing
+    from mtlsd.identity.certificates import Certificate
+    from mtlsd.identity.keypairs import KeyPair
 
 CERTIFICATE, KEY = "ca.pem", "ca.key"
 FORMS = ("pem", "pfx", "json")
@@ -184,7 +186,8 @@ def sign(
 
     Exit codes: 0 fine; 1 the CA or the request cannot be used, or the file is there already.
     """
-    from mtlsd.identity import FileRefused, issuing, read_file
+    from mtlsd.identity import issuing
+    from mtlsd.identity.files import FileRefused, read_file
 
     authority = _authority(folder, ca_passphrase_file)
     try:
@@ -207,7 +210,10 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     from mtlsd.errors import MtlsdError
-    from mtlsd.identity import KeyPair, issuing, read_certificates, read_file
+    from mtlsd.identity import issuing
+    from mtlsd.identity.contents import read_certificates
+    from mtlsd.identity.files import read_file
+    from mtlsd.identity.keypairs import KeyPair
 
     passphrase = read_passphrase(passphrase_file, "") if passphrase_file else None
     try:

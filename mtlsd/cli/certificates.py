@@ -12,9 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
-from mtlsd import identity
 from mtlsd.cli.output import moment
-from mtlsd.identity import Bundle, Certificate, CertificateUnreadable, Contents, FileRefused, Validity
+from mtlsd.identity import bundles, oddities
+from mtlsd.identity.bundles import Bundle
+from mtlsd.identity.certificatefiles import decoded_password, password_beside
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.contents import Contents, read_contents
+from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.identity.keypairs import belong_together, parse_key
+from mtlsd.identity.pkcs12 import needs_password
+from mtlsd.identity.validity import Validity
 from mtlsd.terminal import printable
 
 
@@ -29,12 +36,12 @@ class ReadFile:
 
     @property
     def bundle(self) -> Bundle:
-        return identity.split(self.contents.certificates)
+        return bundles.split(self.contents.certificates)
 
     def owner_of(self, key: PrivateKeyTypes) -> Certificate | None:
         """The certificate that the key belongs to."""
         certificates = self.contents.certificates
-        return next((each for each in certificates if identity.belong_together(each, key)), None)
+        return next((each for each in certificates if belong_together(each, key)), None)
 
 
 def read(path: Path, password_file: Path | None) -> ReadFile:
@@ -43,14 +50,14 @@ def read(path: Path, password_file: Path | None) -> ReadFile:
     The password is that of the option, or of the `.password` file beside it, or it is asked for on a terminal.
     """
     try:
-        password = password_in(password_file) if password_file else identity.password_beside(path)[0]
-        contents, password = _contents(path, identity.read_file(path).data, password)
+        password = password_in(password_file) if password_file else password_beside(path)[0]
+        contents, password = _contents(path, read_file(path).data, password)
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(printable(f"{path}: {error}")) from error  # it may name what is inside
     keys, locked = [], []
     for each in contents.keys:
         try:
-            keys.append(identity.parse_key(each.data, password))
+            keys.append(parse_key(each.data, password))
         except ValueError as error:
             locked.append(str(error))
     return ReadFile(path, contents, tuple(keys), tuple(locked))
@@ -58,17 +65,17 @@ def read(path: Path, password_file: Path | None) -> ReadFile:
 
 def password_in(file: Path) -> str:
     """The password in a file; raises FileRefused."""
-    return identity.decoded_password(identity.read_file(file).data)
+    return decoded_password(read_file(file).data)
 
 
 def _contents(path: Path, data: bytes, password: str | None) -> tuple[Contents, str | None]:
     try:
-        return identity.read_contents(data, password), password
+        return read_contents(data, password), password
     except CertificateUnreadable as error:
-        if not (identity.needs_password(error) and password is None and sys.stdin.isatty()):
+        if not (needs_password(error) and password is None and sys.stdin.isatty()):
             raise
     password = click.prompt(f"password of {path.name}", hide_input=True, err=True)
-    return identity.read_contents(data, password), password
+    return read_contents(data, password), password
 
 
 # --- What is said of it -------------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ def facts(certificate: Certificate, role: str, now: datetime) -> dict[str, Any]:
         "key": key_of(certificate),
         "extended_key_usage": _purposes(certificate),
         "sha256": certificate.sha256,
-        "odd": list(identity.oddities(certificate)),
+        "odd": list(oddities.oddities(certificate)),
     }
 
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
-from mtlsd import identity
-from mtlsd.identity import Certificate
+from mtlsd.identity import pkcs7
+from mtlsd.identity.certificates import Certificate
 
 ROUNDS = 100_000  # of PBKDF2, in PKCS#12
 OLD_ROUNDS = 2048  # what products that know 3DES only make themselves
@@ -51,7 +51,7 @@ def in_form(form: str, what: Belongings, password: str | None, *, legacy: bool) 
         case ".der" | ".cer":
             return Written(_only_one(what.certificates).der, secret=False)
         case ".p7b" | ".p7c":
-            return Written(identity.bundle(each.der for each in what.certificates), secret=False)
+            return Written(pkcs7.bundle(each.der for each in what.certificates), secret=False)
         case ".json":
             return Written(_service_key(what, _key(what, form)), secret=True)
     return Written(_keystore(what, password or "", legacy=legacy), what.key is not None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mtlsd.cli.dated import DatedCertificate
     from mtlsd.cli.survey import PartnerEntry, Survey
-    from mtlsd.config import Route, VirtualHost
+    from mtlsd.config.model import Route, VirtualHost
     from mtlsd.errors import Problem
 
 
@@ -65,7 +65,7 @@ def _say(found: "Survey") -> None:
 
 
 def _say_host(host: "VirtualHost") -> None:
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
@@ -102,7 +102,7 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
 
 def _say_ending(ending: "list[DatedCertificate]") -> None:
     """One line each, the first to end first."""
-    from mtlsd.identity import LISTED_DAYS
+    from mtlsd.identity.expiry import LISTED_DAYS
 
     if ending:
         say()

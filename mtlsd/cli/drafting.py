@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
-from mtlsd import __version__, as2, identity, net
-from mtlsd.as2 import BuiltMessage, Compression, Document, Draft, Encryption, Padding, Signing
+from mtlsd import __version__
+from mtlsd.as2 import compose
+from mtlsd.as2.compose import BuiltMessage
+from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
+from mtlsd.as2.signing import Padding
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.errors import ConfigurationError
-from mtlsd.identity import Certificate, KeyPair, LoadedKeyPair
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.contents import read_certificates
+from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
+from mtlsd.net.ids import new_id
 
 
 def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[BuiltMessage, Asked]:
@@ -20,7 +27,7 @@ def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[B
     signers = _signers(options)
     _warn_of_keys(options)
     try:
-        message = as2.compose(draft, now=now.timestamp())
+        message = compose.compose(draft, now=now.timestamp())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     asked = Asked(
@@ -39,9 +46,7 @@ def _draft(options: Options, receipt_url: str | None, now: datetime) -> Draft:
     return Draft(
         as2_from=options.as2_from,
         as2_to=options.as2_to,
-        message_id=f"<{net.new_id(now.timestamp())}@mtlsd.invalid>"
-        if options.message_id is None
-        else options.message_id,
+        message_id=f"<{new_id(now.timestamp())}@mtlsd.invalid>" if options.message_id is None else options.message_id,
         documents=_documents(options),
         subject=options.subject,
         signing=_signing(options),
@@ -106,7 +111,7 @@ def key_pair(certificate: Path, key: Path) -> KeyPair:
 
 def _load(certificate: Path, key: Path) -> LoadedKeyPair:
     try:
-        return identity.load_key_pair(certificate, key, for_tests=True)
+        return load_key_pair(certificate, key, for_tests=True)
     except ConfigurationError as error:
         problems = (replace(each, message=_told(each.message)) for each in error.problems)
         raise click.UsageError("\n".join(map(str, problems))) from error
@@ -146,8 +151,8 @@ def _signers(options: Options) -> tuple[Certificate, ...]:
 
 def _certificates(path: Path, option: str) -> tuple[Certificate, ...]:
     try:
-        return identity.read_certificates(identity.read_file(path).data)
-    except (identity.FileRefused, identity.CertificateUnreadable) as error:
+        return read_certificates(read_file(path).data)
+    except (FileRefused, CertificateUnreadable) as error:
         raise click.BadParameter(f"{path}: {_told(str(error))}", param_hint=option) from error
 
 

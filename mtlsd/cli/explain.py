@@ -13,17 +13,21 @@ from mtlsd.cli.options import load_configuration, mistakes
 from mtlsd.cli.output import say, say_table
 
 if TYPE_CHECKING:
-    from mtlsd.as2 import Agreement, Candidate
-    from mtlsd.config import Configuration
-    from mtlsd.journal import Journal, Message
+    from mtlsd.as2.agreement import Agreement
+    from mtlsd.as2.explain import Candidate
+    from mtlsd.config.model import Configuration
+    from mtlsd.journal.model import Journal, Message
 
 PIECE = 256 * 1024
 
 
 def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candidate]":
     """Read the message once more, as it was received, with the keys and certificates that are there now."""
-    from mtlsd.as2 import AS2Headers, Limits, explain
-    from mtlsd.journal import Spool, open_intact
+    from mtlsd.as2.agreement import Limits
+    from mtlsd.as2.explain import explain
+    from mtlsd.as2.headers import AS2Headers
+    from mtlsd.journal.intact import open_intact
+    from mtlsd.journal.spool import Spool
 
     configuration = load_configuration(file)
     limits = Limits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
@@ -35,8 +39,9 @@ def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candi
 
 
 def _agreement(configuration: "Configuration", message: "Message") -> "Agreement":
-    from mtlsd.as2 import Agreement
-    from mtlsd.identity import load_organization, load_partner
+    from mtlsd.as2.agreement import Agreement
+    from mtlsd.identity.organizations import load_organization
+    from mtlsd.identity.partners import load_partner
 
     routes = {(host.name, route.path): route for host in configuration.virtualhosts for route in host.routes}
     route = routes.get((message.host, message.route))

@@ -10,7 +10,8 @@ from mtlsd.cli.output import iso, say
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Break, Chain, Verification
+    from mtlsd.journal.chain import Break
+    from mtlsd.journal.verification import Chain, Verification
 
 MARGIN_SECONDS = 60  # the daemon looks now and then whether a checkpoint is due, and clocks differ
 REMEDY = (

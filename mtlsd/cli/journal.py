@@ -19,7 +19,7 @@ from mtlsd.cli.wishes import ReasonCode, knows_partner, nobody
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Journal
+    from mtlsd.journal.model import Journal
 
 
 @click.group()
@@ -153,7 +153,7 @@ def migrate(file: Path) -> None:
     Exit codes: 0 the journal has our version; 1 it cannot be used, or is from a newer mtlsd; 78 the configuration file
     has mistakes.
     """
-    from mtlsd.journal import migrate_journal
+    from mtlsd.journal.places import migrate_journal
 
     with place_of(file) as place:
         before, after = migrate_journal(place)

@@ -13,8 +13,9 @@ from mtlsd.cli.output import say
 
 if TYPE_CHECKING:
     from mtlsd.cli.kit_files import Host, Organization
-    from mtlsd.config import Configuration, VirtualHost
-    from mtlsd.identity import Certificate, Partner
+    from mtlsd.config.model import Configuration, VirtualHost
+    from mtlsd.identity.certificates import Certificate
+    from mtlsd.identity.partners import Partner
 
 
 @click.command()
@@ -72,7 +73,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
 
 def _partner(configuration: "Configuration", name: str) -> "Partner":
     from mtlsd.cli.partner import directory_of
-    from mtlsd.identity import load_partner
+    from mtlsd.identity.partners import load_partner
 
     loaded = load_partner(directory_of(configuration, name))
     partner = loaded.partner or loaded.held
@@ -113,7 +114,8 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
     from mtlsd.cli.kit_files import Organization, slug
     from mtlsd.cli.kit_uses import Ours, encrypt_first, uses
-    from mtlsd.identity import certificate_files, organizations, rollover, settings
+    from mtlsd.identity import organizations, rollover, settings
+    from mtlsd.identity.validity import certificate_files
 
     values, _ = settings.read_settings(directory / organizations.SETTINGS, organizations.KEYS)
     dates = {row.directory: row.dates for row in values.get("pair", ())}
@@ -134,7 +136,9 @@ def _organization(directory: Path, now: datetime) -> "Organization":
 
 def _certificates(path: Path) -> "tuple[Certificate, ...]":
     """Certificates of ours; a file with a private key in it is refused, too."""
-    from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+    from mtlsd.identity.certificates import CertificateUnreadable
+    from mtlsd.identity.contents import read_certificates
+    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         return read_certificates(read_file(path).data)

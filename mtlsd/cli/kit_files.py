@@ -14,8 +14,11 @@ from shlex import quote
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
-from mtlsd.as2 import DIGESTS, ENCRYPT_ALGORITHMS, AS2Name
-from mtlsd.identity import Certificate, Partner
+from mtlsd.as2.headers import AS2Name
+from mtlsd.as2.mic import DIGESTS
+from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.partners import Partner
 
 WHOAMI = "/.well-known/mtlsd/whoami"
 SELFTEST = "/.well-known/mtlsd/as2-selftest"

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mtlsd.identity import Certificate, Dates, current, organizations, rollover
+from mtlsd.identity import organizations, rollover
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.rollover import Dates, current
 
 SIGN, DECRYPT, BACKEND = organizations.SIGN, organizations.DECRYPT, organizations.BACKEND
 begins = rollover.begins

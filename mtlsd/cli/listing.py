@@ -12,7 +12,7 @@ import click
 from mtlsd.cli.output import iso, say, say_json, say_table
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Journal, Listed, Refusal
+    from mtlsd.journal.model import Journal, Listed, Refusal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
@@ -63,7 +63,7 @@ class Wanted:
         return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
 
     def _messages(self, journal: "Journal") -> Iterator[Row]:
-        from mtlsd.journal import DeliveryState
+        from mtlsd.journal.model import DeliveryState
 
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
@@ -80,7 +80,7 @@ class Wanted:
 
     def _ids(self) -> tuple[str | None, str | None]:
         """Between which ids everything wanted is: times alone would have every message read."""
-        from mtlsd.net import first_id
+        from mtlsd.net.ids import first_id
 
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)

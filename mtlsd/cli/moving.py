@@ -19,8 +19,11 @@ from mtlsd.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mtlsd.config import Configuration
-    from mtlsd.identity import Certificate, KeyPair, LoadedPartner, packing
+    from mtlsd.config.model import Configuration
+    from mtlsd.identity import packing
+    from mtlsd.identity.certificates import Certificate
+    from mtlsd.identity.keypairs import KeyPair
+    from mtlsd.identity.partners import LoadedPartner
 
 MAX_BUNDLE = 1 << 30  # octets
 MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
@@ -63,7 +66,7 @@ def export(
     from mtlsd import __version__
     from mtlsd.errors import MtlsdError
     from mtlsd.identity import packing, writing
-    from mtlsd.journal import EntryKind
+    from mtlsd.journal.chain import EntryKind
 
     configuration, now = load_configuration(file), datetime.now(UTC)
     if recipient and passphrase_file:
@@ -166,7 +169,9 @@ def import_(
 
 
 def _recipient(path: Path) -> "Certificate":
-    from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+    from mtlsd.identity.certificates import CertificateUnreadable
+    from mtlsd.identity.contents import read_certificates
+    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         return read_certificates(read_file(path).data)[0]
@@ -175,7 +180,7 @@ def _recipient(path: Path) -> "Certificate":
 
 
 def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -> bytes:
-    from mtlsd.as2 import seal_to, seal_with
+    from mtlsd.as2.passphrases import seal_to, seal_with
 
     try:
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
@@ -186,7 +191,7 @@ def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -
 def _read(
     path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
 ) -> "tuple[bytes, packing.Bundle]":
-    from mtlsd.as2 import open_with_key, open_with_passphrase
+    from mtlsd.as2.passphrases import open_with_key, open_with_passphrase
     from mtlsd.errors import MtlsdError
     from mtlsd.identity import packing
 
@@ -219,7 +224,7 @@ def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
 
 def _pair(cert: Path, key: Path) -> "KeyPair":
     from mtlsd.cli.options import mistakes
-    from mtlsd.identity import load_key_pair
+    from mtlsd.identity.keypairs import load_key_pair
 
     with mistakes():
         return load_key_pair(cert, key).key_pair
@@ -270,7 +275,9 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
 
     Not so what a partner connected with, in whatever form: what went from it there goes here, too.
     """
-    from mtlsd.identity import CertificateUnreadable, packing, read_certificates
+    from mtlsd.identity import packing
+    from mtlsd.identity.certificates import CertificateUnreadable
+    from mtlsd.identity.contents import read_certificates
 
     if f"{unit}/{name}" in withheld:
         return True
@@ -294,7 +301,8 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """What a file is about, where it is certificates."""
-    from mtlsd.identity import CertificateUnreadable, read_certificates
+    from mtlsd.identity.certificates import CertificateUnreadable
+    from mtlsd.identity.contents import read_certificates
 
     try:
         found = read_certificates(data)
@@ -315,7 +323,8 @@ def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", chang
 
 def _settings(certs: Path, change: Change) -> "Iterator[str]":
     """What the change means for a partner: what goes, and what comes."""
-    from mtlsd.identity import load_partner, proposals
+    from mtlsd.identity import proposals
+    from mtlsd.identity.partners import load_partner
 
     if change.unit.startswith("partners/"):
         before = proposals.describe(load_partner(certs / change.unit)) if change.before else {}
@@ -332,7 +341,8 @@ def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     """End the command where a partner would claim what another one has, as the daemon would see it."""
-    from mtlsd.identity import load_each, proposals
+    from mtlsd.identity import proposals
+    from mtlsd.identity.registry import load_each
 
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
@@ -368,7 +378,8 @@ def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Itera
 def _broken(certs: Path, change: Change) -> list[str]:
     """Why a host or an organization that can be loaded now could not be loaded any longer."""
     from mtlsd.errors import ConfigurationError
-    from mtlsd.identity import load_host, load_organization
+    from mtlsd.identity.hosts import load_host
+    from mtlsd.identity.organizations import load_organization
 
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
@@ -387,7 +398,8 @@ def _broken(certs: Path, change: Change) -> list[str]:
 
 
 def _loaded(certs: Path, change: Change) -> "LoadedPartner":
-    from mtlsd.identity import load_partner, proposals
+    from mtlsd.identity import proposals
+    from mtlsd.identity.partners import load_partner
 
     with _staged(change) as staged:
         return proposals.renamed(load_partner(staged), staged, certs / change.unit)
@@ -419,7 +431,7 @@ def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
 
 def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
     from mtlsd.identity import writing
-    from mtlsd.journal import EntryKind
+    from mtlsd.journal.chain import EntryKind
 
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:

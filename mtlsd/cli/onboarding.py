@@ -15,9 +15,11 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
-    from mtlsd.config import Configuration
+    from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
-    from mtlsd.identity import Certificate, LoadedPartner, proposals
+    from mtlsd.identity import proposals
+    from mtlsd.identity.certificates import Certificate
+    from mtlsd.identity.partners import LoadedPartner
 
 files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
 
@@ -108,7 +110,9 @@ def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
 
 def _with_what_is_there(proposal: "proposals.Proposal", target: Path) -> "proposals.Proposal":
     """The proposal, with all that the partner has and no option gives; where that cannot be known it is refused."""
-    from mtlsd.identity import FileRefused, load_partner, read_file, retaining
+    from mtlsd.identity import retaining
+    from mtlsd.identity.files import FileRefused, read_file
+    from mtlsd.identity.partners import load_partner
 
     settings = target / "partner.toml"
     if not settings.exists():
@@ -147,7 +151,9 @@ def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
-    from mtlsd.identity import CertificateUnreadable, FileRefused, read_certificates, read_file
+    from mtlsd.identity.certificates import CertificateUnreadable
+    from mtlsd.identity.contents import read_certificates
+    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         found = read_certificates(read_file(path).data)
@@ -180,7 +186,10 @@ def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> I
 
 def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     """What the staged directory means; mistakes in it, and conflicts with other partners, end the command."""
-    from mtlsd.identity import date_warnings, doubts, load_each, load_partner, proposals, testca
+    from mtlsd.identity import doubts, proposals, testca
+    from mtlsd.identity.partners import load_partner
+    from mtlsd.identity.registry import load_each
+    from mtlsd.identity.validity import date_warnings
 
     loaded = proposals.renamed(load_partner(staged), staged, target)
     if configuration.server.production:

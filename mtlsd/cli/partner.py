@@ -16,9 +16,9 @@ from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
     from mtlsd.cli.survey import PartnerEntry
-    from mtlsd.config import Configuration
+    from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
-    from mtlsd.identity import Partner
+    from mtlsd.identity.partners import Partner
 
 
 @click.group()
@@ -168,7 +168,7 @@ def _directory(file: Path, name: str) -> Path:
 
 def directory_of(configuration: "Configuration", name: str) -> Path:
     """The partner's directory; that there is none ends the command."""
-    from mtlsd.identity import missing_directory
+    from mtlsd.identity.files import missing_directory
 
     partners = configuration.server.certs / "partners"
     _look_into(partners)
@@ -200,7 +200,7 @@ def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]
 
 def _partner(entry: "PartnerEntry", directory: Path) -> "Partner | None":
     """The partner, also where an operator disabled it."""
-    from mtlsd.identity import load_partner
+    from mtlsd.identity.partners import load_partner
 
     return entry.partner or load_partner(directory).held
 
@@ -258,14 +258,16 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
 
 def _more_fields(directory: Path) -> "list[tuple[str, object]]":
     """What is said of revocation and of dates: a line each."""
-    from mtlsd.identity import load_partner, proposals
+    from mtlsd.identity import proposals
+    from mtlsd.identity.partners import load_partner
 
     lines = proposals.describe(load_partner(directory))
     return [(key, each) for key in ("revocation", "dates", "revocation lists") for each in lines.get(key, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    from mtlsd.identity import FileRefused, partners, proposals, read_file, writing
+    from mtlsd.identity import partners, proposals, writing
+    from mtlsd.identity.files import FileRefused, read_file
 
     path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
     try:

@@ -17,7 +17,8 @@ from mtlsd.cli.stores import end, open_spool, open_stored
 from mtlsd.cli.wishes import knows_partner, nobody
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Journal, Message, Refusal, Spool
+    from mtlsd.journal.model import Journal, Message, Refusal
+    from mtlsd.journal.spool import Spool
 
 PAGE = 100
 with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")
@@ -85,7 +86,8 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     Exit codes: 0 fine, also where there is nothing; 1 no such partner, deliveries are open, nobody said yes, or it
     cannot be written; 78 the configuration has mistakes.
     """
-    from mtlsd.journal import DeliveriesOpen, Reason, remove_files
+    from mtlsd.journal.documents import remove_files
+    from mtlsd.journal.model import DeliveriesOpen, Reason
 
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
@@ -126,7 +128,9 @@ def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
 
 
 def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder: Path) -> None:
-    from mtlsd.journal import Message, mdn_octets, open_document
+    from mtlsd.journal.documents import open_document
+    from mtlsd.journal.model import Message
+    from mtlsd.journal.notes import mdn_octets
 
     folder.mkdir(mode=0o700)
     attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]

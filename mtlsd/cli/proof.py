@@ -16,7 +16,7 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.cli.stores import end, open_spool, open_stored, record_named
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Progress
+    from mtlsd.journal.verification import Progress
 
 with_checkpoints = click.option(
     "--checkpoints",
@@ -48,7 +48,7 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     Exit codes: 0 all is as it was; 1 something is not, a chain has no checkpoint, or the journal cannot be read; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.journal import steps, verify
+    from mtlsd.journal.verification import steps, verify
 
     configuration = load_configuration(file)
     with open_stored(file) as opened, _progress(steps(opened)) as progress:
@@ -127,19 +127,20 @@ def prune(file: Path, dry_run: bool) -> None:
     """
     from functools import partial
 
-    from mtlsd import journal as journals
-    from mtlsd import net
+    from mtlsd.journal import retention
+    from mtlsd.net.retention import retention_of
+    from mtlsd.net.snapshot import load_snapshot
 
     with mistakes():
-        snapshot = net.load_snapshot(file, credentials())
-    policy_of = partial(net.retention_of, snapshot)
+        snapshot = load_snapshot(file, credentials())
+    policy_of = partial(retention_of, snapshot)
     now, went, words = datetime.now(UTC).timestamp(), False, "would go" if dry_run else "are gone"
     with open_stored(file, read_only=dry_run) as opened:
         if dry_run:
-            batches = journals.would_prune(opened, policy_of, now)
+            batches = retention.would_prune(opened, policy_of, now)
         else:
             spool = open_spool(snapshot.configuration.server.spool_directory)
-            batches = journals.prune(opened, spool, policy_of, getuser(), now)
+            batches = retention.prune(opened, spool, policy_of, getuser(), now)
         for each in batches:
             went = True
             what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"

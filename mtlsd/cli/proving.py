@@ -11,23 +11,17 @@ from typing import BinaryIO
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2 import split_detached
+from mtlsd.as2.detached import split_detached
 from mtlsd.cli.output import iso
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
-from mtlsd.journal import (
-    Entry,
-    Journal,
-    Message,
-    Refusal,
-    SignedCheckpoint,
-    Spool,
-    chain_entries,
-    checkpoints,
-    mdn_octets,
-    next_checkpoint,
-    open_document,
-    record_of,
-)
+from mtlsd.journal import checkpoints
+from mtlsd.journal.chain import Entry
+from mtlsd.journal.checkpoints import SignedCheckpoint
+from mtlsd.journal.documents import open_document
+from mtlsd.journal.model import Journal, Message, Refusal
+from mtlsd.journal.notes import mdn_octets, record_of
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.verification import chain_entries, next_checkpoint
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # made by a command of the page: what the signature is over

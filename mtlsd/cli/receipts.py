@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from mtlsd import as2
-from mtlsd.as2 import ReceivedMDN
+from mtlsd.as2.answers import read_unverified
+from mtlsd.as2.detached import open_detached
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
-from mtlsd.identity import Certificate
-from mtlsd.net import Answer, PostedMDN, Reception
+from mtlsd.identity.certificates import Certificate
+from mtlsd.net.client import Answer
+from mtlsd.net.mdn_conversation import PostedMDN
+from mtlsd.net.mdn_listener import Reception
 
 RECEIPTS = ("multipart/report", "multipart/signed")
 MAX_TEXT = 2000  # characters of what an MDN says that is not accepted
@@ -34,7 +38,7 @@ class Asked:
 
 def is_mdn(answer: Answer) -> bool:
     """Whether an answer looks like an MDN."""
-    return as2.ContentType.parse(answer.get("content-type") or "").value in RECEIPTS
+    return ContentType.parse(answer.get("content-type") or "").value in RECEIPTS
 
 
 def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
@@ -44,7 +48,7 @@ def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
     on; of such, one whose signer is known ranks above a stranger's, and that above one without a signature.
     """
     try:
-        found = as2.read_unverified(posted.fields, posted.body)
+        found = read_unverified(posted.fields, posted.body)
     except PeerError as error:
         return Reception(400, f"no MDN: {error}")
     if found.original_message_id.strip("<> ") != asked.message_id.strip("<> "):
@@ -73,10 +77,10 @@ class MDNReader:
 
     def read(self, carrier: Answer | PostedMDN) -> ReceivedMDN:
         message_id = self._asked.message_id
-        return as2.read_mdn(carrier.fields, carrier.body, verify=self._verify, message_id=message_id, mic=None)
+        return read_mdn(carrier.fields, carrier.body, verify=self._verify, message_id=message_id, mic=None)
 
     def _verify(self, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-        opened = as2.open_detached(headers, body, self._asked.signers, self._now, self._asked.relax)
+        opened = open_detached(headers, body, self._asked.signers, self._now, self._asked.relax)
         self.signer = opened.signer
         return opened.octets
 
@@ -93,7 +97,7 @@ def why_refused(error: PeerError) -> str:
 def unverified_text(carrier: Answer | PostedMDN) -> str:
     """The text of an MDN whose signature is of no worth; empty where it cannot be read."""
     try:
-        found = as2.read_unverified(carrier.fields, carrier.body)
+        found = read_unverified(carrier.fields, carrier.body)
     except PeerError:
         return ""
     return found.text[:MAX_TEXT]

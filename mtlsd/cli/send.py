@@ -149,7 +149,7 @@ def send(as_json: bool, **given: object) -> None:
       2  wrong usage
     """
     from mtlsd.cli import drafting, hints, sending, verdict
-    from mtlsd.config import Backend
+    from mtlsd.config.model import Backend
 
     options = Options(**given)  # type: ignore[arg-type]  # click made each of its type
     now = datetime.now(UTC)

@@ -10,15 +10,18 @@ from pathlib import Path
 import click
 import trio
 
-from mtlsd import __version__, as2, net
-from mtlsd.as2 import BuiltMessage
+from mtlsd import __version__
+from mtlsd.as2.compose import BuiltMessage
+from mtlsd.as2.pyas2 import MAX_MDN_SIZE
 from mtlsd.cli import hints, receipts
 from mtlsd.cli.drafting import key_pair
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
-from mtlsd.config import Address, Backend
+from mtlsd.config.model import Address, Backend
 from mtlsd.errors import UpstreamFailed
-from mtlsd.net import Answer, MDNListener, Recording
+from mtlsd.net.client import Answer, Recording
+from mtlsd.net.client import send as send_request
+from mtlsd.net.mdn_listener import MDNListener, send_and_listen
 
 SAVED = ("request.http", "answer.http", "mdn.http")
 CHUNK = 256 * 1024  # octets of the body for each wait
@@ -39,7 +42,7 @@ def exchange(
     context = _tls(options) if backend.scheme == "https" else None
     recording = Recording()
     request = partial(
-        net.send_request,
+        send_request,
         backend,
         "POST",
         (*message.headers, *_framing(message)),
@@ -52,7 +55,7 @@ def exchange(
     try:
         if listening is None:
             return trio.run(request)
-        receive, waits = partial(receipts.receive, asked, now), partial(net.send_and_listen, request, listening)
+        receive, waits = partial(receipts.receive, asked, now), partial(send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
         told = str(error).replace("the backend", "the receiver")
@@ -106,7 +109,7 @@ def listening(options: Options) -> MDNListener | None:
     if options.mdn == NONE:
         raise click.UsageError("--listen waits for an MDN, and --mdn none asks for none.")
     try:
-        return MDNListener(Address.parse(options.listen), _listening_tls(options), as2.MAX_MDN_SIZE)
+        return MDNListener(Address.parse(options.listen), _listening_tls(options), MAX_MDN_SIZE)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--listen") from error
     except OSError as error:

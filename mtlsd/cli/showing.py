@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from mtlsd.cli.output import iso, say, say_fields, say_text
 
 if TYPE_CHECKING:
-    from mtlsd.as2 import Candidate
-    from mtlsd.journal import Attempt, Delivery, Message, Refusal, StoredMDN
+    from mtlsd.as2.explain import Candidate
+    from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
 def say_about(about: "Message | Refusal") -> None:
-    from mtlsd.journal import Message
+    from mtlsd.journal.model import Message
 
     if isinstance(about, Message):
         _say_message(about)
@@ -26,7 +26,7 @@ def say_deliveries(
     deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
 ) -> None:
     """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     for delivery, attempts in deliveries:
         say()
@@ -39,7 +39,7 @@ def say_deliveries(
 
 
 def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     pending = delivery.state == "pending"
     pinned = without_query(delivery.pinned) if delivery.pinned else None
@@ -143,7 +143,7 @@ def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[s
 
 def _shown(record: "Delivery | Attempt") -> dict[str, object]:
     """Its values; the targets stay whole in the journal and are shown without what may be secret."""
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     values: dict[str, object] = asdict(record)
     return values | {

@@ -5,7 +5,10 @@ from pathlib import Path
 
 from mtlsd.cli.proving import CannotProve, NotSigned
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import ChainBroken, Journal, NodeKey, checkpoints, load_key, node_name, sign_checkpoint
+from mtlsd.journal import checkpoints
+from mtlsd.journal.checkpoints import NodeKey, load_key, node_name
+from mtlsd.journal.model import Journal
+from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 
 
 def sign_now(opened: Journal, state: Path, directory: Path, missing: NotSigned) -> None:

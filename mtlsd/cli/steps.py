@@ -12,7 +12,7 @@ from mtlsd.cli.output import say
 from mtlsd.cli.stores import end, open_stored, record_named
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Delivery, Journal
+    from mtlsd.journal.model import Delivery, Journal
 
 OPEN = ("failed", "pending")  # the states in which a delivery is an operator's
 
@@ -40,7 +40,7 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
         opened.requeue(delivery_id, now, unpin=any_backend)
 
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     for each in _step(file, id_or_message_id, requeue):
         say(f"delivery {each.id} to {without_query(each.target)} is due; the daemon attempts it within a minute")
@@ -62,7 +62,7 @@ def drop(file: Path, id_or_message_id: str) -> None:
     Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
         say(f"delivery {each.id} to {without_query(each.target)} is dropped")
@@ -70,8 +70,8 @@ def drop(file: Path, id_or_message_id: str) -> None:
 
 def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, float], None]") -> "list[Delivery]":
     """Take a step with every delivery that has failed or waits; that there is none ends the command."""
-    from mtlsd.config import without_query
-    from mtlsd.journal import TransitionRefused
+    from mtlsd.config.model import without_query
+    from mtlsd.journal.model import TransitionRefused
 
     now = datetime.now(UTC).timestamp()
     with open_stored(file, read_only=False) as opened:

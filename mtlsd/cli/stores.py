@@ -14,7 +14,9 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.terminal import printable
 
 if TYPE_CHECKING:
-    from mtlsd.journal import Journal, Message, Place, Refusal, Spool
+    from mtlsd.journal.model import Journal, Message, Refusal
+    from mtlsd.journal.places import Place
+    from mtlsd.journal.spool import Spool
 
 MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough
 
@@ -22,7 +24,8 @@ MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is n
 @contextmanager
 def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal import node_name, open_journal
+    from mtlsd.journal.checkpoints import node_name
+    from mtlsd.journal.places import open_journal
 
     with place_of(file) as place:
         chain = "" if read_only else node_name(place.state)  # nothing is entered by one who reads
@@ -33,7 +36,9 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 @contextmanager
 def place_of(file: Path) -> "Iterator[Place]":
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal import CheckpointUnreadable, NotIntact, Place
+    from mtlsd.journal.checkpoints import CheckpointUnreadable
+    from mtlsd.journal.intact import NotIntact
+    from mtlsd.journal.places import Place
 
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
@@ -56,7 +61,7 @@ def place_of(file: Path) -> "Iterator[Place]":
 
 def open_spool(directory: Path) -> "Spool":
     """The spool; that there is none ends the command."""
-    from mtlsd.journal import Spool
+    from mtlsd.journal.spool import Spool
 
     if not directory.is_dir():  # `Spool` would make it
         end(f"there is no spool at {directory}")
@@ -65,7 +70,7 @@ def open_spool(directory: Path) -> "Spool":
 
 def message_of(opened: "Journal", id_or_message_id: str) -> "Message":
     """The message; that there is none, or more than one, ends the command."""
-    from mtlsd.journal import Message
+    from mtlsd.journal.model import Message
 
     found = record_named(opened, id_or_message_id)
     if not isinstance(found, Message):
@@ -90,14 +95,14 @@ def _with_id(opened: "Journal", id_: str) -> "list[Message | Refusal]":
 
 def _hits(named: "list[Message | Refusal]") -> "list[Message | Refusal]":
     """Those that may be meant: not a refusal of what the same partner sent again, until it was accepted."""
-    from mtlsd.journal import Message
+    from mtlsd.journal.model import Message
 
     accepted = {(each.partner, each.as2_to) for each in named if isinstance(each, Message)}
     return [each for each in named if isinstance(each, Message) or (each.partner, each.as2_to) not in accepted]
 
 
 def _hit(about: "Message | Refusal") -> str:
-    from mtlsd.journal import Message
+    from mtlsd.journal.model import Message
 
     what = "accepted" if isinstance(about, Message) else f"refused, {about.reason},"
     when = iso(about.received_at if isinstance(about, Message) else about.refused_at)

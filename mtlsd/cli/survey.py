@@ -12,22 +12,23 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from mtlsd import config, identity, net
 from mtlsd.cli.dated import DatedCertificate
-from mtlsd.config import Configuration
+from mtlsd.config.document import read_document
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Configuration, Route, VirtualHost, without_query
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity import (
-    LISTED_DAYS,
-    Certificate,
-    KeyPair,
-    Partner,
-    Require,
-    TrustStore,
-    Validity,
-    certificate_files,
-    days,
-    may_sign,
-)
+from mtlsd.identity import proposals
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.expiry import LISTED_DAYS
+from mtlsd.identity.hosts import load_host
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.organizations import Organization, load_organization
+from mtlsd.identity.partners import Partner, Require, uses_of
+from mtlsd.identity.policy import may_sign
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.truststore import TrustStore
+from mtlsd.identity.validity import Validity, certificate_files, days
+from mtlsd.net.snapshot import load_snapshot
 
 DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
 
@@ -138,7 +139,7 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
     """Read everything that `file` leads to; raises nothing for what it finds."""
     mistakes: tuple[Problem, ...] = ()
     try:
-        net.load_snapshot(file, credentials)
+        load_snapshot(file, credentials)
     except ConfigurationError as error:
         mistakes = error.problems
     configuration = _configuration(file)
@@ -161,7 +162,7 @@ def partners_in(
     """
     directory = certs / "partners"
     production = configuration is not None and configuration.server.production
-    store, mistakes, warnings = identity.load_partners(directory, now, production=production)
+    store, mistakes, warnings = load_partners(directory, now, production=production)
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
@@ -172,9 +173,9 @@ def partners_in(
         for each in _doubts(directory / entry.name, entry.partner, hosts, own_ids or {})
     ]
     more += [
-        Problem(directory / entry.name, identity.proposals.pin_is_lost(*each))
+        Problem(directory / entry.name, proposals.pin_is_lost(*each))
         for entry in entries
-        for each in identity.proposals.lost_pins(store, entry.name)
+        for each in proposals.lost_pins(store, entry.name)
     ]
     return Partners(entries, mistakes, (*warnings, *more))
 
@@ -196,18 +197,18 @@ class _Own:
         self.warnings += _secrets(configuration)
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
-                loaded = identity.load_host(certs / "hosts" / host.name, credentials)
+                loaded = load_host(certs / "hosts" / host.name, credentials)
                 for use, pairs in (("server", loaded.keys.server), ("client", loaded.keys.client)):
                     for pair in pairs:
                         self._add("host", certs / "hosts" / host.name, use, pair)
                 self.warnings += loaded.warnings
         for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
             with suppress(ConfigurationError):
-                own = identity.load_organization(certs / "organizations" / name, credentials)
+                own = load_organization(certs / "organizations" / name, credentials)
                 self._organization(certs / "organizations" / name, own.organization)
                 self.warnings += own.warnings
 
-    def _organization(self, directory: Path, organization: identity.Organization) -> None:
+    def _organization(self, directory: Path, organization: Organization) -> None:
         self.as2_ids[organization.as2_id] = organization.name
         for each in organization.backend_certificates:
             owner, place = f"organization {organization.name}", directory / "backend.pem"
@@ -231,7 +232,7 @@ class _Own:
 
 def _configuration(file: Path) -> Configuration | None:
     try:
-        return config.read_configuration(file)
+        return read_configuration(file)
     except ConfigurationError:
         return None
 
@@ -239,7 +240,7 @@ def _configuration(file: Path) -> Configuration | None:
 def _certs(file: Path) -> Path:
     """Where the certificates are said to be in a file that has mistakes; `certs` beside it where it does not say."""
     try:
-        server = config.read_document(file).tables.get("server")
+        server = read_document(file).tables.get("server")
     except ConfigurationError:
         server = None
     named = server.get("certs") if isinstance(server, dict) else None
@@ -252,7 +253,7 @@ def _secrets(configuration: Configuration) -> Iterator[Problem]:
     for host, route in routes:
         for each in route.backend:
             if "?" in each.url:
-                url, where = config.without_query(each.url), f"host {host.name}, path {route.path}"
+                url, where = without_query(each.url), f"host {host.name}, path {route.path}"
                 message = f"{url} ({where}) has a query: no secret belongs in this file; logs and lists leave it out"
                 yield Problem(configuration.file, message, key="virtualhost.route.backend")
 
@@ -265,16 +266,16 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     partner = store.partners.get(name)
     loaded = store.loaded[name]
     public = partner.public_certificates if partner else loaded.public_certificates
-    certificates = identity.uses_of(partner).items() if partner else [(each, "not in use") for each in public]
+    certificates = uses_of(partner).items() if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
     dated = _dated(directory, certificates, now)
-    lost = (identity.proposals.pin_is_lost(*each) for each in identity.proposals.lost_pins(store, name))
+    lost = (proposals.pin_is_lost(*each) for each in proposals.lost_pins(store, name))
     return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
 
 
 def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
     """Every certificate of a partner once, with what it is for and its file."""
-    return _dated(directory, identity.uses_of(partner).items(), now)
+    return _dated(directory, uses_of(partner).items(), now)
 
 
 def _dated(
@@ -321,7 +322,7 @@ def _signs_messages(certificate: Certificate) -> bool:
 
 def _line(file: Path, key: str) -> int | None:
     try:
-        return config.read_document(file).line((key,))
+        return read_document(file).line((key,))
     except ConfigurationError:
         return None
 
@@ -329,7 +330,7 @@ def _line(file: Path, key: str) -> int | None:
 # --- JSON -----------------------------------------------------------------------------------------------------
 
 
-def _host(host: config.VirtualHost) -> dict[str, object]:
+def _host(host: VirtualHost) -> dict[str, object]:
     return {
         "name": host.name,
         "listen": str(host.listen),
@@ -338,9 +339,9 @@ def _host(host: config.VirtualHost) -> dict[str, object]:
     }
 
 
-def _route(route: config.Route) -> dict[str, object]:
+def _route(route: Route) -> dict[str, object]:
     values = {each.name: getattr(route, each.name) for each in fields(route)}
-    return values | {"backend": [config.without_query(each.url) for each in route.backend]}
+    return values | {"backend": [without_query(each.url) for each in route.backend]}
 
 
 def _problem(problem: Problem) -> dict[str, object]:

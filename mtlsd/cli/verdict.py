@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
-from mtlsd import as2
-from mtlsd.as2 import ReceivedMDN
+from mtlsd.as2.headers import algorithm_of
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.pyas2 import ReceivedMDN
 from mtlsd.cli import hints
 from mtlsd.cli.output import say, say_fields, say_text
 from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
-from mtlsd.identity import Certificate, CertificateUnreadable
-from mtlsd.net import Answer, PostedMDN
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.net.client import Answer
+from mtlsd.net.mdn_conversation import PostedMDN
 
 MAX_PAGE = 2000  # characters of an answer that is no MDN and no problem+json
 
@@ -73,7 +75,7 @@ def judge(
     asked: Asked, answer: Answer, now: datetime, posted: PostedMDN | None = None, notes: tuple[str, ...] = ()
 ) -> Verdict:
     """The verdict; `now` is when the MDN's signature is judged, `posted` the MDN that came by itself."""
-    content_type = as2.ContentType.parse(answer.get("content-type") or "").value
+    content_type = ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
     plain_http = hints.plain_http(answer)
@@ -175,7 +177,7 @@ def _expected_mics(asked: Asked, mdn: ReceivedMDN) -> list[str]:
     """Those with the algorithm that the MDN names; all of them where it names none."""
     if mdn.mic_algorithm is None:
         return list(asked.mics.values())
-    name = as2.algorithm_of(mdn.mic_algorithm)
+    name = algorithm_of(mdn.mic_algorithm)
     return [value for algorithm, value in asked.mics.items() if algorithm == name]
 
 

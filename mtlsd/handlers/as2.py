@@ -4,7 +4,7 @@
 body, and makes the promise.
 """
 
-from mtlsd.as2 import AS2Headers
+from mtlsd.as2.headers import AS2Headers
 from mtlsd.errors import (
     AS2FromMismatchCert,
     AS2FromUnknown,
@@ -16,8 +16,8 @@ from mtlsd.errors import (
 )
 from mtlsd.handlers.call import Call, Inbound, Services
 from mtlsd.handlers.exchange import Exchange
-from mtlsd.http import Response
-from mtlsd.identity import Partner
+from mtlsd.http.messages import Response
+from mtlsd.identity.partners import Partner
 
 
 def begin(call: Call, services: Services) -> Exchange | Response:

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd import as2
-from mtlsd.as2 import AS2Name, Candidate, ContentType, JudgedMDN, ReceivedMDN, SealedMessage, VerifiedMessage
+from mtlsd.as2.answers import JudgedMDN, judge_mdn
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.headers import AS2Name, algorithm_of
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.pyas2 import ReceivedMDN
+from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.errors import AS2HeaderMissing, AS2SignerUnknown, BackendUnavailable
 from mtlsd.handlers.call import Inbound
-from mtlsd.identity import Relax
-from mtlsd.journal import StoredMDN
-from mtlsd.relay import Answered
+from mtlsd.identity.relaxations import Relax
+from mtlsd.journal.model import StoredMDN
+from mtlsd.relay.retry import Answered
 
 RECEIPTS = ("multipart/report", "multipart/signed")
 _PASSED_ON = ("content-type", "content-transfer-encoding", "content-disposition", "content-description")
@@ -47,7 +51,7 @@ def judge(
     if content_type not in RECEIPTS or dict(answer.headers).get("content-encoding", "identity") != "identity":
         found = content_type or "no Content-Type"
         raise BackendUnavailable(f"{answer.status} without an MDN, though one was asked for: {found}")
-    judged = as2.judge_mdn(
+    judged = judge_mdn(
         headers,
         answer.body,
         certificates=inbound.call.organization.receipt_certificates,
@@ -126,7 +130,7 @@ def _mic_complaints(
         if is_wanted:
             yield "The backend's MDN has no MIC."
         return
-    if (value, as2.algorithm_of(label or "")) == (ours.value, ours.algorithm):
+    if (value, algorithm_of(label or "")) == (ours.value, ours.algorithm):
         return
     candidates = explain()
     places = {(each.what, each.form) for each in candidates if each.mic.value == ours.value}

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
-from mtlsd.access import FailureLimit
-from mtlsd.as2 import AS2Headers, Limits
-from mtlsd.config import MDNMode, Route
-from mtlsd.http import Request, Response
-from mtlsd.identity import Organization, Partner, Peer, Presented, TrustStore
-from mtlsd.journal import MAX_INLINE, Delivery, Journal, Refusal, Spool
+from mtlsd.access.limits import FailureLimit
+from mtlsd.as2.agreement import Limits
+from mtlsd.as2.headers import AS2Headers
+from mtlsd.config.model import MDNMode, Route
+from mtlsd.http.messages import Request, Response
+from mtlsd.identity.certificates import Presented
+from mtlsd.identity.matching import Peer
+from mtlsd.identity.organizations import Organization
+from mtlsd.identity.partners import Partner
+from mtlsd.identity.truststore import TrustStore
+from mtlsd.journal.documents import MAX_INLINE
+from mtlsd.journal.model import Delivery, Journal, Refusal
+from mtlsd.journal.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Which certificates of the client a route passes on to its backend (RFC 9440): none, unless it says so."""
 
-from mtlsd import relay
-from mtlsd.config import ClientCert
+from mtlsd.config.model import ClientCert
 from mtlsd.handlers.call import Call
-from mtlsd.identity import issuers_of
-from mtlsd.journal import HeaderPairs
+from mtlsd.identity.paths import issuers_of
+from mtlsd.journal.model import HeaderPairs
+from mtlsd.relay.client_cert import keep_client_cert
 
 
 def kept_certificates(call: Call) -> HeaderPairs:
@@ -13,7 +13,7 @@ def kept_certificates(call: Call) -> HeaderPairs:
         return ()
     leaf = call.peer.certificate
     if call.route.client_cert is ClientCert.LEAF:
-        return relay.keep_client_cert(leaf.der)
+        return keep_client_cert(leaf.der)
     sent_along = call.presented.chain if call.presented else ()
     chain = issuers_of(leaf, (*sent_along, *call.peer.partner.intermediates))
-    return relay.keep_client_cert(leaf.der, [each.der for each in chain])
+    return keep_client_cert(leaf.der, [each.der for each in chain])

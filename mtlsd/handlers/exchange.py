@@ -14,9 +14,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from mtlsd import access, as2, http, journal, relay
-from mtlsd.as2 import Agreement, Candidate, Evidence, Hints, ReadAgain, Receiver, SealedMessage, VerifiedMessage
-from mtlsd.config import Deliver, MDNMode
+from mtlsd.access.limits import network_of
+from mtlsd.as2 import explain
+from mtlsd.as2.agreement import Agreement
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.headers import algorithm_of
+from mtlsd.as2.hints import Hints, ReadAgain
+from mtlsd.as2.layers import Evidence
+from mtlsd.as2.mime import ContentType
+from mtlsd.as2.receiver import Receiver, SealedMessage, VerifiedMessage
+from mtlsd.config.model import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,
     AS2FromUnknown,
@@ -30,10 +37,14 @@ from mtlsd.errors import (
 from mtlsd.handlers import backend_receipts, receipts, records
 from mtlsd.handlers.backend_receipts import BackendReceipt
 from mtlsd.handlers.call import Deferred, Inbound, Refused, Services
-from mtlsd.http import Response
-from mtlsd.identity import DEFAULT_VERSION, Require
-from mtlsd.journal import Acceptance, Attempt, Delivery, DeliveryState, Document, Kept, Message, Refusal, StoredMDN
-from mtlsd.relay import Answered, Outcome
+from mtlsd.http import problems
+from mtlsd.http.messages import Response
+from mtlsd.identity.partners import DEFAULT_VERSION, Require
+from mtlsd.journal import documents
+from mtlsd.journal.documents import Document, Kept, open_kept
+from mtlsd.journal.intact import check_mdn
+from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryState, Message, Refusal, StoredMDN
+from mtlsd.relay.retry import Answered, Outcome, reason_of
 
 SMALL = 64 * 1024  # octets that are verified without a thread of their own
 READ_AGAIN = 256 * 1024  # octets at a time, where the body must be read once more
@@ -117,7 +128,7 @@ class Exchange:
 
     def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Acceptance | Response:
         """What to accept now that the backend was asked, or the answer to its refusal; raises BackendUnavailable."""
-        if reason := relay.reason_of(outcome):
+        if reason := reason_of(outcome):
             if isinstance(self._message, SealedMessage) and isinstance(outcome, Answered):
                 self._charge()  # else there is no end to guessing what the backend can open
             raise BackendUnavailable(f"{reason}: {attempt.detail or attempt.status}")
@@ -167,7 +178,7 @@ class Exchange:
     def withdraw(self) -> None:
         """Remove what was kept for a message that is not accepted after all."""
         if self._kept is not None:
-            journal.remove(self._services.spool, self._kept)
+            documents.remove(self._services.spool, self._kept)
 
     def abort(self) -> None:
         """Remove what is not kept."""
@@ -180,7 +191,9 @@ class Exchange:
             self._charge()
         if self._headers.receipt is None:
             request = self._call.request
-            answer = http.respond(refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False)
+            answer = problems.respond(
+                refusal, request_id=self._call.request_id, as_json=request.wants_json, close=False
+            )
             return self._keep_refusal(refusal.reason, None, answer)
         mdn = receipts.refused(self._headers, refusal, self._sender())
         reason = ("Mtlsd-Reason", refusal.reason)
@@ -264,7 +277,7 @@ class Exchange:
         if isinstance(read, SealedMessage):
             self._documents.pop("payload").discard()
         mdn = self._receipt(read, self._sender()) if isinstance(read, VerifiedMessage) else None
-        kept = self._kept = journal.keep(self._services.spool, self._call.request_id, self._documents)
+        kept = self._kept = documents.keep(self._services.spool, self._call.request_id, self._documents)
         message = records.message_of(self._inbound, read, kept, mdn)
         deliveries = tuple(records.deliveries_of(self._inbound, message))
         return Acceptance(message, deliveries, kept.inline, certificates=records.certificates_of(read))
@@ -298,12 +311,12 @@ class Exchange:
     def _explain(self) -> list[Candidate]:
         """Every digest of this message, which is kept: it is read once more."""
         assert self._kept is not None
-        with journal.open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
+        with open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
             return self._explained(iter(partial(file.read, READ_AGAIN), b""))
 
     def _explained(self, body: Iterator[bytes]) -> list[Candidate]:
         now = datetime.fromtimestamp(self._call.now, UTC)
-        return as2.explain(self._headers, self._agreement(), self._services.limits, now, body)
+        return explain.explain(self._headers, self._agreement(), self._services.limits, now, body)
 
     def _pass_on(self, receipt: BackendReceipt) -> Response:
         """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
@@ -321,7 +334,7 @@ class Exchange:
         if not self._is_same(earlier):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         if earlier.mdn:
-            journal.check_mdn(self._services.journal, earlier)
+            check_mdn(self._services.journal, earlier)
         elif late := self._late_receipt(earlier, read):
             earlier = self._services.journal.answer(earlier, late, self._call.now)
         mdn = earlier.mdn if self._headers.receipt else None
@@ -336,7 +349,7 @@ class Exchange:
         verified = self._message
         if earlier.mic is None or not isinstance(verified, VerifiedMessage):
             return True
-        algorithm = as2.algorithm_of(earlier.mic_algorithm or "")
+        algorithm = algorithm_of(earlier.mic_algorithm or "")
         if algorithm == verified.mic.algorithm:
             return earlier.mic == verified.mic.value
         return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in self._explain())
@@ -412,12 +425,12 @@ class Exchange:
         """Who is charged for a failure: the partner, where TLS proved it, else the claim together with the address."""
         partner = self._inbound.partner
         assert partner is not None
-        return partner.name if self._call.peer else f"{partner.name} from {access.network_of(self._call.address)}"
+        return partner.name if self._call.peer else f"{partner.name} from {network_of(self._call.address)}"
 
 
 def _check_no_mdn(content_type: str) -> None:
     """Raises AS2MDNUnexpected: some partners know one URL of ours and send everything there."""
-    parsed = as2.ContentType.parse(content_type)
+    parsed = ContentType.parse(content_type)
     kind = parsed.parameters.get("report-type", "disposition-notification").lower()
     if parsed.value == "multipart/report" and kind == "disposition-notification":
         raise AS2MDNUnexpected()

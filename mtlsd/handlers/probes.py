@@ -12,10 +12,10 @@ from enum import StrEnum
 from ipaddress import ip_address
 from itertools import chain
 
-from mtlsd.config import DIRECTORY
+from mtlsd.config.model import DIRECTORY
 from mtlsd.errors import JournalUnavailable, PeerError, SpoolFull
-from mtlsd.http import Request, Response
-from mtlsd.journal import remedy
+from mtlsd.http.messages import Request, Response
+from mtlsd.journal.remedies import remedy
 
 SILENCE_SECONDS = 30  # without a word of the journal's thread: then we are not alive
 WARN_DAYS = 30  # before a certificate of ours ends

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from mtlsd import __version__
-from mtlsd.as2 import AS2Headers, Disposition, Receipt, VerifiedMessage, build_mdn, choose_mic
+from mtlsd.as2.disposition import Disposition
+from mtlsd.as2.headers import AS2Headers, choose_mic
+from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.errors import (
     AS2FromUnknown,
     AS2ReceiptFormatUnsupported,
@@ -11,8 +14,8 @@ from mtlsd.errors import (
     AS2SecurityTooLow,
     AS2ToUnknown,
 )
-from mtlsd.identity import KeyPair
-from mtlsd.journal import StoredMDN
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.journal.model import StoredMDN
 
 PRODUCT = f"mtlsd/{__version__}"
 UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by

@@ -4,13 +4,15 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from mtlsd.as2 import Evidence, SealedMessage, VerifiedMessage
-from mtlsd.config import Deliver
+from mtlsd.as2.layers import Evidence
+from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
+from mtlsd.config.model import Deliver
 from mtlsd.handlers.call import Inbound
 from mtlsd.handlers.client_cert import kept_certificates
 from mtlsd.handlers.filenames import filename_of
-from mtlsd.http import Request
-from mtlsd.journal import ORDERED, Delivery, DeliveryKind, HeaderPairs, Kept, Message, Refusal, StoredMDN
+from mtlsd.http.messages import Request
+from mtlsd.journal.documents import Kept
+from mtlsd.journal.model import ORDERED, Delivery, DeliveryKind, HeaderPairs, Message, Refusal, StoredMDN
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept

@@ -14,17 +14,21 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from mtlsd import as2
-from mtlsd.as2 import AS2Headers, AS2Name, Candidate, VerifiedMessage
-from mtlsd.config import ClientCert, MDNMode, Route, VirtualHost
+from mtlsd.as2 import oddities
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.headers import AS2Headers, AS2Name
+from mtlsd.as2.receiver import VerifiedMessage
+from mtlsd.config.model import ClientCert, MDNMode, Route, VirtualHost
 from mtlsd.errors import AS2HeaderMissing, AS2Refused, MethodNotAllowed, NoRoute
 from mtlsd.handlers.as2 import read_header
 from mtlsd.handlers.call import Call, Inbound, Services
 from mtlsd.handlers.exchange import Exchange
 from mtlsd.handlers.selftest_report import Report, as_json, as_text
-from mtlsd.http import Request, Response
-from mtlsd.identity import Organization
-from mtlsd.journal import EntryKind, Note, StoredMDN, mdn_octets
+from mtlsd.http.messages import Request, Response
+from mtlsd.identity.organizations import Organization
+from mtlsd.journal.chain import EntryKind, Note
+from mtlsd.journal.model import StoredMDN
+from mtlsd.journal.notes import mdn_octets
 
 PATH = "/.well-known/mtlsd/as2-selftest"
 METHODS = ("POST", "HEAD")
@@ -150,7 +154,7 @@ class SelfTest:
             as2_from=headers.as2_from.value,
             as2_to=headers.as2_to.value,
             message_id=headers.message_id,
-            oddities=as2.oddities(self._call.request.fields),
+            oddities=oddities.oddities(self._call.request.fields),
             target=self._target,
             verified=verified,
             candidates=tuple(candidates),

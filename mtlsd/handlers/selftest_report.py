@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mtlsd.as2 import Candidate, Layer, VerifiedMessage
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.layers import Layer
+from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.errors import AS2Refused
-from mtlsd.journal import StoredMDN
+from mtlsd.journal.model import StoredMDN
 
 NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
 UNSIGNED = "The message is not signed, so nothing of its inside is reported."

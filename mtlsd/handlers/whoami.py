@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mtlsd.config import ClientCertificate, Route
+from mtlsd.config.model import ClientCertificate, Route
 from mtlsd.errors import CertChainIncomplete, ClientCertMissing, PeerError, ReadOnly
 from mtlsd.handlers.whoami_page import POLICY, page
-from mtlsd.http import Request, Response
-from mtlsd.identity import Certificate, Finding, Partner, Presented, Result, Rule, rule_of
+from mtlsd.http.messages import Request, Response
+from mtlsd.identity.certificates import Certificate, Presented
+from mtlsd.identity.partners import Partner
+from mtlsd.identity.verdicts import Finding, Result, Rule, rule_of
 
 PATH = "/.well-known/mtlsd/whoami"
 METHODS = ("GET", "HEAD")

@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.crls import RevocationList

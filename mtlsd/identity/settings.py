@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from cryptography.x509 import Name
 from cryptography.x509.oid import NameOID
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import Problem
 from mtlsd.identity.files import FileRefused, read_file
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 
 MAX_URL = 2000  # characters
 

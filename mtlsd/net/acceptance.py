@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import trio
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Journal, Message, Spool
+from mtlsd.journal.model import Acceptance, Journal, Message
+from mtlsd.journal.spool import Spool
 from mtlsd.net.committer import Committer
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import h11
 import trio
 
-from mtlsd import http, log, metrics
-from mtlsd.config import Address
+from mtlsd import log, metrics
+from mtlsd.config.model import Address
 from mtlsd.errors import BadRequest, ConfigurationError, HeadersTooLarge, PeerError, Problem
 from mtlsd.handlers import probes
-from mtlsd.http import Request, Response
+from mtlsd.http import problems
+from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.health import Health
 from mtlsd.net.listeners import listener_on, open_socket, why_not
@@ -71,7 +72,7 @@ class Admin:
             if event is None:
                 return
             with_body = event.method != b"HEAD"
-            response = await self._respond(http.read_request(event))
+            response = await self._respond(read_request(event))
         except PeerError as error:
             response = probes.refusal(error)
         with trio.fail_after(ANSWER_SECONDS):
@@ -112,6 +113,6 @@ def _octets(wire: h11.Connection, response: Response, with_body: bool) -> bytes:
         ("X-Content-Type-Options", "nosniff"),
         ("Connection", "close"),
     ]
-    start = h11.Response(status_code=response.status, headers=fields, reason=http.phrase(response.status))
+    start = h11.Response(status_code=response.status, headers=fields, reason=problems.phrase(response.status))
     data = h11.Data(data=response.body if with_body else b"")
     return b"".join(wire.send(event) or b"" for event in (start, data, h11.EndOfMessage()))

@@ -10,9 +10,9 @@ from functools import partial
 
 import trio
 
-from mtlsd.config import Backend, Mail
+from mtlsd.config.model import Backend, Mail
 from mtlsd.errors import UpstreamFailed
-from mtlsd.identity import Alert
+from mtlsd.identity.expiry import Alert
 from mtlsd.net import client
 
 SECONDS = 20  # for one message, from the connection to the answer

@@ -12,16 +12,20 @@ from typing import BinaryIO
 
 import trio
 
-from mtlsd import config, journal, log, relay
-from mtlsd.config import Backend, Balance, Directory, Route
+from mtlsd import log
+from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
-from mtlsd.identity import Use
-from mtlsd.journal import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
+from mtlsd.identity.rollover import Use
+from mtlsd.journal.intact import check_document, check_mdn
+from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.outgoing import context_for
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.relay import Answered, Outcome
+from mtlsd.relay.deposit import deposit_of
+from mtlsd.relay.request import build_request
+from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.relay.upstreams import may_have_taken_it, may_try_another
 
 OpenDocument = Callable[[str], BinaryIO]
 CREATED = 201  # what a directory would answer
@@ -44,15 +48,15 @@ class Tried:
 async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
     """Ask the targets, the best first; raises NotIntact, and what `open_document` raises."""
     if delivery.kind is DeliveryKind.MDN:
-        await trio.to_thread.run_sync(journal.check_mdn, daemon.journal, about)
+        await trio.to_thread.run_sync(check_mdn, daemon.journal, about)
     outcome: Outcome = UpstreamUnreachable("paused after failures")
     target, failures = delivery.target, []
     for target in _order(daemon, about, delivery):
         outcome = await _watched(daemon, about, delivery, target, open_document)
-        if not relay.may_try_another(outcome):
+        if not may_try_another(outcome):
             break
-        failures.append(f"{config.without_query(target)}: {_said(outcome)}")
-    is_pinned = (" " in delivery.target or _is_ordered(delivery)) and relay.may_have_taken_it(outcome)
+        failures.append(f"{without_query(target)}: {_said(outcome)}")
+    is_pinned = (" " in delivery.target or _is_ordered(delivery)) and may_have_taken_it(outcome)
     detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
     return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
 
@@ -126,7 +130,7 @@ async def _watched(
 
 def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
     """Log that a backend is left alone from now on, or is well again."""
-    backend = config.without_query(circuit)
+    backend = without_query(circuit)
     if circuit in daemon.upstreams.open_circuits():
         daemon.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
     else:
@@ -136,9 +140,9 @@ def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
 async def _ask(
     daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Answered:
-    if delivery.kind is not DeliveryKind.MDN and isinstance(place := config.parse_backend(target), Directory):
+    if delivery.kind is not DeliveryKind.MDN and isinstance(place := parse_backend(target), Directory):
         assert isinstance(about, Message)
-        deposit = relay.deposit_of(about, delivery)
+        deposit = deposit_of(about, delivery)
         with open_document(deposit.document) as file:
             await _check(about, file, deposit.document, deposit.size)
             await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
@@ -149,7 +153,7 @@ async def _ask(
 async def _post(
     daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
 ) -> Answered:
-    request, snapshot = relay.build_request(about, delivery), daemon.snapshot
+    request, snapshot = build_request(about, delivery), daemon.snapshot
     now, context = datetime.fromtimestamp(daemon.clock(), UTC), None
     if target.scheme == "https":
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
@@ -188,9 +192,9 @@ async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: 
     """Send nothing of a document that is cut, has grown or was altered; raises NotIntact."""
     assert isinstance(about, Message)
     if isinstance(file, BytesIO):
-        journal.check_document(file, name, about, promised)  # small, and here already
+        check_document(file, name, about, promised)  # small, and here already
     else:
-        await trio.to_thread.run_sync(journal.check_document, file, name, about, promised)
+        await trio.to_thread.run_sync(check_document, file, name, about, promised)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import trio
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net import client
 from mtlsd.net.attempt import tell
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.relay import Answered, Outcome
+from mtlsd.relay.retry import Answered, Outcome
 
 TIMEOUT_SECONDS = 5
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import h11
 import trio
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import (
     UpstreamBadAnswer,
     UpstreamFailed,

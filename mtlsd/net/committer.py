@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import trio
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Journal, Message, Refusal
+from mtlsd.journal.model import Acceptance, Journal, Message, Refusal
 
 MAX_GROUP = 64  # acceptances and refusals in one commit
 

@@ -12,8 +12,8 @@ from typing import Any
 import h11
 import trio
 
-from mtlsd import handlers, http, log
-from mtlsd.config import ClientCertificate, Route, VirtualHost
+from mtlsd import log
+from mtlsd.config.model import ClientCertificate, Route, VirtualHost
 from mtlsd.errors import (
     BadRequest,
     BodyTooLarge,
@@ -31,16 +31,25 @@ from mtlsd.errors import (
     SNIUnknown,
     TLSHandshakeTimeout,
 )
-from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Presented, Relax, Use
-from mtlsd.journal import Acceptance
+from mtlsd.handlers import as2, selftest, whoami
+from mtlsd.handlers.call import Call, Deferred, Refused
+from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.selftest import SelfTest
+from mtlsd.http import problems, routing
+from mtlsd.http.messages import Request, Response, read_request
+from mtlsd.identity.certificates import Presented
+from mtlsd.identity.matching import Peer
+from mtlsd.identity.relaxations import Relax
+from mtlsd.identity.rollover import Use
+from mtlsd.journal.model import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
 from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
 from mtlsd.net.well_known import admit, who_is_it
 from mtlsd.net.wire import Wire
-from mtlsd.tls import HandshakeCompleted, ListenerContexts
+from mtlsd.tls.contexts import ListenerContexts
+from mtlsd.tls.engine import HandshakeCompleted
 
 AS2_FIELDS = ("as2-from", "as2-to", "message-id")  # as received; the log escapes them
 GOODBYE_SECONDS = 1
@@ -110,7 +119,7 @@ class Connection:
         return None
 
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
-        response = http.respond(refusal, request_id=request_id, as_json=False)
+        response = problems.respond(refusal, request_id=request_id, as_json=False)
         with trio.fail_after(self._limits.write_seconds):
             await self._wire.send_in_the_clear(response, now=self._daemon.clock())
 
@@ -137,9 +146,9 @@ class Connection:
             if isinstance(event, h11.ConnectionClosed):
                 return False
             response = await self._respond(event, record)
-            if isinstance(response, handlers.Deferred):
+            if isinstance(response, Deferred):
                 await self._promise(response)
-            elif isinstance(response, handlers.Refused):
+            elif isinstance(response, Refused):
                 await self._daemon.committer.refuse(response.refusal)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
@@ -170,9 +179,9 @@ class Connection:
         """From the header to the answer; raises PeerError."""
         if len(event.headers) > self._limits.max_header_fields:
             raise HeadersTooLarge(f"{len(event.headers)} header fields")
-        request = record.request = http.read_request(event)
+        request = record.request = read_request(event)
         host = self._host(request)
-        if request.path == handlers.whoami.PATH and host.whoami:
+        if request.path == whoami.PATH and host.whoami:
             return await self._say_who_it_is(request, host, record)
         await self._learn_of_revocations(host)
         peer = record.peer = self._identify(host)
@@ -181,7 +190,7 @@ class Connection:
         if self._daemon.stopping:
             raise ShuttingDown()
         snapshot, record.organization = self._daemon.snapshot, route.organization
-        call = handlers.Call(
+        call = Call(
             request=request,
             request_id=record.request_id,
             host=host.name,
@@ -198,7 +207,7 @@ class Connection:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
             self._daemon.require_room(request.content_length)
-        begin = handlers.selftest.begin if route.path == handlers.selftest.PATH else handlers.begin
+        begin = selftest.begin if route.path == selftest.PATH else as2.begin
         exchange = begin(call, self._daemon.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
@@ -206,9 +215,9 @@ class Connection:
 
     def _route(self, host: VirtualHost, request: Request) -> Route:
         """What serves this path; raises NoRoute or MethodNotAllowed."""
-        if request.path == handlers.selftest.PATH and host.selftest:
-            return handlers.selftest.route_for(host, self._daemon.snapshot.organizations, request)
-        return http.match(host, request)
+        if request.path == selftest.PATH and host.selftest:
+            return selftest.route_for(host, self._daemon.snapshot.organizations, request)
+        return routing.match(host, request)
 
     async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
         """The one answer that needs no certificate on a host that requires one."""
@@ -231,7 +240,7 @@ class Connection:
         if host is None:
             raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
         try:
-            http.check_host(host, request)
+            routing.check_host(host, request)
         except SNIHostMismatch as error:
             if self._handshake.server_name not in (None, host.name):
                 raise SNIUnknown(f"no host here is {self._handshake.server_name!r}; {error.detail}") from error
@@ -257,7 +266,7 @@ class Connection:
         now = datetime.fromtimestamp(self._daemon.clock(), UTC)
         return self._judgement.peer(self._handshake.presented, self._daemon.snapshot, host.name, now)
 
-    async def _receive_body(self, exchange: handlers.Exchange | handlers.SelfTest) -> Response:
+    async def _receive_body(self, exchange: Exchange | SelfTest) -> Response:
         try:
             if self._wire.waits_for_continue:
                 await self._wire.send_continue()
@@ -268,7 +277,7 @@ class Connection:
             raise
         if isinstance(accepted, Response):
             return accepted
-        assert isinstance(exchange, handlers.Exchange)
+        assert isinstance(exchange, Exchange)
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
         holder = await self._daemon.accept(exchange, accepted)
@@ -277,17 +286,17 @@ class Connection:
             return exchange.conclude(holder)
         return await trio.to_thread.run_sync(exchange.conclude, holder)
 
-    async def _forward(self, exchange: handlers.Exchange, accepted: Acceptance) -> Response:
+    async def _forward(self, exchange: Exchange, accepted: Acceptance) -> Response:
         response = await forward(self._daemon, exchange, accepted)
         self._daemon.due.set()  # there may be an asynchronous MDN
         return response
 
-    async def _promise(self, response: handlers.Deferred) -> None:
+    async def _promise(self, response: Deferred) -> None:
         """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
         await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal)
         self._daemon.due.set()
 
-    async def _feed(self, exchange: handlers.Exchange | handlers.SelfTest) -> None:
+    async def _feed(self, exchange: Exchange | SelfTest) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
         limits, size, started = self._limits, 0, trio.current_time()
         turn_ends = started + TURN_SECONDS
@@ -308,7 +317,7 @@ class Connection:
 
     def _refuse(self, refusal: PeerError, record: Record) -> Response:
         as_json = record.request is not None and record.request.wants_json
-        return http.respond(refusal, request_id=record.request_id, as_json=as_json)
+        return problems.respond(refusal, request_id=record.request_id, as_json=as_json)
 
     async def _send(self, response: Response, record: Record) -> bool:
         """Answer, log, and say whether the connection goes on."""

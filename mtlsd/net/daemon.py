@@ -10,13 +10,17 @@ from typing import Any
 
 import trio
 
-from mtlsd import __version__, access, as2
-from mtlsd.access import FailureLimit, RequestLimit
-from mtlsd.config import Keep
+from mtlsd import __version__
+from mtlsd.access.limits import FailureLimit, RequestLimit
+from mtlsd.access.room import check_room
+from mtlsd.as2.agreement import Limits
+from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
-from mtlsd.handlers import Exchange, Services
-from mtlsd.identity import Use
-from mtlsd.journal import Acceptance, Delivery, Journal, Message, Spool
+from mtlsd.handlers.call import Services
+from mtlsd.handlers.exchange import Exchange
+from mtlsd.identity.rollover import Use
+from mtlsd.journal.model import Acceptance, Delivery, Journal, Message
+from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.acceptance import Unclear, accept
@@ -25,7 +29,8 @@ from mtlsd.net.promotions import Promoter
 from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
-from mtlsd.relay import Answered, BreakerPolicy, Outcome, Pins, Upstreams
+from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
 
 MAX_COPIES = 8  # of one message, that wait for what the backend says
 
@@ -83,7 +88,7 @@ class Daemon:
         return Services(
             self.journal,
             self.spool,
-            as2.Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
             failures,
             configuration.server.inline_limit,
             keeps_evidence=configuration.proof.keep is Keep.CONTENT,
@@ -114,7 +119,7 @@ class Daemon:
 
     def require_room(self, length: int | None) -> None:
         """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
-        access.check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
+        check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
 
     def note_attempt(self, delivery: Delivery, *, became: str, reason: str, seconds: float) -> None:
         """Count an attempt at a delivery."""

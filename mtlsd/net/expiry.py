@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import trio
 
-from mtlsd import identity, log
+from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.identity import Alert, Expiring
+from mtlsd.identity import expiry
+from mtlsd.identity.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
 from mtlsd.net import alerts as channels
 from mtlsd.net.alerts import AlertFailed
 from mtlsd.net.claims import Standing, claim, enter_given
@@ -73,7 +74,7 @@ class ExpiryLook:
         now, days = self._now(), snapshot.configuration.expiry.days
         things = list(everything(snapshot))
         self._show([each for each in things if not each.is_ours], days, now)
-        alerts = list(identity.due(things, days, now))
+        alerts = list(expiry.due(things, days, now))
         still = {_key(each) for each in alerts}
         self._open = {key: each for key, each in self._open.items() if key in still}
         return [each for each in alerts if _key(each) not in self._given]
@@ -145,13 +146,13 @@ def everything(snapshot: Snapshot) -> Iterator[Expiring]:
     """All that ends and is in use, on either side."""
     for name, keys in snapshot.keys.items():
         for pair in keys.server:
-            yield from identity.expiring_pair(f"host {name}", "server", pair)
+            yield from expiring_pair(f"host {name}", "server", pair)
         for pair in keys.client:
-            yield from identity.expiring_pair(f"host {name}", "MDN client", pair)
+            yield from expiring_pair(f"host {name}", "MDN client", pair)
     for organization in snapshot.organizations.values():
-        yield from identity.expiring_organization(organization)
+        yield from expiring_organization(organization)
     for partner in snapshot.truststore.partners.values():
-        yield from identity.expiring_partner(partner)
+        yield from expiring_partner(partner)
 
 
 def _senders(snapshot: Snapshot) -> dict[str, channels.Send]:

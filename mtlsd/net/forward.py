@@ -10,15 +10,16 @@ from functools import partial
 
 import trio
 
-from mtlsd import journal, relay
 from mtlsd.errors import BackendUnavailable, CommitUnclear, JournalUnavailable, PeerError
-from mtlsd.handlers import Exchange
-from mtlsd.http import Response
-from mtlsd.journal import Acceptance, Attempt, Message
+from mtlsd.handlers.exchange import Exchange
+from mtlsd.http.messages import Response
+from mtlsd.journal.documents import open_kept
+from mtlsd.journal.model import Acceptance, Attempt, Message
 from mtlsd.net.attempt import attempt
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.turns import Turn
-from mtlsd.relay import Answered, Outcome
+from mtlsd.relay.request import idempotency_key
+from mtlsd.relay.retry import Answered, Outcome, reason_of
 
 # What became of a message: accepted; the backend did not take it; or the journal failed.
 Fate = Message | tuple[Attempt, Outcome] | PeerError
@@ -83,12 +84,12 @@ async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) 
 
 async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Outcome]:
     started, began = daemon.clock(), trio.current_time()
-    key = relay.idempotency_key(acceptance.message)
+    key = idempotency_key(acceptance.message)
     delivery = replace(acceptance.deliveries[0], pinned=daemon.pins.get(key))
-    kept = partial(journal.open_kept, daemon.spool, acceptance.documents)
+    kept = partial(open_kept, daemon.spool, acceptance.documents)
     tried = await attempt(daemon, acceptance.message, delivery, kept)
-    daemon.pins.note(key, tried.pinned if relay.reason_of(tried.outcome) else None)
-    seconds, reason = trio.current_time() - began, relay.reason_of(tried.outcome) or ""
+    daemon.pins.note(key, tried.pinned if reason_of(tried.outcome) else None)
+    seconds, reason = trio.current_time() - began, reason_of(tried.outcome) or ""
     became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
     daemon.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
     return Attempt(

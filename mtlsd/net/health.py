@@ -6,12 +6,15 @@ from datetime import UTC, datetime
 
 import trio
 
-from mtlsd import access, config, log
-from mtlsd.config import MDNMode
+from mtlsd import log
+from mtlsd.access.room import is_low
+from mtlsd.config.model import MDNMode, Route, without_query
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
-from mtlsd.identity import KeyPair, Use, in_force
-from mtlsd.journal import DeliveryState, Space
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.rollover import Use, in_force
+from mtlsd.journal.model import DeliveryState
+from mtlsd.journal.spool import Space
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 
@@ -88,7 +91,7 @@ class Health:
         except JournalUnavailable:
             self._space = None
             return
-        was_low, self._low = self._low, access.is_low(space.free, limits, was_low=self._low)
+        was_low, self._low = self._low, is_low(space.free, limits, was_low=self._low)
         facts = {"free_bytes": space.free, "size_bytes": space.size, "disk_warn_bytes": limits.disk_warn_bytes}
         if self._low and not was_low:
             self._daemon.log.warning(log.DISK_LOW, **facts, detail="make room: below disk_stop_bytes nothing is taken")
@@ -130,7 +133,7 @@ class Health:
 
 def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[probes.BackendSeen]:
     """Each backend once; asked first, where every route to it asks first."""
-    routes: dict[str, list[config.Route]] = defaultdict(list)
+    routes: dict[str, list[Route]] = defaultdict(list)
     for host in snapshot.configuration.virtualhosts:
         for route in host.routes:
             for backend in route.backend:
@@ -139,7 +142,7 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
         at, reason = seen.get(url, (now - LATELY, ""))
         known = now - at < LATELY
         asked_first = all(route.mdn is not MDNMode.ACCEPTED for route in those)
-        shown = config.without_query(url)
+        shown = without_query(url)
         yield probes.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
 
 

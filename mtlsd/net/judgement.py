@@ -2,10 +2,13 @@
 
 from datetime import datetime
 
-from mtlsd import identity, tls
-from mtlsd.identity import Claim, Evidence, Peer, PeerVerified, Presented
+from mtlsd.identity import matching
+from mtlsd.identity.certificates import PeerVerified, Presented
+from mtlsd.identity.matching import Claim, Peer
+from mtlsd.identity.revocation import Evidence
 from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.tls import judge
 
 
 class Judgement:
@@ -27,12 +30,12 @@ class Judgement:
         if self._peer is not None and self._snapshot is snapshot and self._holds(now):
             return self._peer
         self._peer, self.warnings, self._version = None, (), self._revocations.version
-        claim = identity.claim(presented, snapshot.truststore)
+        claim = matching.claim(presented, snapshot.truststore)
         evidence = self._revocations.evidence(claim)
         if self._may_ask_later and evidence.ocsp is None:
             evidence = evidence.without_ocsp()
-        verdict = tls.judge(presented, claim.anchors, now, claim.relax, evidence)
-        self._peer = identity.match(verdict, claim, snapshot.truststore, host)
+        verdict = judge.judge(presented, claim.anchors, now, claim.relax, evidence)
+        self._peer = matching.match(verdict, claim, snapshot.truststore, host)
         self._snapshot, self._since, self._until = snapshot, now, _first_end(presented, claim, evidence, now)
         self.warnings = verdict.warnings if isinstance(verdict, PeerVerified) else ()
         return self._peer

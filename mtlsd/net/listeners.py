@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import trio
 
 from mtlsd import log
-from mtlsd.config import Address
+from mtlsd.config.model import Address
 from mtlsd.errors import ConfigurationError, Problem, TooManyConnections
 from mtlsd.net.connection import Connection
 from mtlsd.net.daemon import Daemon

@@ -16,17 +16,11 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.identity import (
-    MAX_CRL,
-    Certificate,
-    Check,
-    CRLUnreadable,
-    Partner,
-    RevocationList,
-    TrustStore,
-    distribution_points,
-    read_crls,
-)
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
+from mtlsd.identity.partners import Partner
+from mtlsd.identity.revocation import Check
+from mtlsd.identity.truststore import TrustStore
 from mtlsd.log import Logger
 from mtlsd.net.fetching import FetchFailed, fetch
 

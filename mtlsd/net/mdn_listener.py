@@ -12,7 +12,7 @@ from typing import Self
 
 import trio
 
-from mtlsd.config import Address
+from mtlsd.config.model import Address
 from mtlsd.net.client import Answer, why
 from mtlsd.net.listeners import listener_on, open_socket
 from mtlsd.net.mdn_conversation import HEADER_SECONDS, Connection, Conversation, PostedMDN, Refused

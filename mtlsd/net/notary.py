@@ -11,16 +11,10 @@ import trio
 
 from mtlsd import __version__, log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import (
-    ChainBroken,
-    Checkpoint,
-    EntryKind,
-    NodeKey,
-    Note,
-    SignedCheckpoint,
-    checkpoints,
-    sign_checkpoint,
-)
+from mtlsd.journal import checkpoints
+from mtlsd.journal.chain import Checkpoint, EntryKind, Note
+from mtlsd.journal.checkpoints import NodeKey, SignedCheckpoint
+from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 

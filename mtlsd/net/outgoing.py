@@ -7,9 +7,9 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mtlsd.identity import KeyPair
+from mtlsd.identity.keypairs import KeyPair
 from mtlsd.net.snapshot import Snapshot
-from mtlsd.relay import Credentials
+from mtlsd.relay.request import Credentials
 
 
 def context_for(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:

@@ -12,8 +12,11 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.identity import KeyPair, Promotions, Standing, State, Use, never_retired, standings
-from mtlsd.journal import EntryKind, Journal, Note
+from mtlsd.identity.doubts import never_retired
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.rollover import Promotions, Standing, State, Use, standings
+from mtlsd.journal.chain import EntryKind, Note
+from mtlsd.journal.model import Journal
 from mtlsd.log import Logger
 from mtlsd.net.snapshot import Snapshot
 

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 import trio
 
 from mtlsd import log
-from mtlsd.identity import (
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.ocsp import (
     MAX_RESPONSE,
     NONCE,
-    Certificate,
     OCSPFailure,
     OCSPInvalid,
     OCSPStatus,
-    Revocation,
     build_question,
     read_answer,
     responder,
 )
+from mtlsd.identity.revocation import Revocation
 from mtlsd.log import Logger
 from mtlsd.net.fetching import FetchFailed, fetch
 

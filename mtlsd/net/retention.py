@@ -7,7 +7,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import Pruned, RetentionPolicy, prune
+from mtlsd.journal.retention import Pruned, RetentionPolicy, prune
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 

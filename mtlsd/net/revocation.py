@@ -9,12 +9,16 @@ from pathlib import Path
 
 import trio
 
-from mtlsd import identity, tls
-from mtlsd.identity import Certificate, Check, Claim, Evidence, Partner, PeerVerified, Presented
+from mtlsd.identity import matching
+from mtlsd.identity.certificates import Certificate, PeerVerified, Presented
+from mtlsd.identity.matching import Claim
+from mtlsd.identity.partners import Partner
+from mtlsd.identity.revocation import Check, Evidence
 from mtlsd.log import Logger
 from mtlsd.net.lists import Lists
 from mtlsd.net.responders import Responders
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.tls import judge
 
 LOOK_SECONDS = 30
 AT_ONCE = 8
@@ -47,7 +51,7 @@ class Revocations:
 
         About one that is registered it is asked in time by `run`: no request waits because an answer gets old.
         """
-        claim = identity.claim(presented, snapshot.truststore)
+        claim = matching.claim(presented, snapshot.truststore)
         partner = claim.partner
         if partner is None or not _asks(partner):
             return
@@ -90,7 +94,7 @@ class Revocations:
         async def ask(partner: Partner, certificate: Certificate) -> None:
             async with limiters[partner.name], limiter:
                 presented = Presented(certificate)
-                await self._ask(presented, identity.claim(presented, snapshot.truststore), partner)
+                await self._ask(presented, matching.claim(presented, snapshot.truststore), partner)
 
         async with trio.open_nursery() as nursery:
             for partner, certificate in _registered(snapshot):
@@ -100,7 +104,7 @@ class Revocations:
     async def _ask(self, presented: Presented, claim: Claim, partner: Partner) -> None:
         """A chain that does not verify is not asked about: its URL could be a stranger's."""
         now = datetime.fromtimestamp(self._clock(), UTC)
-        verdict = tls.judge(presented, claim.anchors, now, claim.relax)
+        verdict = judge.judge(presented, claim.anchors, now, claim.relax)
         if isinstance(verdict, PeerVerified):
             issuer = verdict.chain[1] if len(verdict.chain) > 1 else None
             await self._responders.ask(presented.certificate, issuer, partner.revocation)

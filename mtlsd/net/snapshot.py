@@ -9,25 +9,20 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from mtlsd import config, identity
-from mtlsd.config import Address, Configuration, OnUntrusted, VirtualHost
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity import (
-    Certificate,
-    HostKeys,
-    KeyPair,
-    Organization,
-    Registry,
-    Remarks,
-    TrustStore,
-    date_warnings,
-    load_host,
-    load_organization,
-    refuse_for_tests,
-)
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.hosts import HostKeys, load_host
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.organizations import Organization, load_organization
+from mtlsd.identity.registry import Registry, Remarks, read_registry, reread
+from mtlsd.identity.testca import refuse_for_tests
+from mtlsd.identity.truststore import TrustStore
+from mtlsd.identity.validity import date_warnings
 from mtlsd.net.stamps import look_at, stamp_of
 from mtlsd.net.version import PartnersDigest, digest_of_own, version_of
-from mtlsd.tls import FOLLOWED, HostContext, ListenerContexts, build_context
+from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +112,9 @@ def load_snapshot(
     place = server.certs / "partners", server.production
     registry, partners = previous.registry if previous else None, PartnersDigest()
     if previous and registry and changes and (registry.directory, registry.production) == place:
-        registry, partners = identity.reread(registry, changes.partners, now), previous.partners
+        registry, partners = reread(registry, changes.partners, now), previous.partners
     else:
-        registry = identity.read_registry(server.certs / "partners", now, production=server.production)
+        registry = read_registry(server.certs / "partners", now, production=server.production)
     partners = partners.changed(registry.store, registry.concerned)
     return Snapshot(
         configuration=own.configuration,
@@ -138,7 +133,7 @@ def load_snapshot(
 
 def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, now: datetime) -> Own:
     looked = look_at(file.absolute())  # before it is read: what changes meanwhile is to be seen as a change later
-    configuration = config.read_configuration(file)
+    configuration = read_configuration(file)
     server = configuration.server
     stamp = stamp_of(looked, server.certs)
     loader = _Loader(server.certs, credentials, server.production)

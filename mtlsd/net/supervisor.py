@@ -8,17 +8,12 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.config import Address
-from mtlsd.journal import (
-    Journal,
-    NodeKey,
-    Place,
-    Spool,
-    load_key,
-    lock_directory,
-    node_of,
-    open_journal,
-)
+from mtlsd.config.model import Address
+from mtlsd.journal.checkpoints import NodeKey, load_key
+from mtlsd.journal.lock import lock_directory, node_of
+from mtlsd.journal.model import Journal
+from mtlsd.journal.places import Place, open_journal
+from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.net import admin, systemd
 from mtlsd.net.admin import Admin

@@ -3,21 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mtlsd import access, identity, tls
-from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.access.limits import network_of
+from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers import whoami
-from mtlsd.http import Request, Response
-from mtlsd.identity import Finding, PeerVerified, Presented, Result, Rule
+from mtlsd.http.messages import Request, Response
+from mtlsd.identity import matching
+from mtlsd.identity.certificates import PeerVerified, Presented
+from mtlsd.identity.verdicts import Finding, Result, Rule
 from mtlsd.net.daemon import Daemon
-from mtlsd.tls import HandshakeCompleted
+from mtlsd.tls import judge, rules
+from mtlsd.tls.engine import HandshakeCompleted
 
 Seen = whoami.Seen
 
 
 def admit(daemon: Daemon, request: Request, address: str) -> None:
     """Before anything is done for a question to whoami; raises TooManyRequests or ReadOnly."""
-    daemon.whoami.take(access.network_of(address), daemon.clock())
+    daemon.whoami.take(network_of(address), daemon.clock())
     whoami.check_method(request)
 
 
@@ -54,12 +57,12 @@ def _judged(seen: Seen, daemon: Daemon, handshake: HandshakeCompleted, host: Vir
 
 def _with_verdict(seen: Seen, daemon: Daemon, presented: Presented, host: VirtualHost) -> Seen:
     snapshot = daemon.snapshot
-    claim = identity.claim(presented, snapshot.truststore)
-    verdict = tls.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
-    findings = tls.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
+    claim = matching.claim(presented, snapshot.truststore)
+    verdict = judge.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
+    findings = rules.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
     seen = replace(seen, presented=presented, findings=findings)
     try:
-        peer = identity.match(verdict, claim, snapshot.truststore, host.name)
+        peer = matching.match(verdict, claim, snapshot.truststore, host.name)
     except PeerError as refusal:
         proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
         if isinstance(refusal, PartnerDisabled):

@@ -8,10 +8,12 @@ from email.utils import formatdate
 import h11
 import trio
 
-from mtlsd import http
 from mtlsd.errors import BadRequest, HeadersTooLarge, PeerError, TransferCodingUnsupported
-from mtlsd.http import Response
-from mtlsd.tls import Closed, Engine, Examine, HandshakeCompleted, ListenerContexts, PlaintextReceived
+from mtlsd.http import problems
+from mtlsd.http.messages import Response
+from mtlsd.http.problems import PRODUCT
+from mtlsd.tls.contexts import ListenerContexts
+from mtlsd.tls.engine import Closed, Engine, Examine, HandshakeCompleted, PlaintextReceived
 
 RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
@@ -135,7 +137,7 @@ class Wire:
         start = h11.Response(
             status_code=response.status,
             headers=_fields(response, now, close=close),
-            reason=http.phrase(response.status).encode("ascii"),
+            reason=problems.phrase(response.status).encode("ascii"),
         )
         pieces = [self._http.send(start)]
         if response.body and not self._wants_no_body:
@@ -145,7 +147,7 @@ class Wire:
 
     async def send_in_the_clear(self, response: Response, *, now: float) -> None:
         """Write a response without TLS, to a client that speaks none."""
-        lines = [f"HTTP/1.1 {response.status} {http.phrase(response.status)}".encode("ascii")]
+        lines = [f"HTTP/1.1 {response.status} {problems.phrase(response.status)}".encode("ascii")]
         lines += [name + b": " + value for name, value in _fields(response, now, close=True)]
         await self._stream.send_all(b"\r\n".join(lines) + b"\r\n\r\n" + response.body)
 
@@ -178,7 +180,7 @@ def _fields(response: Response, now: float, *, close: bool) -> list[tuple[bytes,
     content_type = [field for field in response.fields if field[0].lower() == "content-type"]
     others = [field for field in response.fields if field[0].lower() not in ("content-type", "date")]
     fields = [
-        ("Server", http.PRODUCT),
+        ("Server", PRODUCT),
         ("Date", formatdate(now, usegmt=True)),
         *content_type,
         *([("Content-Length", str(len(response.body)))] if response.status != NO_CONTENT else []),

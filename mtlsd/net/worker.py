@@ -7,13 +7,17 @@ from functools import partial
 
 import trio
 
-from mtlsd import config, journal, log, relay
+from mtlsd import log
+from mtlsd.config.model import Delivery, without_query
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
-from mtlsd.journal import Attempt, Claimed, DeliveryState, LeaseLost
+from mtlsd.journal.documents import open_document
+from mtlsd.journal.model import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net.attempt import Tried, at_present, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.jumps import Jumps
-from mtlsd.relay import Answered, Decision, Lanes, Outcome, RetryPolicy
+from mtlsd.relay import retry
+from mtlsd.relay.lanes import Lanes
+from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy
 
 TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
 MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
@@ -32,7 +36,7 @@ class Worker:
         self._jumps = Jumps()
 
     @property
-    def _settings(self) -> config.Delivery:
+    def _settings(self) -> Delivery:
         return self._daemon.snapshot.configuration.delivery
 
     async def run(self) -> None:
@@ -139,7 +143,7 @@ class Worker:
         raise LeaseLost(claimed.delivery.id)
 
     async def _try(self, claimed: Claimed) -> Tried:
-        kept = partial(journal.open_document, self._daemon.journal, self._daemon.spool)
+        kept = partial(open_document, self._daemon.journal, self._daemon.spool)
         return await attempt(self._daemon, claimed.about, claimed.delivery, kept)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
@@ -163,7 +167,7 @@ class Worker:
         policy = RetryPolicy(settings.first_retry_seconds, settings.max_retry_seconds, settings.give_up_after_seconds)
         age = self._jumps.age(claimed.delivery.created_at, now)
         jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-        return relay.decide(outcome, claimed.delivery.attempts, age, now, policy, jitter)
+        return retry.decide(outcome, claimed.delivery.attempts, age, now, policy, jitter)
 
     async def _record(
         self, claimed: Claimed, tried: Tried, decision: Decision, started: float, duration: float
@@ -222,7 +226,7 @@ class Worker:
             "target": delivery.target,
             **facts,
         }
-        facts["target"] = config.without_query(str(facts["target"]))
+        facts["target"] = without_query(str(facts["target"]))
         write = getattr(self._daemon.log, level)
         write(log.DELIVERY_FINISHED, **{name: value for name, value in facts.items() if value not in (None, "")})
 

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from mtlsd.journal import Delivery, DeliveryKind, Message
+from mtlsd.journal.model import Delivery, DeliveryKind, Message
 from mtlsd.relay.client_cert import client_certs, received_fields
 from mtlsd.relay.request import idempotency_key
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
-from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
+from mtlsd.journal.model import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.relay.client_cert import client_cert_fields
 
 _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")

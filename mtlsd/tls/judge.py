@@ -29,21 +29,10 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.identity import (
-    MAX_CHAIN,
-    Anchors,
-    Certificate,
-    CertificateUnreadable,
-    Evidence,
-    PeerUnverified,
-    PeerVerified,
-    Presented,
-    check_client,
-    check_issuer,
-    check_revocation,
-    check_signature_algorithm,
-    refused,
-)
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
+from mtlsd.identity.matching import MAX_CHAIN, Anchors
+from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.identity.revocation import Evidence, check_revocation
 
 NOT_YET_VALID = 9
 EXPIRED = 10

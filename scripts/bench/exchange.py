@@ -13,8 +13,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2 import BuiltMessage, Document, Draft, Encryption, Signing, compose
-from mtlsd.identity import Certificate, KeyPair
+from mtlsd.as2.compose import BuiltMessage, compose
+from mtlsd.as2.draft import Document, Draft, Encryption, Signing
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.keypairs import KeyPair
 from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
 from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse

@@ -20,8 +20,9 @@ from typing import Any
 import psycopg
 import trio
 
-from mtlsd.journal import Acceptance, DeliveryState, Journal, SQLiteJournal
+from mtlsd.journal.model import Acceptance, DeliveryState, Journal
 from mtlsd.journal.postgres import PostgresJournal
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.committer import Committer
 from scripts.bench.figures import Figure, table
 from tests import postgres

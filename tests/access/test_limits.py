@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.access import FailureLimit, RequestLimit, network_of
-from mtlsd.access.limits import MAX_KEYS
+from mtlsd.access.limits import MAX_KEYS, FailureLimit, RequestLimit, network_of
 from mtlsd.errors import TooManyFailures, TooManyRequests
 
 NOW = 1_800_000_000.0

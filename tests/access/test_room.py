@@ -2,8 +2,8 @@
 
 import pytest
 
-from mtlsd.access import check_room, is_low
-from mtlsd.config import Limits
+from mtlsd.access.room import check_room, is_low
+from mtlsd.config.model import Limits
 from mtlsd.errors import SpoolFull
 
 LIMITS = Limits(disk_warn_bytes=1000, disk_stop_bytes=100)

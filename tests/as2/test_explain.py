@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mtlsd.as2 import AS2Headers, Candidate, explain
+from mtlsd.as2.explain import Candidate, explain
+from mtlsd.as2.headers import AS2Headers
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, build, key_pair, message
 from tests.as2.test_receiver import LIMITS, NOTHING, agreement

@@ -13,7 +13,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from mtlsd.cli import main
+from mtlsd.cli.root import main
 from tests.daemon import Daemon, Tree
 from tests.net.backend import Backend
 from tests.pki import Issued

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from mtlsd.as2 import seal_with
+from mtlsd.as2.passphrases import seal_with
 from mtlsd.identity.packing import pack
-from mtlsd.journal import Place, open_journal
+from mtlsd.journal.places import Place, open_journal
 from tests import pki
 from tests.cli.site import mtlsd
 from tests.daemon import LONG, Daemon, Tree, acme, globex, running

@@ -7,8 +7,8 @@ import click
 import pytest
 
 from mtlsd import __version__, app
-from mtlsd.cli import main
 from mtlsd.cli.options import EXIT_CONFIGURATION
+from mtlsd.cli.root import main
 from tests.cli.site import mtlsd
 
 COMMANDS = (

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd import as2
+from mtlsd.as2.draft import Compression
+from mtlsd.as2.mic import DIGESTS
+from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.cli import send
-from mtlsd.config import Address
-from mtlsd.net import Answer, MDNListener, send_and_listen
+from mtlsd.config.model import Address
+from mtlsd.net.client import Answer
+from mtlsd.net.mdn_listener import MDNListener, send_and_listen
 from tests import pki
 from tests.cli.site import Site, mtlsd
 from tests.daemon import LONG, Tree, acme, running
@@ -349,7 +352,7 @@ def test_a_url_that_is_none_is_wrong_usage(site: Site, url: str) -> None:
 
 
 def test_the_choices_are_those_that_as2_has() -> None:
-    assert send.SIGN == as2.DIGESTS
-    assert tuple(as2.ENCRYPT_ALGORITHMS) == send.ENCRYPT
-    assert send.KEYS == as2.KEY_ALGORITHMS
-    assert tuple(as2.Compression) == send.COMPRESS
+    assert send.SIGN == DIGESTS
+    assert tuple(ENCRYPT_ALGORITHMS) == send.ENCRYPT
+    assert send.KEYS == KEY_ALGORITHMS
+    assert tuple(Compression) == send.COMPRESS

@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2 import MIC, AS2Name, Disposition, Receipt, build_mdn
+from mtlsd.as2.disposition import Disposition
+from mtlsd.as2.headers import AS2Name
+from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mic import MIC
 from mtlsd.cli.receipts import Asked, receive
 from mtlsd.cli.verdict import judge, say_verdict
-from mtlsd.net import Answer, PostedMDN, Reception
+from mtlsd.net.client import Answer
+from mtlsd.net.mdn_conversation import PostedMDN
+from mtlsd.net.mdn_listener import Reception
 from tests.as2.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtlsd.journal import Attempt, Delivery, Message
+from mtlsd.journal.model import Attempt, Delivery, Message
 from mtlsd.journal.postgres import PostgresJournal
 from tests.daemon import Daemon, Tree, acme
 from tests.postgres import execute

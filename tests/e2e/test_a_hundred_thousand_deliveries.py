@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal import Acceptance, DeliveryState, SQLiteJournal
-from mtlsd.journal.sqlite import QUERIES
+from mtlsd.journal.model import Acceptance, DeliveryState
+from mtlsd.journal.sqlite import QUERIES, SQLiteJournal
 from tests.daemon import Tree, resident, running
 from tests.journal.examples import delivery, message
 from tests.net import backend as backends

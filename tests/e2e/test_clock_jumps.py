@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from mtlsd.journal import Acceptance, Delivery, DeliveryState
+from mtlsd.journal.model import Acceptance, Delivery, DeliveryState
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.worker import Worker
 from tests.journal.examples import delivery, message

@@ -15,7 +15,10 @@ from queue import Empty
 
 import pytest
 
-from mtlsd.journal import DeliveryKind, DeliveryState, Listed, Spool, SQLiteJournal, open_document
+from mtlsd.journal.documents import open_document
+from mtlsd.journal.model import DeliveryKind, DeliveryState, Listed
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from tests.daemon import Daemon, Tree, acme, running
 from tests.e2e.partner import disposition, layered, message, send, with_fields
 from tests.forked import starting

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal import MAX_INLINE, Entry, Head, Note, SQLiteJournal, chain_entries, follow
+from mtlsd.journal.chain import Entry, Head, Note, follow
+from mtlsd.journal.documents import MAX_INLINE
+from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.verification import chain_entries
 from tests.as2 import messages
 from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, keys, running

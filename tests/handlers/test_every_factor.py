@@ -13,13 +13,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd import as2, config, identity, tls
-from mtlsd.access import FailureLimit
+from mtlsd.access.limits import FailureLimit
+from mtlsd.as2.agreement import Limits
+from mtlsd.config.load import read_configuration
 from mtlsd.errors import PeerError
-from mtlsd.handlers import Call, Services, begin
-from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Presented, TrustStore, load_partners
-from mtlsd.journal import Acceptance, Spool, SQLiteJournal
+from mtlsd.handlers.as2 import begin
+from mtlsd.handlers.call import Call, Services
+from mtlsd.http.messages import Request, Response
+from mtlsd.identity import matching
+from mtlsd.identity.certificates import Presented
+from mtlsd.identity.matching import Peer
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.truststore import TrustStore
+from mtlsd.journal.model import Acceptance
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.tls import judge
 from tests.as2 import messages
 from tests.daemon import Tree, acme, authority, certificate, globex, keys
 from tests.e2e.partner import layered, message
@@ -38,11 +47,11 @@ class World:
     def __init__(self, root: Path) -> None:
         self.tree = Tree(root)
         self.journal = SQLiteJournal(root / "journal.sqlite")
-        limits = as2.Limits(1 << 20, 100)
+        limits = Limits(1 << 20, 100)
         self.services = Services(self.journal, Spool(root / "spool"), limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self.organization = replace(messages.organization(), signing=pair, decryption=(pair,))
-        self.route = config.read_configuration(self.tree.configuration).virtualhosts[0].routes[0]
+        self.route = read_configuration(self.tree.configuration).virtualhosts[0].routes[0]
         self.stores = {require: self._store(require) for require in REQUIRES}
         self.count = 0
 
@@ -58,9 +67,9 @@ class World:
             return None
         issued = _certificate(kind)
         presented = Presented(issued.certificate, issued.chain)
-        claim = identity.claim(presented, store)
-        verdict = tls.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
-        return identity.match(verdict, claim, store, HOST)
+        claim = matching.claim(presented, store)
+        verdict = judge.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        return matching.match(verdict, claim, store, HOST)
 
     def send(self, kind: str, as2_from: str, as2_to: str, entity: bytes, require: str) -> bool:
         """Send a message; whether the journal has it then, with a delivery."""

@@ -13,7 +13,7 @@ import pytest
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
 from mtlsd.handlers.probes import BackendSeen, Check, Facts, OwnCertificate, Status
-from mtlsd.http import Request
+from mtlsd.http.messages import Request
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.config import ClientCertificate
+from mtlsd.config.model import ClientCertificate
 from mtlsd.handlers import whoami
 from mtlsd.handlers.whoami_page import POLICY, STYLE
-from mtlsd.http import Request
+from mtlsd.http.messages import Request
 from tests.pki import NOW
 
 TEXT = st.text() | st.text("<>&\"'/=!-abcst \u202e\x00\x1b")

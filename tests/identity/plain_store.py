@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from mtlsd.identity import Certificate, LoadedPartner, Partner
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.partners import LoadedPartner, Partner
 
 
 @dataclass

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from mtlsd.identity import Expiring, Partner, due, expiring_partner
+from mtlsd.identity.expiry import Expiring, due, expiring_partner
+from mtlsd.identity.partners import Partner
 from tests import pki
 from tests.pki import DAY, NOW
 

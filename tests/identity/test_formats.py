@@ -27,9 +27,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
-from mtlsd.identity import CertificateUnreadable, load_partner, read_certificates
 from mtlsd.identity.allowance import MAX_CERTIFICATES, MAX_UNPACKED
-from mtlsd.identity.contents import read_contents, read_public
+from mtlsd.identity.certificates import CertificateUnreadable
+from mtlsd.identity.contents import read_certificates, read_contents, read_public
+from mtlsd.identity.partners import load_partner
 from mtlsd.identity.shapes import Shape, shape_of
 from mtlsd.identity.tlv import CONSTRUCTED, values
 from tests import pki

@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.identity import Dates, load_host, load_key_pair, load_organization
-from mtlsd.identity.keypairs import load_pair_in
+from mtlsd.identity.hosts import load_host
+from mtlsd.identity.keypairs import load_key_pair, load_pair_in
+from mtlsd.identity.organizations import load_organization
+from mtlsd.identity.rollover import Dates
 from tests import pki
 
 ROOT = pki.root()

@@ -24,7 +24,10 @@ from mtlsd.errors import (
     PartnerDisabled,
     PeerError,
 )
-from mtlsd.identity import Peer, Presented, TrustStore, claim, load_partners, match
+from mtlsd.identity.certificates import Presented
+from mtlsd.identity.matching import Peer, claim, match
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.truststore import TrustStore
 from mtlsd.tls.judge import judge
 from tests import pki
 from tests.pki import DAY, NOW

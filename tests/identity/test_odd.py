@@ -9,7 +9,8 @@ from cryptography.x509 import ExtendedKeyUsage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity import Certificate, CertificateUnreadable, read_certificates
+from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.identity.contents import read_certificates
 from mtlsd.identity.oddities import oddities, same_issuer_and_serial
 from mtlsd.identity.respelling import respelled
 from tests import pki

@@ -8,8 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import CertificateRefused, CertKnownButPending, CertKnownButRetired
-from mtlsd.identity import Certificate, Dates, Partner, Presented, claim, load_partner, load_partners, match
-from mtlsd.tls import judge
+from mtlsd.identity.certificates import Certificate, Presented
+from mtlsd.identity.matching import claim, match
+from mtlsd.identity.partners import Partner, load_partner
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.rollover import Dates
+from mtlsd.tls.judge import judge
 from tests import pki
 from tests.pki import DAY, NOW, Issued
 

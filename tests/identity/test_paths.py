@@ -4,7 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from mtlsd.identity import Certificate, issuers_of
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.paths import issuers_of
 from tests import pki
 
 ROOT = pki.root()

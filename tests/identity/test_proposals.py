@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity import Certificate
+from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.proposals import check_name, file_name, places, toml_of, with_disabled
 from tests import pki
 

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mtlsd.identity import Certificate, Dates, Registered, Standing, State, Use, current, standings
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.rollover import Dates, Registered, Standing, State, Use, current, standings
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity import Certificate, KeyPair, is_for_tests, load_partners, refuse_for_tests
+from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.issuing import (
     RequestRefused,
     Use,
@@ -25,7 +25,9 @@ from mtlsd.identity.issuing import (
     requested_names,
     sign,
 )
-from mtlsd.identity.testca import EXTENSION, MARK
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.testca import EXTENSION, MARK, is_for_tests, refuse_for_tests
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import Problem
-from mtlsd.identity import TrustStore, load_partners
+from mtlsd.identity.registry import load_partners
+from mtlsd.identity.truststore import TrustStore
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from mtlsd.as2 import ContentType, algorithm_of
-from mtlsd.identity import KeyPair
+from mtlsd.as2.headers import algorithm_of
+from mtlsd.as2.mime import ContentType
+from mtlsd.identity.keypairs import KeyPair
 from tests.as2 import messages
 from tests.daemon import keys
 from tests.interop.cells import PROCESSED, Cell

@@ -5,7 +5,17 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from mtlsd.journal import Acceptance, Attempt, Claimed, Delivery, DeliveryKind, Journal, Message, Refusal, StoredMDN
+from mtlsd.journal.model import (
+    Acceptance,
+    Attempt,
+    Claimed,
+    Delivery,
+    DeliveryKind,
+    Journal,
+    Message,
+    Refusal,
+    StoredMDN,
+)
 
 MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
 SIGNER = b"DER"  # of the certificate that signed

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal import Break, Checkpoint, Entry, Follower, Head, Note, follow
-from mtlsd.journal.chain import verify
+from mtlsd.journal.chain import Break, Checkpoint, Entry, Follower, Head, Note, follow, verify
 
 NODE = "a" * 32
 texts = st.text(max_size=8)

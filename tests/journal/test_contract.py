@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mtlsd.journal import (
+from mtlsd.journal.model import (
     ORDERED,
     Acceptance,
     Attempt,

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import MAX_INLINE, Document, Journal, Spool, keep, open_document, remove
+from mtlsd.journal.documents import MAX_INLINE, Document, keep, open_document, remove
+from mtlsd.journal.model import Journal
+from mtlsd.journal.spool import Spool
 from tests.journal.examples import accept, delivery, message
 
 

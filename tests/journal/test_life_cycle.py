@@ -8,8 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mtlsd.journal import Claimed, DeliveryState, Journal, LeaseLost, SQLiteJournal, TransitionRefused
+from mtlsd.journal.model import Claimed, DeliveryState, Journal, LeaseLost, TransitionRefused
 from mtlsd.journal.postgres import PostgresJournal
+from mtlsd.journal.sqlite import SQLiteJournal
 from tests.journal.examples import accept, attempt, delivery, message
 from tests.postgres import Server
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import SQLiteJournal
-from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, _transaction, sqlite_errors
+from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, SQLiteJournal, _transaction, sqlite_errors
 from mtlsd.journal.sqlite_proof import PROOF_QUERIES
 from tests.journal.examples import accept, delivery, message
 

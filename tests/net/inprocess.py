@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from mtlsd import log
-from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.connection import Connection
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import load_snapshot

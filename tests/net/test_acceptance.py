@@ -8,7 +8,9 @@ import pytest
 import trio
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import Acceptance, Message, Refusal, Spool, SQLiteJournal
+from mtlsd.journal.model import Acceptance, Message, Refusal
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from tests.journal.examples import delivery, message

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd.journal import Acceptance
+from mtlsd.journal.model import Acceptance
 from mtlsd.net.admin import MAX_CONNECTIONS, MAX_HEADER, Admin
 from mtlsd.net.health import Health
 from tests.daemon import Daemon, Tree, acme, running

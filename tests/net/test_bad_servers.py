@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamBadAnswer, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from mtlsd.net import client
 from mtlsd.net.client import MAX_ANSWER, Answer

@@ -10,7 +10,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import (
     UpstreamBadAnswer,
     UpstreamFailed,
@@ -19,8 +19,8 @@ from mtlsd.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from mtlsd.net import Answer, Recording, send_request
-from mtlsd.net.client import MAX_ANSWER, MAX_RECEIVED
+from mtlsd.net.client import MAX_ANSWER, MAX_RECEIVED, Answer, Recording
+from mtlsd.net.client import send as send_request
 from tests import pki
 from tests.daemon import LONG
 from tests.e2e.test_asynchronous_receipts import serving

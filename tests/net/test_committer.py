@@ -9,7 +9,8 @@ import trio
 import trio.testing
 
 from mtlsd.errors import SpoolFull
-from mtlsd.journal import Acceptance, Journal, Message, Refusal, SQLiteJournal
+from mtlsd.journal.model import Acceptance, Journal, Message, Refusal
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.committer import MAX_GROUP, Committer
 from tests.journal.examples import delivery, message, refusal
 

@@ -13,7 +13,8 @@ import pytest
 import trio
 
 from mtlsd import log
-from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net import alerts
 from mtlsd.net.claims import CLAIM_SECONDS
 from mtlsd.net.daemon import Daemon

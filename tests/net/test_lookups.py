@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import trio
 
-from mtlsd.config import Backend
+from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
-from mtlsd.net import send_request
+from mtlsd.net.client import send as send_request
 from mtlsd.net.lookups import AT_ONCE, Lookups
 
 SLOW, UNKNOWN = (Backend.parse(f"http://{name}.example/") for name in ("slow", "unknown"))

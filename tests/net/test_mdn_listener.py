@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from mtlsd.config import Address
+from mtlsd.config.model import Address
 from mtlsd.errors import UpstreamUnreachable
-from mtlsd.net import Answer, MDNListener, PostedMDN, Reception, send_and_listen
-from mtlsd.net.mdn_conversation import MAX_HEADER
-from mtlsd.net.mdn_listener import MAX_CONNECTIONS, MAX_FROM_ONE, MAX_NOTES
+from mtlsd.net.client import Answer
+from mtlsd.net.mdn_conversation import MAX_HEADER, PostedMDN
+from mtlsd.net.mdn_listener import MAX_CONNECTIONS, MAX_FROM_ONE, MAX_NOTES, MDNListener, Reception, send_and_listen
 from tests import pki
 from tests.daemon import LONG
 from tests.pki import SERVER

@@ -18,8 +18,9 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd import log
-from mtlsd.config import Address
-from mtlsd.journal import Spool, SQLiteJournal
+from mtlsd.config.model import Address
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net import daemon as net_daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload

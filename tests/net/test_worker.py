@@ -10,11 +10,13 @@ import structlog
 import trio
 import trio.testing
 
-from mtlsd.config import Configuration, Limits, Server
-from mtlsd.config import Delivery as Settings
+from mtlsd.config.model import Configuration, Limits, Server
+from mtlsd.config.model import Delivery as Settings
 from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
-from mtlsd.identity import TrustStore
-from mtlsd.journal import Acceptance, Attempt, Claimed, DeliveryState, Spool, SQLiteJournal
+from mtlsd.identity.truststore import TrustStore
+from mtlsd.journal.model import Acceptance, Attempt, Claimed, DeliveryState
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.attempt import Tried
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal import Delivery, DeliveryKind, Message, StoredMDN
-from mtlsd.relay import Credentials, OutgoingRequest, build_request, idempotency_key
+from mtlsd.journal.model import Delivery, DeliveryKind, Message, StoredMDN
+from mtlsd.relay.request import Credentials, OutgoingRequest, build_request, idempotency_key
 
 MESSAGE = Message(
     id="0001",

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
-from mtlsd.config import ClientCertificate
+from mtlsd.config.model import ClientCertificate
 from mtlsd.errors import PlainHTTPOnTLSPort, TLSHandshakeFailed, TLSRefused
-from mtlsd.identity import MAX_CHAIN, Certificate, KeyPair, load_host
-from mtlsd.tls import Closed, Engine, HandshakeCompleted, ListenerContexts, PlaintextReceived, build_context
+from mtlsd.identity.certificates import Certificate
+from mtlsd.identity.hosts import load_host
+from mtlsd.identity.keypairs import KeyPair
+from mtlsd.identity.matching import MAX_CHAIN
+from mtlsd.tls.contexts import ListenerContexts, build_context
+from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
 from tests import pki
 from tests.odd import COMMON_NAME, PRINTABLE, named, odd
 

@@ -3,8 +3,11 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.identity import Anchors, PeerUnverified, Presented, Result, Rule, rule_of
-from mtlsd.tls import examine, judge
+from mtlsd.identity.certificates import PeerUnverified, Presented
+from mtlsd.identity.matching import Anchors
+from mtlsd.identity.verdicts import Result, Rule, rule_of
+from mtlsd.tls.judge import judge
+from mtlsd.tls.rules import examine
 from tests import pki
 from tests.pki import DAY, NOW, SERVER, Issued
 

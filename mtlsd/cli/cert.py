@@ -9,7 +9,7 @@ import click
 
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_fields, say_json
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes

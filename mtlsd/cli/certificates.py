@@ -22,7 +22,7 @@ from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.keypairs import belong_together, parse_key
 from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.validity import Validity
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 
 @dataclass(frozen=True, slots=True)

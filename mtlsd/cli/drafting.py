@@ -18,7 +18,7 @@ from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import read_certificates
 from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
-from mtlsd.net.ids import new_id
+from mtlsd.ids import new_id
 
 
 def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[BuiltMessage, Asked]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mtlsd.cli.output import iso, say
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.journal.chain import Break

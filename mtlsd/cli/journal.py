@@ -16,7 +16,7 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.cli.showing import candidate, say_about, say_deliveries, say_mdn, whole
 from mtlsd.cli.stores import check_contents, message_of, open_stored, place_of, record_named
 from mtlsd.cli.wishes import ReasonCode, knows_partner, nobody
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.journal.model import Journal

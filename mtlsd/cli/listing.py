@@ -80,7 +80,7 @@ class Wanted:
 
     def _ids(self) -> tuple[str | None, str | None]:
         """Between which ids everything wanted is: times alone would have every message read."""
-        from mtlsd.net.ids import first_id
+        from mtlsd.ids import first_id
 
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)

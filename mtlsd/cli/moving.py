@@ -14,7 +14,7 @@ from mtlsd.cli import audit
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.cli.passphrases import check_strength, read_passphrase
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

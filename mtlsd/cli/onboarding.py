@@ -12,7 +12,7 @@ import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.config.model import Configuration

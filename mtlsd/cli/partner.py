@@ -12,7 +12,7 @@ from mtlsd.cli.kit import kit
 from mtlsd.cli.onboarding import add
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.cli.survey import PartnerEntry

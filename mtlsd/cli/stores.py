@@ -11,7 +11,7 @@ import click
 from mtlsd.cli.options import credentials, load_configuration
 from mtlsd.cli.output import iso
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.journal.model import Journal, Message, Refusal

@@ -41,10 +41,10 @@ from mtlsd.identity.certificates import Presented
 from mtlsd.identity.matching import Peer
 from mtlsd.identity.relaxations import Relax
 from mtlsd.identity.rollover import Use
+from mtlsd.ids import new_id
 from mtlsd.journal.model import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
-from mtlsd.net.ids import new_id
 from mtlsd.net.judgement import Judgement
 from mtlsd.net.well_known import admit, who_is_it
 from mtlsd.net.wire import Wire

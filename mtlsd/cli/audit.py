@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def opened(configuration: "Configuration") -> "Iterator[Journal]":
     """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
     from mtlsd.errors import JournalUnavailable, SpoolFull
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
     from mtlsd.journal.checkpoints import load_key
     from mtlsd.journal.places import Place, open_journal
 

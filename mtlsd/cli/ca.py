@@ -186,8 +186,8 @@ def sign(
 
     Exit codes: 0 fine; 1 the CA or the request cannot be used, or the file is there already.
     """
+    from mtlsd.files.reading import FileRefused, read_file
     from mtlsd.identity import issuing
-    from mtlsd.identity.files import FileRefused, read_file
 
     authority = _authority(folder, ca_passphrase_file)
     try:
@@ -210,9 +210,9 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     from mtlsd.errors import MtlsdError
+    from mtlsd.files.reading import read_file
     from mtlsd.identity import issuing
     from mtlsd.identity.contents import read_certificates
-    from mtlsd.identity.files import read_file
     from mtlsd.identity.keypairs import KeyPair
 
     passphrase = read_passphrase(passphrase_file, "") if passphrase_file else None
@@ -252,7 +252,7 @@ def _stem(name: str) -> str:
 
 def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     """Write files that their owner alone may read; none where one is there already."""
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:

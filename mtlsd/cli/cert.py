@@ -205,7 +205,7 @@ def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings
 
 def _new_password(target: Path, file: Path | None) -> str:
     from mtlsd.cli.certificates import password_in
-    from mtlsd.identity.files import FileRefused
+    from mtlsd.files.reading import FileRefused
 
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from mtlsd.cli.output import moment
+from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.identity import bundles, oddities
 from mtlsd.identity.bundles import Bundle
 from mtlsd.identity.certificatefiles import decoded_password, password_beside
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import Contents, read_contents
-from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.keypairs import belong_together, parse_key
 from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.validity import Validity

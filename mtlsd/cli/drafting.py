@@ -14,9 +14,9 @@ from mtlsd.as2.signing import Padding
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.errors import ConfigurationError
+from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.ids import new_id
 

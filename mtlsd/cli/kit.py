@@ -39,7 +39,7 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     78 the configuration file has mistakes.
     """
     from mtlsd.cli.kit_files import kit_files
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     configuration = load_configuration(file)
     partner, now = _partner(configuration, name), datetime.now(UTC)
@@ -136,9 +136,9 @@ def _organization(directory: Path, now: datetime) -> "Organization":
 
 def _certificates(path: Path) -> "tuple[Certificate, ...]":
     """Certificates of ours; a file with a private key in it is refused, too."""
+    from mtlsd.files.reading import FileRefused, read_file
     from mtlsd.identity.certificates import CertificateUnreadable
     from mtlsd.identity.contents import read_certificates
-    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         return read_certificates(read_file(path).data)

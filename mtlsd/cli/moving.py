@@ -65,7 +65,8 @@ def export(
     """
     from mtlsd import __version__
     from mtlsd.errors import MtlsdError
-    from mtlsd.identity import packing, writing
+    from mtlsd.files import writing
+    from mtlsd.identity import packing
     from mtlsd.journal.chain import EntryKind
 
     configuration, now = load_configuration(file), datetime.now(UTC)
@@ -142,7 +143,7 @@ def import_(
     Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
     usage; 78 the configuration has mistakes.
     """
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     configuration = load_configuration(file)
     sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
@@ -169,9 +170,9 @@ def import_(
 
 
 def _recipient(path: Path) -> "Certificate":
+    from mtlsd.files.reading import FileRefused, read_file
     from mtlsd.identity.certificates import CertificateUnreadable
     from mtlsd.identity.contents import read_certificates
-    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         return read_certificates(read_file(path).data)[0]
@@ -408,7 +409,7 @@ def _loaded(certs: Path, change: Change) -> "LoadedPartner":
 @contextmanager
 def _staged(change: Change) -> "Iterator[Path]":
     """The directory as it would be, elsewhere."""
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / change.unit.partition("/")[2]
@@ -418,7 +419,8 @@ def _staged(change: Change) -> "Iterator[Path]":
 
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
-    from mtlsd.identity import packing, writing
+    from mtlsd.files import writing
+    from mtlsd.identity import packing
 
     return {
         name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
@@ -430,7 +432,7 @@ def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
 
 
 def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
     from mtlsd.journal.chain import EntryKind
 
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
@@ -445,7 +447,8 @@ def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: byt
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
     """The directory beside its place: with the modes and owners that are there, and all that was not read."""
-    from mtlsd.identity import keeping, packing, writing
+    from mtlsd.files import carry_over, writing
+    from mtlsd.identity import packing
 
     target = certs / change.unit
     target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
@@ -453,8 +456,8 @@ def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
     stack.callback(writing.discard, staged)
     if target.exists():
         new = {name: data for name, data in change.after.items() if data != change.before.get(name)}
-        keeping.keep_modes(target, staged, {name for name, data in new.items() if not packing.is_public(name, data)})
-        keeping.carry_over(target, staged, change.before)
+        carry_over.keep_modes(target, staged, {name for name, data in new.items() if not packing.is_public(name, data)})
+        carry_over.carry_over(target, staged, change.before)
     return staged
 
 

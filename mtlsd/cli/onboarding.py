@@ -72,7 +72,8 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     Exit codes: 0 it is there, or was before; 1 refused, and nothing is changed; 2 wrong usage; 78 the configuration has
     mistakes.
     """
-    from mtlsd.identity import proposals, writing
+    from mtlsd.files import writing
+    from mtlsd.identity import proposals
 
     configuration = load_configuration(file)
     try:
@@ -110,8 +111,8 @@ def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
 
 def _with_what_is_there(proposal: "proposals.Proposal", target: Path) -> "proposals.Proposal":
     """The proposal, with all that the partner has and no option gives; where that cannot be known it is refused."""
+    from mtlsd.files.reading import FileRefused, read_file
     from mtlsd.identity import retaining
-    from mtlsd.identity.files import FileRefused, read_file
     from mtlsd.identity.partners import load_partner
 
     settings = target / "partner.toml"
@@ -151,9 +152,9 @@ def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
+    from mtlsd.files.reading import FileRefused, read_file
     from mtlsd.identity.certificates import CertificateUnreadable
     from mtlsd.identity.contents import read_certificates
-    from mtlsd.identity.files import FileRefused, read_file
 
     try:
         found = read_certificates(read_file(path).data)
@@ -171,7 +172,7 @@ def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
 @contextmanager
 def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> Iterator[Path]:
     """The directory, filled: beside its place, with all other commands kept out, or elsewhere for a dry run."""
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     with ExitStack() as stack:
         if dry_run:

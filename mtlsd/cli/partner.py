@@ -144,7 +144,7 @@ def remove(name: str, file: Path, yes: bool) -> None:
     Exit codes: 0 it is gone; 1 there is no such partner, nobody said yes, or it cannot be removed; 78 the configuration
     file has mistakes.
     """
-    from mtlsd.identity import writing
+    from mtlsd.files import writing
 
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
@@ -168,7 +168,7 @@ def _directory(file: Path, name: str) -> Path:
 
 def directory_of(configuration: "Configuration", name: str) -> Path:
     """The partner's directory; that there is none ends the command."""
-    from mtlsd.identity.files import missing_directory
+    from mtlsd.files.reading import missing_directory
 
     partners = configuration.server.certs / "partners"
     _look_into(partners)
@@ -266,8 +266,9 @@ def _more_fields(directory: Path) -> "list[tuple[str, object]]":
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    from mtlsd.identity import partners, proposals, writing
-    from mtlsd.identity.files import FileRefused, read_file
+    from mtlsd.files import writing
+    from mtlsd.files.reading import FileRefused, read_file
+    from mtlsd.identity import partners, proposals
 
     path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
     try:

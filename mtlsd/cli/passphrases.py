@@ -29,7 +29,7 @@ def check_strength(passphrase: bytes) -> None:
 
 
 def _from_file(file: Path) -> bytes:
-    from mtlsd.identity.files import FileRefused, read_file
+    from mtlsd.files.reading import FileRefused, read_file
 
     try:
         content = read_file(file)

@@ -5,9 +5,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.contents import Contents, read_contents, read_public
-from mtlsd.identity.files import FileRefused, read_file
 from mtlsd.identity.oddities import oddities
 
 PASSWORD = ".password"  # noqa: S105  # the end of a file's name

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mtlsd.errors import Problem
+from mtlsd.files.reading import FileRefused
 from mtlsd.identity.certificatefiles import read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.files import FileRefused
 from mtlsd.identity.rollover import Dates
 from mtlsd.identity.settings import Rows
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import missing_directory
 from mtlsd.identity.dates import PAIRS
-from mtlsd.identity.files import missing_directory
 from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.keyrings import Keyrings, twice
 from mtlsd.identity.rollover import current

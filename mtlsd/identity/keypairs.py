@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import MAX_FILE, FileContent, FileRefused, read_file
 from mtlsd.identity.bundles import chain_of
 from mtlsd.identity.certificatefiles import exposed, is_open_to_everybody, read_own_file, read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import read_contents
-from mtlsd.identity.files import MAX_FILE, FileContent, FileRefused, read_file
 from mtlsd.identity.rollover import ALWAYS, Dates
 
 ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import is_directory
 from mtlsd.identity.dates import PairRow
-from mtlsd.identity.files import is_directory
 from mtlsd.identity.keypairs import KeyPair, files_with_both, load_pair_in
 from mtlsd.identity.rollover import ALWAYS, Dates
 

@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, S
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import FileRefused, missing_directory, read_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.contents import read_certificates
 from mtlsd.identity.dates import PAIRS, PairRow
-from mtlsd.identity.files import FileRefused, missing_directory, read_file
 from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.keyrings import Keyrings, twice
 from mtlsd.identity.policy import RSA_BITS

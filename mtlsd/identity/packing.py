@@ -23,8 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from mtlsd.errors import MtlsdError
+from mtlsd.files.reading import MAX_FILE, is_directory, read_file
 from mtlsd.identity.certificates import UNREADABLE
-from mtlsd.identity.files import MAX_FILE, is_directory, read_file
 
 FORMAT, VERSION = "mtlsd-bundle", 1
 MANIFEST = "manifest.json"

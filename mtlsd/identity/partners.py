@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from mtlsd.errors import Problem
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
 from mtlsd.identity.certificatefiles import PASSWORD, PublicFile, read_public_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.files import FileRefused, read_file
-from mtlsd.identity.listing import Listed, Listing, list_directory, stays_within
 from mtlsd.identity.policy import may_sign
 from mtlsd.identity.relaxations import RELAXATIONS
 from mtlsd.identity.revocation import BY_DEFAULT, Revocation, read_revocation

@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import Problem
+from mtlsd.files.writing import PUBLIC
 from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.crls import RevocationList
 from mtlsd.identity.partners import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
@@ -18,7 +19,6 @@ from mtlsd.identity.revocation import BY_DEFAULT, Revocation
 from mtlsd.identity.rollover import Dates
 from mtlsd.identity.truststore import TrustStore, build_trust_store
 from mtlsd.identity.validity import SHORT
-from mtlsd.identity.writing import PUBLIC
 
 Description = Mapping[str, tuple[str, ...]]
 

@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.errors import Problem
+from mtlsd.files.reading import is_directory
+from mtlsd.files.stamps import UNSETTLED, stays_within
 from mtlsd.identity.doubts import doubts
-from mtlsd.identity.files import is_directory
-from mtlsd.identity.listing import UNSETTLED, stays_within
 from mtlsd.identity.partners import LoadedPartner, Partner, list_partner, load_partner, uses_of
 from mtlsd.identity.sharded import Sharded
 from mtlsd.identity.testca import without_tests

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import Problem
-from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.files.reading import FileRefused, read_file
 
 Check = Callable[[object], object]
 Table = Mapping[str, "Check | Table | Rows"]

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from mtlsd.errors import Problem
+from mtlsd.files.reading import FileRefused, is_directory
 from mtlsd.identity.certificatefiles import read_own_file
 from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.files import FileRefused, is_directory
 
 SOON = timedelta(days=30)
 SHORT = 16  # digits of a fingerprint, where people compare it

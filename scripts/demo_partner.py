@@ -14,9 +14,9 @@ from mtlsd.as2.compose import BuiltMessage, compose
 from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SignatureBad
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.keypairs import KeyPair, load_key_pair
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair, load_key_pair
 
 Headers = Sequence[tuple[str, str]]
 

@@ -14,7 +14,7 @@ from mtlsd.as2.detached import encoding_of_multipart, open_detached
 from mtlsd.as2.mime import ContentType, HeaderBlock
 from mtlsd.as2.pyas2 import Headers, ReceivedMDN, read_mdn
 from mtlsd.errors import MDNUnreadable, PeerError
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)

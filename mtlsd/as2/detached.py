@@ -22,7 +22,7 @@ from mtlsd.as2.mime import (
 )
 from mtlsd.as2.signature import DigestNotComputed, SignedContent
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 MAX_SIGNATURE = 1024 * 1024  # octets
 

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.signing import Padding
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.partners import DEFAULT_VERSION
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+[ \t]*(?:;|\Z)", re.ASCII)  # RFC 2045, section 5.1
 

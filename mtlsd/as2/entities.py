@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from mtlsd.as2.headers import DEFAULT_LABELS
 from mtlsd.as2.signing import Padding, sign
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.key_pair import KeyPair
 
 
 def entity(header: Mapping[str, str], body: bytes) -> bytes:

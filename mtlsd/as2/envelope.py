@@ -20,8 +20,8 @@ from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.recipients import content_key, means
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.relaxations import Relax
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.relaxations import Relax
 
 MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 

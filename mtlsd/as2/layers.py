@@ -40,8 +40,8 @@ from mtlsd.errors import (
     AS2Refused,
     AS2SignerUnknown,
 )
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.rollover import not_in_use
+from mtlsd.pki.certificate import Certificate
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")

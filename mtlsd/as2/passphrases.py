@@ -29,8 +29,8 @@ from mtlsd.as2.envelope import CBC, GCM
 from mtlsd.as2.recipients import content_key
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, TAG, authenticated_enveloped, seal
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 
 PBKDF2 = "1.2.840.113549.1.5.12"
 HMAC_SHA256 = "1.2.840.113549.2.9"

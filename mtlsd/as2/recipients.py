@@ -16,9 +16,9 @@ from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier,
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.rollover import not_in_use
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
 SPECIFIED = "1.2.840.113549.1.1.9"  # the label of OAEP, spelled out

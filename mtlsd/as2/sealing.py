@@ -28,7 +28,7 @@ from mtlsd.as2.envelope import CBC, GCM, ContentCipher
 from mtlsd.as2.recipients import AGREEMENTS, RSAES_OAEP, WRAPS, shared_info
 from mtlsd.as2.schemes import EC_PUBLIC_KEY, HASHES, RSA_ENCRYPTION
 from mtlsd.as2.signing import algorithm_identifier, digest_and_mask
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 ENCRYPT_ALGORITHMS = {cipher.name: oid for oid, cipher in (*CBC.items(), *GCM.items())}
 _OAEP = {f"oaep-{digest}": digest for digest in HASHES}

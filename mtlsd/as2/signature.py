@@ -17,8 +17,8 @@ from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
 from mtlsd.as2.mic import Form
 from mtlsd.as2.schemes import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.relaxations import Relax
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.relaxations import Relax
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"

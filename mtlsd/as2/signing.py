@@ -17,7 +17,7 @@ from mtlsd.as2.der import (
 )
 from mtlsd.as2.schemes import DIGEST_OIDS, ECDSA, HASHES, MGF1, RSA_ENCRYPTION, RSASSA_PSS
 from mtlsd.as2.signature import CONTENT_TYPE, MESSAGE_DIGEST
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.key_pair import KeyPair
 
 OIDS_OF_DIGESTS = {name: oid for oid, name in DIGEST_OIDS.items()}
 

@@ -15,9 +15,9 @@ from mtlsd.cli.passphrases import read_passphrase
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
 
-    from mtlsd.identity import issuing
-    from mtlsd.identity.certificates import Certificate
-    from mtlsd.identity.keypairs import KeyPair
+    from mtlsd.pki.certificate import Certificate
+    from mtlsd.pki.key_pair import KeyPair
+    from mtlsd.pki.test_ca import issue as issuing
 
 CERTIFICATE, KEY = "ca.pem", "ca.key"
 FORMS = ("pem", "pfx", "json")
@@ -87,7 +87,7 @@ def init(
     """
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
 
-    from mtlsd.identity import issuing
+    from mtlsd.pki.test_ca import issue as issuing
 
     passphrase = read_passphrase(ca_passphrase_file, "") if ca_passphrase_file else None
     with _told():
@@ -135,7 +135,7 @@ def issue(
     """
     from cryptography.hazmat.primitives.serialization import NoEncryption
 
-    from mtlsd.identity import issuing
+    from mtlsd.pki.test_ca import issue as issuing
 
     authority = _authority(folder, ca_passphrase_file)
     stem = _stem(name)
@@ -187,7 +187,7 @@ def sign(
     Exit codes: 0 fine; 1 the CA or the request cannot be used, or the file is there already.
     """
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity import issuing
+    from mtlsd.pki.test_ca import issue as issuing
 
     authority = _authority(folder, ca_passphrase_file)
     try:
@@ -211,9 +211,9 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
 
     from mtlsd.errors import MtlsdError
     from mtlsd.files.reading import read_file
-    from mtlsd.identity import issuing
-    from mtlsd.identity.contents import read_certificates
-    from mtlsd.identity.keypairs import KeyPair
+    from mtlsd.pki.formats.reader import read_certificates
+    from mtlsd.pki.key_pair import KeyPair
+    from mtlsd.pki.test_ca import issue as issuing
 
     passphrase = read_passphrase(passphrase_file, "") if passphrase_file else None
     try:
@@ -228,7 +228,7 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
 
 
 def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "issuing.Wanted":
-    from mtlsd.identity import issuing
+    from mtlsd.pki.test_ca import issue as issuing
 
     return issuing.Wanted(frozenset(map(issuing.Use, uses)), days, names)
 
@@ -294,7 +294,7 @@ def _pfx(
 @contextmanager
 def _told(prefix: str = "") -> Iterator[Any]:
     """What cannot be certified ends the command."""
-    from mtlsd.identity import issuing
+    from mtlsd.pki.test_ca import issue as issuing
 
     try:
         yield

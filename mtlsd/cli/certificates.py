@@ -14,14 +14,15 @@ from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from mtlsd.cli.output import moment
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.identity import bundles, oddities
-from mtlsd.identity.bundles import Bundle
-from mtlsd.identity.certificatefiles import decoded_password, password_beside
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.contents import Contents, read_contents
-from mtlsd.identity.keypairs import belong_together, parse_key
-from mtlsd.identity.pkcs12 import needs_password
 from mtlsd.identity.validity import Validity
+from mtlsd.pki import bundle as bundles
+from mtlsd.pki import lint
+from mtlsd.pki.bundle import Bundle
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.on_disk import decoded_password, password_beside
+from mtlsd.pki.formats.pkcs12 import needs_password
+from mtlsd.pki.formats.reader import Contents, read_contents
+from mtlsd.pki.key_pair import belong_together, parse_key
 from mtlsd.text import printable
 
 
@@ -96,7 +97,7 @@ def facts(certificate: Certificate, role: str, now: datetime) -> dict[str, Any]:
         "key": key_of(certificate),
         "extended_key_usage": _purposes(certificate),
         "sha256": certificate.sha256,
-        "odd": list(oddities.oddities(certificate)),
+        "odd": list(lint.oddities(certificate)),
     }
 
 

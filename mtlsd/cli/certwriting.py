@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
-from mtlsd.identity import pkcs7
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats import pkcs7
 
 ROUNDS = 100_000  # of PBKDF2, in PKCS#12
 OLD_ROUNDS = 2048  # what products that know 3DES only make themselves

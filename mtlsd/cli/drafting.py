@@ -15,10 +15,10 @@ from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.errors import ConfigurationError
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.keypairs import KeyPair, LoadedKeyPair, load_key_pair
 from mtlsd.ids import new_id
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair, LoadedKeyPair, load_key_pair
 
 
 def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[BuiltMessage, Asked]:

@@ -14,8 +14,8 @@ from mtlsd.cli.output import say
 if TYPE_CHECKING:
     from mtlsd.cli.kit_files import Host, Organization
     from mtlsd.config.model import Configuration, VirtualHost
-    from mtlsd.identity.certificates import Certificate
     from mtlsd.identity.partners import Partner
+    from mtlsd.pki.certificate import Certificate
 
 
 @click.command()
@@ -137,8 +137,8 @@ def _organization(directory: Path, now: datetime) -> "Organization":
 def _certificates(path: Path) -> "tuple[Certificate, ...]":
     """Certificates of ours; a file with a private key in it is refused, too."""
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity.certificates import CertificateUnreadable
-    from mtlsd.identity.contents import read_certificates
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
 
     try:
         return read_certificates(read_file(path).data)

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.identity import organizations, rollover
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.rollover import Dates, current
+from mtlsd.pki.certificate import Certificate
 
 SIGN, DECRYPT, BACKEND = organizations.SIGN, organizations.DECRYPT, organizations.BACKEND
 begins = rollover.begins

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from mtlsd.config.model import Configuration
     from mtlsd.identity import packing
-    from mtlsd.identity.certificates import Certificate
-    from mtlsd.identity.keypairs import KeyPair
     from mtlsd.identity.partners import LoadedPartner
+    from mtlsd.pki.certificate import Certificate
+    from mtlsd.pki.key_pair import KeyPair
 
 MAX_BUNDLE = 1 << 30  # octets
 MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
@@ -171,8 +171,8 @@ def import_(
 
 def _recipient(path: Path) -> "Certificate":
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity.certificates import CertificateUnreadable
-    from mtlsd.identity.contents import read_certificates
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
 
     try:
         return read_certificates(read_file(path).data)[0]
@@ -225,7 +225,7 @@ def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
 
 def _pair(cert: Path, key: Path) -> "KeyPair":
     from mtlsd.cli.options import mistakes
-    from mtlsd.identity.keypairs import load_key_pair
+    from mtlsd.pki.key_pair import load_key_pair
 
     with mistakes():
         return load_key_pair(cert, key).key_pair
@@ -277,8 +277,8 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
     Not so what a partner connected with, in whatever form: what went from it there goes here, too.
     """
     from mtlsd.identity import packing
-    from mtlsd.identity.certificates import CertificateUnreadable
-    from mtlsd.identity.contents import read_certificates
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
 
     if f"{unit}/{name}" in withheld:
         return True
@@ -302,8 +302,8 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """What a file is about, where it is certificates."""
-    from mtlsd.identity.certificates import CertificateUnreadable
-    from mtlsd.identity.contents import read_certificates
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
 
     try:
         found = read_certificates(data)

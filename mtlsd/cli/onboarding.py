@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
     from mtlsd.identity import proposals
-    from mtlsd.identity.certificates import Certificate
     from mtlsd.identity.partners import LoadedPartner
+    from mtlsd.pki.certificate import Certificate
 
 files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
 
@@ -153,8 +153,8 @@ def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity.certificates import CertificateUnreadable
-    from mtlsd.identity.contents import read_certificates
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
 
     try:
         found = read_certificates(read_file(path).data)
@@ -187,14 +187,15 @@ def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> I
 
 def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     """What the staged directory means; mistakes in it, and conflicts with other partners, end the command."""
-    from mtlsd.identity import doubts, proposals, testca
+    from mtlsd.identity import doubts, proposals
     from mtlsd.identity.partners import load_partner
     from mtlsd.identity.registry import load_each
     from mtlsd.identity.validity import date_warnings
+    from mtlsd.pki.test_ca import marks
 
     loaded = proposals.renamed(load_partner(staged), staged, target)
     if configuration.server.production:
-        loaded = testca.without_tests(target, loaded)
+        loaded = marks.without_tests(target, loaded)
     claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
     _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
     partner, now = loaded.partner or loaded.held, datetime.now(UTC)

@@ -10,10 +10,10 @@ from mtlsd.as2.detached import open_detached
 from mtlsd.as2.mime import ContentType
 from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
-from mtlsd.identity.certificates import Certificate
 from mtlsd.net.client import Answer
 from mtlsd.net.mdn_conversation import PostedMDN
 from mtlsd.net.mdn_listener import Reception
+from mtlsd.pki.certificate import Certificate
 
 RECEIPTS = ("multipart/report", "multipart/signed")
 MAX_TEXT = 2000  # characters of what an MDN says that is not accepted

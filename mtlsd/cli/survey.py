@@ -18,17 +18,17 @@ from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Configuration, Route, VirtualHost, without_query
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.identity import proposals
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.expiry import LISTED_DAYS
 from mtlsd.identity.hosts import load_host
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.organizations import Organization, load_organization
 from mtlsd.identity.partners import Partner, Require, uses_of
-from mtlsd.identity.policy import may_sign
 from mtlsd.identity.registry import load_partners
 from mtlsd.identity.truststore import TrustStore
 from mtlsd.identity.validity import Validity, certificate_files, days
 from mtlsd.net.snapshot import load_snapshot
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.policy import may_sign
 
 DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
 

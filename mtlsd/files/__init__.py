@@ -1,1 +1,5 @@
-"""Bytes on disk, safely: `reading` within limits, `writing` that takes effect at once, `stamps` that tell what changed, `carry_over`."""
+"""Bytes on disk, safely.
+
+`reading` reads within limits, `writing` changes a directory as a whole or not at all, `stamps` tell what changed, and
+`carry_over` keeps what nobody read when a directory is replaced.
+"""

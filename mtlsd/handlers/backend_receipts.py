@@ -16,8 +16,8 @@ from mtlsd.as2.pyas2 import ReceivedMDN
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.errors import AS2HeaderMissing, AS2SignerUnknown, BackendUnavailable
 from mtlsd.handlers.call import Inbound
-from mtlsd.identity.relaxations import Relax
 from mtlsd.journal.model import StoredMDN
+from mtlsd.pki.relaxations import Relax
 from mtlsd.relay.retry import Answered
 
 RECEIPTS = ("multipart/report", "multipart/signed")

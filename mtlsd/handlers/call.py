@@ -7,7 +7,6 @@ from mtlsd.as2.agreement import Limits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity.certificates import Presented
 from mtlsd.identity.matching import Peer
 from mtlsd.identity.organizations import Organization
 from mtlsd.identity.partners import Partner
@@ -15,6 +14,7 @@ from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.documents import MAX_INLINE
 from mtlsd.journal.model import Delivery, Journal, Refusal
 from mtlsd.journal.spool import Spool
+from mtlsd.pki.certificate import Presented
 
 
 @dataclass(frozen=True, slots=True)

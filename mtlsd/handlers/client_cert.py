@@ -2,8 +2,8 @@
 
 from mtlsd.config.model import ClientCert
 from mtlsd.handlers.call import Call
-from mtlsd.identity.paths import issuers_of
 from mtlsd.journal.model import HeaderPairs
+from mtlsd.pki.chain import issuers_of
 from mtlsd.relay.client_cert import keep_client_cert
 
 

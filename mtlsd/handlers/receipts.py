@@ -14,8 +14,8 @@ from mtlsd.errors import (
     AS2SecurityTooLow,
     AS2ToUnknown,
 )
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.journal.model import StoredMDN
+from mtlsd.pki.key_pair import KeyPair
 
 PRODUCT = f"mtlsd/{__version__}"
 UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by

@@ -5,8 +5,8 @@ from itertools import combinations
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.partners import SETTINGS, Partner
+from mtlsd.pki.certificate import Certificate
 
 
 def certificate_conflict(

@@ -12,10 +12,10 @@ from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused
-from mtlsd.identity.certificatefiles import read_public_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
 from mtlsd.identity.rollover import Dates
 from mtlsd.identity.settings import Rows
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.on_disk import read_public_file
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -6,11 +6,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.oddities import same_issuer_and_serial
 from mtlsd.identity.partners import SETTINGS, Partner
-from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, may_sign
 from mtlsd.identity.rollover import Standing, State, Use, not_in_use
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.lint import same_issuer_and_serial
+from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, may_sign
 
 SOON = timedelta(days=1)  # most lists are made anew each day or each week
 NOBODY = "nobody can connect as this partner"

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.organizations import Organization
 from mtlsd.identity.partners import Partner, uses_of
 from mtlsd.identity.rollover import Dates
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 
 LIST_DAYS = 1  # before its end, the longest ahead that an alert is about a revocation list
 LISTED_DAYS = 60  # that `mtlsd check` looks ahead

@@ -29,10 +29,10 @@ from mtlsd.errors import (
     PartnerDisabled,
     PeerError,
 )
-from mtlsd.identity.certificates import Certificate, PeerUnverified, PeerVerified, Presented
 from mtlsd.identity.partners import Partner
 from mtlsd.identity.rollover import not_in_use
 from mtlsd.identity.truststore import Index, TrustStore
+from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
 
 ALL_THE_SAME = "and refused all the same"
 OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's, were it not for this

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, missing_directory, read_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.contents import read_certificates
 from mtlsd.identity.dates import PAIRS, PairRow
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.keyrings import Keyrings, twice
-from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.rollover import current
 from mtlsd.identity.settings import Table, as2_id, read_settings
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.policy import RSA_BITS
 
 SETTINGS = "organization.toml"
 SIGN = "sign"

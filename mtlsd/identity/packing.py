@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from mtlsd.errors import MtlsdError
 from mtlsd.files.reading import MAX_FILE, is_directory, read_file
-from mtlsd.identity.certificates import UNREADABLE
+from mtlsd.pki.certificate import UNREADABLE
 
 FORMAT, VERSION = "mtlsd-bundle", 1
 MANIFEST = "manifest.json"

@@ -18,14 +18,7 @@ from typing import Any
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
-from mtlsd.identity.certificatefiles import PASSWORD, PublicFile, read_public_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.crls import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.policy import may_sign
-from mtlsd.identity.relaxations import RELAXATIONS
-from mtlsd.identity.revocation import BY_DEFAULT, Revocation, read_revocation
-from mtlsd.identity.revocation import KEYS as REVOCATION_KEYS
 from mtlsd.identity.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.identity.settings import (
     Table,
@@ -41,6 +34,13 @@ from mtlsd.identity.settings import (
     whole_number,
 )
 from mtlsd.identity.targets import is_allowed
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
+from mtlsd.pki.formats.on_disk import PASSWORD, PublicFile, read_public_file
+from mtlsd.pki.policy import may_sign
+from mtlsd.pki.relaxations import RELAXATIONS
+from mtlsd.pki.revocation import BY_DEFAULT, Revocation, read_revocation
+from mtlsd.pki.revocation import KEYS as REVOCATION_KEYS
 
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import Problem
 from mtlsd.files.writing import PUBLIC
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.crls import RevocationList
 from mtlsd.identity.partners import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
-from mtlsd.identity.revocation import BY_DEFAULT, Revocation
 from mtlsd.identity.rollover import Dates
 from mtlsd.identity.truststore import TrustStore, build_trust_store
 from mtlsd.identity.validity import SHORT
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 Description = Mapping[str, tuple[str, ...]]
 

@@ -18,9 +18,9 @@ from mtlsd.files.stamps import UNSETTLED, stays_within
 from mtlsd.identity.doubts import doubts
 from mtlsd.identity.partners import LoadedPartner, Partner, list_partner, load_partner, uses_of
 from mtlsd.identity.sharded import Sharded
-from mtlsd.identity.testca import without_tests
 from mtlsd.identity.truststore import TrustStore, changed
 from mtlsd.identity.validity import date_warnings
+from mtlsd.pki.test_ca.marks import without_tests
 
 OUTSIDE = "a symbolic link that leads out of the partners' directory"
 NO_PARTNERS = "no partners: every client certificate is refused"

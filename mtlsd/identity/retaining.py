@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mtlsd.files.writing import PUBLIC
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.partners import Partner
 from mtlsd.identity.proposals import Proposal
-from mtlsd.identity.revocation import BY_DEFAULT, Revocation
 from mtlsd.identity.rollover import Dates
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 KEPT = ("disabled", "revocation", "retention", "certificate")
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol, TypeVar
 
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 Promotions = Mapping[str, datetime]  # when, by `Use.mark`
 

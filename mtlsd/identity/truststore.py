@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.conflicts import certificate_conflict, id_conflict, match_conflicts, together
 from mtlsd.identity.partners import LoadedPartner, Partner
 from mtlsd.identity.sharded import Sharded
+from mtlsd.pki.certificate import Certificate
 
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]

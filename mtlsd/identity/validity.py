@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, is_directory
-from mtlsd.identity.certificatefiles import read_own_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.on_disk import read_own_file
 
 SOON = timedelta(days=30)
 SHORT = 16  # digits of a fingerprint, where people compare it

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mtlsd.errors import CertificateRefused, CertKeyUsage, PeerError
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.policy import (
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.policy import (
     _check_critical_extensions,
     _check_key,
     _check_purpose,

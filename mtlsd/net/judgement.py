@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from mtlsd.identity import matching
-from mtlsd.identity.certificates import PeerVerified, Presented
 from mtlsd.identity.matching import Claim, Peer
-from mtlsd.identity.revocation import Evidence
 from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.pki.certificate import PeerVerified, Presented
+from mtlsd.pki.revocation import Evidence
 from mtlsd.tls import judge
 
 

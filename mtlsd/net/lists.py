@@ -16,13 +16,13 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.crls import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.identity.partners import Partner
-from mtlsd.identity.revocation import Check
 from mtlsd.identity.truststore import TrustStore
 from mtlsd.log import Logger
 from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.crl import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
+from mtlsd.pki.revocation import Check
 
 AT_ONCE = 16
 AT_ONCE_FOR_ONE = 2  # of one partner: its slow servers keep back its own lists

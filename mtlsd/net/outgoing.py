@@ -7,8 +7,8 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import Credentials
 
 

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 import trio
 
 from mtlsd import log
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.ocsp import (
+from mtlsd.log import Logger
+from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.ocsp import (
     MAX_RESPONSE,
     NONCE,
     OCSPFailure,
@@ -19,9 +21,7 @@ from mtlsd.identity.ocsp import (
     read_answer,
     responder,
 )
-from mtlsd.identity.revocation import Revocation
-from mtlsd.log import Logger
-from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.pki.revocation import Revocation
 
 ASK_SECONDS = 3  # the longest that a request waits
 ASK_AGAIN = 3600  # seconds, though the answer may hold for days

@@ -10,14 +10,14 @@ from pathlib import Path
 import trio
 
 from mtlsd.identity import matching
-from mtlsd.identity.certificates import Certificate, PeerVerified, Presented
 from mtlsd.identity.matching import Claim
 from mtlsd.identity.partners import Partner
-from mtlsd.identity.revocation import Check, Evidence
 from mtlsd.log import Logger
 from mtlsd.net.lists import Lists
 from mtlsd.net.responders import Responders
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.pki.certificate import Certificate, PeerVerified, Presented
+from mtlsd.pki.revocation import Check, Evidence
 from mtlsd.tls import judge
 
 LOOK_SECONDS = 30

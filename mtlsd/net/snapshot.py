@@ -12,16 +12,16 @@ from pathlib import Path
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity.certificates import Certificate
 from mtlsd.identity.hosts import HostKeys, load_host
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.organizations import Organization, load_organization
 from mtlsd.identity.registry import Registry, Remarks, read_registry, reread
-from mtlsd.identity.testca import refuse_for_tests
 from mtlsd.identity.truststore import TrustStore
 from mtlsd.identity.validity import date_warnings
 from mtlsd.net.stamps import look_at, stamp_of
 from mtlsd.net.version import PartnersDigest, digest_of_own, version_of
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.test_ca.marks import refuse_for_tests
 from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
 
 

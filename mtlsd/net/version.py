@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config.model import Configuration
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.crls import RevocationList
 from mtlsd.identity.hosts import HostKeys
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.organizations import Organization
 from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.chain import canonical
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.key_pair import KeyPair
 
 GROUPS = 256  # a partner is in the group of the first octet of its name's SHA-256, on any machine
 

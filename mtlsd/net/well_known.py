@@ -9,9 +9,9 @@ from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled
 from mtlsd.handlers import whoami
 from mtlsd.http.messages import Request, Response
 from mtlsd.identity import matching
-from mtlsd.identity.certificates import PeerVerified, Presented
 from mtlsd.identity.verdicts import Finding, Result, Rule
 from mtlsd.net.daemon import Daemon
+from mtlsd.pki.certificate import PeerVerified, Presented
 from mtlsd.tls import judge, rules
 from mtlsd.tls.engine import HandshakeCompleted
 

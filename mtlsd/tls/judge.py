@@ -29,10 +29,10 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.identity.matching import MAX_CHAIN, Anchors
-from mtlsd.identity.policy import check_client, check_issuer, check_signature_algorithm, refused
-from mtlsd.identity.revocation import Evidence, check_revocation
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
+from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.pki.revocation import Evidence, check_revocation
 
 NOT_YET_VALID = 9
 EXPIRED = 10

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
 from mtlsd.as2 import signing
 from mtlsd.as2.der import encode, encode_integer, encode_oid
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.rig import Pair
 
 MIB = 1024 * 1024

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.contents import read_certificates, read_contents
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates, read_contents
 from tests import pki
 
 CA = pki.root()

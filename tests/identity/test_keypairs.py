@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 
 from mtlsd.errors import ConfigurationError
 from mtlsd.identity.hosts import load_host
-from mtlsd.identity.keypairs import load_key_pair, load_pair_in
 from mtlsd.identity.organizations import load_organization
 from mtlsd.identity.rollover import Dates
+from mtlsd.pki.key_pair import load_key_pair, load_pair_in
 from tests import pki
 
 ROOT = pki.root()

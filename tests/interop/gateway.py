@@ -19,14 +19,14 @@ from mtlsd.handlers.call import Call, Services
 from mtlsd.handlers.exchange import Exchange
 from mtlsd.http.messages import Request, Response
 from mtlsd.identity import matching
-from mtlsd.identity.certificates import Presented
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.identity.matching import Peer
 from mtlsd.identity.registry import load_partners
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Acceptance, DeliveryKind, Message
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.pki.certificate import Presented
+from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import build_request
 from mtlsd.tls import judge
 from tests import pki

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidSignature
 
-from mtlsd.identity.certificates import UNREADABLE, Certificate, is_costly
 from mtlsd.identity.matching import MAX_CHAIN
+from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 
 def issuers_of(certificate: Certificate, candidates: Sequence[Certificate]) -> tuple[Certificate, ...]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.tlv import SEQUENCE, SET, encoded, first_value, values
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.tlv import SEQUENCE, SET, encoded, first_value, values
 
 CERTIFICATES = EXPLICIT = 0xA0
 DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from mtlsd.identity.certificates import CertificateUnreadable
+from mtlsd.pki.certificate import CertificateUnreadable
 
 MAX_BLOCKS = 2000
 LINE = 100  # octets of base64 from which on a line is remarked upon

@@ -18,8 +18,8 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.identity.certificates import Certificate, is_costly
-from mtlsd.identity.relaxations import Relax
+from mtlsd.pki.certificate import Certificate, is_costly
+from mtlsd.pki.relaxations import Relax
 
 RSA_BITS = 2048
 CURVE_BITS = 256

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
-from mtlsd.identity.allowance import Allowance
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.tlv import (
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.budget import Allowance
+from mtlsd.pki.formats.tlv import (
     INTEGER,
     OCTET_STRING,
     SEQUENCE,

@@ -7,7 +7,7 @@ octets: those of the certificate itself are compared, hashed and proved.
 
 from collections.abc import Iterable
 
-from mtlsd.identity.tlv import BOOLEAN, OCTET_STRING, SEQUENCE, SET, Value, encoded, first_value, values
+from mtlsd.pki.formats.tlv import BOOLEAN, OCTET_STRING, SEQUENCE, SET, Value, encoded, first_value, values
 
 UTF8_STRING = 0x0C
 STRINGS = {UTF8_STRING, 0x12, 0x13, 0x14, 0x16, 0x1A}  # Numeric-, Printable-, Teletex-, IA5- and VisibleString

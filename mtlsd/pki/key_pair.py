@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import MAX_FILE, FileContent, FileRefused, read_file
-from mtlsd.identity.bundles import chain_of
-from mtlsd.identity.certificatefiles import exposed, is_open_to_everybody, read_own_file, read_public_file
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.contents import read_contents
 from mtlsd.identity.rollover import ALWAYS, Dates
+from mtlsd.pki.bundle import chain_of
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.on_disk import exposed, is_open_to_everybody, read_own_file, read_public_file
+from mtlsd.pki.formats.reader import read_contents
 
 ENCRYPTED = "an encrypted private key: decrypt it (openssl pkey -in encrypted.pem -out key.pem)"
 NO_KEY = "not a private key in PEM or DER"

@@ -12,9 +12,9 @@ from cryptography.x509 import Name, ObjectIdentifier, UnrecognizedExtension
 from cryptography.x509.oid import NameOID
 
 from mtlsd.errors import Problem
-from mtlsd.identity.certificates import UNREADABLE, Certificate
 from mtlsd.identity.partners import LoadedPartner, Partner
 from mtlsd.identity.validity import SHORT
+from mtlsd.pki.certificate import UNREADABLE, Certificate
 
 MARK = "TEST CA - NOT FOR PRODUCTION"  # an OU of the CA's subject
 EXTENSION = ObjectIdentifier("2.25.204957951690202167315794487851566365516")  # of a UUID (ITU-T X.667)

@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from mtlsd.identity.tlv import Value, first_value, values
+from mtlsd.pki.formats.tlv import Value, first_value, values
 
 PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have been read by others"
 REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.contents import Contents, read_contents, read_public
-from mtlsd.identity.oddities import oddities
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import Contents, read_contents, read_public
+from mtlsd.pki.lint import oddities
 
 PASSWORD = ".password"  # noqa: S105  # the end of a file's name
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.crls import RevocationList
-from mtlsd.identity.ocsp import OCSPFailure, OCSPStatus
-from mtlsd.identity.policy import refused
 from mtlsd.identity.settings import Table, one_of
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
+from mtlsd.pki.policy import refused
 
 
 class Check(StrEnum):

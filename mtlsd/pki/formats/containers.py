@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from mtlsd.identity.allowance import MAX_PARTS, Allowance
-from mtlsd.identity.certificates import CertificateUnreadable
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.budget import MAX_PARTS, Allowance
 
 MAX_MULTIPARTS = 20  # of one e-mail, inside of each other or not
 MAX_NESTING = 20  # of JSON

@@ -9,24 +9,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mtlsd.identity import pkcs7, pkcs12, shapes, spelling
-from mtlsd.identity.allowance import MAX_DEPTH, Allowance
-from mtlsd.identity.certificates import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
-from mtlsd.identity.containers import Part, email_parts, is_email, json_texts, zip_members
-from mtlsd.identity.shapes import PRIVATE_KEY, Shape, cut_short, shape_of
-from mtlsd.identity.spelling import Block
-from mtlsd.identity.tlv import first_value
+from mtlsd.pki.certificate import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
+from mtlsd.pki.formats import detect, pem, pkcs7, pkcs12
+from mtlsd.pki.formats.budget import MAX_DEPTH, Allowance
+from mtlsd.pki.formats.containers import Part, email_parts, is_email, json_texts, zip_members
+from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
+from mtlsd.pki.formats.pem import Block
+from mtlsd.pki.formats.tlv import first_value
 
 EMPTY = "empty"
 COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
 LABELS: Final = {
-    "CERTIFICATE REQUEST": shapes.REQUEST,
-    "NEW CERTIFICATE REQUEST": shapes.REQUEST,
-    "X509 CRL": shapes.CRL,
-    "PUBLIC KEY": shapes.PUBLIC_KEY,
-    "RSA PUBLIC KEY": shapes.PUBLIC_KEY,
-    "SSH2 PUBLIC KEY": shapes.SSH,
+    "CERTIFICATE REQUEST": detect.REQUEST,
+    "NEW CERTIFICATE REQUEST": detect.REQUEST,
+    "X509 CRL": detect.CRL,
+    "PUBLIC KEY": detect.PUBLIC_KEY,
+    "RSA PUBLIC KEY": detect.PUBLIC_KEY,
+    "SSH2 PUBLIC KEY": detect.SSH,
 }
 
 
@@ -60,7 +60,7 @@ def read_contents(data: bytes, password: str | None = None) -> Contents:
     if reader.damage:
         raise CertificateUnreadable(reader.damage[0])
     if not found.certificates and not found.keys:
-        raise CertificateUnreadable(found.others[0] if found.others else shapes.UNKNOWN)
+        raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
     return found
 
 
@@ -79,7 +79,7 @@ def read_public(data: bytes, password: str | None = None) -> Contents:
     if reader.damage:
         raise CertificateUnreadable(reader.damage[0])
     if not found.certificates:
-        raise CertificateUnreadable(found.others[0] if found.others else shapes.UNKNOWN)
+        raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
     return found
 
 
@@ -120,17 +120,17 @@ class _Reader:
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
-        if (der := spelling.plain_certificate(data)) is not None:
+        if (der := pem.plain_certificate(data)) is not None:
             self._forms.append("PEM")
             self._plain_certificate(der)
         elif not data.strip():
             self._others.append(EMPTY)
-        elif sentence := shapes.magic(data):
+        elif sentence := detect.magic(data):
             self._others.append(sentence)
-        elif data.startswith(shapes.ZIP):
+        elif data.startswith(detect.ZIP):
             self._container = "ZIP"
             self._parts(zip_members(data, self._allowance), depth)
-        elif data.startswith(shapes.DER) and self._is_der(data):
+        elif data.startswith(detect.DER) and self._is_der(data):
             self._der_file(data)
         else:
             self._text(data, depth)
@@ -138,9 +138,9 @@ class _Reader:
     # --- Text -------------------------------------------------------------------------------------------
 
     def _text(self, data: bytes, depth: int) -> None:
-        raw = spelling.text_of(data, self._remarks)
+        raw = pem.text_of(data, self._remarks)
         if raw is None:
-            self._others.append(shapes.UNKNOWN)
+            self._others.append(detect.UNKNOWN)
         elif is_email(raw):
             self._container = "e-mail"
             self._parts(email_parts(data, self._allowance), depth)
@@ -148,15 +148,15 @@ class _Reader:
             self._container = "JSON"
             self._parts(parts, depth)
         else:
-            self._plain_text(spelling.plain(raw, self._remarks), depth)
+            self._plain_text(pem.plain(raw, self._remarks), depth)
 
     def _plain_text(self, text: str, depth: int) -> None:
-        blocks = spelling.blocks_in(text, self._remarks)
+        blocks = pem.blocks_in(text, self._remarks)
         for block in blocks:
             self._block(block)
         if blocks:
             return
-        octets = spelling.bare_base64(text, self._remarks)
+        octets = pem.bare_base64(text, self._remarks)
         if octets is None:
             self._others.append(_looks_like(text))
         else:
@@ -169,7 +169,7 @@ class _Reader:
         if block.is_private_key:
             self._key(block.pem)
         elif block.label.startswith("PGP "):
-            self._others.append(shapes.PGP)
+            self._others.append(detect.PGP)
         elif block.label in LABELS:
             self._others.append(LABELS[block.label])
         elif block.label not in IGNORED_LABELS:
@@ -181,7 +181,7 @@ class _Reader:
             return
         remarks: list[str] = []
         try:
-            der = spelling.octets_in(block.body, remarks)
+            der = pem.octets_in(block.body, remarks)
             if "CERTIFICATE" in block.label or shape_of(der) is not Shape.OTHER:
                 self._der(der)
                 self._remarks += remarks
@@ -206,7 +206,7 @@ class _Reader:
         """Values one behind the other; what follows a certificate may only be a line end."""
         if shape_of(data) not in {Shape.PKCS7, Shape.PKCS12}:
             self._forms.append("DER")
-        while data.startswith(shapes.DER):
+        while data.startswith(detect.DER):
             try:
                 value = first_value(data).whole
             except ValueError:
@@ -223,7 +223,7 @@ class _Reader:
             Certificate.from_der(data)
         except CertificateUnreadable as error:
             return str(error)
-        return shapes.UNKNOWN
+        return detect.UNKNOWN
 
     def _der(self, der: bytes) -> None:
         match shape_of(der):
@@ -237,7 +237,7 @@ class _Reader:
             case Shape.PRIVATE_KEY | Shape.ENCRYPTED_KEY:
                 self._key(der)
             case Shape.REQUEST | Shape.CRL | Shape.PUBLIC_KEY as shape:
-                self._others.append(shapes.SENTENCES[shape])
+                self._others.append(detect.SENTENCES[shape])
             case _:
                 self._certificate(_without_trust(der))
 
@@ -289,7 +289,7 @@ def _without_trust(der: bytes) -> bytes:
         first, second = first_value(der), der[len(first_value(der).whole) :]
     except ValueError as error:
         raise CertificateUnreadable(cut_short(der) or f"not a readable certificate: {error}") from error
-    return first.whole if second.startswith(shapes.DER) else der
+    return first.whole if second.startswith(detect.DER) else der
 
 
 def _affordable(certificate: Certificate) -> Certificate:
@@ -306,11 +306,11 @@ def _looks_like(text: str) -> str:
     """What text without a certificate seems to be."""
     start = text.lstrip().lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):
-        return shapes.HTML
+        return detect.HTML
     if start.startswith("<"):
         return "an XML document, not a certificate: ask for the certificate as a file"
     if start.startswith(("ssh-", "ecdsa-sha2-", "sk-ssh-")):
-        return shapes.SSH
+        return detect.SSH
     if start.startswith(("{", "[")):
         return "JSON, or something like it, without a certificate"
-    return shapes.UNKNOWN
+    return detect.UNKNOWN

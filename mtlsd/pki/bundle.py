@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cryptography.x509 import AuthorityKeyIdentifier, ExtensionNotFound
 
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from cryptography.x509.oid import NameOID
 
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 
 COUNTRY_LETTERS = 2  # ISO 3166-1, alpha-2
 COUNTRY = bytes.fromhex("0603550406")  # the attribute type countryName, in DER

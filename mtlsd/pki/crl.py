@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import MtlsdError
-from mtlsd.identity.certificates import UNREADABLE, Certificate, is_costly
+from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 MAX_CRL = 64 * 1024 * 1024  # bytes; some public CAs have lists of ten million
 SUFFIX = ".crl"

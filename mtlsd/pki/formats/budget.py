@@ -1,6 +1,6 @@
 """What one file may cost us, with everything that is packed into it: each part of it takes from the same allowance."""
 
-from mtlsd.identity.certificates import CertificateUnreadable
+from mtlsd.pki.certificate import CertificateUnreadable
 
 MAX_UNPACKED = 8 * 1024 * 1024  # octets that come out of archives, e-mails and base64, all together
 MAX_PARTS = 500  # members of archives, parts of e-mails, texts in JSON

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mtlsd.identity.certificates import UNREADABLE, Certificate, CertificateUnreadable, is_costly
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.identity.policy import RSA_BITS
 from mtlsd.identity.settings import alternative_names
-from mtlsd.identity.testca import EXTENSION, MARK, MARKED, is_for_tests
+from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, is_costly
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.policy import RSA_BITS
+from mtlsd.pki.test_ca.marks import EXTENSION, MARK, MARKED, is_for_tests
 
 EARLIER = timedelta(hours=1)  # for the clocks of others
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)

@@ -18,7 +18,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from mtlsd.errors import MtlsdError
-from mtlsd.identity.certificates import UNREADABLE, Certificate, is_costly
+from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 MAX_RESPONSE = 64 * 1024  # bytes
 NONCE = 32  # octets (RFC 9654, section 2.1)

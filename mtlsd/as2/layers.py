@@ -40,7 +40,7 @@ from mtlsd.errors import (
     AS2Refused,
     AS2SignerUnknown,
 )
-from mtlsd.identity.rollover import not_in_use
+from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition

@@ -10,7 +10,7 @@ from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.entities import entity, fields, multipart, multipart_signed
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import MIC
-from mtlsd.identity.partners import DEFAULT_VERSION
+from mtlsd.partners.partner import DEFAULT_VERSION
 from mtlsd.pki.key_pair import KeyPair
 
 FEATURES = "multiple-attachments"

@@ -20,7 +20,7 @@ from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime import HeaderBlock
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
-from mtlsd.identity.partners import Require
+from mtlsd.partners.partner import Require
 from mtlsd.pki.certificate import Certificate
 
 

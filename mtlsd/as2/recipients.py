@@ -16,7 +16,7 @@ from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier,
 from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
 from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
-from mtlsd.identity.rollover import not_in_use
+from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 

@@ -234,10 +234,10 @@ def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "issuin
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    from mtlsd.identity import settings
+    from mtlsd.partners import toml_schema
 
     try:
-        return tuple(f"dns:{each}" for each in settings.host_names([name])) if "." in name else ()
+        return tuple(f"dns:{each}" for each in toml_schema.host_names([name])) if "." in name else ()
     except ValueError:
         return ()
 

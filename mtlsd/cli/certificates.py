@@ -14,7 +14,7 @@ from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
 from mtlsd.cli.output import moment
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.identity.validity import Validity
+from mtlsd.partners.validity import Validity
 from mtlsd.pki import bundle as bundles
 from mtlsd.pki import lint
 from mtlsd.pki.bundle import Bundle

@@ -102,7 +102,7 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
 
 def _say_ending(ending: "list[DatedCertificate]") -> None:
     """One line each, the first to end first."""
-    from mtlsd.identity.expiry import LISTED_DAYS
+    from mtlsd.partners.expiry import LISTED_DAYS
 
     if ending:
         say()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mtlsd.cli.output import moment
 from mtlsd.errors import Problem
-from mtlsd.identity.validity import Validity, date_warning
+from mtlsd.partners.validity import Validity, date_warning
 from mtlsd.pki.certificate import Certificate
 
 SUBDIRECTORIES = ("tls", "as2", "mdn", "sign", "decrypt")

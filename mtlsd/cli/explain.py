@@ -40,8 +40,8 @@ def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candi
 
 def _agreement(configuration: "Configuration", message: "Message") -> "Agreement":
     from mtlsd.as2.agreement import Agreement
-    from mtlsd.identity.organizations import load_organization
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.ours.organization import load_organization
+    from mtlsd.partners.partner import load_partner
 
     routes = {(host.name, route.path): route for host in configuration.virtualhosts for route in host.routes}
     route = routes.get((message.host, message.route))

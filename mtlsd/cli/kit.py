@@ -14,7 +14,7 @@ from mtlsd.cli.output import say
 if TYPE_CHECKING:
     from mtlsd.cli.kit_files import Host, Organization
     from mtlsd.config.model import Configuration, VirtualHost
-    from mtlsd.identity.partners import Partner
+    from mtlsd.partners.partner import Partner
     from mtlsd.pki.certificate import Certificate
 
 
@@ -73,7 +73,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
 
 def _partner(configuration: "Configuration", name: str) -> "Partner":
     from mtlsd.cli.partner import directory_of
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.partner import load_partner
 
     loaded = load_partner(directory_of(configuration, name))
     partner = loaded.partner or loaded.held
@@ -114,10 +114,11 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
     from mtlsd.cli.kit_files import Organization, slug
     from mtlsd.cli.kit_uses import Ours, encrypt_first, uses
-    from mtlsd.identity import organizations, rollover, settings
-    from mtlsd.identity.validity import certificate_files
+    from mtlsd.partners import rollover, toml_schema
+    from mtlsd.partners.ours import organization
+    from mtlsd.partners.validity import certificate_files
 
-    values, _ = settings.read_settings(directory / organizations.SETTINGS, organizations.KEYS)
+    values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
     dates = {row.directory: row.dates for row in values.get("pair", ())}
     found = []
     for path in sorted(set(certificate_files(directory).values())):

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certifi
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS
-from mtlsd.identity.partners import Partner
+from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
 
 WHOAMI = "/.well-known/mtlsd/whoami"

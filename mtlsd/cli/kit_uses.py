@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mtlsd.identity import organizations, rollover
-from mtlsd.identity.rollover import Dates, current
+from mtlsd.partners import rollover
+from mtlsd.partners.ours import organization
+from mtlsd.partners.rollover import Dates, current
 from mtlsd.pki.certificate import Certificate
 
-SIGN, DECRYPT, BACKEND = organizations.SIGN, organizations.DECRYPT, organizations.BACKEND
+SIGN, DECRYPT, BACKEND = organization.SIGN, organization.DECRYPT, organization.BACKEND
 begins = rollover.begins
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from mtlsd.config.model import Configuration
-    from mtlsd.identity import packing
-    from mtlsd.identity.partners import LoadedPartner
+    from mtlsd.partners.edit import bundle as packing
+    from mtlsd.partners.partner import LoadedPartner
     from mtlsd.pki.certificate import Certificate
     from mtlsd.pki.key_pair import KeyPair
 
@@ -66,8 +66,8 @@ def export(
     from mtlsd import __version__
     from mtlsd.errors import MtlsdError
     from mtlsd.files import writing
-    from mtlsd.identity import packing
     from mtlsd.journal.chain import EntryKind
+    from mtlsd.partners.edit import bundle as packing
 
     configuration, now = load_configuration(file), datetime.now(UTC)
     if recipient and passphrase_file:
@@ -194,7 +194,7 @@ def _read(
 ) -> "tuple[bytes, packing.Bundle]":
     from mtlsd.as2.passphrases import open_with_key, open_with_passphrase
     from mtlsd.errors import MtlsdError
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
 
     if bool(cert) != bool(key) or (cert and passphrase_file):
         raise click.UsageError("give --cert and --key, or --passphrase-file")
@@ -253,7 +253,7 @@ class Change:
 def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
     """What differs; a private key that is here stays here, unless the bundle brings one."""
     from mtlsd.errors import MtlsdError
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
 
     withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
@@ -276,7 +276,7 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
 
     Not so what a partner connected with, in whatever form: what went from it there goes here, too.
     """
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
     from mtlsd.pki.certificate import CertificateUnreadable
     from mtlsd.pki.formats.reader import read_certificates
 
@@ -292,7 +292,7 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
 
 def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
     """End the command where a private key of ours would go, and nothing come in its place."""
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
 
     if not unit.startswith("partners/"):
         lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
@@ -324,12 +324,12 @@ def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", chang
 
 def _settings(certs: Path, change: Change) -> "Iterator[str]":
     """What the change means for a partner: what goes, and what comes."""
-    from mtlsd.identity import proposals
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.partner import load_partner
 
     if change.unit.startswith("partners/"):
-        before = proposals.describe(load_partner(certs / change.unit)) if change.before else {}
-        for line in proposals.differences(before, proposals.describe(_loaded(certs, change))):
+        before = proposal.describe(load_partner(certs / change.unit)) if change.before else {}
+        for line in proposal.differences(before, proposal.describe(_loaded(certs, change))):
             yield f"    {line}"
 
 
@@ -342,15 +342,15 @@ def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     """End the command where a partner would claim what another one has, as the daemon would see it."""
-    from mtlsd.identity import proposals
-    from mtlsd.identity.registry import load_each
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.registry import load_each
 
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
         return
     partners = certs / "partners"
     now = load_each(partners) if partners.is_dir() else ()
-    problems, doubts = proposals.conflicts(partners, now, proposed)
+    problems, doubts = proposal.conflicts(partners, now, proposed)
     for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
         say(f"warning: {each}")
     _end(problems)
@@ -379,8 +379,8 @@ def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Itera
 def _broken(certs: Path, change: Change) -> list[str]:
     """Why a host or an organization that can be loaded now could not be loaded any longer."""
     from mtlsd.errors import ConfigurationError
-    from mtlsd.identity.hosts import load_host
-    from mtlsd.identity.organizations import load_organization
+    from mtlsd.partners.ours.host_keys import load_host
+    from mtlsd.partners.ours.organization import load_organization
 
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
@@ -399,11 +399,11 @@ def _broken(certs: Path, change: Change) -> list[str]:
 
 
 def _loaded(certs: Path, change: Change) -> "LoadedPartner":
-    from mtlsd.identity import proposals
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.partner import load_partner
 
     with _staged(change) as staged:
-        return proposals.renamed(load_partner(staged), staged, certs / change.unit)
+        return proposal.renamed(load_partner(staged), staged, certs / change.unit)
 
 
 @contextmanager
@@ -420,7 +420,7 @@ def _staged(change: Change) -> "Iterator[Path]":
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
     from mtlsd.files import writing
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
 
     return {
         name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
@@ -448,7 +448,7 @@ def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: byt
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
     """The directory beside its place: with the modes and owners that are there, and all that was not read."""
     from mtlsd.files import carry_over, writing
-    from mtlsd.identity import packing
+    from mtlsd.partners.edit import bundle as packing
 
     target = certs / change.unit
     target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)

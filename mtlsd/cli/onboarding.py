@@ -17,8 +17,8 @@ from mtlsd.text import printable
 if TYPE_CHECKING:
     from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
-    from mtlsd.identity import proposals
-    from mtlsd.identity.partners import LoadedPartner
+    from mtlsd.partners.edit import proposal as proposals
+    from mtlsd.partners.partner import LoadedPartner
     from mtlsd.pki.certificate import Certificate
 
 files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
@@ -73,7 +73,7 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     mistakes.
     """
     from mtlsd.files import writing
-    from mtlsd.identity import proposals
+    from mtlsd.partners.edit import proposal as proposals
 
     configuration = load_configuration(file)
     try:
@@ -98,7 +98,7 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
 
 
 def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
-    from mtlsd.identity import proposals
+    from mtlsd.partners.edit import proposal as proposals
 
     certificates = tuple(
         each
@@ -112,17 +112,17 @@ def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
 def _with_what_is_there(proposal: "proposals.Proposal", target: Path) -> "proposals.Proposal":
     """The proposal, with all that the partner has and no option gives; where that cannot be known it is refused."""
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity import retaining
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.edit import merge
+    from mtlsd.partners.partner import load_partner
 
     settings = target / "partner.toml"
     if not settings.exists():
         return proposal
     loaded = load_partner(target)
     if there := loaded.partner or loaded.held:
-        return retaining.keeping(proposal, there, disabled=loaded.held is not None)
+        return merge.keeping(proposal, there, disabled=loaded.held is not None)
     try:
-        going = retaining.would_go(read_file(settings).data)
+        going = merge.would_go(read_file(settings).data)
     except (FileRefused, ValueError) as error:
         raise click.ClickException(f"nothing is changed: {settings}: {printable(str(error))}") from error
     if going:
@@ -187,10 +187,11 @@ def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> I
 
 def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     """What the staged directory means; mistakes in it, and conflicts with other partners, end the command."""
-    from mtlsd.identity import doubts, proposals
-    from mtlsd.identity.partners import load_partner
-    from mtlsd.identity.registry import load_each
-    from mtlsd.identity.validity import date_warnings
+    from mtlsd.partners import warnings as doubts
+    from mtlsd.partners.edit import proposal as proposals
+    from mtlsd.partners.partner import load_partner
+    from mtlsd.partners.registry import load_each
+    from mtlsd.partners.validity import date_warnings
     from mtlsd.pki.test_ca import marks
 
     loaded = proposals.renamed(load_partner(staged), staged, target)

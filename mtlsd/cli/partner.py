@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mtlsd.cli.survey import PartnerEntry
     from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
-    from mtlsd.identity.partners import Partner
+    from mtlsd.partners.partner import Partner
 
 
 @click.group()
@@ -200,7 +200,7 @@ def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]
 
 def _partner(entry: "PartnerEntry", directory: Path) -> "Partner | None":
     """The partner, also where an operator disabled it."""
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.partner import load_partner
 
     return entry.partner or load_partner(directory).held
 
@@ -258,17 +258,18 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
 
 def _more_fields(directory: Path) -> "list[tuple[str, object]]":
     """What is said of revocation and of dates: a line each."""
-    from mtlsd.identity import proposals
-    from mtlsd.identity.partners import load_partner
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.partner import load_partner
 
-    lines = proposals.describe(load_partner(directory))
+    lines = proposal.describe(load_partner(directory))
     return [(key, each) for key in ("revocation", "dates", "revocation lists") for each in lines.get(key, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
     from mtlsd.files import writing
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.identity import partners, proposals
+    from mtlsd.partners import partner as partners
+    from mtlsd.partners.edit import proposal
 
     path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
     try:
@@ -277,7 +278,7 @@ def _switch(directory: Path, *, disabled: bool) -> None:
         with writing.locked(directory.parent):
             content = read_file(path)
             text = content.data.decode()
-            changed = proposals.with_disabled(text, disabled=disabled)
+            changed = proposal.with_disabled(text, disabled=disabled)
             if changed != text:
                 writing.write_file(path, changed.encode(), content.mode, overwrite=True)
     except (FileRefused, ValueError) as error:

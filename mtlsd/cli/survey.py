@@ -17,15 +17,15 @@ from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Configuration, Route, VirtualHost, without_query
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity import proposals
-from mtlsd.identity.expiry import LISTED_DAYS
-from mtlsd.identity.hosts import load_host
-from mtlsd.identity.organizations import Organization, load_organization
-from mtlsd.identity.partners import Partner, Require, uses_of
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
-from mtlsd.identity.validity import Validity, certificate_files, days
 from mtlsd.net.snapshot import load_snapshot
+from mtlsd.partners.edit import proposal
+from mtlsd.partners.expiry import LISTED_DAYS
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.partners.ours.organization import Organization, load_organization
+from mtlsd.partners.partner import Partner, Require, uses_of
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.partners.validity import Validity, certificate_files, days
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
@@ -173,9 +173,9 @@ def partners_in(
         for each in _doubts(directory / entry.name, entry.partner, hosts, own_ids or {})
     ]
     more += [
-        Problem(directory / entry.name, proposals.pin_is_lost(*each))
+        Problem(directory / entry.name, proposal.pin_is_lost(*each))
         for entry in entries
-        for each in proposals.lost_pins(store, entry.name)
+        for each in proposal.lost_pins(store, entry.name)
     ]
     return Partners(entries, mistakes, (*warnings, *more))
 
@@ -269,7 +269,7 @@ def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now:
     certificates = uses_of(partner).items() if partner else [(each, "not in use") for each in public]
     own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
     dated = _dated(directory, certificates, now)
-    lost = (proposals.pin_is_lost(*each) for each in proposals.lost_pins(store, name))
+    lost = (proposal.pin_is_lost(*each) for each in proposal.lost_pins(store, name))
     return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
 
 

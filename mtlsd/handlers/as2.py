@@ -17,7 +17,7 @@ from mtlsd.errors import (
 from mtlsd.handlers.call import Call, Inbound, Services
 from mtlsd.handlers.exchange import Exchange
 from mtlsd.http.messages import Response
-from mtlsd.identity.partners import Partner
+from mtlsd.partners.partner import Partner
 
 
 def begin(call: Call, services: Services) -> Exchange | Response:

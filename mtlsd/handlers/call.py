@@ -7,13 +7,13 @@ from mtlsd.as2.agreement import Limits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity.matching import Peer
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.documents import MAX_INLINE
 from mtlsd.journal.model import Delivery, Journal, Refusal
 from mtlsd.journal.spool import Spool
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
 
 

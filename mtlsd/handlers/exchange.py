@@ -39,11 +39,11 @@ from mtlsd.handlers.backend_receipts import BackendReceipt
 from mtlsd.handlers.call import Deferred, Inbound, Refused, Services
 from mtlsd.http import problems
 from mtlsd.http.messages import Response
-from mtlsd.identity.partners import DEFAULT_VERSION, Require
 from mtlsd.journal import documents
 from mtlsd.journal.documents import Document, Kept, open_kept
 from mtlsd.journal.intact import check_mdn
 from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryState, Message, Refusal, StoredMDN
+from mtlsd.partners.partner import DEFAULT_VERSION, Require
 from mtlsd.relay.retry import Answered, Outcome, reason_of
 
 SMALL = 64 * 1024  # octets that are verified without a thread of their own

@@ -25,10 +25,10 @@ from mtlsd.handlers.call import Call, Inbound, Services
 from mtlsd.handlers.exchange import Exchange
 from mtlsd.handlers.selftest_report import Report, as_json, as_text
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity.organizations import Organization
 from mtlsd.journal.chain import EntryKind, Note
 from mtlsd.journal.model import StoredMDN
 from mtlsd.journal.notes import mdn_octets
+from mtlsd.partners.ours.organization import Organization
 
 PATH = "/.well-known/mtlsd/as2-selftest"
 METHODS = ("POST", "HEAD")

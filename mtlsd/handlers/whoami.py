@@ -13,8 +13,8 @@ from mtlsd.config.model import ClientCertificate, Route
 from mtlsd.errors import CertChainIncomplete, ClientCertMissing, PeerError, ReadOnly
 from mtlsd.handlers.whoami_page import POLICY, page
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity.partners import Partner
-from mtlsd.identity.verdicts import Finding, Result, Rule, rule_of
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.rules import Finding, Result, Rule, rule_of
 from mtlsd.pki.certificate import Certificate, Presented
 
 PATH = "/.well-known/mtlsd/whoami"

@@ -12,8 +12,8 @@ import trio
 
 from mtlsd.config.model import Backend, Mail
 from mtlsd.errors import UpstreamFailed
-from mtlsd.identity.expiry import Alert
 from mtlsd.net import client
+from mtlsd.partners.expiry import Alert
 
 SECONDS = 20  # for one message, from the connection to the answer
 TRIES = 3

@@ -15,13 +15,13 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
-from mtlsd.identity.rollover import Use
 from mtlsd.journal.intact import check_document, check_mdn
 from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net import client, directory
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.outgoing import context_for
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.partners.rollover import Use
 from mtlsd.relay.deposit import deposit_of
 from mtlsd.relay.request import build_request
 from mtlsd.relay.retry import Answered, Outcome

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from mtlsd.identity.expiry import Alert
 from mtlsd.journal.chain import Entry, Note
 from mtlsd.journal.model import Proof
+from mtlsd.partners.expiry import Alert
 
 CLAIMED, GIVEN = "alert_claimed", "alert_given"
 CLAIM_SECONDS = 2 * 3600

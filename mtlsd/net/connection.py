@@ -37,8 +37,6 @@ from mtlsd.handlers.exchange import Exchange
 from mtlsd.handlers.selftest import SelfTest
 from mtlsd.http import problems, routing
 from mtlsd.http.messages import Request, Response, read_request
-from mtlsd.identity.matching import Peer
-from mtlsd.identity.rollover import Use
 from mtlsd.ids import new_id
 from mtlsd.journal.model import Acceptance
 from mtlsd.net.daemon import Daemon
@@ -46,6 +44,8 @@ from mtlsd.net.forward import forward
 from mtlsd.net.judgement import Judgement
 from mtlsd.net.well_known import admit, who_is_it
 from mtlsd.net.wire import Wire
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.rollover import Use
 from mtlsd.pki.certificate import Presented
 from mtlsd.pki.relaxations import Relax
 from mtlsd.tls.contexts import ListenerContexts

@@ -18,7 +18,6 @@ from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.call import Services
 from mtlsd.handlers.exchange import Exchange
-from mtlsd.identity.rollover import Use
 from mtlsd.journal.model import Acceptance, Delivery, Journal, Message
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
@@ -29,6 +28,7 @@ from mtlsd.net.promotions import Promoter
 from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
+from mtlsd.partners.rollover import Use
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from mtlsd.identity import matching
-from mtlsd.identity.matching import Claim, Peer
 from mtlsd.net.revocation import Revocations
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Claim, Peer
 from mtlsd.pki.certificate import PeerVerified, Presented
 from mtlsd.pki.revocation import Evidence
 from mtlsd.tls import judge

@@ -16,10 +16,10 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.identity.partners import Partner
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.log import Logger
 from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
 from mtlsd.pki.revocation import Check

@@ -12,12 +12,12 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.identity.doubts import never_retired
-from mtlsd.identity.rollover import Promotions, Standing, State, Use, standings
 from mtlsd.journal.chain import EntryKind, Note
 from mtlsd.journal.model import Journal
 from mtlsd.log import Logger
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.partners.rollover import Promotions, Standing, State, Use, standings
+from mtlsd.partners.warnings import never_retired
 from mtlsd.pki.key_pair import KeyPair
 
 SUBJECT = "certificates"  # of all entries about promotions, so that one query finds them

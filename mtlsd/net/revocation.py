@@ -9,13 +9,13 @@ from pathlib import Path
 
 import trio
 
-from mtlsd.identity import matching
-from mtlsd.identity.matching import Claim
-from mtlsd.identity.partners import Partner
 from mtlsd.log import Logger
 from mtlsd.net.lists import Lists
 from mtlsd.net.responders import Responders
 from mtlsd.net.snapshot import Snapshot
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Claim
+from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate, PeerVerified, Presented
 from mtlsd.pki.revocation import Check, Evidence
 from mtlsd.tls import judge

@@ -12,13 +12,13 @@ from pathlib import Path
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.identity.hosts import HostKeys, load_host
-from mtlsd.identity.organizations import Organization, load_organization
-from mtlsd.identity.registry import Registry, Remarks, read_registry, reread
-from mtlsd.identity.truststore import TrustStore
-from mtlsd.identity.validity import date_warnings
 from mtlsd.net.stamps import look_at, stamp_of
 from mtlsd.net.version import PartnersDigest, digest_of_own, version_of
+from mtlsd.partners.ours.host_keys import HostKeys, load_host
+from mtlsd.partners.ours.organization import Organization, load_organization
+from mtlsd.partners.registry import Registry, Remarks, read_registry, reread
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.partners.validity import date_warnings
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.marks import refuse_for_tests

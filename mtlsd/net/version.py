@@ -11,10 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config.model import Configuration
-from mtlsd.identity.hosts import HostKeys
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.chain import canonical
+from mtlsd.partners.ours.host_keys import HostKeys
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.key_pair import KeyPair

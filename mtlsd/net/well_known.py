@@ -8,9 +8,9 @@ from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers import whoami
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity import matching
-from mtlsd.identity.verdicts import Finding, Result, Rule
 from mtlsd.net.daemon import Daemon
+from mtlsd.partners import matching
+from mtlsd.partners.rules import Finding, Result, Rule
 from mtlsd.pki.certificate import PeerVerified, Presented
 from mtlsd.tls import judge, rules
 from mtlsd.tls.engine import HandshakeCompleted

@@ -14,7 +14,7 @@ from typing import Any
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.identity.settings import Table, one_of
+from mtlsd.partners.toml_schema import Table, one_of
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus

@@ -15,8 +15,8 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from mtlsd.config.model import ClientCertificate, OnUntrusted
-from mtlsd.identity.matching import MAX_CHAIN
-from mtlsd.identity.rollover import Dates, current
+from mtlsd.partners.matching import MAX_CHAIN
+from mtlsd.partners.rollover import Dates, current
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.alerts import on_server_name

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from mtlsd.identity.matching import claim
-from mtlsd.identity.registry import Registry, read_registry, reread, stale
 from mtlsd.net.version import PartnersDigest
+from mtlsd.partners.matching import claim
+from mtlsd.partners.registry import Registry, read_registry, reread, stale
 from mtlsd.pki.certificate import Certificate, Presented
 from scripts.bench.figures import Figure, table
 from tests import pki

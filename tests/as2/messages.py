@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner, Require
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, Require
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 

@@ -20,7 +20,7 @@ from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.signing import Padding
-from mtlsd.identity.organizations import Organization
+from mtlsd.partners.ours.organization import Organization
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from tests import pki

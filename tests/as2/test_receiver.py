@@ -27,8 +27,8 @@ from mtlsd.errors import (
     AS2SignerUnknown,
     PeerError,
 )
-from mtlsd.identity.partners import Require
-from mtlsd.identity.rollover import Dates
+from mtlsd.partners.partner import Require
+from mtlsd.partners.rollover import Dates
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.pki import DAY

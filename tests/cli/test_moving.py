@@ -13,8 +13,8 @@ import pytest
 from click.testing import Result
 
 from mtlsd.as2.passphrases import seal_with
-from mtlsd.identity.packing import pack
 from mtlsd.journal.places import Place, open_journal
+from mtlsd.partners.edit.bundle import pack
 from tests import pki
 from tests.cli.site import mtlsd
 from tests.daemon import LONG, Daemon, Tree, acme, globex, running

@@ -20,13 +20,13 @@ from mtlsd.errors import PeerError
 from mtlsd.handlers.as2 import begin
 from mtlsd.handlers.call import Call, Services
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity import matching
-from mtlsd.identity.matching import Peer
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.model import Acceptance
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
 from mtlsd.tls import judge
 from tests.as2 import messages

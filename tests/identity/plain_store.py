@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from mtlsd.identity.partners import LoadedPartner, Partner
+from mtlsd.partners.partner import LoadedPartner, Partner
 from mtlsd.pki.certificate import Certificate
 
 

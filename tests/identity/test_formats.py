@@ -27,7 +27,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
-from mtlsd.identity.partners import load_partner
+from mtlsd.partners.partner import load_partner
 from mtlsd.pki.certificate import CertificateUnreadable
 from mtlsd.pki.formats.budget import MAX_CERTIFICATES, MAX_UNPACKED
 from mtlsd.pki.formats.detect import Shape, shape_of

@@ -24,9 +24,9 @@ from mtlsd.errors import (
     PartnerDisabled,
     PeerError,
 )
-from mtlsd.identity.matching import Peer, claim, match
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
+from mtlsd.partners.matching import Peer, claim, match
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
 from mtlsd.tls.judge import judge
 from tests import pki

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import CertificateRefused, CertKnownButPending, CertKnownButRetired
-from mtlsd.identity.matching import claim, match
-from mtlsd.identity.partners import Partner, load_partner
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.rollover import Dates
+from mtlsd.partners.matching import claim, match
+from mtlsd.partners.partner import Partner, load_partner
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate, Presented
 from mtlsd.tls.judge import judge
 from tests import pki

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mtlsd.identity.rollover import Dates, Registered, Standing, State, Use, current, standings
+from mtlsd.partners.rollover import Dates, Registered, Standing, State, Use, current, standings
 from mtlsd.pki.certificate import Certificate
 from tests import pki
 from tests.pki import DAY, NOW

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.registry import load_partners
+from mtlsd.partners.registry import load_partners
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.issue import (

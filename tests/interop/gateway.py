@@ -18,13 +18,13 @@ from mtlsd.handlers.as2 import begin
 from mtlsd.handlers.call import Call, Services
 from mtlsd.handlers.exchange import Exchange
 from mtlsd.http.messages import Request, Response
-from mtlsd.identity import matching
-from mtlsd.identity.matching import Peer
-from mtlsd.identity.registry import load_partners
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Acceptance, DeliveryKind, Message
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.registry import load_partners
 from mtlsd.pki.certificate import Presented
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import build_request

@@ -13,7 +13,6 @@ import trio.testing
 from mtlsd.config.model import Configuration, Limits, Server
 from mtlsd.config.model import Delivery as Settings
 from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.model import Acceptance, Attempt, Claimed, DeliveryState
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
@@ -21,6 +20,7 @@ from mtlsd.net.attempt import Tried
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.worker import Worker
+from mtlsd.partners.trust_store import TrustStore
 from tests.journal.examples import delivery, message
 
 

@@ -25,7 +25,7 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.identity.matching import MAX_CHAIN, Anchors
+from mtlsd.partners.matching import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.tls.judge import judge
 from tests import pki

@@ -3,8 +3,8 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.identity.matching import Anchors
-from mtlsd.identity.verdicts import Result, Rule, rule_of
+from mtlsd.partners.matching import Anchors
+from mtlsd.partners.rules import Result, Rule, rule_of
 from mtlsd.pki.certificate import PeerUnverified, Presented
 from mtlsd.tls.judge import judge
 from mtlsd.tls.rules import examine

@@ -12,8 +12,8 @@ from cryptography.x509 import Name, ObjectIdentifier, UnrecognizedExtension
 from cryptography.x509.oid import NameOID
 
 from mtlsd.errors import Problem
-from mtlsd.identity.partners import LoadedPartner, Partner
-from mtlsd.identity.validity import SHORT
+from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.partners.validity import SHORT
 from mtlsd.pki.certificate import UNREADABLE, Certificate
 
 MARK = "TEST CA - NOT FOR PRODUCTION"  # an OU of the CA's subject

@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.identity.partners import SETTINGS, Partner
+from mtlsd.partners.partner import SETTINGS, Partner
 from mtlsd.pki.certificate import Certificate
 
 

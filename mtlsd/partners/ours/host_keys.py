@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import missing_directory
-from mtlsd.identity.dates import PAIRS
-from mtlsd.identity.keyrings import Keyrings, twice
-from mtlsd.identity.rollover import current
-from mtlsd.identity.settings import read_settings
+from mtlsd.partners.dates import PAIRS
+from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.rollover import current
+from mtlsd.partners.toml_schema import read_settings
 from mtlsd.pki.key_pair import KeyPair
 
 SETTINGS = "host.toml"

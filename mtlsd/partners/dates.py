@@ -12,8 +12,8 @@ from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused
-from mtlsd.identity.rollover import Dates
-from mtlsd.identity.settings import Rows
+from mtlsd.partners.rollover import Dates
+from mtlsd.partners.toml_schema import Rows
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.on_disk import read_public_file
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from mtlsd.errors import Problem
-from mtlsd.identity.conflicts import certificate_conflict, id_conflict, match_conflicts, together
-from mtlsd.identity.partners import LoadedPartner, Partner
-from mtlsd.identity.sharded import Sharded
+from mtlsd.partners.conflicts import certificate_conflict, id_conflict, match_conflicts, together
+from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.partners.persistent_map import Sharded
 from mtlsd.pki.certificate import Certificate
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from pathlib import Path
 from mtlsd.errors import Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.files.stamps import UNSETTLED, stays_within
-from mtlsd.identity.doubts import doubts
-from mtlsd.identity.partners import LoadedPartner, Partner, list_partner, load_partner, uses_of
-from mtlsd.identity.sharded import Sharded
-from mtlsd.identity.truststore import TrustStore, changed
-from mtlsd.identity.validity import date_warnings
+from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_partner, uses_of
+from mtlsd.partners.persistent_map import Sharded
+from mtlsd.partners.trust_store import TrustStore, changed
+from mtlsd.partners.validity import date_warnings
+from mtlsd.partners.warnings import doubts
 from mtlsd.pki.test_ca.marks import without_tests
 
 OUTSIDE = "a symbolic link that leads out of the partners' directory"

@@ -29,9 +29,9 @@ from mtlsd.errors import (
     PartnerDisabled,
     PeerError,
 )
-from mtlsd.identity.partners import Partner
-from mtlsd.identity.rollover import not_in_use
-from mtlsd.identity.truststore import Index, TrustStore
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.rollover import not_in_use
+from mtlsd.partners.trust_store import Index, TrustStore
 from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
 
 ALL_THE_SAME = "and refused all the same"

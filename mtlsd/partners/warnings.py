@@ -6,8 +6,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
-from mtlsd.identity.partners import SETTINGS, Partner
-from mtlsd.identity.rollover import Standing, State, Use, not_in_use
+from mtlsd.partners.partner import SETTINGS, Partner
+from mtlsd.partners.rollover import Standing, State, Use, not_in_use
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.lint import same_issuer_and_serial
 from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, may_sign

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, missing_directory, read_file
-from mtlsd.identity.dates import PAIRS, PairRow
-from mtlsd.identity.keyrings import Keyrings, twice
-from mtlsd.identity.rollover import current
-from mtlsd.identity.settings import Table, as2_id, read_settings
+from mtlsd.partners.dates import PAIRS, PairRow
+from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.rollover import current
+from mtlsd.partners.toml_schema import Table, as2_id, read_settings
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair

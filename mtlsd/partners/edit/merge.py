@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mtlsd.files.writing import PUBLIC
-from mtlsd.identity.partners import Partner
-from mtlsd.identity.proposals import Proposal
-from mtlsd.identity.rollover import Dates
+from mtlsd.partners.edit.proposal import Proposal
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner, uses_of
-from mtlsd.identity.rollover import Dates
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, uses_of
+from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 

@@ -18,9 +18,10 @@ from typing import Any
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
-from mtlsd.identity.dates import CERTIFICATES, CertificateRow, dates_by_certificate
-from mtlsd.identity.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
-from mtlsd.identity.settings import (
+from mtlsd.partners.dates import CERTIFICATES, CertificateRow, dates_by_certificate
+from mtlsd.partners.mdn_urls import is_allowed
+from mtlsd.partners.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
+from mtlsd.partners.toml_schema import (
     Table,
     alternative_names,
     as2_ids,
@@ -33,7 +34,6 @@ from mtlsd.identity.settings import (
     url_prefixes,
     whole_number,
 )
-from mtlsd.identity.targets import is_allowed
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.pki.formats.on_disk import PASSWORD, PublicFile, read_public_file

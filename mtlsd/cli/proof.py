@@ -129,7 +129,7 @@ def prune(file: Path, dry_run: bool) -> None:
 
     from mtlsd.journal import retention
     from mtlsd.net.retention import retention_of
-    from mtlsd.net.snapshot import load_snapshot
+    from mtlsd.snapshot.snapshot import load_snapshot
 
     with mistakes():
         snapshot = load_snapshot(file, credentials())

@@ -17,7 +17,6 @@ from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Configuration, Route, VirtualHost, without_query
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.net.snapshot import load_snapshot
 from mtlsd.partners.edit import proposal
 from mtlsd.partners.expiry import LISTED_DAYS
 from mtlsd.partners.ours.host_keys import load_host
@@ -29,6 +28,7 @@ from mtlsd.partners.validity import Validity, certificate_files, days
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
+from mtlsd.snapshot.snapshot import load_snapshot
 
 DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mtlsd.access.limits import FailureLimit
+from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from mtlsd.access.limits import network_of
+from mtlsd.access.rate_limits import network_of
 from mtlsd.as2 import explain
 from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.explain import Candidate

@@ -17,15 +17,16 @@ from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal.intact import check_document, check_mdn
 from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
-from mtlsd.net import client, directory
+from mtlsd.net import client
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.outgoing import context_for
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners.rollover import Use
-from mtlsd.relay.deposit import deposit_of
+from mtlsd.relay import write_file_drop
+from mtlsd.relay.file_drop import deposit_of
 from mtlsd.relay.request import build_request
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import may_have_taken_it, may_try_another
+from mtlsd.snapshot.snapshot import Snapshot
 
 OpenDocument = Callable[[str], BinaryIO]
 CREATED = 201  # what a directory would answer
@@ -145,7 +146,7 @@ async def _ask(
         deposit = deposit_of(about, delivery)
         with open_document(deposit.document) as file:
             await _check(about, file, deposit.document, deposit.size)
-            await trio.to_thread.run_sync(directory.put, place.path, deposit, file)
+            await trio.to_thread.run_sync(write_file_drop.put, place.path, deposit, file)
         return Answered(CREATED)
     return await _post(daemon, about, delivery, Backend.parse(target), open_document)
 

@@ -10,8 +10,8 @@ from mtlsd.errors import UpstreamFailed
 from mtlsd.net import client
 from mtlsd.net.attempt import tell
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.snapshot.snapshot import Snapshot
 
 TIMEOUT_SECONDS = 5
 

@@ -13,6 +13,7 @@ import h11
 import trio
 
 from mtlsd import log
+from mtlsd.access.authenticate import Judgement
 from mtlsd.config.model import ClientCertificate, Route, VirtualHost
 from mtlsd.errors import (
     BadRequest,
@@ -41,7 +42,6 @@ from mtlsd.ids import new_id
 from mtlsd.journal.model import Acceptance
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.forward import forward
-from mtlsd.net.judgement import Judgement
 from mtlsd.net.well_known import admit, who_is_it
 from mtlsd.net.wire import Wire
 from mtlsd.partners.matching import Peer

@@ -11,8 +11,8 @@ from typing import Any
 import trio
 
 from mtlsd import __version__
-from mtlsd.access.limits import FailureLimit, RequestLimit
-from mtlsd.access.room import check_room
+from mtlsd.access.disk_space import check_room
+from mtlsd.access.rate_limits import FailureLimit, RequestLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
@@ -26,11 +26,11 @@ from mtlsd.net.acceptance import Unclear, accept
 from mtlsd.net.committer import Committer
 from mtlsd.net.promotions import Promoter
 from mtlsd.net.revocation import Revocations
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.turns import Places, Turns
 from mtlsd.partners.rollover import Use
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
+from mtlsd.snapshot.snapshot import Snapshot
 
 MAX_COPIES = 8  # of one message, that wait for what the backend says
 

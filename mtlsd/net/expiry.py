@@ -15,9 +15,9 @@ from mtlsd.net import alerts as channels
 from mtlsd.net.alerts import AlertFailed
 from mtlsd.net.claims import Standing, claim, enter_given
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners import expiry
 from mtlsd.partners.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
+from mtlsd.snapshot.snapshot import Snapshot
 
 LOOK_SECONDS = 3600  # between two looks where nothing changed
 RETRY_SECONDS = 300  # after a look that left something to be told

@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import trio
 
 from mtlsd import log
-from mtlsd.access.room import is_low
+from mtlsd.access.disk_space import is_low
 from mtlsd.config.model import MDNMode, Route, without_query
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
 from mtlsd.journal.model import DeliveryState
 from mtlsd.journal.spool import Space
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners.rollover import Use, in_force
 from mtlsd.pki.key_pair import KeyPair
+from mtlsd.snapshot.snapshot import Snapshot
 
 Labelled = dict[tuple[str, ...], float]
 

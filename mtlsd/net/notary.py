@@ -16,7 +16,7 @@ from mtlsd.journal.chain import Checkpoint, EntryKind, Note
 from mtlsd.journal.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.signing import ChainBroken, sign_checkpoint
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
+from mtlsd.snapshot.snapshot import Snapshot
 
 LOOK_SECONDS = 10  # between two looks at how far the chain has come
 

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import Credentials
+from mtlsd.snapshot.snapshot import Snapshot
 
 
 def context_for(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:

@@ -15,10 +15,10 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.chain import EntryKind, Note
 from mtlsd.journal.model import Journal
 from mtlsd.log import Logger
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners.rollover import Promotions, Standing, State, Use, standings
 from mtlsd.partners.warnings import never_retired
 from mtlsd.pki.key_pair import KeyPair
+from mtlsd.snapshot.snapshot import Snapshot
 
 SUBJECT = "certificates"  # of all entries about promotions, so that one query finds them
 THEIRS = (Use.CONNECTION, Use.MESSAGE)

@@ -9,7 +9,7 @@ from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
+from mtlsd.snapshot.snapshot import Snapshot
 
 FIRST_SECONDS = 60  # after the start
 EVERY_SECONDS = 3600

@@ -12,13 +12,13 @@ import trio
 from mtlsd.log import Logger
 from mtlsd.net.lists import Lists
 from mtlsd.net.responders import Responders
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate, PeerVerified, Presented
 from mtlsd.pki.revocation import Check, Evidence
-from mtlsd.tls import judge
+from mtlsd.snapshot.snapshot import Snapshot
+from mtlsd.tls import verify
 
 LOOK_SECONDS = 30
 AT_ONCE = 8
@@ -104,7 +104,7 @@ class Revocations:
     async def _ask(self, presented: Presented, claim: Claim, partner: Partner) -> None:
         """A chain that does not verify is not asked about: its URL could be a stranger's."""
         now = datetime.fromtimestamp(self._clock(), UTC)
-        verdict = judge.judge(presented, claim.anchors, now, claim.relax)
+        verdict = verify.judge(presented, claim.anchors, now, claim.relax)
         if isinstance(verdict, PeerVerified):
             issuer = verdict.chain[1] if len(verdict.chain) > 1 else None
             await self._responders.ask(presented.certificate, issuer, partner.revocation)

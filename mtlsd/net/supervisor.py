@@ -26,9 +26,9 @@ from mtlsd.net.lookups import Lookups
 from mtlsd.net.notary import Notary, configuration_note
 from mtlsd.net.reload import Reload, report
 from mtlsd.net.retention import keep_retention
-from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Snapshot, load_snapshot
 from mtlsd.net.worker import Worker
+from mtlsd.snapshot.problem_notes import note_set_aside
+from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 
 MAX_NAMES = 20  # of files that the log names at once
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from mtlsd.access.limits import network_of
+from mtlsd.access.rate_limits import network_of
 from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers import whoami
@@ -12,7 +12,7 @@ from mtlsd.net.daemon import Daemon
 from mtlsd.partners import matching
 from mtlsd.partners.rules import Finding, Result, Rule
 from mtlsd.pki.certificate import PeerVerified, Presented
-from mtlsd.tls import judge, rules
+from mtlsd.tls import report, verify
 from mtlsd.tls.engine import HandshakeCompleted
 
 Seen = whoami.Seen
@@ -58,8 +58,8 @@ def _judged(seen: Seen, daemon: Daemon, handshake: HandshakeCompleted, host: Vir
 def _with_verdict(seen: Seen, daemon: Daemon, presented: Presented, host: VirtualHost) -> Seen:
     snapshot = daemon.snapshot
     claim = matching.claim(presented, snapshot.truststore)
-    verdict = judge.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
-    findings = rules.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
+    verdict = verify.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
+    findings = report.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
     seen = replace(seen, presented=presented, findings=findings)
     try:
         peer = matching.match(verdict, claim, snapshot.truststore, host.name)

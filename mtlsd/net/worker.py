@@ -14,8 +14,8 @@ from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net.attempt import Tried, at_present, attempt, circuits_of
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.jumps import Jumps
 from mtlsd.relay import retry
+from mtlsd.relay.clock_jumps import Jumps
 from mtlsd.relay.lanes import Lanes
 from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy
 

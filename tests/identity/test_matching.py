@@ -28,7 +28,7 @@ from mtlsd.partners.matching import Peer, claim, match
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
-from mtlsd.tls.judge import judge
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

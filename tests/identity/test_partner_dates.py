@@ -13,7 +13,7 @@ from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate, Presented
-from mtlsd.tls.judge import judge
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW, Issued
 

@@ -16,7 +16,7 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.connection import Connection
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import Tree
 from tests.net.client import context
 from tests.pki import Issued

@@ -19,7 +19,7 @@ from mtlsd.net import alerts
 from mtlsd.net.claims import CLAIM_SECONDS
 from mtlsd.net.daemon import Daemon
 from mtlsd.net.expiry import ExpiryLook
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import LONG, Tree, authority, certificate
 from tests.net import backend
 from tests.net.backend import CLOSE, Backend

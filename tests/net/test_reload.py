@@ -24,7 +24,7 @@ from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net import daemon as net_daemon
 from mtlsd.net.listeners import Listeners
 from mtlsd.net.reload import Reload
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
 from tests.net.client import Answer, opened, request

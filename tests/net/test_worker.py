@@ -18,9 +18,9 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.attempt import Tried
 from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.net.worker import Worker
 from mtlsd.partners.trust_store import TrustStore
+from mtlsd.snapshot.snapshot import Snapshot
 from tests.journal.examples import delivery, message
 
 

@@ -27,7 +27,7 @@ from mtlsd.errors import (
 )
 from mtlsd.partners.matching import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
-from mtlsd.tls.judge import judge
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

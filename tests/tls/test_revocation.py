@@ -8,7 +8,7 @@ from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.revocation import Check, Evidence, Revocation
-from mtlsd.tls.judge import judge
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

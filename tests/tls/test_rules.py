@@ -6,8 +6,8 @@ from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.partners.matching import Anchors
 from mtlsd.partners.rules import Result, Rule, rule_of
 from mtlsd.pki.certificate import PeerUnverified, Presented
-from mtlsd.tls.judge import judge
-from mtlsd.tls.rules import examine
+from mtlsd.tls.report import examine
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW, SERVER, Issued
 

@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from mtlsd.net.revocation import Revocations
-from mtlsd.net.snapshot import Snapshot
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim, Peer
 from mtlsd.pki.certificate import PeerVerified, Presented
 from mtlsd.pki.revocation import Evidence
-from mtlsd.tls import judge
+from mtlsd.snapshot.snapshot import Snapshot
+from mtlsd.tls import verify
 
 
 class Judgement:
@@ -34,7 +34,7 @@ class Judgement:
         evidence = self._revocations.evidence(claim)
         if self._may_ask_later and evidence.ocsp is None:
             evidence = evidence.without_ocsp()
-        verdict = judge.judge(presented, claim.anchors, now, claim.relax, evidence)
+        verdict = verify.judge(presented, claim.anchors, now, claim.relax, evidence)
         self._peer = matching.match(verdict, claim, snapshot.truststore, host)
         self._snapshot, self._since, self._until = snapshot, now, _first_end(presented, claim, evidence, now)
         self.warnings = verdict.warnings if isinstance(verdict, PeerVerified) else ()

@@ -8,7 +8,7 @@ from datetime import datetime
 from mtlsd.partners.matching import Anchors
 from mtlsd.partners.rules import Finding, Result, Rule, examine_client, find, rule_of
 from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
-from mtlsd.tls.judge import _check_dates, judge
+from mtlsd.tls.verify import _check_dates, judge
 
 ABOVE = "of a certificate above yours"
 

@@ -7,7 +7,7 @@ from shutil import copyfileobj
 from typing import BinaryIO
 
 from mtlsd.errors import UpstreamUnreachable
-from mtlsd.relay.deposit import Deposit
+from mtlsd.relay.file_drop import Deposit
 
 
 def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:

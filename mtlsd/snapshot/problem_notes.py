@@ -15,7 +15,7 @@ from string import ascii_letters, digits
 from mtlsd import log
 from mtlsd.errors import Problem
 from mtlsd.log import Logger
-from mtlsd.net.snapshot import Snapshot
+from mtlsd.snapshot.snapshot import Snapshot
 
 DIRECTORY = "trust"
 WHY = ".why"

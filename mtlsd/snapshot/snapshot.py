@@ -13,7 +13,6 @@ from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.net.stamps import look_at, stamp_of
-from mtlsd.net.version import PartnersDigest, digest_of_own, version_of
 from mtlsd.partners.ours.host_keys import HostKeys, load_host
 from mtlsd.partners.ours.organization import Organization, load_organization
 from mtlsd.partners.registry import Registry, Remarks, read_registry, reread
@@ -22,6 +21,7 @@ from mtlsd.partners.validity import date_warnings
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.marks import refuse_for_tests
+from mtlsd.snapshot.digest import PartnersDigest, digest_of_own, version_of
 from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
 
 

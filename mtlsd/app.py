@@ -11,7 +11,7 @@ from mtlsd.config.model import Server
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
 from mtlsd.journal.lock import DirectoryInUse
 from mtlsd.journal.places import Place
-from mtlsd.net.supervisor import Supervisor
+from mtlsd.net.runtime import Supervisor
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
 

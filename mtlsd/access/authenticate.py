@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mtlsd.net.revocation import Revocations
+from mtlsd.net.services.revocation import Revocations
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim, Peer
 from mtlsd.pki.certificate import PeerVerified, Presented

@@ -1,6 +1,6 @@
 """What helps whoever uses `mtlsd send` where nothing came of it: plain words for what a library or a port says."""
 
-from mtlsd.net.client import Answer
+from mtlsd.net.client.http import Answer
 
 # What is said, in any of these words; what helps. The first one that fits counts.
 _UNANSWERED: tuple[tuple[tuple[str, ...], str], ...] = (

@@ -128,7 +128,7 @@ def prune(file: Path, dry_run: bool) -> None:
     from functools import partial
 
     from mtlsd.journal import retention
-    from mtlsd.net.retention import retention_of
+    from mtlsd.net.background.retention import retention_of
     from mtlsd.snapshot.snapshot import load_snapshot
 
     with mistakes():

@@ -10,9 +10,9 @@ from mtlsd.as2.detached import open_detached
 from mtlsd.as2.mime import ContentType
 from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_conversation import PostedMDN
-from mtlsd.net.mdn_listener import Reception
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import Reception
+from mtlsd.net.server.one_request import PostedMDN
 from mtlsd.pki.certificate import Certificate
 
 RECEIPTS = ("multipart/report", "multipart/signed")

@@ -19,9 +19,9 @@ from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.config.model import Address, Backend
 from mtlsd.errors import UpstreamFailed
-from mtlsd.net.client import Answer, Recording
-from mtlsd.net.client import send as send_request
-from mtlsd.net.mdn_listener import MDNListener, send_and_listen
+from mtlsd.net.client.http import Answer, Recording
+from mtlsd.net.client.http import send as send_request
+from mtlsd.net.server.mdn_receiver import MDNListener, send_and_listen
 
 SAVED = ("request.http", "answer.http", "mdn.http")
 CHUNK = 256 * 1024  # octets of the body for each wait

@@ -12,8 +12,8 @@ from mtlsd.cli import hints
 from mtlsd.cli.output import say, say_fields, say_text
 from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_conversation import PostedMDN
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.one_request import PostedMDN
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 
 MAX_PAGE = 2000  # characters of an answer that is no MDN and no problem+json

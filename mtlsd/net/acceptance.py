@@ -12,7 +12,7 @@ import trio
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import Acceptance, Journal, Message
 from mtlsd.journal.spool import Spool
-from mtlsd.net.committer import Committer
+from mtlsd.net.services.group_commit import Committer
 
 
 @dataclass(slots=True, eq=False)

@@ -23,7 +23,7 @@ import trio
 from mtlsd.journal.model import Acceptance, DeliveryState, Journal
 from mtlsd.journal.postgres import PostgresJournal
 from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.committer import Committer
+from mtlsd.net.services.group_commit import Committer
 from scripts.bench.figures import Figure, table
 from tests import postgres
 from tests.journal.examples import attempt, delivery, message

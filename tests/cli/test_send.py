@@ -15,8 +15,8 @@ from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.cli import send
 from mtlsd.config.model import Address
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_listener import MDNListener, send_and_listen
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import MDNListener, send_and_listen
 from tests import pki
 from tests.cli.site import Site, mtlsd
 from tests.daemon import LONG, Tree, acme, running

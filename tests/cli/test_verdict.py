@@ -14,9 +14,9 @@ from mtlsd.as2.mdn import Receipt, build_mdn
 from mtlsd.as2.mic import MIC
 from mtlsd.cli.receipts import Asked, receive
 from mtlsd.cli.verdict import judge, say_verdict
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_conversation import PostedMDN
-from mtlsd.net.mdn_listener import Reception
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import Reception
+from mtlsd.net.server.one_request import PostedMDN
 from tests.as2.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")

@@ -12,7 +12,7 @@ from mtlsd.journal.model import Acceptance, Message, Refusal
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.net.acceptance import Unclear, accept
-from mtlsd.net.committer import Committer
+from mtlsd.net.services.group_commit import Committer
 from tests.journal.examples import delivery, message
 
 

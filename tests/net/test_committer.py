@@ -11,7 +11,7 @@ import trio.testing
 from mtlsd.errors import SpoolFull
 from mtlsd.journal.model import Acceptance, Journal, Message, Refusal
 from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.committer import MAX_GROUP, Committer
+from mtlsd.net.services.group_commit import MAX_GROUP, Committer
 from tests.journal.examples import delivery, message, refusal
 
 

@@ -16,9 +16,9 @@ from mtlsd.errors import BadRequest, ConfigurationError, HeadersTooLarge, PeerEr
 from mtlsd.handlers import probes
 from mtlsd.http import problems
 from mtlsd.http.messages import Request, Response, read_request
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.health import Health
-from mtlsd.net.listeners import listener_on, open_socket, why_not
+from mtlsd.net.admin.health import Health
+from mtlsd.net.server.listeners import listener_on, open_socket, why_not
+from mtlsd.net.services.state import Daemon
 
 MAX_CONNECTIONS = 16  # at a time; more are closed at once
 MAX_HEADER = 16 * 1024  # octets

@@ -13,9 +13,9 @@ from typing import Self
 import trio
 
 from mtlsd.config.model import Address
-from mtlsd.net.client import Answer, why
-from mtlsd.net.listeners import listener_on, open_socket
-from mtlsd.net.mdn_conversation import HEADER_SECONDS, Connection, Conversation, PostedMDN, Refused
+from mtlsd.net.client.http import Answer, why
+from mtlsd.net.server.listeners import listener_on, open_socket
+from mtlsd.net.server.one_request import HEADER_SECONDS, Connection, Conversation, PostedMDN, Refused
 
 MAX_CONNECTIONS = 32  # at a time
 MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others

@@ -23,10 +23,10 @@ from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.acceptance import Unclear, accept
-from mtlsd.net.committer import Committer
-from mtlsd.net.promotions import Promoter
-from mtlsd.net.revocation import Revocations
-from mtlsd.net.turns import Places, Turns
+from mtlsd.net.services.group_commit import Committer
+from mtlsd.net.services.promotions import Promoter
+from mtlsd.net.services.revocation import Revocations
+from mtlsd.net.services.single_flight import Places, Turns
 from mtlsd.partners.rollover import Use
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams

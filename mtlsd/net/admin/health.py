@@ -13,7 +13,7 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers import probes
 from mtlsd.journal.model import DeliveryState
 from mtlsd.journal.spool import Space
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.services.state import Daemon
 from mtlsd.partners.rollover import Use, in_force
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.snapshot.snapshot import Snapshot

@@ -40,10 +40,10 @@ from mtlsd.http import problems, routing
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.ids import new_id
 from mtlsd.journal.model import Acceptance
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.forward import forward
-from mtlsd.net.well_known import admit, who_is_it
-from mtlsd.net.wire import Wire
+from mtlsd.net.server.backend_first import forward
+from mtlsd.net.server.well_known import admit, who_is_it
+from mtlsd.net.server.wire import Wire
+from mtlsd.net.services.state import Daemon
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.rollover import Use
 from mtlsd.pki.certificate import Presented

@@ -17,9 +17,9 @@ from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal.intact import check_document, check_mdn
 from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
-from mtlsd.net import client
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.outgoing import context_for
+from mtlsd.net.client import http
+from mtlsd.net.client.tls_context import context_for
+from mtlsd.net.services.state import Daemon
 from mtlsd.partners.rollover import Use
 from mtlsd.relay import write_file_drop
 from mtlsd.relay.file_drop import deposit_of
@@ -162,7 +162,7 @@ async def _post(
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
         if isinstance(body, str):
             await _check(about, file, body, int(dict(request.headers)["Content-Length"]))
-        answer = await client.send(
+        answer = await http.send(
             target,
             request.method,
             request.headers,
@@ -199,4 +199,4 @@ async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: 
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, client.CHUNK), b"")
+    return iter(partial(file.read, http.CHUNK), b"")

@@ -20,7 +20,7 @@ from mtlsd.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from mtlsd.net.secure import SecureStream
+from mtlsd.net.client.tls_stream import SecureStream
 
 CHUNK = 256 * 1024  # octets of a body at a time
 MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for

@@ -8,7 +8,7 @@ import trio
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.services.state import Daemon
 from mtlsd.snapshot.snapshot import Snapshot
 
 FIRST_SECONDS = 60  # after the start

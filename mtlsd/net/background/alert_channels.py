@@ -12,7 +12,7 @@ import trio
 
 from mtlsd.config.model import Backend, Mail
 from mtlsd.errors import UpstreamFailed
-from mtlsd.net import client
+from mtlsd.net.client import http
 from mtlsd.partners.expiry import Alert
 
 SECONDS = 20  # for one message, from the connection to the answer
@@ -119,7 +119,7 @@ async def _post(url: Backend, body: bytes) -> None:
     fields = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("User-Agent", "mtlsd")]
     context = await trio.to_thread.run_sync(ssl.create_default_context) if url.scheme == "https" else None
     try:
-        answer = await client.send(url, "POST", fields, [body], timeout=SECONDS, context=context)
+        answer = await http.send(url, "POST", fields, [body], timeout=SECONDS, context=context)
     except UpstreamFailed as error:
         raise AlertFailed(str(error) or error.reason) from error
     if not 200 <= answer.status < 300:

@@ -8,7 +8,7 @@ from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers import whoami
 from mtlsd.http.messages import Request, Response
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.services.state import Daemon
 from mtlsd.partners import matching
 from mtlsd.partners.rules import Finding, Result, Rule
 from mtlsd.pki.certificate import PeerVerified, Presented

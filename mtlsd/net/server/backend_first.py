@@ -15,9 +15,9 @@ from mtlsd.handlers.exchange import Exchange
 from mtlsd.http.messages import Response
 from mtlsd.journal.documents import open_kept
 from mtlsd.journal.model import Acceptance, Attempt, Message
-from mtlsd.net.attempt import attempt
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.turns import Turn
+from mtlsd.net.deliveries.attempt import attempt
+from mtlsd.net.services.single_flight import Turn
+from mtlsd.net.services.state import Daemon
 from mtlsd.relay.request import idempotency_key
 from mtlsd.relay.retry import Answered, Outcome, reason_of
 

@@ -11,7 +11,7 @@ import trio
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import MtlsdError, UpstreamFailed
-from mtlsd.net import client
+from mtlsd.net.client import http
 
 OK = 200
 GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA has given out no other; site-local and IPv4-compatible are outside
@@ -43,7 +43,7 @@ async def _fetch(
     backend: Backend, listed: bool, limit: int, seconds: float, question: bytes, content_type: str
 ) -> bytes:
     fields = [("Content-Type", content_type), ("Content-Length", str(len(question)))] if question else []
-    answer = await client.send(
+    answer = await http.send(
         backend,
         "POST" if question else "GET",
         fields,

@@ -10,8 +10,8 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.errors import ConfigurationError, Problem, TooManyConnections
-from mtlsd.net.connection import Connection
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.server.connection import Connection
+from mtlsd.net.services.state import Daemon
 
 BACKLOG = 1024
 

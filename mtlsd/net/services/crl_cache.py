@@ -17,7 +17,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.log import Logger
-from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.net.client.fetch import FetchFailed, fetch
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Certificate

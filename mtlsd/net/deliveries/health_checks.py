@@ -7,9 +7,9 @@ import trio
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamFailed
-from mtlsd.net import client
-from mtlsd.net.attempt import tell
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.client import http
+from mtlsd.net.deliveries.attempt import tell
+from mtlsd.net.services.state import Daemon
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.snapshot.snapshot import Snapshot
 
@@ -47,7 +47,7 @@ async def _ask(backend: Backend, path: str) -> Outcome:
         context = None
         if page.scheme == "https":
             context = await trio.to_thread.run_sync(ssl.create_default_context)
-        answer = await client.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
+        answer = await http.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
     except UpstreamFailed as failure:
         return failure
     return Answered(answer.status)

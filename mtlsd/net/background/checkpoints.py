@@ -15,7 +15,7 @@ from mtlsd.journal import checkpoints
 from mtlsd.journal.chain import Checkpoint, EntryKind, Note
 from mtlsd.journal.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.signing import ChainBroken, sign_checkpoint
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.services.state import Daemon
 from mtlsd.snapshot.snapshot import Snapshot
 
 LOOK_SECONDS = 10  # between two looks at how far the chain has come

@@ -12,8 +12,8 @@ from mtlsd.config.model import Delivery, without_query
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, LeaseLost
-from mtlsd.net.attempt import Tried, at_present, attempt, circuits_of
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.deliveries.attempt import Tried, at_present, attempt, circuits_of
+from mtlsd.net.services.state import Daemon
 from mtlsd.relay import retry
 from mtlsd.relay.clock_jumps import Jumps
 from mtlsd.relay.lanes import Lanes

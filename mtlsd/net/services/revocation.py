@@ -10,8 +10,8 @@ from pathlib import Path
 import trio
 
 from mtlsd.log import Logger
-from mtlsd.net.lists import Lists
-from mtlsd.net.responders import Responders
+from mtlsd.net.services.crl_cache import Lists
+from mtlsd.net.services.ocsp_cache import Responders
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim
 from mtlsd.partners.partner import Partner

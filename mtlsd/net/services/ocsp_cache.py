@@ -9,7 +9,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.log import Logger
-from mtlsd.net.fetching import FetchFailed, fetch
+from mtlsd.net.client.fetch import FetchFailed, fetch
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.ocsp import (
     MAX_RESPONSE,

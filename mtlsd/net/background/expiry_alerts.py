@@ -11,10 +11,10 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.net import alerts as channels
-from mtlsd.net.alerts import AlertFailed
-from mtlsd.net.claims import Standing, claim, enter_given
-from mtlsd.net.daemon import Daemon
+from mtlsd.net.background import alert_channels as channels
+from mtlsd.net.background.alert_channels import AlertFailed
+from mtlsd.net.background.alert_claims import Standing, claim, enter_given
+from mtlsd.net.services.state import Daemon
 from mtlsd.partners import expiry
 from mtlsd.partners.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
 from mtlsd.snapshot.snapshot import Snapshot

@@ -15,18 +15,19 @@ from mtlsd.journal.model import Journal
 from mtlsd.journal.places import Place, open_journal
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
-from mtlsd.net import admin, systemd
-from mtlsd.net.admin import Admin
-from mtlsd.net.backends import check_backends
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.expiry import ExpiryLook
-from mtlsd.net.health import Health
-from mtlsd.net.listeners import Listeners
-from mtlsd.net.lookups import Lookups
-from mtlsd.net.notary import Notary, configuration_note
+from mtlsd.net import systemd
+from mtlsd.net.admin import admin
+from mtlsd.net.admin.admin import Admin
+from mtlsd.net.admin.health import Health
+from mtlsd.net.background.checkpoints import Notary, configuration_note
+from mtlsd.net.background.expiry_alerts import ExpiryLook
+from mtlsd.net.background.retention import keep_retention
+from mtlsd.net.client.resolver import Lookups
+from mtlsd.net.deliveries.health_checks import check_backends
+from mtlsd.net.deliveries.worker import Worker
 from mtlsd.net.reload import Reload, report
-from mtlsd.net.retention import keep_retention
-from mtlsd.net.worker import Worker
+from mtlsd.net.server.listeners import Listeners
+from mtlsd.net.services.state import Daemon
 from mtlsd.snapshot.problem_notes import note_set_aside
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 

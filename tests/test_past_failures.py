@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms
 
-from mtlsd.as2.detached import verify_detached
+from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2MIMEMalformed, AS2SignatureBad
 from mtlsd.partners.registry import load_partners
 from tests.as2 import messages

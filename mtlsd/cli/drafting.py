@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from mtlsd import __version__
-from mtlsd.as2 import compose
-from mtlsd.as2.compose import BuiltMessage
-from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
-from mtlsd.as2.signing import Padding
+from mtlsd.as2.cms.sign import Padding
+from mtlsd.as2.outbound import compose
+from mtlsd.as2.outbound.compose import BuiltMessage
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.cli.receipts import Asked
 from mtlsd.cli.send import NONE, Options
 from mtlsd.errors import ConfigurationError

@@ -14,9 +14,9 @@ from shlex import quote
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
-from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
 

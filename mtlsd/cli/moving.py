@@ -181,7 +181,7 @@ def _recipient(path: Path) -> "Certificate":
 
 
 def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -> bytes:
-    from mtlsd.as2.passphrases import seal_to, seal_with
+    from mtlsd.as2.cms.password_recipient import seal_to, seal_with
 
     try:
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
@@ -192,7 +192,7 @@ def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -
 def _read(
     path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
 ) -> "tuple[bytes, packing.Bundle]":
-    from mtlsd.as2.passphrases import open_with_key, open_with_passphrase
+    from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
     from mtlsd.errors import MtlsdError
     from mtlsd.partners.edit import bundle as packing
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2.detached import split_detached
+from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
 from mtlsd.journal import checkpoints

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from mtlsd.as2.answers import read_unverified
-from mtlsd.as2.detached import open_detached
-from mtlsd.as2.mime import ContentType
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.verify import read_unverified
+from mtlsd.as2.mime.multipart_signed import open_detached
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import Reception

@@ -11,8 +11,8 @@ import click
 import trio
 
 from mtlsd import __version__
-from mtlsd.as2.compose import BuiltMessage
-from mtlsd.as2.pyas2 import MAX_MDN_SIZE
+from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE
+from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.cli import hints, receipts
 from mtlsd.cli.drafting import key_pair
 from mtlsd.cli.receipts import Asked

@@ -6,8 +6,8 @@ from datetime import datetime
 from http import HTTPStatus
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.mime import ContentType
-from mtlsd.as2.pyas2 import ReceivedMDN
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.cli import hints
 from mtlsd.cli.output import say, say_fields, say_text
 from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused

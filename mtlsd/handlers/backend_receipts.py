@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2.answers import JudgedMDN, judge_mdn
 from mtlsd.as2.explain import Candidate
 from mtlsd.as2.headers import AS2Name, algorithm_of
-from mtlsd.as2.mime import ContentType
-from mtlsd.as2.pyas2 import ReceivedMDN
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN
+from mtlsd.as2.mdn.verify import JudgedMDN, judge_mdn
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.errors import AS2HeaderMissing, AS2SignerUnknown, BackendUnavailable
 from mtlsd.handlers.call import Inbound

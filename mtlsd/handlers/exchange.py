@@ -19,10 +19,10 @@ from mtlsd.as2 import explain
 from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.explain import Candidate
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.layers import Evidence
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import Receiver, SealedMessage, VerifiedMessage
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.config.model import Deliver, MDNMode
 from mtlsd.errors import (
     AS2DuplicateOtherContent,

@@ -5,7 +5,7 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from urllib.parse import unquote
 
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.mime.parser import ContentType
 
 MAX_NAME = 255  # characters
 MAX_ENCODED = 4096  # characters of a name in RFC 2047; email's work grows with their square

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from mtlsd import __version__
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Headers, choose_mic
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.errors import (
     AS2FromUnknown,

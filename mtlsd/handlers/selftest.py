@@ -14,7 +14,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from mtlsd.as2 import oddities
+from mtlsd.as2 import header_lint
 from mtlsd.as2.explain import Candidate
 from mtlsd.as2.headers import AS2Headers, AS2Name
 from mtlsd.as2.receiver import VerifiedMessage
@@ -154,7 +154,7 @@ class SelfTest:
             as2_from=headers.as2_from.value,
             as2_to=headers.as2_to.value,
             message_id=headers.message_id,
-            oddities=oddities.oddities(self._call.request.fields),
+            oddities=header_lint.oddities(self._call.request.fields),
             target=self._target,
             verified=verified,
             candidates=tuple(candidates),

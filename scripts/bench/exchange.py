@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.draft import Document, Draft, Encryption, Signing
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Document, Draft, Encryption, Signing
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.figures import Figure

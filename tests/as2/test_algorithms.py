@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mtlsd.as2.agreement import Agreement
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.errors import AS2DecryptFailed, AS2SignatureBad, AS2SignerUnknown, PeerError
 from mtlsd.partners.partner import Require
 from mtlsd.pki.key_pair import KeyPair

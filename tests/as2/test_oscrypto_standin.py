@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from mtlsd.as2 import oscrypto_standin
+from mtlsd.as2.mdn import oscrypto_standin
 from tests.as2.pyas2_oracle import as2, identity
 
 OWN = identity("STANDIN")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SignatureBad, MDNUnreadable, PeerError
 from tests.as2.pyas2_oracle import (
     Headers,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from mtlsd.as2.passphrases import seal_with
+from mtlsd.as2.cms.password_recipient import seal_with
 from mtlsd.journal.places import Place, open_journal
 from mtlsd.partners.edit.bundle import pack
 from tests import pki

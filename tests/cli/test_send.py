@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd.as2.draft import Compression
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.mic import DIGESTS
-from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
+from mtlsd.as2.outbound.draft import Compression
 from mtlsd.cli import send
 from mtlsd.config.model import Address
 from mtlsd.net.client.http import Answer

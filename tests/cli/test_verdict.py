@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
 from mtlsd.cli.receipts import Asked, receive
 from mtlsd.cli.verdict import judge, say_verdict

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.journal.model import Message
 from mtlsd.journal.sqlite import SQLiteJournal
 from mtlsd.pki.key_pair import KeyPair

@@ -12,7 +12,7 @@ from typing import Any
 
 from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.config.load import read_configuration
 from mtlsd.handlers.as2 import begin
 from mtlsd.handlers.call import Call, Services

@@ -8,19 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2 import cms, signature
-from mtlsd.as2.armour import Unarmoured
+from mtlsd.as2.cms import reader, verify
+from mtlsd.as2.cms.verify import DigestNotComputed, SignedContent
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mic import FormDigests
-from mtlsd.as2.mime import (
-    ContentType,
-    HeaderBlock,
-    HeaderBlockReader,
-    MultipartReader,
-    Sink,
-    transfer_decoder,
-)
-from mtlsd.as2.signature import DigestNotComputed, SignedContent
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, MultipartReader, Sink, transfer_decoder
+from mtlsd.as2.mime.transfer_encoding import Unarmoured
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused
 from mtlsd.pki.certificate import Certificate
 
@@ -71,7 +64,7 @@ def open_detached(
         decoder.close()
         try:
             content = multipart.signed.content()
-            signer = signature.verify(multipart.signers, content, certificates, relax, now).signer
+            signer = verify.verify(multipart.signers, content, certificates, relax, now).signer
         except DigestNotComputed as missing:
             algorithms |= {missing.algorithm}
         else:
@@ -112,12 +105,12 @@ class SignedMultipart:
         signature: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.signed = SignedPart(algorithms, inside)
-        self._signature = SignaturePart(signature)
+        self._signature = SignaturePart(verify)
         self._count = 0
         self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
 
     @property
-    def signers(self) -> tuple[cms.SignerInfo, ...]:
+    def signers(self) -> tuple[reader.SignerInfo, ...]:
         """Who claims to have signed, after `close`; raises AS2MIMEMalformed."""
         return self._signature.signers
 
@@ -198,11 +191,11 @@ class SignaturePart:
         self._size = 0
 
     @property
-    def signers(self) -> tuple[cms.SignerInfo, ...]:
+    def signers(self) -> tuple[reader.SignerInfo, ...]:
         """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
         self._cms.close()
         match self._cms.events:
-            case [cms.SignedDataStarted(), cms.ContentInfoEnded(signers)]:
+            case [reader.SignedDataStarted(), reader.ContentInfoEnded(signers)]:
                 return signers
         raise AS2MIMEMalformed("the signature part is not a detached SignedData")
 
@@ -227,14 +220,14 @@ class _WithoutContent:
 
     def __init__(self, taken: Callable[[bytes], None]) -> None:
         self._taken = taken
-        self._reader = cms.ContentInfoReader()
-        self.events: list[cms.Event] = []
+        self._reader = reader.ContentInfoReader()
+        self.events: list[reader.Event] = []
 
     def write(self, data: bytes) -> None:
         self._taken(data)
         self._reader.receive_data(data)
         while event := self._reader.next_event():
-            if isinstance(event, cms.ContentReceived):
+            if isinstance(event, reader.ContentReceived):
                 raise AS2MIMEMalformed("the signature part has content inside, so it is not detached")
             self.events.append(event)
 

@@ -7,8 +7,8 @@ import base64
 import hashlib
 from collections.abc import Mapping
 
+from mtlsd.as2.cms.sign import Padding, sign
 from mtlsd.as2.headers import DEFAULT_LABELS
-from mtlsd.as2.signing import Padding, sign
 from mtlsd.pki.key_pair import KeyPair
 
 

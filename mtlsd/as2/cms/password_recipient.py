@@ -16,18 +16,18 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-from mtlsd.as2 import cms
-from mtlsd.as2.cms import (
+from mtlsd.as2.cms import reader as cms
+from mtlsd.as2.cms.decrypt import CBC, GCM
+from mtlsd.as2.cms.der import NULL, OCTET_STRING, SEQUENCE, SET, Element, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, TAG, authenticated_enveloped, seal
+from mtlsd.as2.cms.reader import (
     AlgorithmIdentifier,
     ContentInfoEnded,
     ContentInfoReader,
     ContentReceived,
     EnvelopedDataStarted,
 )
-from mtlsd.as2.der import NULL, OCTET_STRING, SEQUENCE, SET, Element, context, encode, encode_integer, encode_oid
-from mtlsd.as2.envelope import CBC, GCM
-from mtlsd.as2.recipients import content_key
-from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, TAG, authenticated_enveloped, seal
+from mtlsd.as2.cms.recipients import content_key
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair

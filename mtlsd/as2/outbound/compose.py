@@ -14,15 +14,15 @@ from email.header import Header
 from email.utils import formatdate
 from urllib.parse import quote
 
-from mtlsd.as2 import cms
-from mtlsd.as2.compression import ZLIB
-from mtlsd.as2.der import OCTET_STRING, SEQUENCE, context, encode, encode_integer, encode_oid
-from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing, check
-from mtlsd.as2.entities import entity, multipart, multipart_signed
+from mtlsd.as2.cms import reader
+from mtlsd.as2.cms.decompress import ZLIB
+from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.encrypt import is_authenticated, seal
+from mtlsd.as2.cms.sign import sign
 from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
-from mtlsd.as2.mdn import FEATURES, product_field
-from mtlsd.as2.sealing import is_authenticated, seal
-from mtlsd.as2.signing import sign
+from mtlsd.as2.mdn.build import FEATURES, product_field
+from mtlsd.as2.mime.writer import entity, multipart, multipart_signed
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing, check
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def _attachment(name: str) -> str:
 def _compressed(header: dict[str, str], body: bytes) -> Parts:
     """CompressedData (RFC 3274)."""
     deflated = encode(context(0), encode(OCTET_STRING, zlib.compress(entity(header, body))))
-    content = encode(SEQUENCE, encode_oid(cms.DATA), deflated)
+    content = encode(SEQUENCE, encode_oid(reader.DATA), deflated)
     data = encode(SEQUENCE, encode_integer(0), encode(SEQUENCE, encode_oid(ZLIB)), content)
-    return _pkcs7("compressed-data", encode(SEQUENCE, encode_oid(cms.COMPRESSED_DATA), encode(context(0), data)))
+    return _pkcs7("compressed-data", encode(SEQUENCE, encode_oid(reader.COMPRESSED_DATA), encode(context(0), data)))
 
 
 def _signed(inner: bytes, signing: Signing) -> Parts:

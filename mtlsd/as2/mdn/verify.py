@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2.detached import encoding_of_multipart, open_detached
-from mtlsd.as2.mime import ContentType, HeaderBlock
-from mtlsd.as2.pyas2 import Headers, ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import Headers, ReceivedMDN, read_mdn
+from mtlsd.as2.mime.multipart_signed import encoding_of_multipart, open_detached
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock
 from mtlsd.errors import MDNUnreadable, PeerError
 from mtlsd.pki.certificate import Certificate
 

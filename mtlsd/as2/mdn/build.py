@@ -6,10 +6,10 @@ Built by hand, octet for octet: products are particular about the order of field
 from dataclasses import dataclass
 from email.utils import formatdate
 
-from mtlsd.as2.disposition import Disposition
-from mtlsd.as2.entities import entity, fields, multipart, multipart_signed
 from mtlsd.as2.headers import AS2Name
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
+from mtlsd.as2.mime.writer import entity, fields, multipart, multipart_signed
 from mtlsd.partners.partner import DEFAULT_VERSION
 from mtlsd.pki.key_pair import KeyPair
 

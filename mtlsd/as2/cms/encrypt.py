@@ -13,21 +13,12 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mtlsd.as2 import cms
-from mtlsd.as2.der import (
-    BIT_STRING,
-    OCTET_STRING,
-    SEQUENCE,
-    SET,
-    context,
-    encode,
-    encode_integer,
-    encode_oid,
-)
-from mtlsd.as2.envelope import CBC, GCM, ContentCipher
-from mtlsd.as2.recipients import AGREEMENTS, RSAES_OAEP, WRAPS, shared_info
-from mtlsd.as2.schemes import EC_PUBLIC_KEY, HASHES, RSA_ENCRYPTION
-from mtlsd.as2.signing import algorithm_identifier, digest_and_mask
+from mtlsd.as2.cms import reader
+from mtlsd.as2.cms.algorithms import EC_PUBLIC_KEY, HASHES, RSA_ENCRYPTION
+from mtlsd.as2.cms.decrypt import CBC, GCM, ContentCipher
+from mtlsd.as2.cms.der import BIT_STRING, OCTET_STRING, SEQUENCE, SET, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.recipients import AGREEMENTS, RSAES_OAEP, WRAPS, shared_info
+from mtlsd.as2.cms.sign import algorithm_identifier, digest_and_mask
 from mtlsd.pki.certificate import Certificate
 
 ENCRYPT_ALGORITHMS = {cipher.name: oid for oid, cipher in (*CBC.items(), *GCM.items())}
@@ -54,7 +45,7 @@ def seal(content: bytes, recipient: Certificate, cipher: str, key_algorithm: str
     iv = os.urandom(with_it.block_length)
     encrypted = _encrypted_content(oid, encode(OCTET_STRING, iv), _cbc(content, with_it, key, iv))
     body = encode(SEQUENCE, encode_integer(version), recipients, encrypted)
-    return encode(SEQUENCE, encode_oid(cms.ENVELOPED_DATA), encode(context(0), body))
+    return encode(SEQUENCE, encode_oid(reader.ENVELOPED_DATA), encode(context(0), body))
 
 
 def authenticated_enveloped(content: bytes, key: bytes, recipient_info: bytes, oid: str) -> bytes:
@@ -65,7 +56,7 @@ def authenticated_enveloped(content: bytes, key: bytes, recipient_info: bytes, o
     encrypted = _encrypted_content(oid, parameters, sealed[:-TAG])
     recipients, tag = encode(SET, recipient_info), encode(OCTET_STRING, sealed[-TAG:])
     body = encode(SEQUENCE, encode_integer(0), recipients, encrypted, tag)
-    return encode(SEQUENCE, encode_oid(cms.AUTH_ENVELOPED_DATA), encode(context(0), body))
+    return encode(SEQUENCE, encode_oid(reader.AUTH_ENVELOPED_DATA), encode(context(0), body))
 
 
 def is_authenticated(cipher: str) -> bool:
@@ -81,7 +72,7 @@ def _cbc(content: bytes, cipher: ContentCipher, key: bytes, iv: bytes) -> bytes:
 
 def _encrypted_content(oid: str, parameters: bytes, ciphertext: bytes) -> bytes:
     algorithm = encode(SEQUENCE, encode_oid(oid), parameters)
-    return encode(SEQUENCE, encode_oid(cms.DATA), algorithm, encode(context(0, constructed=False), ciphertext))
+    return encode(SEQUENCE, encode_oid(reader.DATA), algorithm, encode(context(0, constructed=False), ciphertext))
 
 
 def _recipient_info(key: bytes, recipient: Certificate, algorithm: str | None) -> tuple[int, bytes]:

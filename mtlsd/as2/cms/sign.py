@@ -4,19 +4,10 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from mtlsd.as2 import cms
-from mtlsd.as2.der import (
-    NULL,
-    OCTET_STRING,
-    SEQUENCE,
-    SET,
-    context,
-    encode,
-    encode_integer,
-    encode_oid,
-)
-from mtlsd.as2.schemes import DIGEST_OIDS, ECDSA, HASHES, MGF1, RSA_ENCRYPTION, RSASSA_PSS
-from mtlsd.as2.signature import CONTENT_TYPE, MESSAGE_DIGEST
+from mtlsd.as2.cms import reader
+from mtlsd.as2.cms.algorithms import DIGEST_OIDS, ECDSA, HASHES, MGF1, RSA_ENCRYPTION, RSASSA_PSS
+from mtlsd.as2.cms.der import NULL, OCTET_STRING, SEQUENCE, SET, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.verify import CONTENT_TYPE, MESSAGE_DIGEST
 from mtlsd.pki.key_pair import KeyPair
 
 OIDS_OF_DIGESTS = {name: oid for oid, name in DIGEST_OIDS.items()}
@@ -59,11 +50,11 @@ def sign(
         SEQUENCE,
         encode_integer(1),
         encode(SET, digest_algorithm),
-        encode(SEQUENCE, encode_oid(cms.DATA), *inside),
+        encode(SEQUENCE, encode_oid(reader.DATA), *inside),
         encode(context(0), certificate.der, *(each.der for each in pair.chain)),
         encode(SET, signer_info),
     )
-    return encode(SEQUENCE, encode_oid(cms.SIGNED_DATA), encode(context(0), signed_data))
+    return encode(SEQUENCE, encode_oid(reader.SIGNED_DATA), encode(context(0), signed_data))
 
 
 def _sign(data: bytes, algorithm: str, pair: KeyPair, rsa_padding: Padding) -> tuple[bytes, bytes]:
@@ -98,6 +89,6 @@ def _pss(algorithm: str, salt: int) -> bytes:
 
 def _signed_attributes(digest: bytes) -> bytes:
     """Content type and message digest, in DER order: the shorter encoding comes first."""
-    return encode(SEQUENCE, encode_oid(CONTENT_TYPE), encode(SET, encode_oid(cms.DATA))) + encode(
+    return encode(SEQUENCE, encode_oid(CONTENT_TYPE), encode(SET, encode_oid(reader.DATA))) + encode(
         SEQUENCE, encode_oid(MESSAGE_DIGEST), encode(SET, encode(OCTET_STRING, digest))
     )

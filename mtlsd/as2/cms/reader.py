@@ -11,18 +11,7 @@ from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from mtlsd.as2.der import (
-    BIT_STRING,
-    INTEGER,
-    OCTET_STRING,
-    OID,
-    SEQUENCE,
-    SET,
-    Element,
-    Reader,
-    Steps,
-    context,
-)
+from mtlsd.as2.cms.der import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, Reader, Steps, context
 from mtlsd.errors import AS2MIMEMalformed
 
 DATA = "1.2.840.113549.1.7.1"

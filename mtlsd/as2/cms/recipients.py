@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
-from mtlsd.as2.cms import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier, KeyTransRecipient, Recipient
-from mtlsd.as2.der import OCTET_STRING, SEQUENCE, Element, context, encode
-from mtlsd.as2.schemes import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
+from mtlsd.as2.cms.algorithms import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
+from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, Element, context, encode
+from mtlsd.as2.cms.reader import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier, KeyTransRecipient, Recipient
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.mime.parser import ContentType
 
 _MAY_REPEAT = {"via", "x-forwarded-for", "forwarded", "received", "set-cookie", "accept"}
 _SECRETS = ("authorization", "cookie", "proxy-authorization")

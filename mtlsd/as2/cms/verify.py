@@ -11,11 +11,11 @@ from datetime import datetime
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from mtlsd.as2 import cms
-from mtlsd.as2.cms import SignerInfo
-from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms import reader
+from mtlsd.as2.cms.algorithms import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
+from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms.reader import SignerInfo
 from mtlsd.as2.mic import Form
-from mtlsd.as2.schemes import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
@@ -103,7 +103,7 @@ def _verify_attributes(
     digest = hashlib.new(scheme.digest, encode(SET, attributes.contents), usedforsecurity=False).digest()
     signer = _find_signer(info, certificates, scheme, [digest])[0]
     sets = _by_type(attributes)
-    if _the_value(sets, CONTENT_TYPE).oid() != cms.DATA:
+    if _the_value(sets, CONTENT_TYPE).oid() != reader.DATA:
         raise AS2SignatureBad("the signed content type is not data")
     signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).contents
     for form, by_algorithm in content.digests.items():

@@ -12,7 +12,7 @@ from email.message import Message as Part
 from functools import cache
 from typing import Any, Literal, cast
 
-from mtlsd.as2 import oscrypto_standin
+from mtlsd.as2.mdn import oscrypto_standin
 from mtlsd.errors import MDNUnreadable
 
 Headers = Sequence[tuple[str, str]]

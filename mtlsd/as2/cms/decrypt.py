@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from mtlsd.as2.agreement import Agreement
-from mtlsd.as2.cms import ContentInfoEnded, EnvelopedDataStarted
-from mtlsd.as2.der import OCTET_STRING, SEQUENCE, SET, Element, encode
-from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.recipients import content_key, means
+from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms.reader import ContentInfoEnded, EnvelopedDataStarted
+from mtlsd.as2.cms.recipients import content_key, means
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax

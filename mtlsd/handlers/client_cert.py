@@ -1,7 +1,7 @@
 """Which certificates of the client a route passes on to its backend (RFC 9440): none, unless it says so."""
 
 from mtlsd.config.model import ClientCert
-from mtlsd.handlers.call import Call
+from mtlsd.handlers.context import Call
 from mtlsd.journal.model import HeaderPairs
 from mtlsd.pki.chain import issuers_of
 from mtlsd.relay.client_cert import keep_client_cert

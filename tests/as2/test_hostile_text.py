@@ -15,7 +15,7 @@ from mtlsd.as2.mdn.verify import read_unverified
 from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader
 from mtlsd.as2.mime.transfer_encoding import WithoutPreamble
 from mtlsd.errors import PeerError
-from mtlsd.handlers.filenames import filename_of
+from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.http.messages import Request
 from mtlsd.http.messages import _normal as host_of
 

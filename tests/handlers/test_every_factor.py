@@ -17,8 +17,8 @@ from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.config.load import read_configuration
 from mtlsd.errors import PeerError
-from mtlsd.handlers.as2 import begin
-from mtlsd.handlers.call import Call, Services
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import Acceptance
 from mtlsd.journal.spool import Spool

@@ -14,9 +14,9 @@ from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.config.load import read_configuration
-from mtlsd.handlers.as2 import begin
-from mtlsd.handlers.call import Call, Services
-from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Acceptance, DeliveryKind, Message

@@ -13,7 +13,7 @@ import trio
 from mtlsd import log, metrics
 from mtlsd.config.model import Address
 from mtlsd.errors import BadRequest, ConfigurationError, HeadersTooLarge, PeerError, Problem
-from mtlsd.handlers import probes
+from mtlsd.handlers.admin import health as probes
 from mtlsd.http import problems
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.net.admin.health import Health

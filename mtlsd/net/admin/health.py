@@ -10,7 +10,7 @@ from mtlsd import log
 from mtlsd.access.disk_space import is_low
 from mtlsd.config.model import MDNMode, Route, without_query
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.handlers import probes
+from mtlsd.handlers.admin import health
 from mtlsd.journal.model import DeliveryState
 from mtlsd.journal.spool import Space
 from mtlsd.net.services.state import Daemon
@@ -52,11 +52,11 @@ class Health:
         self._answered = trio.current_time()
         self._look_at_disk()
 
-    def facts(self) -> probes.Facts:
+    def facts(self) -> health.Facts:
         """Everything that the probes want to know, as it is now."""
         daemon, snapshot = self._daemon, self._daemon.snapshot
         now = datetime.fromtimestamp(daemon.clock(), UTC)
-        return probes.Facts(
+        return health.Facts(
             now=now,
             stopping=daemon.stopping,
             silent=trio.current_time() - self._answered,
@@ -123,7 +123,7 @@ class Health:
         ends: Labelled = {(each.use, each.name): each.not_after.timestamp() for each in facts.certificates}
         show("mtlsd_certificate_not_after_timestamp_seconds", ends)
         checks: Labelled = {
-            (each.check,): float(each.status is not probes.Status.FAIL) for each in probes.checks(facts)
+            (each.check,): float(each.status is not health.Status.FAIL) for each in health.checks(facts)
         }
         show("mtlsd_ready", checks)
         show("mtlsd_config_last_reload_success_timestamp_seconds", {(): daemon.snapshot.read_at})
@@ -131,7 +131,7 @@ class Health:
         show("mtlsd_partners", {(): len(daemon.snapshot.truststore.partners)})
 
 
-def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[probes.BackendSeen]:
+def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[health.BackendSeen]:
     """Each backend once; asked first, where every route to it asks first."""
     routes: dict[str, list[Route]] = defaultdict(list)
     for host in snapshot.configuration.virtualhosts:
@@ -143,10 +143,10 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
         known = now - at < LATELY
         asked_first = all(route.mdn is not MDNMode.ACCEPTED for route in those)
         shown = without_query(url)
-        yield probes.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
+        yield health.BackendSeen(shown, asked_first, now - at if known else None, (reason or None) if known else None)
 
 
-def _certificates(snapshot: Snapshot, now: datetime) -> Iterator[probes.OwnCertificate]:
+def _certificates(snapshot: Snapshot, now: datetime) -> Iterator[health.OwnCertificate]:
     """Those that are not retired, of each use the newest last."""
     for name, keys in snapshot.keys.items():
         yield from _own(Use.SERVER, name, keys.server, now)
@@ -156,6 +156,6 @@ def _certificates(snapshot: Snapshot, now: datetime) -> Iterator[probes.OwnCerti
         yield from _own(Use.DECRYPTION, name, organization.decryption, now)
 
 
-def _own(use: Use, name: str, pairs: Iterable[KeyPair], now: datetime) -> Iterator[probes.OwnCertificate]:
+def _own(use: Use, name: str, pairs: Iterable[KeyPair], now: datetime) -> Iterator[health.OwnCertificate]:
     for each in sorted((each.certificate for each in in_force(pairs, now)), key=lambda each: each.not_after):
-        yield probes.OwnCertificate(use, name, each.not_before, each.not_after)
+        yield health.OwnCertificate(use, name, each.not_before, each.not_after)

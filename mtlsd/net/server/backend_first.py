@@ -11,7 +11,7 @@ from functools import partial
 import trio
 
 from mtlsd.errors import BackendUnavailable, CommitUnclear, JournalUnavailable, PeerError
-from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.http.messages import Response
 from mtlsd.journal.documents import open_kept
 from mtlsd.journal.model import Acceptance, Attempt, Message

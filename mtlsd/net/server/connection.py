@@ -32,10 +32,11 @@ from mtlsd.errors import (
     SNIUnknown,
     TLSHandshakeTimeout,
 )
-from mtlsd.handlers import as2, selftest, whoami
-from mtlsd.handlers.call import Call, Deferred, Refused
-from mtlsd.handlers.exchange import Exchange
-from mtlsd.handlers.selftest import SelfTest
+from mtlsd.handlers.as2 import begin as as2
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Deferred, Refused
+from mtlsd.handlers.well_known import selftest, whoami
+from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http import problems, routing
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.ids import new_id

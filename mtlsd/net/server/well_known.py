@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mtlsd.access.rate_limits import network_of
 from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
-from mtlsd.handlers import whoami
+from mtlsd.handlers.well_known import whoami
 from mtlsd.http.messages import Request, Response
 from mtlsd.net.services.state import Daemon
 from mtlsd.partners import matching

@@ -16,8 +16,8 @@ from mtlsd.access.rate_limits import FailureLimit, RequestLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
-from mtlsd.handlers.call import Services
-from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Services
 from mtlsd.journal.model import Acceptance, Delivery, Journal, Message
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger

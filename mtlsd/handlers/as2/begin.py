@@ -14,8 +14,8 @@ from mtlsd.errors import (
     MDNTargetDenied,
     RangeNotSupported,
 )
-from mtlsd.handlers.call import Call, Inbound, Services
-from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.http.messages import Response
 from mtlsd.partners.partner import Partner
 

@@ -20,10 +20,10 @@ from mtlsd.as2.headers import AS2Headers, AS2Name
 from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.config.model import ClientCert, MDNMode, Route, VirtualHost
 from mtlsd.errors import AS2HeaderMissing, AS2Refused, MethodNotAllowed, NoRoute
-from mtlsd.handlers.as2 import read_header
-from mtlsd.handlers.call import Call, Inbound, Services
-from mtlsd.handlers.exchange import Exchange
-from mtlsd.handlers.selftest_report import Report, as_json, as_text
+from mtlsd.handlers.as2.begin import read_header
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Inbound, Services
+from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.chain import EntryKind, Note
 from mtlsd.journal.model import StoredMDN

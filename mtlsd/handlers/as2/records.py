@@ -7,9 +7,9 @@ from typing import Any
 from mtlsd.as2.layers import Evidence
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.config.model import Deliver
-from mtlsd.handlers.call import Inbound
+from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.handlers.client_cert import kept_certificates
-from mtlsd.handlers.filenames import filename_of
+from mtlsd.handlers.context import Inbound
 from mtlsd.http.messages import Request
 from mtlsd.journal.documents import Kept
 from mtlsd.journal.model import ORDERED, Delivery, DeliveryKind, HeaderPairs, Message, Refusal, StoredMDN

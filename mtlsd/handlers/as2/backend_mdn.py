@@ -15,7 +15,7 @@ from mtlsd.as2.mdn.verify import JudgedMDN, judge_mdn
 from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.errors import AS2HeaderMissing, AS2SignerUnknown, BackendUnavailable
-from mtlsd.handlers.call import Inbound
+from mtlsd.handlers.context import Inbound
 from mtlsd.journal.model import StoredMDN
 from mtlsd.pki.relaxations import Relax
 from mtlsd.relay.retry import Answered

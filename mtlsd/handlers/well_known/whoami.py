@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from mtlsd.config.model import ClientCertificate, Route
 from mtlsd.errors import CertChainIncomplete, ClientCertMissing, PeerError, ReadOnly
-from mtlsd.handlers.whoami_page import POLICY, page
+from mtlsd.handlers.well_known.whoami_page import POLICY, page
 from mtlsd.http.messages import Request, Response
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.rules import Finding, Result, Rule, rule_of

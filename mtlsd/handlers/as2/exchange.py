@@ -34,9 +34,9 @@ from mtlsd.errors import (
     BackendRefused,
     BackendUnavailable,
 )
-from mtlsd.handlers import backend_receipts, receipts, records
-from mtlsd.handlers.backend_receipts import BackendReceipt
-from mtlsd.handlers.call import Deferred, Inbound, Refused, Services
+from mtlsd.handlers.as2 import backend_mdn, receipts, records
+from mtlsd.handlers.as2.backend_mdn import BackendReceipt
+from mtlsd.handlers.context import Deferred, Inbound, Refused, Services
 from mtlsd.http import problems
 from mtlsd.http.messages import Response
 from mtlsd.journal import documents
@@ -306,7 +306,7 @@ class Exchange:
     def _backend_receipt(self, answer: Answered) -> BackendReceipt:
         assert self._message is not None
         now = datetime.fromtimestamp(self._call.now, UTC)
-        return backend_receipts.judge(self._inbound, self._message, answer, now, self._explain)
+        return backend_mdn.judge(self._inbound, self._message, answer, now, self._explain)
 
     def _explain(self) -> list[Candidate]:
         """Every digest of this message, which is kept: it is read once more."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtlsd.cli import hints
+from mtlsd.cli.send import hints
 from mtlsd.net.client.http import Answer
 
 VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.cli.proving import _recorded
+from mtlsd.cli.journal.proof_folder import _recorded
 from mtlsd.journal.chain import canonical
 
 TRUE, FALSE = (sha256(each).hexdigest() for each in (b"true", b"false"))

@@ -12,8 +12,8 @@ from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.build import Receipt, build_mdn
 from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
-from mtlsd.cli.receipts import Asked, receive
-from mtlsd.cli.verdict import judge, say_verdict
+from mtlsd.cli.send.mdn import Asked, receive
+from mtlsd.cli.send.verdict import judge, say_verdict
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import Reception
 from mtlsd.net.server.one_request import PostedMDN

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtlsd.cli import listing
-from mtlsd.cli.explain import candidates, say_candidates
-from mtlsd.cli.listing import STATES, Moment, Wanted
+from mtlsd.cli.journal.list import STATES, Moment, Wanted
+from mtlsd.cli.journal.mic import candidates, say_candidates
+from mtlsd.cli.journal.opening import check_contents, message_of, open_stored, place_of, record_named
+from mtlsd.cli.journal.show import candidate, say_about, say_deliveries, say_mdn, whole
+from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
-from mtlsd.cli.showing import candidate, say_about, say_deliveries, say_mdn, whole
-from mtlsd.cli.stores import check_contents, message_of, open_stored, place_of, record_named
-from mtlsd.cli.wishes import ReasonCode, knows_partner, nobody
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
@@ -70,12 +69,12 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
     looked_for = Wanted(**wanted)
     if not follow:
         with open_stored(file) as opened:
-            if not listing.show(opened, looked_for, as_json=as_json):
+            if not list_.show(opened, looked_for, as_json=as_json):
                 _say_hints(opened, file, looked_for)
         return
     with suppress(KeyboardInterrupt):
-        wait = partial(time.sleep, listing.POLL_SECONDS)
-        listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
+        wait = partial(time.sleep, list_.POLL_SECONDS)
+        list_.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
 
 
 def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mtlsd.cli.proving import CannotProve, NotSigned
+from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal import checkpoints
 from mtlsd.journal.checkpoints import NodeKey, load_key, node_name

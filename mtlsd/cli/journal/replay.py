@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.cli.journal.opening import end, open_stored, record_named
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.stores import end, open_stored, record_named
 
 if TYPE_CHECKING:
     from mtlsd.journal.model import Delivery, Journal

@@ -12,7 +12,7 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 
 if TYPE_CHECKING:
-    from mtlsd.cli.kit_files import Host, Organization
+    from mtlsd.cli.partner.kit_files import Host, Organization
     from mtlsd.config.model import Configuration, VirtualHost
     from mtlsd.partners.partner import Partner
     from mtlsd.pki.certificate import Certificate
@@ -38,7 +38,7 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     Exit codes: 0 fine; 1 there is no such partner, a certificate of ours cannot be read, or the file is there already;
     78 the configuration file has mistakes.
     """
-    from mtlsd.cli.kit_files import kit_files
+    from mtlsd.cli.partner.kit_files import kit_files
     from mtlsd.files import writing
 
     configuration = load_configuration(file)
@@ -72,7 +72,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
 
 
 def _partner(configuration: "Configuration", name: str) -> "Partner":
-    from mtlsd.cli.partner import directory_of
+    from mtlsd.cli.partner.command import directory_of
     from mtlsd.partners.partner import load_partner
 
     loaded = load_partner(directory_of(configuration, name))
@@ -88,7 +88,7 @@ def _partner(configuration: "Configuration", name: str) -> "Partner":
 def _host(
     configuration: "Configuration", host: "VirtualHost", port: int | None, connect: str | None, now: datetime
 ) -> "Host":
-    from mtlsd.cli.kit_files import Host
+    from mtlsd.cli.partner.kit_files import Host
 
     listened = port or host.listen.port
     if not listened:
@@ -112,8 +112,8 @@ def _place(connect: str | None) -> tuple[str, int] | None:
 
 def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
-    from mtlsd.cli.kit_files import Organization, slug
-    from mtlsd.cli.kit_uses import Ours, encrypt_first, uses
+    from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
+    from mtlsd.cli.partner.kit_files import Organization, slug
     from mtlsd.partners import rollover, toml_schema
     from mtlsd.partners.ours import organization
     from mtlsd.partners.validity import certificate_files

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli.findings import MARGIN_SECONDS, Unsigned, say_verification, verification
+from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named
+from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
 from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
 from mtlsd.cli.output import say, say_json
-from mtlsd.cli.stores import end, open_spool, open_stored, record_named
 
 if TYPE_CHECKING:
     from mtlsd.journal.verification import Progress
@@ -84,8 +84,8 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli.proving import CannotProve, NotSigned, write_proof
-    from mtlsd.cli.signing import sign_now
+    from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
+    from mtlsd.cli.journal.sign_now import sign_now
 
     configuration = load_configuration(file)
     with open_stored(file) as opened:

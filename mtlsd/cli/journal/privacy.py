@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.cli.journal.opening import end, open_spool, open_stored
+from mtlsd.cli.journal.show import whole
+from mtlsd.cli.journal.suggestions import knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.showing import whole
-from mtlsd.cli.stores import end, open_spool, open_stored
-from mtlsd.cli.wishes import knows_partner, nobody
 
 if TYPE_CHECKING:
     from mtlsd.journal.model import Journal, Message, Refusal

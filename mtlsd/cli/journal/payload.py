@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import click
 
+from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored
 from mtlsd.cli.options import load_configuration, with_config
-from mtlsd.cli.stores import check_contents, end, message_of, open_spool, open_stored
 
 
 @click.command()

@@ -13,10 +13,10 @@ import trio
 from mtlsd import __version__
 from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE
 from mtlsd.as2.outbound.compose import BuiltMessage
-from mtlsd.cli import hints, receipts
-from mtlsd.cli.drafting import key_pair
-from mtlsd.cli.receipts import Asked
-from mtlsd.cli.send import NONE, Options
+from mtlsd.cli.send import hints, mdn
+from mtlsd.cli.send.command import NONE, Options
+from mtlsd.cli.send.mdn import Asked
+from mtlsd.cli.send.message import key_pair
 from mtlsd.config.model import Address, Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client.http import Answer, Recording
@@ -55,7 +55,7 @@ def exchange(
     try:
         if listening is None:
             return trio.run(request)
-        receive, waits = partial(receipts.receive, asked, now), partial(send_and_listen, request, listening)
+        receive, waits = partial(mdn.receive, asked, now), partial(send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
         told = str(error).replace("the backend", "the receiver")
@@ -68,7 +68,7 @@ def exchange(
 
 def _promises(answer: Answer) -> bool:
     """Whether an asynchronous MDN is to come."""
-    return 200 <= answer.status < 300 and not receipts.is_mdn(answer)
+    return 200 <= answer.status < 300 and not mdn.is_mdn(answer)
 
 
 def _framing(message: BuiltMessage) -> tuple[tuple[str, str], ...]:

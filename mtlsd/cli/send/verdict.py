@@ -8,9 +8,9 @@ from http import HTTPStatus
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN
 from mtlsd.as2.mime.parser import ContentType
-from mtlsd.cli import hints
 from mtlsd.cli.output import say, say_fields, say_text
-from mtlsd.cli.receipts import Asked, MDNReader, is_mdn, unverified_text, why_refused
+from mtlsd.cli.send import hints
+from mtlsd.cli.send.mdn import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.one_request import PostedMDN

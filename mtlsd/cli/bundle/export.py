@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli import audit
+from mtlsd.cli.bundle import audit
+from mtlsd.cli.bundle.passphrases import check_strength, read_passphrase
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.cli.passphrases import check_strength, read_passphrase
 from mtlsd.text import printable
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.output import moment, say
-from mtlsd.cli.passphrases import read_passphrase
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization import KeySerializationEncryption

@@ -148,7 +148,8 @@ def send(as_json: bool, **given: object) -> None:
       1  anything else
       2  wrong usage
     """
-    from mtlsd.cli import drafting, hints, sending, verdict
+    from mtlsd.cli.send import exchange, hints, verdict
+    from mtlsd.cli.send import message as drafting
     from mtlsd.config.model import Backend
 
     options = Options(**given)  # type: ignore[arg-type]  # click made each of its type
@@ -157,13 +158,13 @@ def send(as_json: bool, **given: object) -> None:
         backend = Backend.parse(options.url)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="URL") from error
-    listening = sending.listening(options)
+    listening = exchange.listening(options)
     with listening or nullcontext():
-        receipt_url = sending.receipt_url(options, listening)
+        receipt_url = exchange.receipt_url(options, listening)
         message, asked = drafting.prepare(options, receipt_url, now)
         if listening and not as_json:
             say(f"listening on {listening.address} for the MDN to {receipt_url}")
-        answer = sending.exchange(options, backend, message, asked, listening, now)
+        answer = exchange.exchange(options, backend, message, asked, listening, now)
     posted, notes = (listening.posted, tuple(map(hints.handshake, listening.notes))) if listening else (None, ())
     found = verdict.judge(asked, answer, datetime.now(UTC), posted, notes)
     if as_json:

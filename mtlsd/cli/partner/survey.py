@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from mtlsd.cli.dated import DatedCertificate
+from mtlsd.cli.partner.dated import DatedCertificate
 from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Configuration, Route, VirtualHost, without_query

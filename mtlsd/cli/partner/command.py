@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli.kit import kit
-from mtlsd.cli.onboarding import add
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
+from mtlsd.cli.partner.add import add
+from mtlsd.cli.partner.kit import kit
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
-    from mtlsd.cli.survey import PartnerEntry
+    from mtlsd.cli.partner.survey import PartnerEntry
     from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
     from mtlsd.partners.partner import Partner
@@ -53,7 +53,7 @@ def list_partners(file: Path, as_json: bool) -> None:
     Exit codes: 0 fine, also where a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli import survey
+    from mtlsd.cli.partner import survey
 
     configuration = load_configuration(file)
     certs = configuration.server.certs
@@ -184,7 +184,7 @@ def directory_of(configuration: "Configuration", name: str) -> Path:
 
 def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]":
     """The partner among the others, and what is doubtful about it."""
-    from mtlsd.cli import survey
+    from mtlsd.cli.partner import survey
 
     configuration, now = load_configuration(file), datetime.now(UTC)
     found = survey.partners_in(configuration.server.certs, now, configuration)

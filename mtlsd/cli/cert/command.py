@@ -14,8 +14,8 @@ from mtlsd.text import printable
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-    from mtlsd.cli.certificates import ReadFile
-    from mtlsd.cli.certwriting import Belongings
+    from mtlsd.cli.cert.inspect import ReadFile
+    from mtlsd.cli.cert.write import Belongings
 
 a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 with_password = click.option(
@@ -54,7 +54,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
 
     Exit codes: 0 fine; 1 the file cannot be read, and why is said.
     """
-    from mtlsd.cli.certificates import describe, facts, read, roles
+    from mtlsd.cli.cert.inspect import describe, facts, read, roles
 
     found = read(path, password_file)
     now = datetime.now(UTC)
@@ -101,8 +101,8 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
 
     Exit codes: 0 it is fine or mended; 1 it cannot be mended, and why is said.
     """
-    from mtlsd.cli.certificates import read
-    from mtlsd.cli.certwriting import Written, pem_of, write
+    from mtlsd.cli.cert.inspect import read
+    from mtlsd.cli.cert.write import Written, pem_of, write
 
     found = read(path, password_file)
     what = _belongings(found, None)
@@ -157,8 +157,8 @@ def convert(
 
     Exit codes: 0 written; 1 refused or failed, and why is said.
     """
-    from mtlsd.cli.certificates import read
-    from mtlsd.cli.certwriting import FORMS, KEYSTORES, Belongings, in_form, write
+    from mtlsd.cli.cert.inspect import read
+    from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, in_form, write
 
     form = target.suffix.lower()
     if form not in FORMS:
@@ -175,7 +175,7 @@ def convert(
 
 
 def _separate_key(file: Path, password_file: Path | None) -> "PrivateKeyTypes":
-    from mtlsd.cli.certificates import read
+    from mtlsd.cli.cert.inspect import read
 
     found = read(file, password_file)
     if len(found.keys) != 1:
@@ -185,7 +185,7 @@ def _separate_key(file: Path, password_file: Path | None) -> "PrivateKeyTypes":
 
 def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings":
     """The certificates in order and the key, which must belong to one of them; ends the command where it does not."""
-    from mtlsd.cli.certwriting import Belongings
+    from mtlsd.cli.cert.write import Belongings
 
     if found.locked and key is None:
         raise click.ClickException(f"{found.path}: {found.locked[0]}")
@@ -204,7 +204,7 @@ def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings
 
 
 def _new_password(target: Path, file: Path | None) -> str:
-    from mtlsd.cli.certificates import password_in
+    from mtlsd.cli.cert.inspect import password_in
     from mtlsd.files.reading import FileRefused
 
     if file is None:
@@ -238,7 +238,7 @@ def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
 
 
 def _key_facts(found: "ReadFile", key: "PrivateKeyTypes") -> dict[str, str | None]:
-    from mtlsd.cli.certificates import describe
+    from mtlsd.cli.cert.inspect import describe
 
     owner = found.owner_of(key)
     return {"key": describe(key), "belongs_to": owner.sha256 if owner else None}

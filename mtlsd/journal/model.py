@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mtlsd.errors import MtlsdError
-from mtlsd.journal.chain import Entry, Head, Note
+from mtlsd.journal.proof.chain import Entry, Head, Note
 
 HeaderPairs = tuple[tuple[str, str], ...]
 

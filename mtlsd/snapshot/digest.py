@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mtlsd.config.model import Configuration
-from mtlsd.journal.chain import canonical
+from mtlsd.journal.proof.chain import canonical
 from mtlsd.partners.ours.host_keys import HostKeys
 from mtlsd.partners.ours.organization import Organization
 from mtlsd.partners.trust_store import TrustStore

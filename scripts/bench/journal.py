@@ -21,8 +21,8 @@ import psycopg
 import trio
 
 from mtlsd.journal.model import Acceptance, DeliveryState, Journal
-from mtlsd.journal.postgres import PostgresJournal
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.postgres import PostgresJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import Committer
 from scripts.bench.figures import Figure, table
 from tests import postgres

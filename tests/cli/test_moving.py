@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from mtlsd.as2.cms.password_recipient import seal_with
-from mtlsd.journal.places import Place, open_journal
+from mtlsd.journal.location import Place, open_journal
 from mtlsd.partners.edit.bundle import pack
 from tests import pki
 from tests.cli.site import mtlsd

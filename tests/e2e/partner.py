@@ -6,7 +6,7 @@ from typing import Any
 
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.journal.model import Message
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.pki.key_pair import KeyPair
 from tests.as2 import messages, pyas2_oracle
 from tests.as2.messages import EDI, Sent

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from mtlsd.journal.chain import EntryKind
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from tests import pki

@@ -22,7 +22,7 @@ from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import Acceptance
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.registry import load_partners

@@ -21,7 +21,7 @@ from mtlsd.http.messages import Request, Response
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Acceptance, DeliveryKind, Message
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.registry import load_partners

@@ -13,7 +13,7 @@ import trio.testing
 
 from mtlsd import log
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.server.connection import Connection
 from mtlsd.net.services.state import Daemon
 from mtlsd.snapshot.snapshot import load_snapshot

@@ -10,7 +10,7 @@ import trio.testing
 
 from mtlsd.errors import SpoolFull
 from mtlsd.journal.model import Acceptance, Journal, Message, Refusal
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import MAX_GROUP, Committer
 from tests.journal.examples import delivery, message, refusal
 

@@ -14,7 +14,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.background import alert_channels
 from mtlsd.net.background.alert_claims import CLAIM_SECONDS
 from mtlsd.net.background.expiry_alerts import ExpiryLook

@@ -11,9 +11,9 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.chain import Note
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.journal.sqlite_proof import SQLiteProof
+from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite_proof import SQLiteProof
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
 from mtlsd.partners.rollover import State, Use
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.reload import Reload
 from mtlsd.net.server.listeners import Listeners
 from mtlsd.net.services import state as net_daemon

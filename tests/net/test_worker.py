@@ -15,7 +15,7 @@ from mtlsd.config.model import Delivery as Settings
 from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
 from mtlsd.journal.model import Acceptance, Attempt, Claimed, DeliveryState
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.deliveries.attempt import Tried
 from mtlsd.net.deliveries.worker import Worker
 from mtlsd.net.services.state import Daemon

@@ -12,8 +12,8 @@ from mtlsd.cli.options import credentials
 
 if TYPE_CHECKING:
     from mtlsd.config.model import Configuration
-    from mtlsd.journal.chain import EntryKind
     from mtlsd.journal.model import Journal
+    from mtlsd.journal.proof.chain import EntryKind
 
 
 @contextmanager
@@ -21,8 +21,8 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
     """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
     from mtlsd.errors import JournalUnavailable, SpoolFull
     from mtlsd.files import writing
-    from mtlsd.journal.checkpoints import load_key
-    from mtlsd.journal.places import Place, open_journal
+    from mtlsd.journal.location import Place, open_journal
+    from mtlsd.journal.proof.checkpoints import load_key
 
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
@@ -40,6 +40,6 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
 
 def enter(journal: "Journal", kind: "EntryKind", subject: str, now: float, facts: Mapping[str, Any]) -> None:
     """Enter one note about what this user does now."""
-    from mtlsd.journal.chain import Note
+    from mtlsd.journal.proof.chain import Note
 
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])

@@ -66,7 +66,7 @@ def export(
     from mtlsd import __version__
     from mtlsd.errors import MtlsdError
     from mtlsd.files import writing
-    from mtlsd.journal.chain import EntryKind
+    from mtlsd.journal.proof.chain import EntryKind
     from mtlsd.partners.edit import bundle as packing
 
     configuration, now = load_configuration(file), datetime.now(UTC)
@@ -433,7 +433,7 @@ def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
 
 def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
     from mtlsd.files import writing
-    from mtlsd.journal.chain import EntryKind
+    from mtlsd.journal.proof.chain import EntryKind
 
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:

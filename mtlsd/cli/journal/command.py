@@ -152,7 +152,7 @@ def migrate(file: Path) -> None:
     Exit codes: 0 the journal has our version; 1 it cannot be used, or is from a newer mtlsd; 78 the configuration file
     has mistakes.
     """
-    from mtlsd.journal.places import migrate_journal
+    from mtlsd.journal.location import migrate_journal
 
     with place_of(file) as place:
         before, after = migrate_journal(place)

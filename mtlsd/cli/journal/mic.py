@@ -26,7 +26,7 @@ def candidates(file: Path, opened: "Journal", message: "Message") -> "list[Candi
     from mtlsd.as2.agreement import Limits
     from mtlsd.as2.explain import explain
     from mtlsd.as2.headers import AS2Headers
-    from mtlsd.journal.intact import open_intact
+    from mtlsd.journal.integrity import open_intact
     from mtlsd.journal.spool import Spool
 
     configuration = load_configuration(file)

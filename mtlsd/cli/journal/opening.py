@@ -14,8 +14,8 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
+    from mtlsd.journal.location import Place
     from mtlsd.journal.model import Journal, Message, Refusal
-    from mtlsd.journal.places import Place
     from mtlsd.journal.spool import Spool
 
 MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough
@@ -24,8 +24,8 @@ MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is n
 @contextmanager
 def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal.checkpoints import node_name
-    from mtlsd.journal.places import open_journal
+    from mtlsd.journal.location import open_journal
+    from mtlsd.journal.proof.checkpoints import node_name
 
     with place_of(file) as place:
         chain = "" if read_only else node_name(place.state)  # nothing is entered by one who reads
@@ -36,9 +36,9 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 @contextmanager
 def place_of(file: Path) -> "Iterator[Place]":
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal.checkpoints import CheckpointUnreadable
-    from mtlsd.journal.intact import NotIntact
-    from mtlsd.journal.places import Place
+    from mtlsd.journal.integrity import NotIntact
+    from mtlsd.journal.location import Place
+    from mtlsd.journal.proof.checkpoints import CheckpointUnreadable
 
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())

@@ -32,7 +32,7 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
     Exit codes: 0 fine; 1 it cannot be read or written, no such message, or no journal; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.journal.intact import open_intact
+    from mtlsd.journal.integrity import open_intact
 
     if output is None and sys.stdout.isatty():
         end("a document is not written to a terminal: give --output FILE, or pipe it into a pager")

@@ -16,7 +16,7 @@ from mtlsd.cli.options import credentials, load_configuration, mistakes, with_co
 from mtlsd.cli.output import say, say_json
 
 if TYPE_CHECKING:
-    from mtlsd.journal.verification import Progress
+    from mtlsd.journal.proof.verify import Progress
 
 with_checkpoints = click.option(
     "--checkpoints",
@@ -48,7 +48,7 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     Exit codes: 0 all is as it was; 1 something is not, a chain has no checkpoint, or the journal cannot be read; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.journal.verification import steps, verify
+    from mtlsd.journal.proof.verify import steps, verify
 
     configuration = load_configuration(file)
     with open_stored(file) as opened, _progress(steps(opened)) as progress:

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
-from mtlsd.journal import checkpoints
-from mtlsd.journal.chain import Entry
-from mtlsd.journal.checkpoints import SignedCheckpoint
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Journal, Message, Refusal
-from mtlsd.journal.notes import mdn_octets, record_of
+from mtlsd.journal.proof import checkpoints
+from mtlsd.journal.proof.chain import Entry
+from mtlsd.journal.proof.checkpoints import SignedCheckpoint
+from mtlsd.journal.proof.entries import mdn_octets, record_of
+from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.verification import chain_entries, next_checkpoint
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # made by a command of the page: what the signature is over

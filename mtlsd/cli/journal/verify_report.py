@@ -10,8 +10,8 @@ from mtlsd.cli.output import iso, say
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
-    from mtlsd.journal.chain import Break
-    from mtlsd.journal.verification import Chain, Verification
+    from mtlsd.journal.proof.chain import Break
+    from mtlsd.journal.proof.verify import Chain, Verification
 
 MARGIN_SECONDS = 60  # the daemon looks now and then whether a checkpoint is due, and clocks differ
 REMEDY = (

@@ -15,7 +15,7 @@ from itertools import chain
 from mtlsd.config.model import DIRECTORY
 from mtlsd.errors import JournalUnavailable, PeerError, SpoolFull
 from mtlsd.http.messages import Request, Response
-from mtlsd.journal.remedies import remedy
+from mtlsd.journal.advice import remedy
 
 SILENCE_SECONDS = 30  # without a word of the journal's thread: then we are not alive
 WARN_DAYS = 30  # before a certificate of ours ends

@@ -41,7 +41,7 @@ from mtlsd.http import problems
 from mtlsd.http.messages import Response
 from mtlsd.journal import documents
 from mtlsd.journal.documents import Document, Kept, open_kept
-from mtlsd.journal.intact import check_mdn
+from mtlsd.journal.integrity import check_mdn
 from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryState, Message, Refusal, StoredMDN
 from mtlsd.partners.partner import DEFAULT_VERSION, Require
 from mtlsd.relay.retry import Answered, Outcome, reason_of

@@ -25,9 +25,9 @@ from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
 from mtlsd.http.messages import Request, Response
-from mtlsd.journal.chain import EntryKind, Note
 from mtlsd.journal.model import StoredMDN
-from mtlsd.journal.notes import mdn_octets
+from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.proof.entries import mdn_octets
 from mtlsd.partners.ours.organization import Organization
 
 PATH = "/.well-known/mtlsd/as2-selftest"

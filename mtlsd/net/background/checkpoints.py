@@ -11,10 +11,10 @@ import trio
 
 from mtlsd import __version__, log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import checkpoints
-from mtlsd.journal.chain import Checkpoint, EntryKind, Note
-from mtlsd.journal.checkpoints import NodeKey, SignedCheckpoint
-from mtlsd.journal.signing import ChainBroken, sign_checkpoint
+from mtlsd.journal.proof import checkpoints
+from mtlsd.journal.proof.chain import Checkpoint, EntryKind, Note
+from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
+from mtlsd.journal.proof.sign_checkpoint import ChainBroken, sign_checkpoint
 from mtlsd.net.services.state import Daemon
 from mtlsd.snapshot.snapshot import Snapshot
 

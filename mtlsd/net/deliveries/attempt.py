@@ -15,7 +15,7 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
-from mtlsd.journal.intact import check_document, check_mdn
+from mtlsd.journal.integrity import check_document, check_mdn
 from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
 from mtlsd.net.client.tls_context import context_for

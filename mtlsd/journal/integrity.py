@@ -13,7 +13,7 @@ from typing import BinaryIO
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import is_inline, open_document
 from mtlsd.journal.model import Journal, Message, Refusal
-from mtlsd.journal.notes import has_entered_mdn
+from mtlsd.journal.proof.entries import has_entered_mdn
 from mtlsd.journal.spool import Spool
 
 PIECE = 256 * 1024  # octets a read of a document

@@ -15,9 +15,6 @@ from threading import Lock
 from typing import Any
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import notes, rows
-from mtlsd.journal.chain import Note
-from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import (
     NO_LANES,
     ORDERED,
@@ -34,9 +31,13 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
-from mtlsd.journal.queries import load_migrations, load_queries
+from mtlsd.journal.proof import entries
+from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors, make_directory
-from mtlsd.journal.sqlite_proof import SQLiteProof, accept_certificates, enter, salt_of
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.queries import load_migrations, load_queries
+from mtlsd.journal.sql.sqlite_proof import SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
@@ -82,7 +83,7 @@ class SQLiteJournal:
             new = [each for each, holder in written if holder is each.message]
             _accept_parts(db, new)
             refused = [_refuse(db, each) for each in refusals]
-            enter(db, self.proof.node, [*(note for each in new for note in notes.accepted(each)), *refused])
+            enter(db, self.proof.node, [*(note for each in new for note in entries.accepted(each)), *refused])
             return [holder for _, holder in written]
 
     def is_settled(self) -> bool:
@@ -97,14 +98,14 @@ class SQLiteJournal:
                 return
             else:
                 subject = rows.subject(delivery)
-                note = notes.promised(subject, salt_of(db, subject), delivery)
+                note = entries.promised(subject, salt_of(db, subject), delivery)
             db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
             enter(db, self.proof.node, [note])
 
     def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
         with self._write() as db:
             if db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), message.id)).rowcount:
-                enter(db, self.proof.node, [notes.answered(message.id, message.salt, mdn, now)])
+                enter(db, self.proof.node, [entries.answered(message.id, message.salt, mdn, now)])
             return rows.message(db.execute(QUERIES["message"], {"id": message.id}).fetchone())
 
     def document(self, name: str) -> bytes | None:
@@ -215,7 +216,7 @@ class SQLiteJournal:
         with self._write() as db:
             delivery = rows.to_requeue(_delivery(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
-            enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [entries.replayed(rows.subject(delivery), delivery_id, now)])
 
     def drop(self, delivery_id: str, now: float) -> None:
         with self._write() as db:
@@ -418,17 +419,17 @@ def _accept_parts(db: sqlite3.Connection, new: Sequence[Acceptance]) -> None:
 
 def _refuse(db: sqlite3.Connection, refusal: Refusal, *deliveries: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-    return notes.refused(refusal, deliveries)
+    return entries.refused(refusal, deliveries)
 
 
 def _outcome(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
     subject = rows.subject(delivery)
-    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+    return entries.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
 
 
 def _dropped(db: sqlite3.Connection, delivery: Delivery, now: float) -> Note:
     subject = rows.subject(delivery)
-    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+    return entries.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
 
 
 def _attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.chain import Checkpoint
+from mtlsd.journal.proof.chain import Checkpoint
 from mtlsd.journal.spool import disk_errors, make_directory
 
 KEY = "node.key"

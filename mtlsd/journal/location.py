@@ -4,10 +4,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtlsd.journal.checkpoints import UNNAMED
 from mtlsd.journal.model import Journal
+from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors
-from mtlsd.journal.sqlite import MIGRATIONS, SQLiteJournal, version_of
+from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal, version_of
 
 PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credential
 
@@ -49,7 +49,7 @@ def open_journal(place: Place, node: str = "", *, chain: str = UNNAMED, read_onl
     """
     if place.url is None:
         return SQLiteJournal(place.file, read_only=read_only, node=chain)
-    from mtlsd.journal.postgres import PostgresJournal
+    from mtlsd.journal.sql.postgres import PostgresJournal
 
     return PostgresJournal(place.url, node=node, chain=chain, password=place.password())
 
@@ -60,6 +60,6 @@ def migrate_journal(place: Place) -> tuple[int, int]:
         before = version_of(place.file)
         with closing(SQLiteJournal(place.file)):
             return before, len(MIGRATIONS)
-    from mtlsd.journal.postgres import migrate
+    from mtlsd.journal.sql.postgres import migrate
 
     return migrate(place.url, place.password())

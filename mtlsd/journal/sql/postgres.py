@@ -16,10 +16,6 @@ from typing import Any, TypeVar
 from psycopg import errors
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import notes, rows
-from mtlsd.journal.chain import Note
-from mtlsd.journal.checkpoints import UNNAMED
-from mtlsd.journal.connections import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
 from mtlsd.journal.model import (
     NO_LANES,
     ORDERED,
@@ -36,8 +32,13 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
-from mtlsd.journal.postgres_proof import PostgresProof, accept_certificates, enter, salt_of
-from mtlsd.journal.queries import load_migrations, load_queries
+from mtlsd.journal.proof import entries
+from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.proof.checkpoints import UNNAMED
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.pool import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
+from mtlsd.journal.sql.postgres_proof import PostgresProof, accept_certificates, enter, salt_of
+from mtlsd.journal.sql.queries import load_migrations, load_queries
 
 QUERIES = load_queries("postgres_queries.sql")
 MIGRATIONS = load_migrations("postgres")
@@ -100,7 +101,7 @@ class PostgresJournal:
     def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
         def work(db: Database) -> Message:
             if db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), message.id)).rowcount:
-                enter(db, self.proof.node, [notes.answered(message.id, message.salt, mdn, now)])
+                enter(db, self.proof.node, [entries.answered(message.id, message.salt, mdn, now)])
             row = db.execute(QUERIES["message"], {"id": message.id}).fetchone()
             assert row, "nobody removes a message but an operator"
             return rows.message(row)
@@ -223,7 +224,7 @@ class PostgresJournal:
         def work(db: Database) -> None:
             delivery = rows.to_requeue(_lock(db, delivery_id), delivery_id)
             db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
-            enter(db, self.proof.node, [notes.replayed(rows.subject(delivery), delivery_id, now)])
+            enter(db, self.proof.node, [entries.replayed(rows.subject(delivery), delivery_id, now)])
 
         self._write(work)
 
@@ -367,7 +368,7 @@ def _accept_all(
     _execute_all(db, "accept_delivery", [rows.delivery_values(one) for each in new for one in each.deliveries])
     _execute_all(db, "record_attempt", [rows.attempt_values(one) for each in new for one in each.attempts])
     refused = [_refuse(db, each) for each in refusals]
-    enter(db, chain, [*(note for each in new for note in notes.accepted(_as_kept(each))), *refused])
+    enter(db, chain, [*(note for each in new for note in entries.accepted(_as_kept(each))), *refused])
     ours = {id(each) for each in new}
     return [each.message if id(each) in ours else _held(db, each.message) for each in acceptances]
 
@@ -414,17 +415,17 @@ def _shown(record: Record) -> Record:
 
 def _refuse(db: Database, refusal: Refusal, *deliveries: Delivery) -> Note:
     db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-    return notes.refused(refusal, deliveries)
+    return entries.refused(refusal, deliveries)
 
 
 def _outcome(db: Database, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
     subject = rows.subject(delivery)
-    return notes.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
+    return entries.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
 
 
 def _dropped(db: Database, delivery: Delivery, now: float) -> Note:
     subject = rows.subject(delivery)
-    return notes.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
+    return entries.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
 
 
 def _attempts(db: Database, delivery_id: str) -> list[Attempt]:
@@ -440,7 +441,7 @@ def _is_to_be_made(db: Database, delivery: Delivery) -> bool:
 
 def _promise_more(db: Database, delivery: Delivery) -> Note:
     subject = rows.subject(delivery)
-    return notes.promised(subject, salt_of(db, subject), delivery)
+    return entries.promised(subject, salt_of(db, subject), delivery)
 
 
 def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:

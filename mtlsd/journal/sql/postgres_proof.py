@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
-from mtlsd.journal import rows
-from mtlsd.journal.chain import Entry, EntryKind, Head, Note, follow
-from mtlsd.journal.connections import Database, transaction
 from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
-from mtlsd.journal.queries import load_queries
+from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.pool import Database, transaction
+from mtlsd.journal.sql.queries import load_queries
 
 PROOF_QUERIES = load_queries("postgres_proof.sql")
 ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

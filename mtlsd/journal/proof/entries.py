@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
-from mtlsd.journal.chain import Entry, EntryKind, Note, canonical
 from mtlsd.journal.model import (
     Acceptance,
     Attempt,
@@ -21,6 +20,7 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.proof.chain import Entry, EntryKind, Note, canonical
 
 _CHANGES = {"mdn", "contents"}  # may be others later than at the beginning
 _MESSAGE = tuple(each.name for each in fields(Message) if each.name not in _CHANGES)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from operator import attrgetter
 
-from mtlsd.journal import rows
-from mtlsd.journal.chain import Entry, EntryKind, Head, Note, follow
 from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
-from mtlsd.journal.queries import load_queries
+from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.queries import load_queries
 
 PROOF_QUERIES = load_queries("sqlite_proof.sql")
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")

@@ -68,7 +68,7 @@ class Findings:
     recipient: Certificate | None = None  # of ours, that the envelope is for
     is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
-    verify: VerifiedSignature | None = None
+    signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
     payload_header: HeaderBlock | None = None
     payload_digests: FormDigests | None = None

@@ -20,7 +20,7 @@ OWN = identity("STANDIN")
 
 IMPORT_AND_LIST = """
 import sys
-from mtlsd.as2.oscrypto_standin import install
+from mtlsd.as2.mdn.oscrypto_standin import install
 with install():
     import pyas2lib
 print([name for name in sys.modules if name.split(".")[0] == "oscrypto"])

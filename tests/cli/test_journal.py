@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mtlsd.cli.journal.list import REFUSED, STATES, Wanted, follow
+from mtlsd.cli.journal.listing import REFUSED, STATES, Wanted, follow
 from mtlsd.ids import new_id
 from mtlsd.journal.documents import MAX_INLINE, Document, keep
 from mtlsd.journal.model import DeliveryState, StoredMDN

@@ -109,7 +109,7 @@ def others(url: str) -> str:
 def test_a_migration_that_fails_leaves_nothing(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.empty()
     with monkeypatch.context() as patched:
-        patched.setattr("mtlsd.journal.postgres.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
+        patched.setattr("mtlsd.journal.sql.postgres.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
         with pytest.raises(psycopg.errors.DivisionByZero):
             migrate(url)
     assert execute(url, f"SELECT count(*) FROM pg_tables WHERE schemaname = '{schema_of(url)}'") == [(0,)]

@@ -151,7 +151,7 @@ def refuse_cipher(*_: object) -> NoReturn:
 
 
 def _module() -> ModuleType:
-    module = ModuleType("oscrypto", "A stand-in; see mtlsd.as2.oscrypto_standin.")
+    module = ModuleType("oscrypto", "A stand-in; see mtlsd.as2.mdn.oscrypto_standin.")
     asymmetric = _named(load_certificate, load_private_key, load_pkcs12)
     asymmetric |= _named(rsa_pkcs1v15_sign, rsa_pkcs1v15_verify, rsa_pkcs1v15_encrypt, rsa_pkcs1v15_decrypt)
     asymmetric |= _named(rsa_pss_sign, rsa_pss_verify, rsa_oaep_encrypt, rsa_oaep_decrypt)

@@ -105,7 +105,7 @@ class SignedMultipart:
         signature: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.signed = SignedPart(algorithms, inside)
-        self._signature = SignaturePart(verify)
+        self._signature = SignaturePart(signature)
         self._count = 0
         self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Messages that we send: a `draft` says what is wanted, `compose` builds the message."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""`mtlsd journal` and `mtlsd privacy`: what was received, and what became of it."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mtlsd.cli.journal.list import STATES, Moment, Wanted
+from mtlsd.cli.journal import listing
+from mtlsd.cli.journal.listing import STATES, Moment, Wanted
 from mtlsd.cli.journal.mic import candidates, say_candidates
 from mtlsd.cli.journal.opening import check_contents, message_of, open_stored, place_of, record_named
 from mtlsd.cli.journal.show import candidate, say_about, say_deliveries, say_mdn, whole
@@ -69,12 +70,12 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
     looked_for = Wanted(**wanted)
     if not follow:
         with open_stored(file) as opened:
-            if not list_.show(opened, looked_for, as_json=as_json):
+            if not listing.show(opened, looked_for, as_json=as_json):
                 _say_hints(opened, file, looked_for)
         return
     with suppress(KeyboardInterrupt):
-        wait = partial(time.sleep, list_.POLL_SECONDS)
-        list_.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
+        wait = partial(time.sleep, listing.POLL_SECONDS)
+        listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
 
 
 def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""`mtlsd partner`: add, show, disable, enable, remove, and the kit for a partner."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""`mtlsd send`: a partner for tests."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What the admin address answers, as values."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""`/.well-known/mtlsd/`: whoami, and the AS2 self-test."""

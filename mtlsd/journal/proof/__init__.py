@@ -1,1 +1,1 @@
-"""TODO."""
+"""The hash chain over the records, its signed checkpoints, and the check that all still fits."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The journal in SQL: one file of SQLite for one node, or PostgreSQL for several."""

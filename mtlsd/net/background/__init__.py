@@ -1,1 +1,1 @@
-"""TODO."""
+"""What goes on beside the exchanges: checkpoints, retention, notices of expiry."""

@@ -29,9 +29,10 @@ from mtlsd.as2.mime.multipart_signed import (
     announced_digests,
     encoding_of_multipart,
 )
-from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, transfer_decoder
 from mtlsd.as2.mime.transfer_encoding import Unarmoured, WithoutPreamble
 from mtlsd.as2.second_pass import Hints, ReadAgain
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,

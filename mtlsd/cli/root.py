@@ -3,7 +3,8 @@
 import click
 
 from mtlsd import __version__
-from mtlsd.cli.bundle.export import export, import_
+from mtlsd.cli.bundle.export import export
+from mtlsd.cli.bundle.import_ import import_
 from mtlsd.cli.cert.command import cert
 from mtlsd.cli.cert.test_ca import ca
 from mtlsd.cli.check import check

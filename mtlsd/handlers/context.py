@@ -8,7 +8,8 @@ from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.documents import MAX_INLINE
-from mtlsd.journal.model import Delivery, Journal, Refusal
+from mtlsd.journal.model import Delivery, Refusal
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.ours.organization import Organization

@@ -12,8 +12,9 @@ from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import is_inline, open_document
-from mtlsd.journal.model import Journal, Message, Refusal
+from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.entries import has_entered_mdn
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
 PIECE = 256 * 1024  # octets a read of a document

@@ -4,8 +4,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtlsd.journal.model import Journal
 from mtlsd.journal.proof.checkpoints import UNNAMED
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import disk_errors
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal, version_of
 

@@ -10,9 +10,9 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.journal.location import Place, open_journal
-from mtlsd.journal.model import Journal
 from mtlsd.journal.node_lock import lock_directory, node_of
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.net import systemd

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import trio
 
-from mtlsd.net.stamps import directories_in, own_directories, own_stamp
+from mtlsd.files.stamps import directories_in, own_directories, own_stamp
 from mtlsd.partners.registry import may_be_partner, stale
 from mtlsd.snapshot.snapshot import Changes, Snapshot
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.net.stamps import look_at, stamp_of
+from mtlsd.files.stamps import look_at, stamp_of
 from mtlsd.partners.ours.host_keys import HostKeys, load_host
 from mtlsd.partners.ours.organization import Organization, load_organization
 from mtlsd.partners.registry import Registry, Remarks, read_registry, reread

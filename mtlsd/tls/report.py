@@ -5,8 +5,8 @@ What lets a request in is `judge`, and this changes nothing about it: the checks
 
 from datetime import datetime
 
-from mtlsd.partners.matching import Anchors
 from mtlsd.partners.rules import Finding, Result, Rule, examine_client, find, rule_of
+from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
 from mtlsd.tls.verify import _check_dates, judge
 

@@ -29,7 +29,7 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.partners.matching import MAX_CHAIN, Anchors
+from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, refused
 from mtlsd.pki.revocation import Evidence, check_revocation

@@ -20,7 +20,8 @@ from typing import Any
 import psycopg
 import trio
 
-from mtlsd.journal.model import Acceptance, DeliveryState, Journal
+from mtlsd.journal.model import Acceptance, DeliveryState
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import Committer

@@ -28,7 +28,7 @@ from mtlsd.errors import (
     PeerError,
 )
 from mtlsd.partners.partner import Require
-from mtlsd.partners.rollover import Dates
+from mtlsd.pki.dates import Dates
 from tests.as2 import messages
 from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.pki import DAY

@@ -21,7 +21,7 @@ from OpenSSL import SSL
 
 from mtlsd import errors
 from mtlsd.errors import PeerError
-from mtlsd.partners.matching import MAX_CHAIN
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate
 from tests import pki
 from tests.daemon import LONG, Daemon, Event, Tree, acme, authority, certificate, globex, running

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from mtlsd.errors import ConfigurationError
 from mtlsd.partners.ours.host_keys import load_host
 from mtlsd.partners.ours.organization import load_organization
-from mtlsd.partners.rollover import Dates
+from mtlsd.pki.dates import Dates
 from mtlsd.pki.key_pair import load_key_pair, load_pair_in
 from tests import pki
 

@@ -11,8 +11,8 @@ from mtlsd.errors import CertificateRefused, CertKnownButPending, CertKnownButRe
 from mtlsd.partners.matching import claim, match
 from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.partners.registry import load_partners
-from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.pki.dates import Dates
 from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW, Issued

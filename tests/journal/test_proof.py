@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.journal.documents import Document, keep
-from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Journal, Message, Reason
+from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Message, Reason
 from mtlsd.journal.proof.chain import Head, Note, follow
 from mtlsd.journal.proof.entries import accepted, doubts, outcome, record_of
 from mtlsd.journal.proof.verify import chain_entries, verify
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune, would_prune
 from mtlsd.journal.spool import Spool
 from tests.journal.examples import CERTIFICATES, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal

@@ -11,8 +11,7 @@ from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from mtlsd.net.acceptance import Unclear, accept
-from mtlsd.net.services.group_commit import Committer
+from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from tests.journal.examples import delivery, message
 
 

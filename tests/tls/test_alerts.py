@@ -17,8 +17,8 @@ from mtlsd.errors import (
     PeerError,
     SNIUnknown,
 )
-from mtlsd.partners.matching import MAX_CHAIN
 from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Presented
 from mtlsd.tls.alerts import ALERTS, Alert
 from mtlsd.tls.contexts import FOLLOWED, ListenerContexts, build_context

@@ -25,7 +25,7 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.partners.matching import MAX_CHAIN, Anchors
+from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.tls.verify import judge
 from tests import pki

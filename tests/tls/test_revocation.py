@@ -3,7 +3,7 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.partners.matching import Anchors
+from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus

@@ -3,8 +3,8 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.partners.matching import Anchors
 from mtlsd.partners.rules import Result, Rule, rule_of
+from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, Presented
 from mtlsd.tls.report import examine
 from mtlsd.tls.verify import judge

@@ -2,7 +2,7 @@
 
 import zlib
 
-from mtlsd.as2.mime.parser import Sink
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2DecompressFailed
 
 ZLIB = "1.2.840.113549.1.9.16.3.8"

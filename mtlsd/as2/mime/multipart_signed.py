@@ -12,8 +12,9 @@ from mtlsd.as2.cms import reader, verify
 from mtlsd.as2.cms.verify import DigestNotComputed, SignedContent
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mic import FormDigests
-from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, MultipartReader, Sink, transfer_decoder
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, MultipartReader, transfer_decoder
 from mtlsd.as2.mime.transfer_encoding import Unarmoured
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused
 from mtlsd.pki.certificate import Certificate
 

@@ -7,8 +7,8 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2MIMEMalformed
 
 MAX_HEADER_BLOCK = 64 * 1024  # octets
@@ -21,14 +21,6 @@ _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
 _COMMENT = re.compile(r"\([^()]*\)")
 _NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
-
-
-class Sink(Protocol):
-    """Where the next layer takes its octets."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

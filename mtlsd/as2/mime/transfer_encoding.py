@@ -6,7 +6,8 @@ A CMS value is a SEQUENCE: in binary it begins with 0x30, which is `0`, in base6
 import re
 import string
 
-from mtlsd.as2.mime.parser import Base64Decoder, Sink
+from mtlsd.as2.mime.parser import Base64Decoder
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2MIMEMalformed
 
 MAX_PREAMBLE = 64 * 1024  # octets, all lines together

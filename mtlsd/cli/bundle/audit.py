@@ -12,8 +12,8 @@ from mtlsd.cli.options import credentials
 
 if TYPE_CHECKING:
     from mtlsd.config.model import Configuration
-    from mtlsd.journal.model import Journal
     from mtlsd.journal.proof.chain import EntryKind
+    from mtlsd.journal.protocol import Journal
 
 
 @contextmanager

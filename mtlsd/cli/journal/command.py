@@ -19,7 +19,7 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
-    from mtlsd.journal.model import Journal
+    from mtlsd.journal.protocol import Journal
 
 
 @click.group()

@@ -12,7 +12,8 @@ import click
 from mtlsd.cli.output import iso, say, say_json, say_table
 
 if TYPE_CHECKING:
-    from mtlsd.journal.model import Journal, Listed, Refusal
+    from mtlsd.journal.model import Listed, Refusal
+    from mtlsd.journal.protocol import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)

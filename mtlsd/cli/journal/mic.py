@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mtlsd.as2.agreement import Agreement
     from mtlsd.as2.explain import Candidate
     from mtlsd.config.model import Configuration
-    from mtlsd.journal.model import Journal, Message
+    from mtlsd.journal.model import Message
+    from mtlsd.journal.protocol import Journal
 
 PIECE = 256 * 1024
 

@@ -15,7 +15,8 @@ from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.journal.location import Place
-    from mtlsd.journal.model import Journal, Message, Refusal
+    from mtlsd.journal.model import Message, Refusal
+    from mtlsd.journal.protocol import Journal
     from mtlsd.journal.spool import Spool
 
 MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough

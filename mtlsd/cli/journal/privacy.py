@@ -17,7 +17,8 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 
 if TYPE_CHECKING:
-    from mtlsd.journal.model import Journal, Message, Refusal
+    from mtlsd.journal.model import Message, Refusal
+    from mtlsd.journal.protocol import Journal
     from mtlsd.journal.spool import Spool
 
 PAGE = 100

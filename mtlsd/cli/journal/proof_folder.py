@@ -15,12 +15,13 @@ from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
 from mtlsd.journal.documents import open_document
-from mtlsd.journal.model import Journal, Message, Refusal
+from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Entry
 from mtlsd.journal.proof.checkpoints import SignedCheckpoint
 from mtlsd.journal.proof.entries import mdn_octets, record_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
 BEGINNINGS = ("accepted", "refused")

@@ -12,7 +12,8 @@ from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
 
 if TYPE_CHECKING:
-    from mtlsd.journal.model import Delivery, Journal
+    from mtlsd.journal.model import Delivery
+    from mtlsd.journal.protocol import Journal
 
 OPEN = ("failed", "pending")  # the states in which a delivery is an operator's
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal.model import Journal
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key, node_name
 from mtlsd.journal.proof.sign_checkpoint import ChainBroken, sign_checkpoint
+from mtlsd.journal.protocol import Journal
 
 
 def sign_now(opened: Journal, state: Path, directory: Path, missing: NotSigned) -> None:

@@ -9,7 +9,7 @@ import click
 from mtlsd import errors
 
 if TYPE_CHECKING:
-    from mtlsd.journal.model import Journal
+    from mtlsd.journal.protocol import Journal
 
 SHOWN = 3  # names that are alike
 

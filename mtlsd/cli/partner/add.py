@@ -190,13 +190,13 @@ def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     from mtlsd.partners import warnings as doubts
     from mtlsd.partners.edit import proposal as proposals
     from mtlsd.partners.partner import load_partner
+    from mtlsd.partners.production import without_tests
     from mtlsd.partners.registry import load_each
     from mtlsd.partners.validity import date_warnings
-    from mtlsd.pki.test_ca import marks
 
     loaded = proposals.renamed(load_partner(staged), staged, target)
     if configuration.server.production:
-        loaded = marks.without_tests(target, loaded)
+        loaded = without_tests(target, loaded)
     claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
     _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
     partner, now = loaded.partner or loaded.held, datetime.now(UTC)

@@ -1,6 +1,5 @@
 """`mtlsd partner`."""
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +10,12 @@ import click
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
 from mtlsd.cli.partner.add import add
+from mtlsd.cli.partner.directory import _look_into, directory_of
 from mtlsd.cli.partner.kit import kit
 from mtlsd.text import printable
 
 if TYPE_CHECKING:
     from mtlsd.cli.partner.survey import PartnerEntry
-    from mtlsd.config.model import Configuration
     from mtlsd.errors import Problem
     from mtlsd.partners.partner import Partner
 
@@ -166,22 +165,6 @@ def _directory(file: Path, name: str) -> Path:
     return directory_of(load_configuration(file), name)
 
 
-def directory_of(configuration: "Configuration", name: str) -> Path:
-    """The partner's directory; that there is none ends the command."""
-    from mtlsd.files.reading import missing_directory
-
-    partners = configuration.server.certs / "partners"
-    _look_into(partners)
-    directory = partners / name
-    if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith("."):
-        raise click.ClickException(f"{printable(name)!r} is no partner's name")
-    if problem := missing_directory(directory):
-        raise click.ClickException(printable(str(problem)))
-    if directory.is_symlink() or not directory.is_dir():
-        raise click.ClickException(f"{directory} is not a directory of its own: whoever made it has to change it")
-    return directory
-
-
 def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]":
     """The partner among the others, and what is doubtful about it."""
     from mtlsd.cli.partner import survey
@@ -286,13 +269,3 @@ def _switch(directory: Path, *, disabled: bool) -> None:
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
     say(f"{directory.name} is {word}" + (" already" if changed == text else ""))
-
-
-def _look_into(directory: Path) -> None:
-    """End the command where this is no directory that can be listed and searched: that is not "no partners"."""
-    try:
-        os.listdir(directory)  # noqa: PTH208  # the list is not wanted, the error is
-        os.stat(f"{directory}/.")  # noqa: PTH116  # a Path would lose the dot, which asks for search permission
-    except OSError as error:
-        advice = ": run this as root or as the user of mtlsd" if isinstance(error, PermissionError) else ""
-        raise click.ClickException(f"{directory} cannot be read: {error.strerror}{advice}") from error

@@ -72,7 +72,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
 
 
 def _partner(configuration: "Configuration", name: str) -> "Partner":
-    from mtlsd.cli.partner.command import directory_of
+    from mtlsd.cli.partner.directory import directory_of
     from mtlsd.partners.partner import load_partner
 
     loaded = load_partner(directory_of(configuration, name))
@@ -114,9 +114,10 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
     from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
     from mtlsd.cli.partner.kit_files import Organization, slug
-    from mtlsd.partners import rollover, toml_schema
+    from mtlsd.partners import toml_schema
     from mtlsd.partners.ours import organization
     from mtlsd.partners.validity import certificate_files
+    from mtlsd.pki.dates import ALWAYS
 
     values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
     dates = {row.directory: row.dates for row in values.get("pair", ())}
@@ -124,9 +125,7 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     for path in sorted(set(certificate_files(directory).values())):
         place = path.relative_to(directory)
         stem = slug("-".join((directory.name, *place.with_suffix("").parts)))
-        found += [
-            Ours(stem, place, each, dates.get(str(place.parent), rollover.ALWAYS)) for each in _certificates(path)[:1]
-        ]
+        found += [Ours(stem, place, each, dates.get(str(place.parent), ALWAYS)) for each in _certificates(path)[:1]]
     if not found:
         raise click.ClickException(f"{directory} has no certificate that can be read")
     ours = encrypt_first(found, now)

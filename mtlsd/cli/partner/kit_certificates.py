@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mtlsd.partners import rollover
 from mtlsd.partners.ours import organization
-from mtlsd.partners.rollover import Dates, current
+from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
 
 SIGN, DECRYPT, BACKEND = organization.SIGN, organization.DECRYPT, organization.BACKEND
 begins = rollover.begins

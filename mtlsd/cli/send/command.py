@@ -2,15 +2,14 @@
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.cli.send.options import NONE, Options
 
 # As in `as2` and `identity`, which are too slow to import for a help text.
 SIGN = ("sha1", "sha256", "sha384", "sha512")
@@ -19,48 +18,9 @@ OAEP = ("oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512")
 KEYS = ("rsa", *OAEP, "ecdh-sha1", "ecdh-sha256", "ecdh-sha384", "ecdh-sha512")
 VERSIONS = ("1.2", "1.3")
 COMPRESS = ("none", "before", "after")
-NONE = "none"
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The options of the command, as they were given."""
-
-    url: str
-    document: Path
-    as2_from: str
-    as2_to: str
-    content_type: str
-    attach: tuple[tuple[Path, str], ...]
-    subject: str
-    message_id: str | None
-    as2_version: str
-    cert: Path | None
-    key: Path | None
-    ca: Path | None
-    resolve: str | None
-    sign: str
-    sign_cert: Path | None
-    sign_key: Path | None
-    pss: bool
-    opaque: bool
-    compress: str
-    encrypt: str
-    encrypt_to: Path | None
-    encrypt_key: str | None
-    mdn: Literal["none", "unsigned", "signed"]
-    micalg: str | None
-    mdn_cert: Path | None
-    listen: str | None
-    async_url: str | None
-    listen_cert: Path | None
-    listen_key: Path | None
-    listen_ca: Path | None
-    timeout: float
-    save: Path | None
 
 
 @click.command()

@@ -14,9 +14,9 @@ from mtlsd import __version__
 from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE
 from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.cli.send import hints, mdn
-from mtlsd.cli.send.command import NONE, Options
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.message import key_pair
+from mtlsd.cli.send.options import NONE, Options
 from mtlsd.config.model import Address, Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client.http import Answer, Recording

@@ -11,8 +11,8 @@ from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.outbound import compose
 from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
-from mtlsd.cli.send.command import NONE, Options
 from mtlsd.cli.send.mdn import Asked
+from mtlsd.cli.send.options import NONE, Options
 from mtlsd.errors import ConfigurationError
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.ids import new_id

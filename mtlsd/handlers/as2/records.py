@@ -6,13 +6,14 @@ from typing import Any
 
 from mtlsd.as2.layers import Evidence
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
-from mtlsd.config.model import Deliver
+from mtlsd.config.model import ClientCert, Deliver
 from mtlsd.handlers.as2.filenames import filename_of
-from mtlsd.handlers.client_cert import kept_certificates
-from mtlsd.handlers.context import Inbound
+from mtlsd.handlers.context import Call, Inbound
 from mtlsd.http.messages import Request
 from mtlsd.journal.documents import Kept
 from mtlsd.journal.model import ORDERED, Delivery, DeliveryKind, HeaderPairs, Message, Refusal, StoredMDN
+from mtlsd.pki.chain import issuers_of
+from mtlsd.relay.client_cert import keep_client_cert
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -147,3 +148,15 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
         message_id=message_id,
         refusal_id=refusal_id,
     )
+
+
+def kept_certificates(call: Call) -> HeaderPairs:
+    """What the message keeps of them; nothing where TLS proved nobody."""
+    if call.route.client_cert is ClientCert.OFF or call.peer is None:
+        return ()
+    leaf = call.peer.certificate
+    if call.route.client_cert is ClientCert.LEAF:
+        return keep_client_cert(leaf.der)
+    sent_along = call.presented.chain if call.presented else ()
+    chain = issuers_of(leaf, (*sent_along, *call.peer.partner.intermediates))
+    return keep_client_cert(leaf.der, [each.der for each in chain])

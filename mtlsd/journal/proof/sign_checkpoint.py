@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mtlsd.errors import MtlsdError
-from mtlsd.journal.model import Journal
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Break, Checkpoint, Follower, Head
 from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.proof.verify import chain_entries
+from mtlsd.journal.protocol import Journal
 
 
 class ChainBroken(MtlsdError):

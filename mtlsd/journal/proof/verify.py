@@ -12,10 +12,11 @@ from pathlib import Path
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.integrity import digest_of, documents_of
-from mtlsd.journal.model import Evidence, Journal, Message, Refusal
+from mtlsd.journal.model import Evidence, Message, Refusal
 from mtlsd.journal.proof import checkpoints as on_disk
 from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, EntryKind, Follower
 from mtlsd.journal.proof.entries import doubts, facts_of
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
 PAGE = 500  # entries a read

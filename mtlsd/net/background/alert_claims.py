@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable
 from enum import Enum, auto
 
-from mtlsd.journal.model import Proof
 from mtlsd.journal.proof.chain import Entry, Note
+from mtlsd.journal.protocol import Proof
 from mtlsd.partners.expiry import Alert
 
 CLAIMED, GIVEN = "alert_claimed", "alert_given"

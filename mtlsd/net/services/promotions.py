@@ -12,8 +12,8 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal.model import Journal
 from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.protocol import Journal
 from mtlsd.log import Logger
 from mtlsd.partners.rollover import Promotions, Standing, State, Use, standings
 from mtlsd.partners.warnings import never_retired

@@ -18,12 +18,12 @@ from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Services
-from mtlsd.journal.model import Acceptance, Delivery, Journal, Message
+from mtlsd.journal.model import Acceptance, Delivery, Message
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
-from mtlsd.net.acceptance import Unclear, accept
-from mtlsd.net.services.group_commit import Committer
+from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.net.services.revocation import Revocations
 from mtlsd.net.services.single_flight import Places, Turns

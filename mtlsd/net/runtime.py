@@ -28,13 +28,13 @@ from mtlsd.net.deliveries.health_checks import check_backends
 from mtlsd.net.deliveries.worker import Worker
 from mtlsd.net.reload import Reload, note_problems, report
 from mtlsd.net.server.listeners import Listeners
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 
 MAX_NAMES = 20  # of files that the log names at once
 
 
-class Supervisor:
+class Runtime:
     """Runs one daemon until a signal stops it."""
 
     def __init__(self, file: Path, logger: Logger) -> None:
@@ -59,71 +59,71 @@ class Supervisor:
         self._log.info(log.STOPPED)
 
     async def _run_with(self, snapshot: Snapshot, node: str, spool: Spool, journal: Journal, key: NodeKey) -> None:
-        daemon = Daemon(snapshot, journal, spool, self._log, node=node)
+        state = State(snapshot, journal, spool, self._log, node=node)
         trio.socket.set_custom_hostname_resolver(Lookups())
-        notary = Notary(daemon, key)
+        notary = Notary(state, key)
         try:
             report(self._log, snapshot)
             note_problems(self._log, snapshot)
-            self._sweep(daemon)
-            journal.proof.enter([configuration_note(snapshot, daemon.clock())])
-            daemon.promoter.recall()
+            self._sweep(state)
+            journal.proof.enter([configuration_note(snapshot, state.clock())])
+            state.promoter.recall()
             notary.sign()
-            await self._serve(daemon, notary)
-            daemon.promoter.flush()
+            await self._serve(state, notary)
+            state.promoter.flush()
             notary.sign()
         finally:
             journal.close()
 
-    async def _serve(self, daemon: Daemon, notary: Notary) -> None:
+    async def _serve(self, state: State, notary: Notary) -> None:
         async with trio.open_nursery() as background:
             async with trio.open_nursery() as connections:
-                listeners = Listeners(daemon, connections)
-                reload = Reload(daemon, listeners, self._credentials)
-                addresses = daemon.snapshot.listeners.keys()
+                listeners = Listeners(state, connections)
+                reload = Reload(state, listeners, self._credentials)
+                addresses = state.snapshot.listeners.keys()
                 with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-                    await daemon.revocations.load(daemon.snapshot)
+                    await state.revocations.load(state.snapshot)
                     listeners.serve(listeners.bind(addresses), keep=addresses)
-                    admin_address = await self._watch(daemon, background)
-                    background.start_soon(Worker(daemon).run)
-                    background.start_soon(check_backends, daemon)
+                    admin_address = await self._watch(state, background)
+                    background.start_soon(Worker(state).run)
+                    background.start_soon(check_backends, state)
                     background.start_soon(notary.run)
-                    background.start_soon(keep_retention, daemon)
-                    background.start_soon(daemon.promoter.run)
-                    background.start_soon(ExpiryLook(daemon).run)
+                    background.start_soon(keep_retention, state)
+                    background.start_soon(state.promoter.run)
+                    background.start_soon(ExpiryLook(state).run)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
-                    background.start_soon(daemon.revocations.run, lambda: daemon.snapshot)
+                    background.start_soon(state.revocations.run, lambda: state.snapshot)
                     listening = [str(address) for address in addresses]
                     self._log.info(log.STARTED, listening=listening, admin=str(admin_address))
                     systemd.ready(reload.status())
                     await reload.on_signals(signals)
-                self._log.info(log.STOPPING, connections=daemon.connections.total())
+                self._log.info(log.STOPPING, connections=state.connections.total())
                 systemd.stopping()
                 listeners.close()
-                daemon.stop()
-                deadline = daemon.snapshot.configuration.limits.shutdown_seconds
+                state.stop()
+                deadline = state.snapshot.configuration.limits.shutdown_seconds
                 connections.cancel_scope.deadline = trio.current_time() + deadline
             background.cancel_scope.cancel()
 
-    async def _watch(self, daemon: Daemon, background: trio.Nursery) -> Address:
+    async def _watch(self, state: State, background: trio.Nursery) -> Address:
         """Look after the daemon and answer on the admin address, to the very end; return where that is."""
-        configuration = daemon.snapshot.configuration
+        configuration = state.snapshot.configuration
         listener = admin.bind(configuration.file, configuration.server.admin)
-        health = Health(daemon)
-        background.start_soon(Admin(daemon, health).serve, listener)
+        health = Health(state)
+        background.start_soon(Admin(state, health).serve, listener)
         await health.look()
         background.start_soon(health.watch)
         return Address(*listener.socket.getsockname()[:2])
 
-    def _sweep(self, daemon: Daemon) -> None:
+    def _sweep(self, state: State) -> None:
         """Remove what a crash left in the spool; of messages only where the journal knows of any."""
-        known = daemon.journal.spool_names()
-        if not daemon.journal.messages(limit=1) and any(daemon.spool.kept()):
+        known = state.journal.spool_names()
+        if not state.journal.messages(limit=1) and any(state.spool.kept()):
             self._log.warning(
                 log.NOT_SWEPT, detail="the spool has messages and the journal has none: is it the right one?"
             )
-            known = daemon.spool.kept()
-        if swept := daemon.spool.sweep(known):
+            known = state.spool.kept()
+        if swept := state.spool.sweep(known):
             detail = "left by a crash; nothing of it was acknowledged"
             self._log.warning(log.SWEPT, files=len(swept), names=swept[:MAX_NAMES], detail=detail)

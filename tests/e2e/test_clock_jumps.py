@@ -12,7 +12,7 @@ import trio.testing
 
 from mtlsd.journal.model import Acceptance, Delivery, DeliveryState
 from mtlsd.net.deliveries.worker import Worker
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from tests.journal.examples import delivery, message
 from tests.net.test_worker import daemon as daemon_with
 
@@ -27,7 +27,7 @@ DIGESTS = (("payload", sha256(b"12345").hexdigest()),)
 class World:
     """A worker in this process, its clock, and a backend that answers when it is told to."""
 
-    daemon: Daemon
+    daemon: State
     now: list[float]
     requests: int = 0
     statuses: list[int] = field(default_factory=list)

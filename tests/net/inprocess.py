@@ -16,7 +16,7 @@ from mtlsd import log
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.server.connection import Connection
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import Tree
 from tests.net.client import context
@@ -30,7 +30,7 @@ ADDRESS = "192.0.2.1"
 class World:
     """What a scenario acts on. `now` is the wall clock; `jump` moves the clock of the deadlines."""
 
-    daemon: Daemon
+    daemon: State
     clock: trio.testing.MockClock
     nursery: trio.Nursery
     text: io.StringIO
@@ -105,7 +105,7 @@ def play(scenario: Scenario, root: Path, *, limits: str = "", prepare: Callable[
     async def main() -> None:
         snapshot = load_snapshot(tree.configuration, None, time.time())
         logger = log.configure(text, console=False)
-        daemon = Daemon(snapshot, journal, Spool(tree.state / "spool"), logger, clock=lambda: now[0])
+        daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger, clock=lambda: now[0])
         async with trio.open_nursery() as nursery:
             world = World(daemon, clock, nursery, text, now)
             try:

@@ -19,7 +19,7 @@ from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.background import alert_channels
 from mtlsd.net.background.alert_claims import CLAIM_SECONDS
 from mtlsd.net.background.expiry_alerts import ExpiryLook
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import LONG, Tree, authority, certificate
 from tests.net import backend
@@ -65,7 +65,7 @@ class Node:
         logger = log.configure(self.text, console=False)
         snapshot = load_snapshot(self.tree.configuration, None, time.time())
         spool = Spool(self.tree.root / "spool")
-        self.daemon = Daemon(snapshot, self.journal, spool, logger, clock=lambda: self.now, node=self.name)
+        self.daemon = State(snapshot, self.journal, spool, logger, clock=lambda: self.now, node=self.name)
         self.look_at = ExpiryLook(self.daemon)
 
     def look(self) -> list[dict[str, Any]]:

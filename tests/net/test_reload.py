@@ -24,7 +24,7 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.reload import Reload
 from mtlsd.net.server.listeners import Listeners
-from mtlsd.net.services import state as net_daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
@@ -361,7 +361,7 @@ def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(t
     async def main() -> None:
         with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
             logger = log.configure(text, console=False)
-            daemon = net_daemon.Daemon(snapshot, journal, Spool(tree.state / "spool"), logger)
+            daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger)
             async with trio.open_nursery() as nursery:
                 await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
             assert daemon.snapshot is snapshot

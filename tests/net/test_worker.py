@@ -18,7 +18,7 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.deliveries.attempt import Tried
 from mtlsd.net.deliveries.worker import Worker
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.snapshot.snapshot import Snapshot
 from tests.journal.examples import delivery, message
@@ -50,12 +50,12 @@ class Unsteady(SQLiteJournal):
             raise self.error(name)
 
 
-def daemon(tmp_path: Path, clock: Callable[[], float]) -> Daemon:
+def daemon(tmp_path: Path, clock: Callable[[], float]) -> State:
     settings = Settings(first_retry_seconds=1, max_retry_seconds=1, give_up_after_seconds=10)
     configuration = Configuration(tmp_path / "virtualhosts.toml", Server(), Limits(), settings, ())
     snapshot = Snapshot(configuration, {}, {}, {}, TrustStore(), 0.0)
     journal, spool = Unsteady(tmp_path / "journal.sqlite"), Spool(tmp_path / "spool")
-    return Daemon(snapshot, journal, spool, structlog.get_logger().bind(), clock)
+    return State(snapshot, journal, spool, structlog.get_logger().bind(), clock)
 
 
 def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from mtlsd.http import problems
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.net.admin.health import Health
 from mtlsd.net.server.listeners import listener_on, open_socket, why_not
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 
 MAX_CONNECTIONS = 16  # at a time; more are closed at once
 MAX_HEADER = 16 * 1024  # octets
@@ -40,8 +40,8 @@ def bind(file: Path, address: Address) -> trio.SocketListener:
 class Admin:
     """Serves the admin address until it is cancelled."""
 
-    def __init__(self, daemon: Daemon, health: Health) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State, health: Health) -> None:
+        self._state = state
         self._health = health
         self._open = 0
 
@@ -59,7 +59,7 @@ class Admin:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
                     await self._converse(stream)
             except Exception:
-                self._daemon.log.exception(log.INTERNAL_ERROR, doing="admin")
+                self._state.log.exception(log.INTERNAL_ERROR, doing="admin")
             finally:
                 self._open -= 1
 

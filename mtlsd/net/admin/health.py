@@ -13,7 +13,7 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers.admin import health
 from mtlsd.journal.model import DeliveryState
 from mtlsd.journal.spool import Space
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners.rollover import Use, in_force
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.snapshot.snapshot import Snapshot
@@ -28,8 +28,8 @@ LATELY = 60  # seconds that what was seen of a backend counts; who is asked no m
 class Health:
     """Looks after one daemon. The warning about the disk is logged once, and once when it is over."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._trouble: JournalUnavailable | SpoolFull | None = None
         self._answered = trio.current_time()
         self._space: Space | None = None
@@ -44,7 +44,7 @@ class Health:
             try:
                 await self.look()
             except Exception:  # a bug in looking must not end what is looked after
-                self._daemon.log.exception(log.INTERNAL_ERROR, doing="health")
+                self._state.log.exception(log.INTERNAL_ERROR, doing="health")
 
     async def look(self) -> None:
         """Write to journal and spool, and see how much room there is."""
@@ -54,16 +54,16 @@ class Health:
 
     def facts(self) -> health.Facts:
         """Everything that the probes want to know, as it is now."""
-        daemon, snapshot = self._daemon, self._daemon.snapshot
-        now = datetime.fromtimestamp(daemon.clock(), UTC)
+        state, snapshot = self._state, self._state.snapshot
+        now = datetime.fromtimestamp(state.clock(), UTC)
         return health.Facts(
             now=now,
-            stopping=daemon.stopping,
+            stopping=state.stopping,
             silent=trio.current_time() - self._answered,
             trouble=self._trouble,
             free=self._space.free if self._space else None,
             low=self._low,
-            backends=tuple(_backends(snapshot, daemon.backends, trio.current_time())),
+            backends=tuple(_backends(snapshot, state.backends, trio.current_time())),
             certificates=tuple(_certificates(snapshot, now)),
         )
 
@@ -73,40 +73,40 @@ class Health:
             with trio.move_on_after(COUNT_SECONDS):
                 await trio.to_thread.run_sync(self._show_backlog, abandon_on_cancel=True, limiter=self._threads)
         self._show_state()
-        render = self._daemon.metrics.render  # a thousand partners are many lines
+        render = self._state.metrics.render  # a thousand partners are many lines
         return await trio.to_thread.run_sync(render, limiter=self._threads)
 
     def _write(self) -> JournalUnavailable | SpoolFull | None:
         try:
-            self._daemon.journal.probe()
-            self._daemon.spool.probe()
+            self._state.journal.probe()
+            self._state.spool.probe()
         except (JournalUnavailable, SpoolFull) as error:
             return error
         return None
 
     def _look_at_disk(self) -> None:
-        limits = self._daemon.snapshot.configuration.limits
+        limits = self._state.snapshot.configuration.limits
         try:
-            space = self._space = self._daemon.spool.space()
+            space = self._space = self._state.spool.space()
         except JournalUnavailable:
             self._space = None
             return
         was_low, self._low = self._low, is_low(space.free, limits, was_low=self._low)
         facts = {"free_bytes": space.free, "size_bytes": space.size, "disk_warn_bytes": limits.disk_warn_bytes}
         if self._low and not was_low:
-            self._daemon.log.warning(log.DISK_LOW, **facts, detail="make room: below disk_stop_bytes nothing is taken")
+            self._state.log.warning(log.DISK_LOW, **facts, detail="make room: below disk_stop_bytes nothing is taken")
         elif was_low and not self._low:
-            self._daemon.log.info(log.DISK_LOW_OVER, **facts)
+            self._state.log.info(log.DISK_LOW_OVER, **facts)
 
     def _show_backlog(self) -> None:
         self._counting = True
         try:
-            backlog = self._daemon.journal.backlog()
+            backlog = self._state.journal.backlog()
         except JournalUnavailable:
             return  # the last numbers stay; mtlsd_ready says it
         finally:
             self._counting = False
-        now, show = self._daemon.clock(), self._daemon.metrics.show
+        now, show = self._state.clock(), self._state.metrics.show
         show("mtlsd_deliveries", {(each.kind, each.state): each.count for each in backlog})
         ages: Labelled = defaultdict(float)
         for each in backlog:
@@ -115,8 +115,8 @@ class Health:
         show("mtlsd_delivery_oldest_pending_age_seconds", ages)
 
     def _show_state(self) -> None:
-        daemon, facts, show = self._daemon, self.facts(), self._daemon.metrics.show
-        show("mtlsd_connections", {(): daemon.connections.total()})
+        state, facts, show = self._state, self.facts(), self._state.metrics.show
+        show("mtlsd_connections", {(): state.connections.total()})
         if self._space:
             show("mtlsd_disk_free_bytes", {(): self._space.free})
             show("mtlsd_disk_size_bytes", {(): self._space.size})
@@ -126,9 +126,9 @@ class Health:
             (each.check,): float(each.status is not health.Status.FAIL) for each in health.checks(facts)
         }
         show("mtlsd_ready", checks)
-        show("mtlsd_config_last_reload_success_timestamp_seconds", {(): daemon.snapshot.read_at})
-        show("mtlsd_config_problems", {(): len(daemon.snapshot.problems)})
-        show("mtlsd_partners", {(): len(daemon.snapshot.truststore.partners)})
+        show("mtlsd_config_last_reload_success_timestamp_seconds", {(): state.snapshot.read_at})
+        show("mtlsd_config_problems", {(): len(state.snapshot.problems)})
+        show("mtlsd_partners", {(): len(state.snapshot.truststore.partners)})
 
 
 def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[health.BackendSeen]:

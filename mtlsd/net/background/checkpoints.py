@@ -15,7 +15,7 @@ from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Checkpoint, EntryKind, Note
 from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.proof.sign_checkpoint import ChainBroken, sign_checkpoint
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import Snapshot
 
 LOOK_SECONDS = 10  # between two looks at how far the chain has come
@@ -24,8 +24,8 @@ LOOK_SECONDS = 10  # between two looks at how far the chain has come
 class Notary:
     """Signs for one node; one call at a time."""
 
-    def __init__(self, daemon: Daemon, key: NodeKey) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State, key: NodeKey) -> None:
+        self._state = state
         self._key = key
         self._directory: Path | None = None  # where `_last` is from
         self._last: Checkpoint | None = None
@@ -49,23 +49,23 @@ class Notary:
         try:
             act()
         except (JournalUnavailable, SpoolFull) as error:
-            self._daemon.log.error(log.CHECKPOINT_FAILED, reason=error.reason, detail=error.detail)
+            self._state.log.error(log.CHECKPOINT_FAILED, reason=error.reason, detail=error.detail)
 
     def _sign_if_due(self) -> None:
-        proof, last = self._daemon.snapshot.configuration.proof, self._recall()
-        waiting = self._daemon.journal.proof.head(self._key.node).number - (last.number if last else 0)
-        since = self._daemon.clock() - (last.at if last else 0)
+        proof, last = self._state.snapshot.configuration.proof, self._recall()
+        waiting = self._state.journal.proof.head(self._key.node).number - (last.number if last else 0)
+        since = self._state.clock() - (last.at if last else 0)
         if waiting >= proof.checkpoint_entries or (waiting and not 0 <= since < proof.checkpoint_seconds):
             self._sign()
 
     def _sign(self) -> None:
-        last, daemon = self._recall(), self._daemon
+        last, state = self._recall(), self._state
         assert self._directory is not None
         try:
-            signed = sign_checkpoint(daemon.journal, self._key, self._directory, last, daemon.clock())
+            signed = sign_checkpoint(state.journal, self._key, self._directory, last, state.clock())
         except ChainBroken as error:
             where = {"node": error.broken.node, "number": error.broken.number}
-            daemon.log.error(log.CHAIN_BROKEN, **where, detail=str(error))
+            state.log.error(log.CHAIN_BROKEN, **where, detail=str(error))
         else:
             if signed:
                 self._note(signed)
@@ -75,11 +75,11 @@ class Notary:
         facts = {"node": checkpoint.node, "number": checkpoint.number, "digest": checkpoint.digest}
         facts |= {"at": checkpoint.at, "sequence": checkpoint.sequence}
         signature = b64encode(signed.signature).decode()
-        self._daemon.log.info(log.CHECKPOINT_SIGNED, **facts, signature=signature)
+        self._state.log.info(log.CHECKPOINT_SIGNED, **facts, signature=signature)
 
     def _recall(self) -> Checkpoint | None:
         """The last checkpoint, read again only where they are written elsewhere now."""
-        directory = self._daemon.snapshot.configuration.checkpoints
+        directory = self._state.snapshot.configuration.checkpoints
         if directory != self._directory:
             self._last = checkpoints.last(directory, self._key.node)
             self._directory = directory

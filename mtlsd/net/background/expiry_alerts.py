@@ -14,7 +14,7 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.net.background import alert_channels as channels
 from mtlsd.net.background.alert_channels import AlertFailed
 from mtlsd.net.background.alert_claims import Standing, claim, enter_given
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners import expiry
 from mtlsd.partners.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
 from mtlsd.snapshot.snapshot import Snapshot
@@ -39,8 +39,8 @@ class _Open:
 class ExpiryLook:
     """Looks for one daemon."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._looked: Snapshot | None = None
         self._next = 0.0  # by trio's clock, which never jumps
         self._given: set[Key] = set()
@@ -49,19 +49,19 @@ class ExpiryLook:
     async def run(self) -> None:
         """Look now, after each reload and every hour, until it is cancelled."""
         while True:
-            if self._looked is not self._daemon.snapshot or trio.current_time() >= self._next:
-                self._looked, self._next = self._daemon.snapshot, trio.current_time() + RETRY_SECONDS
+            if self._looked is not self._state.snapshot or trio.current_time() >= self._next:
+                self._looked, self._next = self._state.snapshot, trio.current_time() + RETRY_SECONDS
                 try:
                     await self.look()
                 except (JournalUnavailable, SpoolFull) as error:
                     self._failed("journal", error.detail)
                 except Exception:  # a bug here must not end what it looks after
-                    self._daemon.log.exception(log.INTERNAL_ERROR, doing="expiry")
+                    self._state.log.exception(log.INTERNAL_ERROR, doing="expiry")
             await trio.sleep(WAKE_SECONDS)
 
     async def look(self) -> None:
         """See what ends, and tell; raises JournalUnavailable or SpoolFull."""
-        snapshot = self._daemon.snapshot
+        snapshot = self._state.snapshot
         alerts = await trio.to_thread.run_sync(self._due, snapshot)
         await trio.to_thread.run_sync(self._claim, alerts, snapshot)
         await self._give(snapshot)
@@ -81,7 +81,7 @@ class ExpiryLook:
 
     def _show(self, things: list[Expiring], days: tuple[int, ...], now: datetime) -> None:
         left = [each.days_left(now) for each in things if each.not_after >= now]
-        show = self._daemon.metrics.show
+        show = self._state.metrics.show
         show("mtlsd_partner_certificates_ending", {(str(each),): sum(one <= each for one in left) for each in days})
         nearest = min((each.not_after for each in things if each.not_after >= now), default=None)
         if nearest:
@@ -90,7 +90,7 @@ class ExpiryLook:
     def _claim(self, alerts: Iterable[Alert], snapshot: Snapshot) -> None:
         """Keep those that this node is to give; of these, the log speaks."""
         for alert in alerts:
-            found = claim(self._daemon.journal.proof, alert, self._daemon.clock())
+            found = claim(self._state.journal.proof, alert, self._state.clock())
             if found is Standing.GIVEN:
                 self._given.add(_key(alert))
             if found is not Standing.OURS:
@@ -110,18 +110,18 @@ class ExpiryLook:
                     nursery.start_soon(self._send, name, send, waiting, now)
         given = [each.alert for each in self._open.values() if not each.channels & _senders(snapshot).keys()]
         if given:
-            await trio.to_thread.run_sync(enter_given, self._daemon.journal.proof, given, self._daemon.clock())
+            await trio.to_thread.run_sync(enter_given, self._state.journal.proof, given, self._state.clock())
         for alert in given:
             self._given.add(_key(alert))
             del self._open[_key(alert)]
-            self._daemon.metrics.expiry_alert(alert.days)
+            self._state.metrics.expiry_alert(alert.days)
 
     async def _send(self, name: str, send: channels.Send, waiting: list[_Open], now: datetime) -> None:
         waiting.sort(key=lambda each: each.alert.about.not_after)
         for at in range(0, len(waiting), MAX_ALERTS):
             several = waiting[at : at + MAX_ALERTS]
             try:
-                await send([each.alert for each in several], self._daemon.node, now)
+                await send([each.alert for each in several], self._state.node, now)
             except AlertFailed as error:
                 return self._failed(name, str(error))
             for each in several:
@@ -130,16 +130,16 @@ class ExpiryLook:
 
     def _say(self, alert: Alert) -> None:
         about = alert.about
-        tell = self._daemon.log.error if alert.days <= URGENT_DAYS else self._daemon.log.warning
+        tell = self._state.log.error if alert.days <= URGENT_DAYS else self._state.log.warning
         facts = {"owner": about.owner, "use": about.use, "subject": about.name, "sha256": about.sha256}
         left = about.days_left(self._now())
         tell(log.CERTIFICATE_EXPIRES, **facts, not_after=about.not_after.isoformat(), days_left=left, alert=alert.days)
 
     def _failed(self, channel: str, detail: str) -> None:
-        self._daemon.log.error(log.EXPIRY_ALERT_FAILED, channel=channel, detail=detail, waiting=len(self._open))
+        self._state.log.error(log.EXPIRY_ALERT_FAILED, channel=channel, detail=detail, waiting=len(self._open))
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._daemon.clock(), UTC)
+        return datetime.fromtimestamp(self._state.clock(), UTC)
 
 
 def everything(snapshot: Snapshot) -> Iterator[Expiring]:

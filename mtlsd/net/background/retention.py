@@ -8,7 +8,7 @@ import trio
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import Snapshot
 
 FIRST_SECONDS = 60  # after the start
@@ -16,23 +16,23 @@ EVERY_SECONDS = 3600
 PAUSE_SECONDS = 0.1  # between two batches
 
 
-async def keep_retention(daemon: Daemon) -> None:
+async def keep_retention(state: State) -> None:
     """Let contents go as `[retention]` says, until it is cancelled."""
     await trio.sleep(FIRST_SECONDS)
     while True:
         try:
-            await prune_once(daemon)
+            await prune_once(state)
         except (JournalUnavailable, SpoolFull) as error:
-            daemon.log.error(log.RETENTION_FAILED, reason=error.reason, detail=error.detail)
+            state.log.error(log.RETENTION_FAILED, reason=error.reason, detail=error.detail)
         await trio.sleep(EVERY_SECONDS)
 
 
-async def prune_once(daemon: Daemon) -> None:
+async def prune_once(state: State) -> None:
     """Let go what is due now."""
-    policy_of = partial(retention_of, daemon.snapshot)
-    batches = prune(daemon.journal, daemon.spool, policy_of, "mtlsd", daemon.clock())
+    policy_of = partial(retention_of, state.snapshot)
+    batches = prune(state.journal, state.spool, policy_of, "mtlsd", state.clock())
     while (batch := await trio.to_thread.run_sync(_next, batches)) is not None:
-        daemon.log.info(log.PRUNED, partner=batch.partner, **_counts(batch))
+        state.log.info(log.PRUNED, partner=batch.partner, **_counts(batch))
         await trio.sleep(PAUSE_SECONDS)
 
 

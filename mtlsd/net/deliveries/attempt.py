@@ -19,7 +19,7 @@ from mtlsd.journal.integrity import check_document, check_mdn
 from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
 from mtlsd.net.client.tls_context import context_for
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners.rollover import Use
 from mtlsd.relay import write_file_drop
 from mtlsd.relay.file_drop import deposit_of
@@ -46,14 +46,14 @@ class Tried:
     pinned: str | None
 
 
-async def attempt(daemon: Daemon, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
+async def attempt(state: State, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
     """Ask the targets, the best first; raises NotIntact, and what `open_document` raises."""
     if delivery.kind is DeliveryKind.MDN:
-        await trio.to_thread.run_sync(check_mdn, daemon.journal, about)
+        await trio.to_thread.run_sync(check_mdn, state.journal, about)
     outcome: Outcome = UpstreamUnreachable("paused after failures")
     target, failures = delivery.target, []
-    for target in _order(daemon, about, delivery):
-        outcome = await _watched(daemon, about, delivery, target, open_document)
+    for target in _order(state, about, delivery):
+        outcome = await _watched(state, about, delivery, target, open_document)
         if not may_try_another(outcome):
             break
         failures.append(f"{without_query(target)}: {_said(outcome)}")
@@ -81,14 +81,14 @@ def circuits_of(delivery: Delivery) -> tuple[str, ...]:
     return (delivery.lane,) if delivery.kind is DeliveryKind.MDN else tuple(delivery.target.split(" "))
 
 
-def _order(daemon: Daemon, about: Message | Refusal, delivery: Delivery) -> list[str]:
+def _order(state: State, about: Message | Refusal, delivery: Delivery) -> list[str]:
     if delivery.pinned:
         return [delivery.pinned]
     targets = delivery.target.split(" ")
     if len(targets) == 1:
         return targets
-    in_turn = isinstance(about, Message) and _balance(daemon.snapshot, about) is Balance.ROUND_ROBIN
-    return daemon.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
+    in_turn = isinstance(about, Message) and _balance(state.snapshot, about) is Balance.ROUND_ROBIN
+    return state.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
 
 
 def _is_ordered(delivery: Delivery) -> bool:
@@ -107,39 +107,39 @@ def _route(snapshot: Snapshot, message: Message) -> Route | None:
 
 
 async def _watched(
-    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+    state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Outcome:
     """Ask one target, and remember how it fared."""
     circuit = delivery.lane if delivery.kind is DeliveryKind.MDN else target
     outcome: Outcome | None = None
-    daemon.upstreams.begin(circuit)
+    state.upstreams.begin(circuit)
     try:
-        outcome = await _ask(daemon, about, delivery, target, open_document)
+        outcome = await _ask(state, about, delivery, target, open_document)
     except UpstreamUntrusted as failure:
         remedy = _TO_TRUST[delivery.kind is DeliveryKind.MDN]
         outcome = UpstreamUntrusted(f"{failure}; {remedy}", body_began=failure.body_began)
     except UpstreamFailed as failure:
         outcome = failure
     finally:
-        changed = daemon.upstreams.report(circuit, outcome, trio.current_time())
+        changed = state.upstreams.report(circuit, outcome, trio.current_time())
         if changed and outcome is not None:
-            tell(daemon, circuit, outcome)
+            tell(state, circuit, outcome)
     if delivery.kind is not DeliveryKind.MDN:
-        daemon.note_backend(target, outcome)
+        state.note_backend(target, outcome)
     return outcome
 
 
-def tell(daemon: Daemon, circuit: str, outcome: Outcome) -> None:
+def tell(state: State, circuit: str, outcome: Outcome) -> None:
     """Log that a backend is left alone from now on, or is well again."""
     backend = without_query(circuit)
-    if circuit in daemon.upstreams.open_circuits():
-        daemon.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
+    if circuit in state.upstreams.open_circuits():
+        state.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
     else:
-        daemon.log.info(log.BACKEND_RESUMED, backend=backend)
+        state.log.info(log.BACKEND_RESUMED, backend=backend)
 
 
 async def _ask(
-    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+    state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Answered:
     if delivery.kind is not DeliveryKind.MDN and isinstance(place := parse_backend(target), Directory):
         assert isinstance(about, Message)
@@ -148,14 +148,14 @@ async def _ask(
             await _check(about, file, deposit.document, deposit.size)
             await trio.to_thread.run_sync(write_file_drop.put, place.path, deposit, file)
         return Answered(CREATED)
-    return await _post(daemon, about, delivery, Backend.parse(target), open_document)
+    return await _post(state, about, delivery, Backend.parse(target), open_document)
 
 
 async def _post(
-    daemon: Daemon, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
+    state: State, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
 ) -> Answered:
-    request, snapshot = build_request(about, delivery), daemon.snapshot
-    now, context = datetime.fromtimestamp(daemon.clock(), UTC), None
+    request, snapshot = build_request(about, delivery), state.snapshot
+    now, context = datetime.fromtimestamp(state.clock(), UTC), None
     if target.scheme == "https":
         context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
     body = request.body
@@ -171,14 +171,14 @@ async def _post(
             context=context,
         )
     if context and request.credentials and 200 <= answer.status < 300:
-        _note_use(daemon, request.credentials.host, now)
+        _note_use(state, request.credentials.host, now)
     return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
 
 
-def _note_use(daemon: Daemon, host: str, now: datetime) -> None:
+def _note_use(state: State, host: str, now: datetime) -> None:
     """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
-    if keys := daemon.snapshot.keys.get(host):
-        daemon.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
+    if keys := state.snapshot.keys.get(host):
+        state.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
 
 
 def _words(outcome: Outcome) -> str:

@@ -9,20 +9,20 @@ from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client import http
 from mtlsd.net.deliveries.attempt import tell
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.snapshot.snapshot import Snapshot
 
 TIMEOUT_SECONDS = 5
 
 
-async def check_backends(daemon: Daemon) -> None:
+async def check_backends(state: State) -> None:
     """Ask all of them, again and again, until it is cancelled."""
     while True:
         async with trio.open_nursery() as nursery:
-            for backend, path in dict.fromkeys(_pages(daemon.snapshot)):
-                nursery.start_soon(_check, daemon, backend, path)
-        await trio.sleep(daemon.snapshot.configuration.delivery.health_seconds)
+            for backend, path in dict.fromkeys(_pages(state.snapshot)):
+                nursery.start_soon(_check, state, backend, path)
+        await trio.sleep(state.snapshot.configuration.delivery.health_seconds)
 
 
 def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
@@ -33,12 +33,12 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
                     yield backend, route.health
 
 
-async def _check(daemon: Daemon, backend: Backend, path: str) -> None:
+async def _check(state: State, backend: Backend, path: str) -> None:
     """A page that is not well pauses its backend at once; one that is ends the pause."""
     outcome = await _ask(backend, path)
-    if daemon.upstreams.note_health(backend.url, outcome, trio.current_time()):
-        tell(daemon, backend.url, outcome)
-        daemon.due.set()
+    if state.upstreams.note_health(backend.url, outcome, trio.current_time()):
+        tell(state, backend.url, outcome)
+        state.due.set()
 
 
 async def _ask(backend: Backend, path: str) -> Outcome:

@@ -13,7 +13,7 @@ from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net.deliveries.attempt import Tried, at_present, attempt, circuits_of
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.relay import retry
 from mtlsd.relay.clock_jumps import Jumps
 from mtlsd.relay.lanes import Lanes
@@ -28,23 +28,23 @@ LOOKS_A_LEASE = 3  # and so often in the time of a lease: another node may have 
 class Worker:
     """Makes deliveries until it is cancelled. One that is cut off is made again when its lease is over."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
-        self._owner = daemon.node
-        self._lanes = Lanes(daemon.upstreams)
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._owner = state.node
+        self._lanes = Lanes(state.upstreams)
         self._attempted: set[str] = set()  # deliveries whose lease is ours now
         self._jumps = Jumps()
 
     @property
     def _settings(self) -> Delivery:
-        return self._daemon.snapshot.configuration.delivery
+        return self._state.snapshot.configuration.delivery
 
     async def run(self) -> None:
         """Take back the leases of an earlier life, then deliver what is due, as it becomes due."""
         await self._take_back()
         async with trio.open_nursery() as nursery:
             while True:
-                due = self._daemon.due = trio.Event()
+                due = self._state.due = trio.Event()
                 wait = await self._start_what_is_due(nursery)
                 with trio.move_on_after(wait):
                     await due.wait()
@@ -52,35 +52,35 @@ class Worker:
     async def _take_back(self) -> None:
         while True:
             try:
-                now = self._daemon.clock()
-                await trio.to_thread.run_sync(self._daemon.journal.take_back, self._owner, now)
+                now = self._state.clock()
+                await trio.to_thread.run_sync(self._state.journal.take_back, self._owner, now)
                 longest = now + self._settings.max_retry_seconds  # the clock may have been ahead when it was planned
-                await trio.to_thread.run_sync(self._daemon.journal.hasten, longest)
+                await trio.to_thread.run_sync(self._state.journal.hasten, longest)
             except (JournalUnavailable, SpoolFull) as error:
-                self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
+                self._state.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
                 await trio.sleep(TROUBLE_SECONDS)
             else:
                 return
 
     async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
         """Start deliveries as far as there is room; how long to wait for more, in seconds."""
-        now = self._daemon.clock()
+        now = self._state.clock()
         try:
             if jump := self._jumps.look(now, trio.current_time()):
                 await trio.to_thread.run_sync(self._follow, jump, now)
             while (limit := self._limit()) > 0:
                 claims = await self._claim(now, limit)
                 for each in claims:
-                    claimed = at_present(self._daemon.snapshot, each)
+                    claimed = at_present(self._state.snapshot, each)
                     self._lanes.begin(claimed.delivery.lane, circuits_of(claimed.delivery))
                     self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)
                 if len(claims) < limit:
                     break  # there is no more
             room = self._lanes.room(self._settings.concurrency_per_backend, trio.current_time())
-            next_due = await trio.to_thread.run_sync(self._daemon.journal.next_due, now, room)
+            next_due = await trio.to_thread.run_sync(self._state.journal.next_due, now, room)
         except (JournalUnavailable, SpoolFull) as error:
-            self._daemon.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
+            self._state.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
             return TROUBLE_SECONDS
         longest = min(MAX_WAIT_SECONDS, self._settings.lease_seconds / LOOKS_A_LEASE)
         if len(self._lanes) >= self._settings.concurrency:
@@ -97,20 +97,20 @@ class Worker:
     async def _claim(self, now: float, limit: int) -> list[Claimed]:
         lease, share = self._settings.lease_seconds, self._settings.concurrency_per_backend
         room = self._lanes.room(share, trio.current_time())
-        claim = partial(self._daemon.journal.claim, self._owner, now, lease, limit, room)
+        claim = partial(self._state.journal.claim, self._owner, now, lease, limit, room)
         return await trio.to_thread.run_sync(claim)
 
     def _follow(self, jump: float, now: float) -> None:
         """The clock has jumped: what is being attempted stays ours, and what waits waits no longer than it should."""
         for delivery in tuple(self._attempted):  # it may change meanwhile
             with suppress(LeaseLost):
-                self._daemon.journal.renew(delivery, self._owner, now + self._settings.lease_seconds)
+                self._state.journal.renew(delivery, self._owner, now + self._settings.lease_seconds)
         if jump < 0:
-            self._daemon.journal.hasten(now)
+            self._state.journal.hasten(now)
 
     async def _deliver(self, claimed: Claimed) -> None:
         """One attempt, from the request to the record."""
-        started, began = self._daemon.clock(), trio.current_time()
+        started, began = self._state.clock(), trio.current_time()
         try:
             tried = await self._attempt(claimed)
             duration = trio.current_time() - began
@@ -121,11 +121,11 @@ class Worker:
         except (JournalUnavailable, SpoolFull) as error:
             self._log(claimed, "error", reason=error.reason, detail=error.detail)
         except Exception:  # nor may a bug in the record; the lease runs out, and it is made again
-            self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
+            self._state.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
         finally:
             self._lanes.end(claimed.delivery.lane)
             self._attempted.discard(claimed.delivery.id)
-            self._daemon.due.set()
+            self._state.due.set()
 
     async def _attempt(self, claimed: Claimed) -> Tried:
         """Make the request while the lease is renewed."""
@@ -136,22 +136,22 @@ class Worker:
             except (JournalUnavailable, SpoolFull) as error:
                 tried = _impossible(claimed, error.detail)
             except Exception as error:  # our bug must neither take the other deliveries with it nor hide for ever
-                self._daemon.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
+                self._state.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
                 tried = _impossible(claimed, type(error).__name__)
             nursery.cancel_scope.cancel()
             return tried
         raise LeaseLost(claimed.delivery.id)
 
     async def _try(self, claimed: Claimed) -> Tried:
-        kept = partial(open_document, self._daemon.journal, self._daemon.spool)
-        return await attempt(self._daemon, claimed.about, claimed.delivery, kept)
+        kept = partial(open_document, self._state.journal, self._state.spool)
+        return await attempt(self._state, claimed.about, claimed.delivery, kept)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
         """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
         lease, renewed = self._settings.lease_seconds, trio.current_time()
         while True:
             await trio.sleep(lease / LOOKS_A_LEASE)
-            renew = partial(self._daemon.journal.renew, claimed.delivery.id, self._owner, self._daemon.clock() + lease)
+            renew = partial(self._state.journal.renew, claimed.delivery.id, self._owner, self._state.clock() + lease)
             began = trio.current_time()
             try:
                 await trio.to_thread.run_sync(renew)
@@ -184,7 +184,7 @@ class Worker:
             target=tried.target,
         )
         record: Callable[[], None] = partial(
-            self._daemon.journal.record,
+            self._state.journal.record,
             attempt,
             self._owner,
             state=decision.state,
@@ -194,7 +194,7 @@ class Worker:
         )
         await self._until_recorded(claimed, record)
         became, reason = decision.state.value, decision.reason or ""
-        self._daemon.note_attempt(claimed.delivery, became=became, reason=reason, seconds=duration)
+        self._state.note_attempt(claimed.delivery, became=became, reason=reason, seconds=duration)
         facts = {"status": status, "detail": tried.detail, "reason": decision.reason, "state": decision.state.value}
         facts["target"] = tried.target
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
@@ -227,7 +227,7 @@ class Worker:
             **facts,
         }
         facts["target"] = without_query(str(facts["target"]))
-        write = getattr(self._daemon.log, level)
+        write = getattr(self._state.log, level)
         write(log.DELIVERY_FINISHED, **{name: value for name, value in facts.items() if value not in (None, "")})
 
 

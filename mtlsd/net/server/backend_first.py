@@ -17,7 +17,7 @@ from mtlsd.journal.documents import open_kept
 from mtlsd.journal.model import Acceptance, Attempt, Message
 from mtlsd.net.deliveries.attempt import attempt
 from mtlsd.net.services.single_flight import Turn
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.relay.request import idempotency_key
 from mtlsd.relay.retry import Answered, Outcome, reason_of
 
@@ -25,17 +25,17 @@ from mtlsd.relay.retry import Answered, Outcome, reason_of
 Fate = Message | tuple[Attempt, Outcome] | PeerError
 
 
-async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) -> Response:
+async def forward(state: State, exchange: Exchange, acceptance: Acceptance) -> Response:
     """The answer of an exchange that asks the backend first; raises BackendUnavailable where it did not take it."""
     message = acceptance.message
-    most = daemon.snapshot.configuration.limits.max_forwarded_per_route
+    most = state.snapshot.configuration.limits.max_forwarded_per_route
     key = (message.as2_from, message.as2_to, message.message_id)
     try:
-        with daemon.places.one((message.host, message.route), most):
-            async with daemon.turns.take(key) as turn:
+        with state.places.one((message.host, message.route), most):
+            async with state.turns.take(key) as turn:
                 if turn.result is not None:
                     return await _as_the_first(exchange, acceptance, turn.result)
-                return await _ask(daemon, exchange, acceptance, turn)
+                return await _ask(state, exchange, acceptance, turn)
     except CommitUnclear:
         raise  # it may be accepted after all
     except Exception:  # whoever is cut off leaves it to the sweep of the next start: another may have committed it
@@ -43,23 +43,21 @@ async def forward(daemon: Daemon, exchange: Exchange, acceptance: Acceptance) ->
         raise
 
 
-async def _ask(daemon: Daemon, exchange: Exchange, acceptance: Acceptance, turn: Turn[Fate]) -> Response:
+async def _ask(state: State, exchange: Exchange, acceptance: Acceptance, turn: Turn[Fate]) -> Response:
     message = acceptance.message
     try:
-        holder = await trio.to_thread.run_sync(
-            daemon.journal.find, message.as2_from, message.as2_to, message.message_id
-        )
+        holder = await trio.to_thread.run_sync(state.journal.find, message.as2_from, message.as2_to, message.message_id)
         if holder is None or await trio.to_thread.run_sync(exchange.lacks_receipt, holder):
-            made, outcome = await _attempt(daemon, acceptance)
+            made, outcome = await _attempt(state, acceptance)
             turn.result = made, outcome  # unless it is accepted
             taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
             if isinstance(taken, Response):
                 return taken
             turn.result = None
             if holder is None:
-                holder = await daemon.accept(exchange, taken)
+                holder = await state.accept(exchange, taken)
             elif taken.message.mdn is not None:
-                answer = partial(daemon.journal.answer, holder, taken.message.mdn, daemon.clock())
+                answer = partial(state.journal.answer, holder, taken.message.mdn, state.clock())
                 holder = await trio.to_thread.run_sync(answer)
     except PeerError as error:
         turn.result = turn.result or error
@@ -82,16 +80,16 @@ async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) 
     raise (JournalUnavailable if isinstance(fate, CommitUnclear) else type(fate))(fate.detail)
 
 
-async def _attempt(daemon: Daemon, acceptance: Acceptance) -> tuple[Attempt, Outcome]:
-    started, began = daemon.clock(), trio.current_time()
+async def _attempt(state: State, acceptance: Acceptance) -> tuple[Attempt, Outcome]:
+    started, began = state.clock(), trio.current_time()
     key = idempotency_key(acceptance.message)
-    delivery = replace(acceptance.deliveries[0], pinned=daemon.pins.get(key))
-    kept = partial(open_kept, daemon.spool, acceptance.documents)
-    tried = await attempt(daemon, acceptance.message, delivery, kept)
-    daemon.pins.note(key, tried.pinned if reason_of(tried.outcome) else None)
+    delivery = replace(acceptance.deliveries[0], pinned=state.pins.get(key))
+    kept = partial(open_kept, state.spool, acceptance.documents)
+    tried = await attempt(state, acceptance.message, delivery, kept)
+    state.pins.note(key, tried.pinned if reason_of(tried.outcome) else None)
     seconds, reason = trio.current_time() - began, reason_of(tried.outcome) or ""
     became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
-    daemon.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
+    state.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
     return Attempt(
         delivery_id=delivery.id,
         number=1,

@@ -44,7 +44,7 @@ from mtlsd.journal.model import Acceptance
 from mtlsd.net.server.backend_first import forward
 from mtlsd.net.server.well_known import admit, who_is_it
 from mtlsd.net.server.wire import Wire
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.rollover import Use
 from mtlsd.pki.certificate import Presented
@@ -71,13 +71,13 @@ class Record:
 class Connection:
     """Serves one client until it leaves, misbehaves, or waits too long."""
 
-    def __init__(self, daemon: Daemon, listener: ListenerContexts, stream: trio.SocketStream, client: str) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State, listener: ListenerContexts, stream: trio.SocketStream, client: str) -> None:
+        self._state = state
         self._client = client
-        self._limits = daemon.snapshot.configuration.limits
+        self._limits = state.snapshot.configuration.limits
         self._listener = listener
         self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._examine)
-        self._judgement = Judgement(daemon.revocations)
+        self._judgement = Judgement(state.revocations)
         self._handshake: HandshakeCompleted | None = None
 
     async def serve(self) -> None:
@@ -95,25 +95,25 @@ class Connection:
             with _deadline(self._limits.handshake_seconds, TLSHandshakeTimeout):
                 self._handshake = await self._wire.handshake()
         except PeerError as refusal:
-            request_id = new_id(self._daemon.clock())
+            request_id = new_id(self._state.clock())
             facts = {"request_id": request_id, "sni": self._wire.server_name}
             duration = _milliseconds(trio.current_time() - started)
             self._log_refusal(log.HANDSHAKE_FAILED, refusal, **facts, duration_ms=duration)
-            self._daemon.metrics.handshake(refusal.reason)
+            self._state.metrics.handshake(refusal.reason)
             if isinstance(refusal, PlainHTTPOnTLSPort):
                 await self._answer_in_the_clear(refusal, request_id)
             return False
-        self._daemon.metrics.handshake()
+        self._state.metrics.handshake()
         host = self._listener.hosts[self._handshake.host]
-        self._daemon.note_use(Use.SERVER, host.name, host.certificate.sha256)
+        self._state.note_use(Use.SERVER, host.name, host.certificate.sha256)
         return True
 
     def _examine(self, host: str, presented: Presented) -> PeerError | None:
         """Why the client is refused inside of the handshake; what must be waited for is left to its requests."""
-        now = datetime.fromtimestamp(self._daemon.clock(), UTC)
-        judgement = Judgement(self._daemon.revocations, may_ask_later=True)
+        now = datetime.fromtimestamp(self._state.clock(), UTC)
+        judgement = Judgement(self._state.revocations, may_ask_later=True)
         try:
-            judgement.peer(presented, self._daemon.snapshot, host, now)
+            judgement.peer(presented, self._state.snapshot, host, now)
         except (CertificateRefused, CertKnownOtherHost) as refusal:
             refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
             return refusal
@@ -122,25 +122,25 @@ class Connection:
     async def _answer_in_the_clear(self, refusal: PlainHTTPOnTLSPort, request_id: str) -> None:
         response = problems.respond(refusal, request_id=request_id, as_json=False)
         with trio.fail_after(self._limits.write_seconds):
-            await self._wire.send_in_the_clear(response, now=self._daemon.clock())
+            await self._wire.send_in_the_clear(response, now=self._state.clock())
 
     async def _wait_for_request(self) -> bool:
         """Whether a request begins before the connection has idled too long, or the daemon stops."""
         if not self._wire.waits_for_request:
             return True
-        if self._daemon.stopping:
+        if self._state.stopping:
             return False
         with trio.move_on_after(self._limits.idle_seconds) as scope:
-            self._daemon.idle.add(scope)
+            self._state.idle.add(scope)
             try:
                 await self._wire.pull()
             finally:
-                self._daemon.idle.discard(scope)
+                self._state.idle.discard(scope)
         return not scope.cancelled_caught
 
     async def _exchange(self) -> bool:
         """Serve one request; whether the connection can serve another."""
-        now = self._daemon.clock()
+        now = self._state.clock()
         record = Record(new_id(now), trio.current_time())
         try:
             event = await self._receive_head()
@@ -150,7 +150,7 @@ class Connection:
             if isinstance(response, Deferred):
                 await self._promise(response)
             elif isinstance(response, Refused):
-                await self._daemon.committer.refuse(response.refusal)
+                await self._state.committer.refuse(response.refusal)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
         except trio.Cancelled:
@@ -159,7 +159,7 @@ class Connection:
         except trio.BrokenResourceError:
             response = self._refuse(BadRequest("the client broke the connection"), record)
         except Exception:
-            self._daemon.log.exception(log.INTERNAL_ERROR, request_id=record.request_id)
+            self._state.log.exception(log.INTERNAL_ERROR, request_id=record.request_id)
             response = self._refuse(InternalError(), record)
         return await self._send(response, record)
 
@@ -188,9 +188,9 @@ class Connection:
         peer = record.peer = self._identify(host)
         _check_framing(request, peer)
         route = self._route(host, request)
-        if self._daemon.stopping:
+        if self._state.stopping:
             raise ShuttingDown()
-        snapshot, record.organization = self._daemon.snapshot, route.organization
+        snapshot, record.organization = self._state.snapshot, route.organization
         call = Call(
             request=request,
             request_id=record.request_id,
@@ -200,16 +200,16 @@ class Connection:
             truststore=snapshot.truststore,
             peer=peer,
             address=self._client,
-            now=self._daemon.clock(),
+            now=self._state.clock(),
             configuration=snapshot.version,
             presented=self._handshake.presented if self._handshake else None,
         )
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
-            self._daemon.require_room(request.content_length)
+            self._state.require_room(request.content_length)
         begin = selftest.begin if route.path == selftest.PATH else as2.begin
-        exchange = begin(call, self._daemon.services)
+        exchange = begin(call, self._state.services)
         if not isinstance(exchange, Response):
             return await self._receive_body(exchange)
         return await self._without_body(request, exchange)
@@ -217,16 +217,16 @@ class Connection:
     def _route(self, host: VirtualHost, request: Request) -> Route:
         """What serves this path; raises NoRoute or MethodNotAllowed."""
         if request.path == selftest.PATH and host.selftest:
-            return selftest.route_for(host, self._daemon.snapshot.organizations, request)
+            return selftest.route_for(host, self._state.snapshot.organizations, request)
         return routing.match(host, request)
 
     async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
         """The one answer that needs no certificate on a host that requires one."""
         assert self._handshake is not None
         _check_framing(request, None)
-        admit(self._daemon, request, self._client)  # before a responder is asked
+        admit(self._state, request, self._client)  # before a responder is asked
         await self._learn_of_revocations(host)
-        answer = who_is_it(self._daemon, self._handshake, host, request, record.request_id, self._client)
+        answer = who_is_it(self._state, self._handshake, host, request, record.request_id, self._client)
         return await self._without_body(request, answer)
 
     async def _without_body(self, request: Request, response: Response) -> Response:
@@ -237,7 +237,7 @@ class Connection:
     def _host(self, request: Request) -> VirtualHost:
         """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch or SNIUnknown."""
         assert self._handshake is not None
-        host = self._daemon.snapshot.hosts.get(self._handshake.host)
+        host = self._state.snapshot.hosts.get(self._handshake.host)
         if host is None:
             raise SNIHostMismatch(f"{self._handshake.host} is not served any longer")
         try:
@@ -251,7 +251,7 @@ class Connection:
     async def _learn_of_revocations(self, host: VirtualHost) -> None:
         assert self._handshake is not None
         if self._handshake.presented and host.client_certificate is not ClientCertificate.NONE:
-            await self._daemon.revocations.prepare(self._handshake.presented, self._daemon.snapshot)
+            await self._state.revocations.prepare(self._handshake.presented, self._state.snapshot)
 
     def _identify(self, host: VirtualHost) -> Peer | None:
         """Who the client is, judged now; None where TLS proves nobody and the host allows that."""
@@ -264,8 +264,8 @@ class Connection:
             if host.client_certificate is ClientCertificate.REQUIRED:
                 raise ClientCertMissing()
             return None
-        now = datetime.fromtimestamp(self._daemon.clock(), UTC)
-        return self._judgement.peer(self._handshake.presented, self._daemon.snapshot, host.name, now)
+        now = datetime.fromtimestamp(self._state.clock(), UTC)
+        return self._judgement.peer(self._handshake.presented, self._state.snapshot, host.name, now)
 
     async def _receive_body(self, exchange: Exchange | SelfTest) -> Response:
         try:
@@ -281,21 +281,21 @@ class Connection:
         assert isinstance(exchange, Exchange)
         if exchange.asks_backend_first:
             return await self._forward(exchange, accepted)
-        holder = await self._daemon.accept(exchange, accepted)
-        self._daemon.due.set()
+        holder = await self._state.accept(exchange, accepted)
+        self._state.due.set()
         if exchange.is_first(holder):
             return exchange.conclude(holder)
         return await trio.to_thread.run_sync(exchange.conclude, holder)
 
     async def _forward(self, exchange: Exchange, accepted: Acceptance) -> Response:
-        response = await forward(self._daemon, exchange, accepted)
-        self._daemon.due.set()  # there may be an asynchronous MDN
+        response = await forward(self._state, exchange, accepted)
+        self._state.due.set()  # there may be an asynchronous MDN
         return response
 
     async def _promise(self, response: Deferred) -> None:
         """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
-        await trio.to_thread.run_sync(self._daemon.journal.promise, response.delivery, response.refusal)
-        self._daemon.due.set()
+        await trio.to_thread.run_sync(self._state.journal.promise, response.delivery, response.refusal)
+        self._state.due.set()
 
     async def _feed(self, exchange: Exchange | SelfTest) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""
@@ -311,7 +311,7 @@ class Connection:
                 scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
                 if trio.current_time() > turn_ends:
                     await trio.lowlevel.checkpoint()
-                    self._daemon.require_room(None)  # others write, too
+                    self._state.require_room(None)  # others write, too
                     turn_ends = trio.current_time() + TURN_SECONDS
 
     # --- The answer -------------------------------------------------------------------------------------------------
@@ -323,12 +323,12 @@ class Connection:
     async def _send(self, response: Response, record: Record) -> bool:
         """Answer, log, and say whether the connection goes on."""
         request = record.request
-        close = response.close or self._daemon.stopping or not self._wire.body_is_read or _must_close(request)
+        close = response.close or self._state.stopping or not self._wire.body_is_read or _must_close(request)
         if not any(name == "Mtlsd-Request-Id" for name, _ in response.fields):
             response = replace(response, fields=(*response.fields, ("Mtlsd-Request-Id", record.request_id)))
         try:
             with trio.fail_after(self._limits.write_seconds):
-                await self._wire.send(response, now=self._daemon.clock(), close=close)
+                await self._wire.send(response, now=self._state.clock(), close=close)
         finally:
             self._log_exchange(response, record)
         if response.error is None:
@@ -347,7 +347,7 @@ class Connection:
         )
         for use, owner, sha256 in uses:
             if owner and sha256:
-                self._daemon.note_use(use, owner, sha256)
+                self._state.note_use(use, owner, sha256)
 
     # --- The log ----------------------------------------------------------------------------------------------------
 
@@ -375,11 +375,11 @@ class Connection:
             **response.facts,
         }
         if response.error is None:
-            write = self._daemon.log.error if response.alert else self._daemon.log.info
+            write = self._state.log.error if response.alert else self._state.log.info
             write(log.EXCHANGE_FINISHED, reason=None, **_known(facts))
         else:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
-        self._daemon.metrics.exchange(
+        self._state.metrics.exchange(
             self._handshake.host,
             facts["partner"] or "",
             response.status,
@@ -394,7 +394,7 @@ class Connection:
         presented = self._handshake.presented if self._handshake else None
         if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
             facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
-        write = getattr(self._daemon.log, "error" if facts.get("alert") else refusal.log_level)
+        write = getattr(self._state.log, "error" if facts.get("alert") else refusal.log_level)
         write(event, **(refusal.facts | _known(facts)))
 
 

@@ -11,7 +11,7 @@ from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.errors import ConfigurationError, Problem, TooManyConnections
 from mtlsd.net.server.connection import Connection
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 
 BACKLOG = 1024
 
@@ -19,8 +19,8 @@ BACKLOG = 1024
 class Listeners:
     """Accepts connections on the addresses of the snapshot in force, each connection a task of its own."""
 
-    def __init__(self, daemon: Daemon, nursery: trio.Nursery) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State, nursery: trio.Nursery) -> None:
+        self._state = state
         self._nursery = nursery
         self._open: dict[Address, trio.CancelScope] = {}
 
@@ -32,7 +32,7 @@ class Listeners:
             try:
                 opened[address] = listener_on(open_socket(address))
             except OSError as error:
-                problems.append(Problem(self._daemon.snapshot.configuration.file, why_not(address, error)))
+                problems.append(Problem(self._state.snapshot.configuration.file, why_not(address, error)))
         if problems:
             for listener in opened.values():
                 listener.socket.close()
@@ -60,25 +60,25 @@ class Listeners:
 
     async def _serve(self, address: Address, stream: trio.SocketStream) -> None:
         async with stream:
-            contexts = self._daemon.snapshot.listeners.get(address)
+            contexts = self._state.snapshot.listeners.get(address)
             try:
                 client = stream.socket.getpeername()[0]
-                self._daemon.admit(client)
+                self._state.admit(client)
             except OSError:
                 return  # it is gone already
             except TooManyConnections as refusal:
                 facts = {"client": client, "reason": refusal.reason, "detail": refusal.detail}
-                self._daemon.log.warning(log.CONNECTION_REFUSED, **facts)
-                self._daemon.metrics.connection_refused(refusal.reason)
+                self._state.log.warning(log.CONNECTION_REFUSED, **facts)
+                self._state.metrics.connection_refused(refusal.reason)
                 return
             try:
                 if contexts is not None:
-                    now = datetime.fromtimestamp(self._daemon.clock(), UTC)
-                    await Connection(self._daemon, contexts.at(now), stream, client).serve()
+                    now = datetime.fromtimestamp(self._state.clock(), UTC)
+                    await Connection(self._state, contexts.at(now), stream, client).serve()
             except Exception:
-                self._daemon.log.exception(log.INTERNAL_ERROR, client=client)
+                self._state.log.exception(log.INTERNAL_ERROR, client=client)
             finally:
-                self._daemon.release(client)
+                self._state.release(client)
 
 
 def open_socket(address: Address) -> socket.socket:

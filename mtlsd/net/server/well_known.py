@@ -8,7 +8,7 @@ from mtlsd.config.model import ClientCertificate, VirtualHost
 from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
 from mtlsd.handlers.well_known import whoami
 from mtlsd.http.messages import Request, Response
-from mtlsd.net.services.state import Daemon
+from mtlsd.net.services.state import State
 from mtlsd.partners import matching
 from mtlsd.partners.rules import Finding, Result, Rule
 from mtlsd.pki.certificate import PeerVerified, Presented
@@ -18,17 +18,17 @@ from mtlsd.tls.engine import HandshakeCompleted
 Seen = whoami.Seen
 
 
-def admit(daemon: Daemon, request: Request, address: str) -> None:
+def admit(state: State, request: Request, address: str) -> None:
     """Before anything is done for a question to whoami; raises TooManyRequests or ReadOnly."""
-    daemon.whoami.take(network_of(address), daemon.clock())
+    state.whoami.take(network_of(address), state.clock())
     whoami.check_method(request)
 
 
 def who_is_it(
-    daemon: Daemon, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
+    state: State, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
 ) -> Response:
     """The answer of whoami, to whom `admit` let in."""
-    now = datetime.fromtimestamp(daemon.clock(), UTC)
+    now = datetime.fromtimestamp(state.clock(), UTC)
     seen = whoami.Seen(
         request=request,
         request_id=request_id,
@@ -40,10 +40,10 @@ def who_is_it(
         cipher=handshake.cipher,
         sni=handshake.server_name,
     )
-    return whoami.answer(_judged(seen, daemon, handshake, host))
+    return whoami.answer(_judged(seen, state, handshake, host))
 
 
-def _judged(seen: Seen, daemon: Daemon, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
+def _judged(seen: Seen, state: State, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
     """With what becomes of the certificate, or of its absence, on every other request."""
     if host.client_certificate is ClientCertificate.NONE:
         return seen
@@ -52,13 +52,13 @@ def _judged(seen: Seen, daemon: Daemon, handshake: HandshakeCompleted, host: Vir
     if handshake.presented is None:
         required = host.client_certificate is ClientCertificate.REQUIRED
         return replace(seen, refusal=ClientCertMissing() if required else None)
-    return _with_verdict(seen, daemon, handshake.presented, host)
+    return _with_verdict(seen, state, handshake.presented, host)
 
 
-def _with_verdict(seen: Seen, daemon: Daemon, presented: Presented, host: VirtualHost) -> Seen:
-    snapshot = daemon.snapshot
+def _with_verdict(seen: Seen, state: State, presented: Presented, host: VirtualHost) -> Seen:
+    snapshot = state.snapshot
     claim = matching.claim(presented, snapshot.truststore)
-    verdict = verify.judge(presented, claim.anchors, seen.now, claim.relax, daemon.revocations.evidence(claim))
+    verdict = verify.judge(presented, claim.anchors, seen.now, claim.relax, state.revocations.evidence(claim))
     findings = report.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
     seen = replace(seen, presented=presented, findings=findings)
     try:

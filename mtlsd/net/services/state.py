@@ -36,8 +36,8 @@ MAX_COPIES = 8  # of one message, that wait for what the backend says
 
 
 @dataclass(slots=True, eq=False)
-class Daemon:
-    """One running daemon. Only `swap` replaces the snapshot; only the supervisor says that it is stopping."""
+class State:
+    """One running daemon. Only `swap` replaces the snapshot; only the runtime says that it is stopping."""
 
     snapshot: Snapshot
     journal: Journal

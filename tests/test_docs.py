@@ -19,7 +19,7 @@ from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.partners.partner import KEYS
 from mtlsd.partners.toml_schema import Rows
 from mtlsd.pki.relaxations import RELAXATIONS
-from tests.named import exists
+from tests.support.named import exists
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "certs" / "README.md"])

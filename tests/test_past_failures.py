@@ -18,16 +18,16 @@ from asn1crypto import cms
 from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2MIMEMalformed, AS2SignatureBad
 from mtlsd.partners.registry import load_partners
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent, key_pair
 from tests.as2.test_quirks import PART, REPORT, REPORT_TYPE, mdn, signed_mdn
 from tests.as2.test_receiver import NOTHING, agreement, receive
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, resident, running
-from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import Backend
-from tests.net.client import Answer, connect, context, opened, request
-from tests.net.inprocess import World, play
+from tests.support import backend as backends
+from tests.support import messages
+from tests.support.backend import Backend
+from tests.support.client import Answer, connect, context, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, resident, running
+from tests.support.inprocess import World, play
+from tests.support.messages import EDI, Sent, key_pair
+from tests.support.partner import disposition, kept, layered, message, receipt, send, with_fields
 
 ENTITY = messages.entity()
 LIMITS = "max_failures_per_hour = 100_000"

@@ -19,7 +19,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
-from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse
+from tests.support.pyas2_oracle import Identity, organization, partner, pyas2_parse
 
 SIZE = 10_000
 WARM_UP = 50

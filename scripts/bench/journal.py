@@ -26,8 +26,8 @@ from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import Committer
 from scripts.bench.figures import Figure, table
-from tests import postgres
-from tests.journal.examples import attempt, delivery, message
+from tests.support import postgres
+from tests.support.examples import attempt, delivery, message
 
 PARTS = ("accept", "list", "drain")
 KINDS = ("sqlite", "postgresql")

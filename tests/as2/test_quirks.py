@@ -14,9 +14,9 @@ from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2 import messages
-from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.as2.test_receiver import NOTHING, agreement, receive
+from tests.support import messages
+from tests.support.messages import EDI, NOW, Sent, build, key_pair, message
 
 ACME, EXAMPLE = key_pair("ACME"), key_pair("EXAMPLE")
 ENTITY = messages.entity()

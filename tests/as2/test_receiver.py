@@ -29,9 +29,9 @@ from mtlsd.errors import (
 )
 from mtlsd.partners.partner import Require
 from mtlsd.pki.dates import Dates
-from tests.as2 import messages
-from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
-from tests.pki import DAY
+from tests.support import messages
+from tests.support.messages import EDI, NOW, Sent, build, key_pair, message
+from tests.support.pki import DAY
 
 LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 NOTHING: frozenset[Require] = frozenset()

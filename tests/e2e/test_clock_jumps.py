@@ -13,8 +13,8 @@ import trio.testing
 from mtlsd.journal.model import Acceptance, Delivery, DeliveryState
 from mtlsd.net.deliveries.worker import Worker
 from mtlsd.net.services.state import State
-from tests.journal.examples import delivery, message
-from tests.net.test_worker import daemon as daemon_with
+from tests.net.deliveries.test_worker import daemon as daemon_with
+from tests.support.examples import delivery, message
 
 NOW = 1_800_000_000.0
 HOUR, YEAR = 3600.0, 365 * 86400.0

@@ -29,10 +29,10 @@ from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
 from mtlsd.tls import verify
-from tests.as2 import messages
-from tests.daemon import Tree, acme, authority, certificate, globex, keys
-from tests.e2e.partner import layered, message
-from tests.pki import Issued
+from tests.support import messages
+from tests.support.daemon import Tree, acme, authority, certificate, globex, keys
+from tests.support.partner import layered, message
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"

@@ -29,14 +29,13 @@ from mtlsd.pki.certificate import Presented
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import build_request
 from mtlsd.tls import verify
-from tests import pki
-from tests.as2 import messages, pyas2_oracle
-from tests.as2.messages import Sent
-from tests.daemon import LONG, Tree, acme, keys
 from tests.interop import peers
 from tests.interop.cells import PROCESSED, Receipt
 from tests.interop.peers import DOCUMENT, TARGET, Built
-from tests.pki import Issued
+from tests.support import messages, pki, pyas2_oracle
+from tests.support.daemon import LONG, Tree, acme, keys
+from tests.support.messages import Sent
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"

@@ -8,7 +8,7 @@ import pytest
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from tests.postgres import Server
+from tests.support.postgres import Server
 
 OpenJournal = Callable[[], Journal]  # each call opens the same journal anew
 

@@ -22,7 +22,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
 )
 from mtlsd.journal.protocol import Journal
-from tests.journal.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
 

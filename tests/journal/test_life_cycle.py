@@ -12,8 +12,8 @@ from mtlsd.journal.model import Claimed, DeliveryState, LeaseLost, TransitionRef
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from tests.journal.examples import accept, attempt, delivery, message
-from tests.postgres import Server
+from tests.support.examples import accept, attempt, delivery, message
+from tests.support.postgres import Server
 
 OWNERS = st.sampled_from(["a", "b"])
 OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])

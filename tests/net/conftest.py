@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, Tree, running
-from tests.net import backend
-from tests.net.backend import Backend
+from tests.support import backend
+from tests.support.backend import Backend
+from tests.support.daemon import Daemon, Tree, running
 
 
 @pytest.fixture(scope="session")

@@ -26,10 +26,10 @@ from mtlsd.net.reload import Reload
 from mtlsd.net.server.listeners import Listeners
 from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot
-from tests import pki
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
-from tests.net.client import Answer, opened, request
-from tests.pki import SERVER, Issued
+from tests.support import pki
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
+from tests.support.pki import SERVER, Issued
 
 HEAD = request("HEAD")
 

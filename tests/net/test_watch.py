@@ -13,7 +13,7 @@ import trio
 from mtlsd.errors import ConfigurationError
 from mtlsd.net.watch import TreeWatch
 from mtlsd.snapshot.snapshot import Changes, load_snapshot
-from tests.daemon import Tree
+from tests.support.daemon import Tree
 
 ACME = Changes(partners=frozenset({"acme"}))
 NEWCO = Changes(partners=frozenset({"newco"}))

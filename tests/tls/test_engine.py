@@ -18,8 +18,8 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.contexts import ListenerContexts, build_context
 from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
-from tests import pki
-from tests.odd import COMMON_NAME, PRINTABLE, named, odd
+from tests.support import pki
+from tests.support.odd import COMMON_NAME, PRINTABLE, named, odd
 
 KINDS = {
     "a.example": ClientCertificate.NONE,

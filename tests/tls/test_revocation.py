@@ -9,8 +9,8 @@ from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.revocation import Check, Evidence, Revocation
 from mtlsd.tls.verify import judge
-from tests import pki
-from tests.pki import DAY, NOW
+from tests.support import pki
+from tests.support.pki import DAY, NOW
 
 ROOT = pki.root("Root")
 CA = pki.intermediate(ROOT)

@@ -16,7 +16,7 @@ from mtlsd.net.lookups import AT_ONCE, Lookups
 SLOW, UNKNOWN = (Backend.parse(f"http://{name}.example/") for name in ("slow", "unknown"))
 
 
-def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
+async def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
     answered = Event()
     asked: list[bytes] = []
 
@@ -30,8 +30,8 @@ def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
         with pytest.raises(UpstreamTimeout, match=r"no connection within 0\.2 s"):
             await send_request(SLOW, "POST", (), (), timeout=0.2)
 
-    async def main() -> None:
-        trio.socket.set_custom_hostname_resolver(Lookups(look_up))
+    trio.socket.set_custom_hostname_resolver(Lookups(look_up))
+    try:
         async with trio.open_nursery() as nursery:
             for _ in range(60):
                 nursery.start_soon(ask)
@@ -39,9 +39,6 @@ def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
             with pytest.raises(UpstreamUnreachable, match="Name or service not known"):
                 await send_request(UNKNOWN, "POST", (), (), timeout=5)
             await trio.to_thread.run_sync(Path.cwd)  # as the journal does
-
-    try:
-        trio.run(main)
     finally:
         answered.set()
     assert (asked.count(b"slow.example"), asked.count(b"unknown.example")) == (AT_ONCE, 1)

@@ -354,19 +354,16 @@ class BrokenListeners(Listeners):
         raise RuntimeError("a bug of ours")
 
 
-def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(tmp_path: Path) -> None:
+async def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
     tree, text = Tree(tmp_path), io.StringIO()
     snapshot = load_snapshot(tree.configuration, None, time.time())
-
-    async def main() -> None:
-        with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
-            logger = log.configure(text, console=False)
-            daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger)
-            async with trio.open_nursery() as nursery:
-                await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
-            assert daemon.snapshot is snapshot
-
-    trio.run(main)
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        logger = log.configure(text, console=False)
+        daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger)
+        await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
+        assert daemon.snapshot is snapshot
     line = json.loads(text.getvalue())
     assert line["event"] == "internal_error"
     assert "RuntimeError: a bug of ours" in line["exception"]

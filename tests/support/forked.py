@@ -1,7 +1,8 @@
 """Daemons that start in no time: forked from a process that has imported everything, and is itself left alone.
 
-`python -m tests.support.forked` is that process. For each start it gets a JSON line over its socket, with it the file that
-becomes the daemon's stderr, and a socket of the start's own, over which it tells the process id and the exit status.
+`python -m tests.support.forked` is that process. For each start it gets a JSON line over its socket, with it the file
+that becomes the daemon's stderr, and a socket of the start's own, over which it tells the process id and the exit
+status.
 """
 
 import atexit

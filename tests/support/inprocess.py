@@ -3,14 +3,14 @@
 import io
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import trio
-import trio.testing
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mtlsd import log
 from mtlsd.journal.spool import Spool
@@ -28,10 +28,10 @@ ADDRESS = "192.0.2.1"
 
 @dataclass
 class World:
-    """What a scenario acts on. `now` is the wall clock; `jump` moves the clock of the deadlines."""
+    """What a test acts on. `now` is the wall clock; `jump` moves the clock of the deadlines."""
 
     daemon: State
-    clock: trio.testing.MockClock
+    clock: MockClock
     nursery: trio.Nursery
     text: io.StringIO
     now: list[float] = field(default_factory=lambda: [NOW])
@@ -39,9 +39,9 @@ class World:
 
     async def jump(self, seconds: float) -> None:
         """Let time pass once nobody has anything to do."""
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await wait_all_tasks_blocked(0.01)
         self.clock.jump(seconds)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await wait_all_tasks_blocked(0.01)
 
     def connect(self) -> trio.SocketStream:
         """A new connection, without TLS so far."""
@@ -90,32 +90,19 @@ class Secure:
         return ended
 
 
-Scenario = Callable[[World], Awaitable[None]]
-
-
-def play(scenario: Scenario, root: Path, *, limits: str = "", prepare: Callable[[Tree], None] | None = None) -> None:
-    """Run a scenario against a daemon without listeners, then see that no connection is left over."""
-    tree = Tree(root, limits=limits)
-    if prepare:
-        prepare(tree)
-    clock, text = trio.testing.MockClock(), io.StringIO()
-    now = [NOW]
-    journal = SQLiteJournal(tree.state / "journal.sqlite")
-
-    async def main() -> None:
-        snapshot = load_snapshot(tree.configuration, None, time.time())
-        logger = log.configure(text, console=False)
+@asynccontextmanager
+async def in_process(tree: Tree) -> AsyncIterator[World]:
+    """A daemon without listeners; in the end no connection may be left over."""
+    clock, text, now = trio.lowlevel.current_clock(), io.StringIO(), [NOW]
+    assert isinstance(clock, MockClock), "the test itself has to ask for `mock_clock`, too"
+    snapshot, logger = load_snapshot(tree.configuration, None, time.time()), log.configure(text, console=False)
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
         daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger, clock=lambda: now[0])
         async with trio.open_nursery() as nursery:
             world = World(daemon, clock, nursery, text, now)
             try:
-                await scenario(world)
+                yield world
             finally:
                 for client in world.clients:
                     await trio.aclose_forcefully(client)
-
-    try:
-        trio.run(main, clock=clock)
-    finally:
-        journal.close()
     assert "internal_error" not in text.getvalue()

@@ -4,11 +4,10 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import pytest
-import trio
 
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.mic import DIGESTS
@@ -249,7 +248,7 @@ def test_a_url_that_the_receiver_does_not_post_to_is_said(site: Site) -> None:
     assert (result.exit_code, "FAILED: " in result.stdout) == (1, True)
 
 
-def test_an_interrupted_wait_ends_at_once() -> None:
+async def test_an_interrupted_wait_ends_at_once() -> None:
     """Ctrl-C while it listens is click's to say, not a traceback."""
     listener = MDNListener(Address("127.0.0.1", 0), None, 1000)
 
@@ -257,7 +256,7 @@ def test_an_interrupted_wait_ends_at_once() -> None:
         raise KeyboardInterrupt
 
     with listener, pytest.raises(KeyboardInterrupt):
-        trio.run(partial(send_and_listen, interrupted, listener, None, promised=None, timeout=1))  # type: ignore[arg-type]
+        await send_and_listen(interrupted, listener, None, promised=None, timeout=1)  # type: ignore[arg-type]
 
 
 # --- What is saved, and wrong usage ---------------------------------------------------------------------------

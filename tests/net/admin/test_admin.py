@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from mtlsd.journal.model import Acceptance
 from mtlsd.net.admin.admin import MAX_CONNECTIONS, MAX_HEADER, Admin
 from mtlsd.net.admin.health import Health
-from tests.support import inprocess
 from tests.support.admin import ask, checks, get, samples, value
 from tests.support.client import TIMEOUT, Answer, opened, request
 from tests.support.daemon import Daemon, Tree, acme, running
 from tests.support.examples import delivery, message
-from tests.support.inprocess import World
+from tests.support.inprocess import NOW, World, in_process
 
 
 def test_all_is_well(daemon: Daemon) -> None:
@@ -152,73 +152,62 @@ def serve(world: World) -> trio.SocketStream:
     return theirs
 
 
-def test_who_says_nothing_is_not_waited_for(shared: Path) -> None:
-    async def scenario(world: World) -> None:
-        client = serve(world)
-        await client.send_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n")
-        await world.jump(11)
-        assert await client.receive_some(1) == b""
-
-    inprocess.play(scenario, shared)
+async def test_who_says_nothing_is_not_waited_for(world: World, mock_clock: MockClock) -> None:
+    client = serve(world)
+    await client.send_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n")
+    await world.jump(11)
+    assert await client.receive_some(1) == b""
 
 
-def test_who_leaves_leaves_no_trace(shared: Path) -> None:
-    async def scenario(world: World) -> None:
-        client = serve(world)
-        await client.send_all(b"GET /rea")
-        await client.aclose()
-        await trio.testing.wait_all_tasks_blocked(0.01)
-
-    inprocess.play(scenario, shared)
+async def test_who_leaves_leaves_no_trace(world: World, mock_clock: MockClock) -> None:
+    client = serve(world)
+    await client.send_all(b"GET /rea")
+    await client.aclose()
+    await trio.testing.wait_all_tasks_blocked(0.01)
 
 
-def test_the_disk_is_complained_about_once_and_once_when_it_is_over(shared: Path) -> None:
-    async def scenario(world: World) -> None:
-        health = Health(world.daemon)
-        settings = world.daemon.snapshot
-        for warn in (1, 1 << 50, 1 << 50, 1, 1):
-            limits = replace(settings.configuration.limits, disk_warn_bytes=warn, disk_stop_bytes=1)
-            world.daemon.swap(replace(settings, configuration=replace(settings.configuration, limits=limits)))
-            await health.look()
-            assert health.facts().low == (warn > 1)
-        assert [line["event"] for line in world.log] == ["disk_low", "disk_low_over"]
-
-    inprocess.play(scenario, shared)
-
-
-def test_a_spool_that_cannot_be_written_makes_unready_until_it_can(shared: Path) -> None:
-    async def scenario(world: World) -> None:
-        health = Health(world.daemon)
+async def test_the_disk_is_complained_about_once_and_once_when_it_is_over(world: World, mock_clock: MockClock) -> None:
+    health = Health(world.daemon)
+    settings = world.daemon.snapshot
+    for warn in (1, 1 << 50, 1 << 50, 1, 1):
+        limits = replace(settings.configuration.limits, disk_warn_bytes=warn, disk_stop_bytes=1)
+        world.daemon.swap(replace(settings, configuration=replace(settings.configuration, limits=limits)))
         await health.look()
-        assert health.facts().trouble is None
-        temporary = shared / "state" / "spool" / "tmp"
-        temporary.rmdir()
-        await health.look()
-        trouble = health.facts().trouble
-        temporary.mkdir()
-        assert trouble
-        assert trouble.reason == "journal_unavailable"
-        await health.look()
-        assert health.facts().trouble is None
-
-    inprocess.play(scenario, shared)
+        assert health.facts().low == (warn > 1)
+    assert [line["event"] for line in world.log] == ["disk_low", "disk_low_over"]
 
 
-def test_a_journal_that_answers_no_longer_is_not_alive(shared: Path) -> None:
-    async def scenario(world: World) -> None:
-        health = Health(world.daemon)
-        await health.look()
-        world.clock.jump(29)
-        assert health.facts().silent == pytest.approx(29, abs=0.5)
+async def test_a_spool_that_cannot_be_written_makes_unready_until_it_can(
+    world: World, mock_clock: MockClock, shared: Path
+) -> None:
+    health = Health(world.daemon)
+    await health.look()
+    assert health.facts().trouble is None
+    temporary = shared / "state" / "spool" / "tmp"
+    temporary.rmdir()
+    await health.look()
+    trouble = health.facts().trouble
+    temporary.mkdir()
+    assert trouble
+    assert trouble.reason == "journal_unavailable"
+    await health.look()
+    assert health.facts().trouble is None
 
-    inprocess.play(scenario, shared)
+
+async def test_a_journal_that_answers_no_longer_is_not_alive(world: World, mock_clock: MockClock) -> None:
+    health = Health(world.daemon)
+    await health.look()
+    world.clock.jump(29)
+    assert health.facts().silent == pytest.approx(29, abs=0.5)
 
 
-def test_the_backlog_is_shown_by_kind_and_state_with_the_age_of_the_oldest(tmp_path: Path) -> None:
-    async def scenario(world: World) -> None:
+async def test_the_backlog_is_shown_by_kind_and_state_with_the_age_of_the_oldest(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    async with in_process(Tree(tmp_path)) as world:
         for number in (1, 2):
             of = message(number)
-            promised = replace(delivery(of), created_at=inprocess.NOW - 100 * number)
+            promised = replace(delivery(of), created_at=NOW - 100 * number)
             world.daemon.journal.accept([Acceptance(of, (promised,))])
         client = serve(world)
         await client.send_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -233,5 +222,3 @@ def test_the_backlog_is_shown_by_kind_and_state_with_the_age_of_the_oldest(tmp_p
         assert found["mtlsd_partners", ()] == 2
         ends = [name for name, _ in found if name == "mtlsd_certificate_not_after_timestamp_seconds"]
         assert len(ends) == 5  # three hosts, one that signs, one that decrypts
-
-    inprocess.play(scenario, tmp_path)

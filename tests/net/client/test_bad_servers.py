@@ -19,27 +19,24 @@ LARGE = (bytes(http.CHUNK),) * 40  # more than the buffers of a socket hold
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-def answer_of(server: Server, body: Sequence[bytes] = (b"document",), timeout: float = 5) -> Answer:
+async def answer_of(server: Server, body: Sequence[bytes] = (b"document",), timeout: float = 5) -> Answer:
     """What the client makes of a backend that does this with a connection."""
 
     async def serve(stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
             await server(stream)
 
-    async def main() -> Answer:
-        async with trio.open_nursery() as nursery:
-            listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-            host, port = listeners[0].socket.getsockname()
-            fields = [("Content-Length", str(sum(map(len, body))))]
-            try:
-                return await http.send(Backend.parse(f"http://{host}:{port}/"), "POST", fields, body, timeout=timeout)
-            except UpstreamFailed as error:
-                failure = error
-            finally:
-                nursery.cancel_scope.cancel()
-        raise failure
-
-    return trio.run(main)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        host, port = listeners[0].socket.getsockname()
+        fields = [("Content-Length", str(sum(map(len, body))))]
+        try:
+            return await http.send(Backend.parse(f"http://{host}:{port}/"), "POST", fields, body, timeout=timeout)
+        except UpstreamFailed as error:
+            failure = error
+        finally:
+            nursery.cancel_scope.cancel()
+    raise failure
 
 
 def saying(*pieces: bytes) -> Server:
@@ -55,9 +52,9 @@ def saying(*pieces: bytes) -> Server:
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=50).map(b"HTTP/1.1 200 OK\r\n".__add__))
-def test_only_our_own_errors_escape_whatever_the_backend_says(said: bytes) -> None:
+async def test_only_our_own_errors_escape_whatever_the_backend_says(said: bytes) -> None:
     try:
-        answer = answer_of(saying(said))
+        answer = await answer_of(saying(said))
     except (UpstreamUnreachable, UpstreamBadAnswer):
         return
     assert 200 <= answer.status < 1000
@@ -78,38 +75,39 @@ def test_only_our_own_errors_escape_whatever_the_backend_says(said: bytes) -> No
     ],
     ids=["nothing", "half a header", "half a body", "half a chunk", "1xx", "101", "long", "many", "another protocol"],
 )
-def test_what_is_no_whole_answer_is_no_answer(said: bytes) -> None:
+async def test_what_is_no_whole_answer_is_no_answer(said: bytes) -> None:
     with pytest.raises((UpstreamUnreachable, UpstreamBadAnswer)):
-        answer_of(saying(said))
+        await answer_of(saying(said))
 
 
-def test_what_follows_1xx_is_the_answer() -> None:
-    assert answer_of(saying(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3, FINE)).status == 200
+async def test_what_follows_1xx_is_the_answer() -> None:
+    answer = await answer_of(saying(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3, FINE))
+    assert answer.status == 200
 
 
-def test_an_answer_that_never_ends_ends_with_the_timeout() -> None:
+async def test_an_answer_that_never_ends_ends_with_the_timeout() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         while True:
             await stream.send_all(b"HTTP/1.1 102 Processing\r\n\r\n")
 
     with pytest.raises((UpstreamTimeout, UpstreamBadAnswer)):  # or there are too many interim answers first
-        answer_of(serve, timeout=0.2)
+        await answer_of(serve, timeout=0.2)
 
 
-def test_of_an_endless_body_no_more_is_read_than_we_keep() -> None:
+async def test_of_an_endless_body_no_more_is_read_than_we_keep() -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4294967296\r\n\r\n")
         while True:
             await stream.send_all(bytes(65536))
 
-    answer = answer_of(serve)
+    answer = await answer_of(serve)
     assert answer.status == 200
     assert MAX_ANSWER < len(answer.body) <= MAX_ANSWER + http.RECEIVE
 
 
 @pytest.mark.parametrize(("status", "taken"), [(200, False), (202, False), (413, True), (503, True)])
-def test_an_answer_before_the_whole_document_can_only_refuse_it(status: int, taken: bool) -> None:
+async def test_an_answer_before_the_whole_document_can_only_refuse_it(status: int, taken: bool) -> None:
     """A backend that says 2xx and closes cannot have what we still hold."""
 
     async def closing(stream: trio.SocketStream) -> None:
@@ -117,7 +115,7 @@ def test_an_answer_before_the_whole_document_can_only_refuse_it(status: int, tak
         await stream.receive_some(1)
 
     try:
-        said = answer_of(closing, LARGE).status
+        said = (await answer_of(closing, LARGE)).status
     except UpstreamUnreachable:  # a reset may overtake a refusal, too: then it is tried again
         return
     assert (said, taken) == (status, True)

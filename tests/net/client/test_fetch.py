@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import pytest
-import trio
 
 from mtlsd.net.client.fetch import FetchFailed, fetch, is_public
 from tests.support import authority
@@ -16,11 +15,8 @@ def server() -> Iterator[Authority]:
         yield listening
 
 
-def get(url: str, *, listed: bool = True, limit: int = 1000, seconds: float = 10) -> bytes:
-    async def run() -> bytes:
-        return await fetch(url, listed=listed, limit=limit, seconds=seconds)
-
-    return trio.run(run)
+async def get(url: str, *, listed: bool = True, limit: int = 1000, seconds: float = 10) -> bytes:
+    return await fetch(url, listed=listed, limit=limit, seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -78,43 +74,43 @@ def test_an_address_inside(address: str) -> None:
     assert not is_public(address)
 
 
-def test_what_is_there_comes(server: Authority) -> None:
+async def test_what_is_there_comes(server: Authority) -> None:
     server.get = lambda path: (200, path.encode())
-    assert get(f"{server.url}/ca.crl") == b"/ca.crl"
+    assert await get(f"{server.url}/ca.crl") == b"/ca.crl"
     server.get = lambda _: (200, bytes(1000))
-    assert len(get(server.url)) == 1000
+    assert len(await get(server.url)) == 1000
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 404, 500])
-def test_no_other_status_counts_and_no_redirect_is_followed(server: Authority, status: int) -> None:
+async def test_no_other_status_counts_and_no_redirect_is_followed(server: Authority, status: int) -> None:
     server.get = lambda _: (status, b"")
     with pytest.raises(FetchFailed, match=f"the server said {status}"):
-        get(server.url)
+        await get(server.url)
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("size", [1001, 100_000])
-def test_nothing_larger_than_the_limit_is_taken(server: Authority, size: int) -> None:
+async def test_nothing_larger_than_the_limit_is_taken(server: Authority, size: int) -> None:
     server.get = lambda _: (200, bytes(size))
     with pytest.raises(FetchFailed, match="more than"):
-        get(server.url)
+        await get(server.url)
 
 
-def test_nobody_waits_longer_than_the_deadline(server: Authority) -> None:
+async def test_nobody_waits_longer_than_the_deadline(server: Authority) -> None:
     server.get = lambda _: None
     with pytest.raises(FetchFailed, match="no whole answer within"):
-        get(server.url, seconds=0.2)
+        await get(server.url, seconds=0.2)
 
 
-def test_a_private_address_is_gone_to_only_where_it_is_listed(server: Authority) -> None:
+async def test_a_private_address_is_gone_to_only_where_it_is_listed(server: Authority) -> None:
     with pytest.raises(FetchFailed, match="a private address"):
-        get(server.url, listed=False)
+        await get(server.url, listed=False)
     with pytest.raises(FetchFailed, match="a private address"):
-        get(server.url.replace("127.0.0.1", "localhost"), listed=False)
+        await get(server.url.replace("127.0.0.1", "localhost"), listed=False)
     assert server.asked == []
 
 
 @pytest.mark.parametrize("url", ["ldap://x.example/", "http://", "file:///etc/passwd", "http://127.0.0.1:1/"])
-def test_a_url_that_leads_nowhere_is_a_failure(url: str) -> None:
+async def test_a_url_that_leads_nowhere_is_a_failure(url: str) -> None:
     with pytest.raises(FetchFailed):
-        get(url)
+        await get(url)

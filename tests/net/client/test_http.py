@@ -2,13 +2,14 @@
 
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
 import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import (
@@ -19,8 +20,7 @@ from mtlsd.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from mtlsd.net.client.http import MAX_ANSWER, MAX_RECEIVED, Answer, Recording
-from mtlsd.net.client.http import send as send_request
+from mtlsd.net.client.http import MAX_ANSWER, MAX_RECEIVED, Answer, Recording, send
 from tests.e2e.test_asynchronous_receipts import serving
 from tests.support import pki
 from tests.support.daemon import LONG
@@ -30,29 +30,27 @@ OK = b"HTTP/1.1 200 OK\r\n"
 Server = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-def asked(server: Server, *, scheme: str = "http", context: ssl.SSLContext | None = None) -> Answer:
-    """Send a request to this server; time jumps while nobody has anything to do."""
-    return trio.run(partial(_asked, server, scheme, context), clock=trio.testing.MockClock(autojump_threshold=0.05))
-
-
-async def _asked(
-    server: Server, scheme: str, context: ssl.SSLContext | None, recording: Recording | None = None
+async def asked(
+    server: Server,
+    *,
+    scheme: str = "http",
+    context: ssl.SSLContext | None = None,
+    recording: Recording | None = None,
 ) -> Answer:
-    async def handler(stream: trio.SocketStream) -> None:
-        try:
-            await server(stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return  # the client went away
+    """Send a request to this server."""
 
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = Backend.parse(f"{scheme}://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mdn")
+    async def handler(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):  # the client went away
+            await server(stream)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, handler, listeners)
+        listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
+        url = Backend.parse(f"{scheme}://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mdn")
         try:
-            return await send_request(url, "POST", (), (), timeout=2, context=context, recording=recording)
+            return await send(url, "POST", (), (), timeout=2, context=context, recording=recording)
         except UpstreamFailed as failure:
             failed = failure
-            await trio.testing.wait_all_tasks_blocked(0.01)  # the server reads what it was told
+            await wait_all_tasks_blocked(0.01)  # the server reads what it was told
         finally:
             nursery.cancel_scope.cancel()
     raise failed
@@ -110,16 +108,16 @@ def floods(start: bytes, again: bytes) -> Server:
     ],
     ids=["header", "body", "chunks", "100 Continue"],
 )
-def test_a_whole_answer_has_one_deadline(start: bytes, octet: bytes) -> None:
+async def test_a_whole_answer_has_one_deadline(autojump_clock: MockClock, start: bytes, octet: bytes) -> None:
     with pytest.raises(UpstreamTimeout, match="no answer within 2 s") as caught:
-        asked(drips(start, octet))
+        await asked(drips(start, octet))
     assert caught.value.body_began
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_connecting_has_one_deadline_with_its_tls(scheme: str) -> None:
+async def test_connecting_has_one_deadline_with_its_tls(autojump_clock: MockClock, scheme: str) -> None:
     with pytest.raises(UpstreamTimeout) as caught:
-        asked(lambda _: trio.sleep_forever(), scheme=scheme)
+        await asked(lambda _: trio.sleep_forever(), scheme=scheme)
     assert caught.value.body_began == (scheme == "http")
 
 
@@ -134,20 +132,20 @@ def test_connecting_has_one_deadline_with_its_tls(scheme: str) -> None:
     ],
     ids=["large 100 Continue", "100 Continue", "fields", "field", "chunks"],
 )
-def test_an_answer_without_an_end_is_cut_off_and_not_recorded_for_ever(start: bytes, again: bytes) -> None:
+async def test_an_answer_without_an_end_is_cut_off_and_not_recorded_for_ever(start: bytes, again: bytes) -> None:
     recording = Recording()
     with pytest.raises(UpstreamBadAnswer):
-        trio.run(_asked, floods(start, again), "http", None, recording)
+        await asked(floods(start, again), recording=recording)
     assert len(recording.received) <= MAX_RECEIVED
 
 
-def test_of_a_long_body_only_the_start_is_read() -> None:
-    answer = asked(floods(OK + b"\r\n", b"a" * 65536))
+async def test_of_a_long_body_only_the_start_is_read(autojump_clock: MockClock) -> None:
+    answer = await asked(floods(OK + b"\r\n", b"a" * 65536))
     assert (answer.status, MAX_ANSWER < len(answer.body) <= 2 * MAX_ANSWER) == (200, True)
 
 
-def test_a_few_answers_1xx_are_passed_over() -> None:
-    answer = asked(says(*[b"HTTP/1.1 102 Processing\r\n\r\n"] * 5, OK + b"Content-Length: 2\r\n\r\nok"))
+async def test_a_few_answers_1xx_are_passed_over(autojump_clock: MockClock) -> None:
+    answer = await asked(says(*[b"HTTP/1.1 102 Processing\r\n\r\n"] * 5, OK + b"Content-Length: 2\r\n\r\nok"))
     assert (answer.status, answer.body) == (200, b"ok")
 
 
@@ -162,9 +160,11 @@ def test_a_few_answers_1xx_are_passed_over() -> None:
         ([b"SSH-2.0-OpenSSH_9\r\n\r\n"], UpstreamBadAnswer, "not HTTP as it should be: "),
     ],
 )
-def test_an_answer_that_is_none(pieces: list[bytes], kind: type[UpstreamFailed], words: str) -> None:
+async def test_an_answer_that_is_none(
+    autojump_clock: MockClock, pieces: list[bytes], kind: type[UpstreamFailed], words: str
+) -> None:
     with pytest.raises(kind) as caught:
-        asked(says(*pieces))
+        await asked(says(*pieces))
     assert type(caught.value) is kind
     assert str(caught.value).startswith(words)
     assert caught.value.retryable
@@ -172,9 +172,9 @@ def test_an_answer_that_is_none(pieces: list[bytes], kind: type[UpstreamFailed],
 
 @given(st.binary(max_size=300) | st.binary(max_size=60).map(lambda rest: OK + rest))
 @settings(max_examples=60, deadline=None)
-def test_only_our_own_errors_escape(octets: bytes) -> None:
+async def test_only_our_own_errors_escape(octets: bytes) -> None:
     try:
-        trio.run(_asked, says(octets), "http", None)
+        await asked(says(octets))
     except UpstreamFailed as failure:
         text = str(failure)
     else:
@@ -183,19 +183,19 @@ def test_only_our_own_errors_escape(octets: bytes) -> None:
     assert "Error" not in text
 
 
-def test_no_tls_where_tls_was_expected() -> None:
+async def test_no_tls_where_tls_was_expected(autojump_clock: MockClock) -> None:
     async def server(stream: trio.SocketStream) -> None:
         await stream.receive_some(65536)
         await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     with pytest.raises(UpstreamTLS) as caught:
-        asked(server, scheme="https")
+        await asked(server, scheme="https")
     assert (str(caught.value), caught.value.reason) == ("TLS did not come about: wrong version number", "upstream_tls")
 
 
-def test_a_server_that_ends_tls_without_a_word() -> None:
+async def test_a_server_that_ends_tls_without_a_word(autojump_clock: MockClock) -> None:
     with pytest.raises(UpstreamTLS, match=r"^the other side ended TLS without a word$"):
-        asked(_taken, scheme="https")
+        await asked(_taken, scheme="https")
 
 
 async def _taken(stream: trio.SocketStream) -> None:
@@ -204,7 +204,9 @@ async def _taken(stream: trio.SocketStream) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("trusted", [False, True], ids=["unknown root", "other name"])
-def test_a_server_that_we_do_not_trust_hears_an_alert(version: ssl.TLSVersion, trusted: bool) -> None:
+async def test_a_server_that_we_do_not_trust_hears_an_alert(
+    autojump_clock: MockClock, version: ssl.TLSVersion, trusted: bool
+) -> None:
     """Its operators see in their own log that the certificate was refused, and not a connection that broke."""
     root = pki.root("Server root", **LONG)
     offered = serving(pki.issue("edi.acme.example", issuer=root, eku=(SERVER,), san=("dns:other.example",), **LONG))
@@ -221,7 +223,7 @@ def test_a_server_that_we_do_not_trust_hears_an_alert(version: ssl.TLSVersion, t
 
     context = ssl.create_default_context(cadata=root.pem.decode() if trusted else None)
     with pytest.raises(UpstreamUntrusted) as caught:
-        asked(server, scheme="https", context=context)
+        await asked(server, scheme="https", context=context)
     text = str(caught.value)
     assert text.startswith("the server's certificate is not trusted: ")
     assert ("is not valid for '127.0.0.1'" in text) == trusted
@@ -230,7 +232,7 @@ def test_a_server_that_we_do_not_trust_hears_an_alert(version: ssl.TLSVersion, t
     assert "alert" in said[0].lower()
 
 
-def test_over_tls_an_answer_may_end_without_close_notify() -> None:
+async def test_over_tls_an_answer_may_end_without_close_notify(autojump_clock: MockClock) -> None:
     root = pki.root("Server root", **LONG)
     offered = serving(pki.issue("edi.acme.example", issuer=root, eku=(SERVER,), san=("ip:127.0.0.1",), **LONG))
 
@@ -240,5 +242,5 @@ def test_over_tls_an_answer_may_end_without_close_notify() -> None:
         await secure.send_all(OK + b"\r\n" + b"a" * 500_000)
 
     context = ssl.create_default_context(cadata=root.pem.decode())
-    answer = asked(server, scheme="https", context=context)
+    answer = await asked(server, scheme="https", context=context)
     assert (answer.status, len(answer.body)) == (200, 500_000)

@@ -10,13 +10,13 @@ import trio
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
-from mtlsd.net.client.http import send as send_request
+from mtlsd.net.client.http import send
 from mtlsd.net.client.resolver import AT_ONCE, Lookups
 
 SLOW, UNKNOWN = (Backend.parse(f"http://{name}.example/") for name in ("slow", "unknown"))
 
 
-def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
+async def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
     answered = Event()
     asked: list[bytes] = []
 
@@ -28,20 +28,17 @@ def test_a_name_without_an_answer_takes_no_thread_of_others() -> None:
 
     async def ask() -> None:
         with pytest.raises(UpstreamTimeout, match=r"no connection within 0\.2 s"):
-            await send_request(SLOW, "POST", (), (), timeout=0.2)
+            await send(SLOW, "POST", (), (), timeout=0.2)
 
-    async def main() -> None:
-        trio.socket.set_custom_hostname_resolver(Lookups(look_up))
+    trio.socket.set_custom_hostname_resolver(Lookups(look_up))
+    try:
         async with trio.open_nursery() as nursery:
             for _ in range(60):
                 nursery.start_soon(ask)
         with trio.fail_after(10):
             with pytest.raises(UpstreamUnreachable, match="Name or service not known"):
-                await send_request(UNKNOWN, "POST", (), (), timeout=5)
+                await send(UNKNOWN, "POST", (), (), timeout=5)
             await trio.to_thread.run_sync(Path.cwd)  # as the journal does
-
-    try:
-        trio.run(main)
     finally:
         answered.set()
     assert (asked.count(b"slow.example"), asked.count(b"unknown.example")) == (AT_ONCE, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 import trio
-import trio.testing
+from trio.testing import MockClock
 
 from mtlsd.config.model import Configuration, Limits, Server
 from mtlsd.config.model import Delivery as Settings
@@ -58,7 +58,7 @@ def daemon(tmp_path: Path, clock: Callable[[], float]) -> State:
     return State(snapshot, journal, spool, structlog.get_logger().bind(), clock)
 
 
-def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> None:
+async def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> None:
     """Its file is gone from the spool: nobody can deliver it, and the operators must hear of it."""
     now = [1000.0]
     running = daemon(tmp_path, lambda: now[0])
@@ -67,16 +67,16 @@ def test_a_document_that_is_lost_is_tried_again_and_given_up(tmp_path: Path) -> 
     running.journal.accept([Acceptance(lost, (promised,))])
 
     async def until(state: DeliveryState) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(Worker(running).run)
+        async with trio.open_nursery() as working:
+            working.start_soon(Worker(running).run)
             while running.journal.deliveries(lost.id)[0].state is not state or not running.journal.attempts("d0001"):
                 await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
+            working.cancel_scope.cancel()
 
-    trio.run(until, DeliveryState.PENDING)
+    await until(DeliveryState.PENDING)
     assert [each.reason for each in running.journal.attempts("d0001")] == ["internal_error"]
     now[0] += 20
-    trio.run(until, DeliveryState.FAILED)
+    await until(DeliveryState.FAILED)
     assert running.journal.deliveries(lost.id)[0].last_reason == "internal_error"
     running.journal.close()
 
@@ -91,23 +91,20 @@ class Slow(Worker):
 
 @pytest.mark.parametrize("error", [JournalUnavailable, SpoolFull])
 @pytest.mark.parametrize(("name", "times"), [("take_back", 3), ("renew", 1), ("record", 2)])
-def test_a_journal_that_goes_away_for_a_while_makes_nobody_deliver_again(
-    tmp_path: Path, name: str, times: int, error: type[Unavailable]
+async def test_a_journal_that_goes_away_for_a_while_makes_nobody_deliver_again(
+    tmp_path: Path, autojump_clock: MockClock, name: str, times: int, error: type[Unavailable]
 ) -> None:
     """What was done is recorded when it is back, and not done again."""
+    autojump_clock.autojump_threshold = 0  # there are no sockets here
     running = daemon(tmp_path, lambda: 2000.0)  # on which no lease is ever over
     assert isinstance(running.journal, Unsteady)
     running.journal.gone[name], running.journal.error = times, error
-
-    async def main() -> None:
-        running.journal.accept([Acceptance(lost := message(1, payload="messages/00/0001.payload"), (delivery(lost),))])
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(Slow(running).run)
-            while not running.journal.attempts("d0001"):
-                await trio.sleep(1)
-            nursery.cancel_scope.cancel()
-
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    running.journal.accept([Acceptance(lost := message(1, payload="messages/00/0001.payload"), (delivery(lost),))])
+    async with trio.open_nursery() as working:
+        working.start_soon(Slow(running).run)
+        while not running.journal.attempts("d0001"):
+            await trio.sleep(1)
+        working.cancel_scope.cancel()
     assert [each.number for each in running.journal.attempts("d0001")] == [1]
     assert running.journal.gone[name] == 0
     running.journal.close()

@@ -8,7 +8,7 @@ import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mtlsd.config.model import Address
 from mtlsd.errors import UpstreamUnreachable
@@ -39,9 +39,7 @@ def judged(posted: PostedMDN) -> Reception:
     return Reception(200) if posted.body == b"ours" else Reception(400, "no MDN")
 
 
-def met(
-    *peers: Peer, waits: bool = False, tls: ssl.SSLContext | None = None, clock: MockClock | None = None
-) -> tuple[MDNListener, list[bytes]]:
+async def met(*peers: Peer, waits: bool = False, tls: ssl.SSLContext | None = None) -> tuple[MDNListener, list[bytes]]:
     """A listener after these peers were there, one after another, and what each was told."""
     told: list[bytes] = []
     with MDNListener(Address("127.0.0.1", 0), tls, MAX_BODY) as listener:
@@ -50,10 +48,7 @@ def met(
             told.extend([await peer(listener) for peer in peers])
             return Answer(200, (), b"")
 
-        async def main() -> None:
-            await send_and_listen(send, listener, judged, promised=lambda _: waits, timeout=20)
-
-        trio.run(main, clock=clock)
+        await send_and_listen(send, listener, judged, promised=lambda _: waits, timeout=20)
     return listener, told
 
 
@@ -78,8 +73,8 @@ def says(*pieces: bytes, closes: bool = False) -> Peer:
 
 
 @pytest.mark.parametrize("pieces", [[OURS], [bytes([each]) for each in OURS]], ids=["whole", "by octets"])
-def test_it_is_taken_answered_and_kept_to_the_octet(pieces: list[bytes]) -> None:
-    listener, told = met(says(*pieces), waits=True)
+async def test_it_is_taken_answered_and_kept_to_the_octet(pieces: list[bytes]) -> None:
+    listener, told = await met(says(*pieces), waits=True)
     assert told[0].startswith(OK)
     assert b"Connection: close\r\n" in told[0]
     assert listener.posted == PostedMDN(
@@ -88,13 +83,13 @@ def test_it_is_taken_answered_and_kept_to_the_octet(pieces: list[bytes]) -> None
     assert listener.notes == ()
 
 
-def test_what_follows_it_is_no_part_of_it() -> None:
-    listener, _ = met(says(OURS + b"\r\nGET / HTTP/1.1\r\n\r\n"), waits=True)
+async def test_what_follows_it_is_no_part_of_it() -> None:
+    listener, _ = await met(says(OURS + b"\r\nGET / HTTP/1.1\r\n\r\n"), waits=True)
     assert listener.posted
     assert listener.posted.octets == OURS
 
 
-def test_a_sender_that_expects_to_be_asked_on_is() -> None:
+async def test_a_sender_that_expects_to_be_asked_on_is() -> None:
     async def careful(listener: MDNListener) -> bytes:
         async with await trio.open_tcp_stream(listener.address.host, listener.address.port) as stream:
             await stream.send_all(OURS.replace(b"\r\n\r\nours", b"\r\nExpect: 100-continue\r\n\r\n"))
@@ -102,32 +97,29 @@ def test_a_sender_that_expects_to_be_asked_on_is() -> None:
             await stream.send_all(b"ours")
             return asked
 
-    listener, told = met(careful, waits=True)
+    listener, told = await met(careful, waits=True)
     assert told == [b"HTTP/1.1 100 Continue\r\n\r\n"]
     assert listener.posted
 
 
-def test_another_mdn_is_noted_and_the_waiting_goes_on() -> None:
-    listener, told = met(says(ANOTHER), says(OURS), says(OURS), waits=True)
+async def test_another_mdn_is_noted_and_the_waiting_goes_on() -> None:
+    listener, told = await met(says(ANOTHER), says(OURS), says(OURS), waits=True)
     assert [each[:12] for each in told] == [b"HTTP/1.1 400", b"HTTP/1.1 200", b"HTTP/1.1 200"]
     assert listener.notes == ("127.0.0.1: no MDN",)
     assert listener.posted
 
 
-def test_the_waiting_ends_when_its_time_is_over() -> None:
-    listener, _ = met(waits=True, clock=MockClock(autojump_threshold=0))
+async def test_the_waiting_ends_when_its_time_is_over(autojump_clock: MockClock) -> None:
+    listener, _ = await met(waits=True)
     assert listener.posted is None
 
 
-def test_what_the_sending_raises_comes_out_as_it_is() -> None:
+async def test_what_the_sending_raises_comes_out_as_it_is() -> None:
     async def send() -> Answer:
         raise UpstreamUnreachable("nobody")
 
-    async def main() -> None:
-        await send_and_listen(send, listener, judged, promised=lambda _: True, timeout=1)
-
     with MDNListener(Address("127.0.0.1", 0), None, MAX_BODY) as listener, pytest.raises(UpstreamUnreachable):
-        trio.run(main)
+        await send_and_listen(send, listener, judged, promised=lambda _: True, timeout=1)
 
 
 def test_an_address_that_is_taken_is_an_os_error() -> None:
@@ -151,21 +143,21 @@ STRANGERS: dict[str, tuple[bytes, bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_stranger_is_refused_and_noted(name: str) -> None:
+async def test_a_stranger_is_refused_and_noted(name: str) -> None:
     sent, status, words = STRANGERS[name]
-    listener, told = met(says(sent, closes=True))
+    listener, told = await met(says(sent, closes=True))
     assert told[0][9:12] == status or told[0] == b"reset"
     assert listener.posted is None
     assert words in listener.notes[0]
 
 
-def test_a_probe_by_head_is_answered() -> None:
-    listener, told = met(says(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"))
+async def test_a_probe_by_head_is_answered() -> None:
+    listener, told = await met(says(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"))
     assert (told[0].startswith(OK), listener.notes) == (True, ())
 
 
-def test_a_connection_without_a_request_is_noted() -> None:
-    listener, told = met(says(closes=True))
+async def test_a_connection_without_a_request_is_noted() -> None:
+    listener, told = await met(says(closes=True))
     assert (told, listener.notes) == ([b""], ("127.0.0.1: the connection broke: closed without a request",))
 
 
@@ -178,8 +170,8 @@ def test_a_connection_without_a_request_is_noted() -> None:
         (HEAD + b"Content-Length: 9\r\n\r\nx", "not done within 30 s"),
     ],
 )
-def test_a_peer_that_is_too_slow_is_left(sent: bytes, words: str) -> None:
-    listener, told = met(says(sent), clock=MockClock(autojump_threshold=0.05))
+async def test_a_peer_that_is_too_slow_is_left(autojump_clock: MockClock, sent: bytes, words: str) -> None:
+    listener, told = await met(says(sent))
     assert (told, listener.notes) == ([b""], (f"127.0.0.1: {words}",))
 
 
@@ -193,7 +185,7 @@ def crowd(number: int, said: bytes, *, of: str = "127.0.0.1", then: Peer) -> Pee
             source = of.format(each // MAX_FROM_ONE + 2)
             streams.append(await trio.open_tcp_stream(*address, local_address=source))
             await streams[-1].send_all(said)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await wait_all_tasks_blocked(0.01)
         told = await then(listener)
         for stream in streams:
             await stream.aclose()
@@ -203,29 +195,29 @@ def crowd(number: int, said: bytes, *, of: str = "127.0.0.1", then: Peer) -> Pee
 
 
 @pytest.mark.parametrize("number", [MAX_FROM_ONE, 3 * MAX_FROM_ONE])
-def test_silent_connections_of_an_address_do_not_keep_the_mdn_from_there_out(number: int) -> None:
-    listener, told = met(crowd(number, b"P", then=says(OURS)), waits=True)
+async def test_silent_connections_of_an_address_do_not_keep_the_mdn_from_there_out(number: int) -> None:
+    listener, told = await met(crowd(number, b"P", then=says(OURS)), waits=True)
     assert told[0].startswith(OK)
     assert listener.posted
     assert "127.0.0.1: too many connections at a time" in listener.notes
 
 
-def test_nor_do_those_of_many_addresses() -> None:
-    listener, told = met(crowd(MAX_CONNECTIONS, b"P", of="127.0.0.{}", then=says(OURS)), waits=True)
+async def test_nor_do_those_of_many_addresses() -> None:
+    listener, told = await met(crowd(MAX_CONNECTIONS, b"P", of="127.0.0.{}", then=says(OURS)), waits=True)
     assert told[0].startswith(OK)
     assert "127.0.0.2: too many connections at a time" in listener.notes
 
 
-def test_an_address_whose_connections_all_send_gets_no_more_of_them() -> None:
+async def test_an_address_whose_connections_all_send_gets_no_more_of_them() -> None:
     sending = HEAD + b"Content-Length: 9\r\n\r\nx"
-    listener, told = met(crowd(MAX_FROM_ONE, sending, then=says(OURS)))
+    listener, told = await met(crowd(MAX_FROM_ONE, sending, then=says(OURS)))
     assert told[0] in (b"", b"reset")
     assert "127.0.0.1: too many connections at a time" in listener.notes
 
 
-def test_and_others_are_taken_all_the_same() -> None:
+async def test_and_others_are_taken_all_the_same() -> None:
     sending = HEAD + b"Content-Length: 9\r\n\r\nx"
-    listener, told = met(crowd(MAX_FROM_ONE, sending, of="127.0.0.9", then=says(OURS)), waits=True)
+    listener, told = await met(crowd(MAX_FROM_ONE, sending, of="127.0.0.9", then=says(OURS)), waits=True)
     assert told[0].startswith(OK)
     assert listener.posted
 
@@ -235,8 +227,8 @@ def test_and_others_are_taken_all_the_same() -> None:
 FORGED, LIKELY = OURS.replace(b"ours", b"fake"), OURS.replace(b"ours", b"like")
 
 
-def test_what_may_be_it_does_not_end_the_waiting() -> None:
-    listener, told = met(says(FORGED), says(OURS), waits=True)
+async def test_what_may_be_it_does_not_end_the_waiting() -> None:
+    listener, told = await met(says(FORGED), says(OURS), waits=True)
     assert [each[:12] for each in told] == [b"HTTP/1.1 200"] * 2
     assert listener.posted
     assert (listener.posted.body, listener.notes) == (b"ours", ("127.0.0.1: fake",))
@@ -245,32 +237,34 @@ def test_what_may_be_it_does_not_end_the_waiting() -> None:
 @pytest.mark.parametrize(
     "peers", [(FORGED, LIKELY), (LIKELY, FORGED), (LIKELY, FORGED, LIKELY.replace(b"/mdn", b"/2"))]
 )
-def test_the_best_of_such_is_there_where_nothing_better_comes(peers: tuple[bytes, ...]) -> None:
-    listener, _ = met(*map(says, peers), waits=True, clock=MockClock(autojump_threshold=0.05))
+async def test_the_best_of_such_is_there_where_nothing_better_comes(
+    autojump_clock: MockClock, peers: tuple[bytes, ...]
+) -> None:
+    listener, _ = await met(*map(says, peers), waits=True)
     assert listener.posted
     assert listener.posted.octets == LIKELY
     assert listener.notes == ("127.0.0.1: fake",)
 
 
-def test_the_notes_are_limited() -> None:
-    listener, _ = met(*[says(ANOTHER)] * (MAX_NOTES + 5))
+async def test_the_notes_are_limited() -> None:
+    listener, _ = await met(*[says(ANOTHER)] * (MAX_NOTES + 5))
     assert len(listener.notes) == MAX_NOTES
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: HEAD + data))
-def test_no_octets_of_a_stranger_break_it(sent: bytes) -> None:
-    listener, _ = met(says(sent, closes=True), says(OURS), waits=True)
+async def test_no_octets_of_a_stranger_break_it(sent: bytes) -> None:
+    listener, _ = await met(says(sent, closes=True), says(OURS), waits=True)
     assert listener.posted
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------
 
 
-def test_over_tls_whoever_speaks_none_is_noted(tmp_path: Path) -> None:
+async def test_over_tls_whoever_speaks_none_is_noted(tmp_path: Path) -> None:
     pki.issue("acme.example", eku=(SERVER,), **LONG).write(tmp_path, "cert.pem", "key.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    listener, _ = met(says(OURS), tls=context)
+    listener, _ = await met(says(OURS), tls=context)
     assert listener.posted is None
     assert listener.notes[0].startswith("127.0.0.1: the TLS handshake broke: ")

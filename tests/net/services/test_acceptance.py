@@ -1,11 +1,10 @@
 """What becomes of the files of a message whose commit fails."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-import trio
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
@@ -60,31 +59,27 @@ def files(spool: Spool) -> int:
     return len(list(spool._names()))
 
 
-def attempt(journal: Failing, unclear: Unclear, acceptance: Acceptance) -> bool:
+async def attempt(journal: Failing, unclear: Unclear, acceptance: Acceptance) -> bool:
     """Whether its files were withdrawn at once."""
     withdrawn: list[bool] = []
-
-    async def main() -> None:
-        try:
-            await accept(Committer(journal), unclear, acceptance, lambda: withdrawn.append(True))
-        except (JournalUnavailable, SpoolFull):
-            return
-
-    trio.run(main)
+    with suppress(JournalUnavailable, SpoolFull):
+        await accept(Committer(journal), unclear, acceptance, lambda: withdrawn.append(True))
     return bool(withdrawn)
 
 
 @pytest.mark.parametrize("error", [JournalUnavailable("locked"), SpoolFull("full")])
-def test_what_was_rolled_back_is_withdrawn_at_once(journal: Failing, spool: Spool, error: Exception) -> None:
+async def test_what_was_rolled_back_is_withdrawn_at_once(journal: Failing, spool: Spool, error: Exception) -> None:
     journal.error = error
-    assert attempt(journal, Unclear(journal, spool), kept(spool, 1))
+    assert await attempt(journal, Unclear(journal, spool), kept(spool, 1))
 
 
 @pytest.mark.parametrize("is_done", [False, True], ids=["not done", "done"])
-def test_what_is_unclear_is_looked_up_after_the_next_commit(journal: Failing, spool: Spool, is_done: bool) -> None:
+async def test_what_is_unclear_is_looked_up_after_the_next_commit(
+    journal: Failing, spool: Spool, is_done: bool
+) -> None:
     unclear = Unclear(journal, spool)
     journal.error, journal.is_done = CommitUnclear("disk I/O error"), is_done
-    assert not attempt(journal, unclear, kept(spool, 1))
+    assert not await attempt(journal, unclear, kept(spool, 1))
     assert (files(spool), bool(unclear)) == (3, True)
-    assert not attempt(journal, unclear, kept(spool, 2))
+    assert not await attempt(journal, unclear, kept(spool, 2))
     assert (files(spool), bool(unclear)) == (3 + 3 * is_done, False)

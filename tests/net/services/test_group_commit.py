@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import wait_all_tasks_blocked
 
 from mtlsd.errors import SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
@@ -46,7 +46,7 @@ def acceptance(number: int, **changes: str) -> Acceptance:
     return Acceptance(made, (delivery(made),))
 
 
-def accept_all(journal: Journal, *acceptances: Acceptance) -> list[Message | Exception]:
+async def accept_all(journal: Journal, *acceptances: Acceptance) -> list[Message | Exception]:
     """Accept them at the same time; what each got."""
     got: dict[int, Message | Exception] = {}
 
@@ -56,76 +56,67 @@ def accept_all(journal: Journal, *acceptances: Acceptance) -> list[Message | Exc
         except (SpoolFull, ValueError) as error:
             got[number] = error
 
-    async def main() -> None:
-        committer = Committer(journal)
-        with trio.fail_after(10):
-            async with trio.open_nursery() as nursery:
-                for number in range(len(acceptances)):
-                    nursery.start_soon(one, committer, number)
-
-    trio.run(main)
+    committer = Committer(journal)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for number in range(len(acceptances)):
+                nursery.start_soon(one, committer, number)
     return [got[number] for number in range(len(acceptances))]
 
 
 @pytest.mark.parametrize("count", [1, 2, 30, 3 * MAX_GROUP])
-def test_everyone_gets_an_answer_and_few_commits_serve_them(journal: Watched, count: int) -> None:
+async def test_everyone_gets_an_answer_and_few_commits_serve_them(journal: Watched, count: int) -> None:
     acceptances = [acceptance(number) for number in range(count)]
-    assert accept_all(journal, *acceptances) == [each.message for each in acceptances]
+    assert await accept_all(journal, *acceptances) == [each.message for each in acceptances]
     assert sum(journal.groups) == count
     assert len(journal.groups) <= 2 + count // MAX_GROUP
     assert len(journal.messages(limit=1000)) == count
 
 
-def test_copies_in_one_group_give_one_winner(journal: Watched) -> None:
+async def test_copies_in_one_group_give_one_winner(journal: Watched) -> None:
     copies = [acceptance(number, message_id="<same@acme.example>") for number in range(10)]
-    holders = accept_all(journal, *copies)
+    holders = await accept_all(journal, *copies)
     assert len({holder.id for holder in holders if isinstance(holder, Message)}) == 1
     assert len(journal.messages(limit=100)) == 1
 
 
-def test_a_full_disk_refuses_each_of_them(journal: Watched) -> None:
+async def test_a_full_disk_refuses_each_of_them(journal: Watched) -> None:
     journal.full = True
-    assert all(isinstance(each, SpoolFull) for each in accept_all(journal, *map(acceptance, range(20))))
+    assert all(isinstance(each, SpoolFull) for each in await accept_all(journal, *map(acceptance, range(20))))
     journal.full = False
-    assert accept_all(journal, acceptance(1)) == [message(1)]
+    assert await accept_all(journal, acceptance(1)) == [message(1)]
 
 
-def test_a_bug_with_one_of_them_is_not_the_others(journal: Watched) -> None:
+async def test_a_bug_with_one_of_them_is_not_the_others(journal: Watched) -> None:
     journal.poison = "0005"
-    got = accept_all(journal, *map(acceptance, range(10)))
+    got = await accept_all(journal, *map(acceptance, range(10)))
     assert [number for number, each in enumerate(got) if isinstance(each, ValueError)] == [5]
     assert len(journal.messages(limit=100)) == 9
 
 
-def test_one_who_leaves_takes_nobody_along(journal: Watched) -> None:
-    async def main() -> Message:
-        committer = Committer(journal)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(committer.accept, acceptance(1))
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-        return await committer.accept(acceptance(2))
-
-    assert trio.run(main) == message(2)
+async def test_one_who_leaves_takes_nobody_along(journal: Watched) -> None:
+    committer = Committer(journal)
+    async with trio.open_nursery() as leaving:
+        leaving.start_soon(committer.accept, acceptance(1))
+        await wait_all_tasks_blocked()
+        leaving.cancel_scope.cancel()
+    assert await committer.accept(acceptance(2)) == message(2)
     assert len(journal.messages(limit=10)) == 2
 
 
-def test_refusals_wait_together_with_messages(journal: Watched) -> None:
-    async def main() -> Message:
-        committer = Committer(journal)
-        with trio.fail_after(10):
-            async with trio.open_nursery() as nursery:
-                for number in range(3):
-                    nursery.start_soon(committer.refuse, refusal(number))
-                return await committer.accept(acceptance(1))
-
-    assert trio.run(main) == message(1)
+async def test_refusals_wait_together_with_messages(journal: Watched) -> None:
+    committer = Committer(journal)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(committer.refuse, refusal(number))
+            assert await committer.accept(acceptance(1)) == message(1)
     assert len(journal.refusals(limit=9)) == 3
     assert len(journal.groups) <= 2
 
 
-def test_a_refusal_that_cannot_be_written_is_said(journal: Watched) -> None:
+async def test_a_refusal_that_cannot_be_written_is_said(journal: Watched) -> None:
     journal.full = True
     with pytest.raises(SpoolFull):
-        trio.run(Committer(journal).refuse, refusal(1))
+        await Committer(journal).refuse(refusal(1))
     assert journal.refusals(limit=9) == []

@@ -2,13 +2,15 @@
 
 import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
@@ -21,7 +23,7 @@ from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 from tests.support import pki
 from tests.support.client import request
 from tests.support.daemon import LONG, Tree, acme, certificate
-from tests.support.inprocess import NOW, World, play
+from tests.support.inprocess import NOW, in_process
 from tests.support.pki import SERVER
 
 HEAD = request("HEAD")
@@ -33,17 +35,22 @@ NEW_CLIENT = certificate(acme().issuers[0], "edi.acme.example", key=pki.ec_key("
 NEW_SERVER = pki.issue(NAME, key=pki.ec_key("next"), eku=(SERVER,), san=(f"dns:{NAME}",), **RENEWED)
 
 
-def with_dates(line: str) -> Callable[[Tree], None]:
+def with_dates(root: Path, line: str) -> Tree:
     """ACME's certificate has these dates."""
-
-    def prepare(tree: Tree) -> None:
-        tree.add("acme", "ACME", acme(), f'[[certificate]]\nfile = "tls/client.pem"\n{line}\n')
-
-    return prepare
+    tree = Tree(root)
+    tree.add("acme", "ACME", acme(), f'[[certificate]]\nfile = "tls/client.pem"\n{line}\n')
+    return tree
 
 
-def test_a_certificate_is_retired_on_an_open_connection(shared: Path) -> None:
-    async def scenario(world: World) -> None:
+def with_new(root: Path) -> Tree:
+    """ACME has two certificates for connections."""
+    tree = Tree(root)
+    (tree.add("acme", "ACME", acme()) / "tls" / "new.pem").write_bytes(NEW_CLIENT.pem)
+    return tree
+
+
+async def test_a_certificate_is_retired_on_an_open_connection(shared: Path, mock_clock: MockClock) -> None:
+    async with in_process(with_dates(shared, "retire_after = 2027-01-15")) as world:
         client = await world.secure(acme())
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
         world.now[0] = NOW + DAY - 8 * 3600 - 1
@@ -51,28 +58,21 @@ def test_a_certificate_is_retired_on_an_open_connection(shared: Path) -> None:
         world.now[0] += 1
         assert b"Mtlsd-Reason: cert_known_but_retired" in await client.request(HEAD)
 
-    play(scenario, shared, prepare=with_dates("retire_after = 2027-01-15"))
 
-
-def test_a_certificate_comes_into_use_without_a_reload(shared: Path) -> None:
-    async def scenario(world: World) -> None:
+async def test_a_certificate_comes_into_use_without_a_reload(shared: Path, mock_clock: MockClock) -> None:
+    async with in_process(with_dates(shared, "active_from = 2027-01-16")) as world:
         client = await world.secure(acme())
         assert b"Mtlsd-Reason: cert_known_but_pending" in await client.request(HEAD)
         world.now[0] = NOW + DAY
         client = await world.secure(acme())
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
 
-    play(scenario, shared, prepare=with_dates("active_from = 2027-01-16"))
 
-
-def test_the_next_server_certificate_is_served_from_its_date_on(shared: Path) -> None:
-    def prepare(tree: Tree) -> None:
-        NEW_SERVER.write(tree.certs / "hosts" / NAME / "next")
-        (tree.certs / "hosts" / NAME / "host.toml").write_text(
-            '[[pair]]\ndirectory = "next"\nactive_from = 2027-01-16\n'
-        )
-
-    async def scenario(world: World) -> None:
+async def test_the_next_server_certificate_is_served_from_its_date_on(shared: Path, mock_clock: MockClock) -> None:
+    tree = Tree(shared)
+    NEW_SERVER.write(tree.certs / "hosts" / NAME / "next")
+    (tree.certs / "hosts" / NAME / "host.toml").write_text('[[pair]]\ndirectory = "next"\nactive_from = 2027-01-16\n')
+    async with in_process(tree) as world:
         shown = []
         for day in range(2):
             world.now[0] = NOW + day * DAY
@@ -82,14 +82,9 @@ def test_the_next_server_certificate_is_served_from_its_date_on(shared: Path) ->
         assert shown == [False, True]
         assert [each["use"] for each in world.log if each["event"] == "certificate_promoted"] == ["server"]
 
-    play(scenario, shared, prepare=prepare)
 
-
-def test_a_failed_request_promotes_nothing(shared: Path) -> None:
-    def prepare(tree: Tree) -> None:
-        (tree.add("acme", "ACME", acme()) / "tls" / "new.pem").write_bytes(NEW_CLIENT.pem)
-
-    async def scenario(world: World) -> None:
+async def test_a_failed_request_promotes_nothing(shared: Path, mock_clock: MockClock) -> None:
+    async with in_process(with_new(shared)) as world:
         client = await world.secure(NEW_CLIENT)
         assert b"no_route" in await client.request(request("HEAD", "/nothing"))
         assert not world.daemon.promoter.promotions
@@ -97,18 +92,21 @@ def test_a_failed_request_promotes_nothing(shared: Path) -> None:
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
         assert list(world.daemon.promoter.promotions) == [Use.CONNECTION.mark("acme", NEW_CLIENT.certificate)]
 
-    play(scenario, shared, prepare=prepare)
-
 
 # --- The journal ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
-    """ACME has two certificates for connections."""
-    tree = Tree(tmp_path)
-    (tree.add("acme", "ACME", acme()) / "tls" / "new.pem").write_bytes(NEW_CLIENT.pem)
-    return load_snapshot(tree.configuration, None, time.time())
+    """Of a tree in which ACME has two certificates for connections."""
+    return load_snapshot(with_new(tmp_path).configuration, None, time.time())
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[SQLiteJournal]:
+    """Closed after the tasks of a test have ended."""
+    with closing(SQLiteJournal(tmp_path / "journal.sqlite")) as opened:
+        yield opened
 
 
 def promoter(journal: SQLiteJournal, text: io.StringIO | None = None) -> Promoter:
@@ -149,8 +147,8 @@ class Unwilling(SQLiteProof):
         super().enter(notes)
 
 
-def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(tmp_path: Path, snapshot: Snapshot) -> None:
-    journal, text = SQLiteJournal(tmp_path / "journal.sqlite"), io.StringIO()
+def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(journal: SQLiteJournal, snapshot: Snapshot) -> None:
+    text = io.StringIO()
     journal.proof = Unwilling(journal._read, journal._write, "node")
     one = promoter(journal, text)
     use_new(one, snapshot)
@@ -159,11 +157,10 @@ def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(tmp_path: Pa
     assert one.flush()
     assert one.flush()
     assert len(promotions_in(journal)) == 1
-    journal.close()
 
 
-def test_what_is_used_again_is_looked_at_no_more(tmp_path: Path, snapshot: Snapshot) -> None:
-    journal, text = SQLiteJournal(tmp_path / "journal.sqlite"), io.StringIO()
+def test_what_is_used_again_is_looked_at_no_more(journal: SQLiteJournal, snapshot: Snapshot) -> None:
+    text = io.StringIO()
     one = promoter(journal, text)
     for _ in range(3):
         use_new(one, snapshot)
@@ -171,21 +168,14 @@ def test_what_is_used_again_is_looked_at_no_more(tmp_path: Path, snapshot: Snaps
         one.used(Use.CONNECTION, "gone", acme().certificate.sha256, snapshot, TODAY)
         one.used(Use.SIGNING, "gone", acme().certificate.sha256, snapshot, TODAY)
     assert text.getvalue().count("certificate_promoted") == 1
-    journal.close()
 
 
-def test_the_background_task_enters_what_comes(tmp_path: Path, snapshot: Snapshot) -> None:
-    journal = SQLiteJournal(tmp_path / "journal.sqlite")
+async def test_the_background_task_enters_what_comes(
+    journal: SQLiteJournal, snapshot: Snapshot, nursery: trio.Nursery
+) -> None:
     one = promoter(journal)
-
-    async def scenario() -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(one.run)
-            use_new(one, snapshot)
-            with trio.fail_after(10):
-                while not await trio.to_thread.run_sync(promotions_in, journal):
-                    await trio.lowlevel.checkpoint()
-            nursery.cancel_scope.cancel()
-
-    trio.run(scenario)
-    journal.close()
+    nursery.start_soon(one.run)
+    use_new(one, snapshot)
+    with trio.fail_after(10):
+        while not await trio.to_thread.run_sync(promotions_in, journal):
+            await trio.lowlevel.checkpoint()

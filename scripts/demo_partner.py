@@ -10,13 +10,13 @@ from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 
-from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.errors import AS2SignatureBad
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.keypairs import KeyPair, load_key_pair
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair, load_key_pair
 
 Headers = Sequence[tuple[str, str]]
 

@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from mtlsd.identity.keypairs import KeyPair
 from mtlsd.journal.spool import TRIAL
+from mtlsd.pki.key_pair import KeyPair
 from tests import pki
 from tests.as2 import messages
 from tests.forked import starting

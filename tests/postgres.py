@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 
-from mtlsd.journal.postgres import migrate
+from mtlsd.journal.sql.postgres import migrate
 
 TIMEOUT = 60  # seconds; only a failing test waits so long
 SUPERUSER = "mtlsd"

@@ -16,9 +16,9 @@ import pytest
 from mtlsd import log
 from mtlsd.config.model import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.identity.partners import KEYS
-from mtlsd.identity.relaxations import RELAXATIONS
-from mtlsd.identity.settings import Rows
+from mtlsd.partners.partner import KEYS
+from mtlsd.partners.toml_schema import Rows
+from mtlsd.pki.relaxations import RELAXATIONS
 from tests.named import exists
 
 ROOT = Path(__file__).parent.parent

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms
 
-from mtlsd.as2.detached import verify_detached
+from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2MIMEMalformed, AS2SignatureBad
-from mtlsd.identity.registry import load_partners
+from mtlsd.partners.registry import load_partners
 from tests.as2 import messages
 from tests.as2.messages import EDI, Sent, key_pair
 from tests.as2.test_quirks import PART, REPORT, REPORT_TYPE, mdn, signed_mdn

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner, Require
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, Require
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from mtlsd import log
 from mtlsd.errors import ConfigurationError, JournalUnavailable, Problem, SpoolFull
 from mtlsd.log import Logger
 from mtlsd.net import systemd
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.listeners import Listeners
-from mtlsd.net.notary import configuration_note
-from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Changes, Snapshot, load_snapshot
+from mtlsd.net.background.checkpoints import configuration_note
+from mtlsd.net.server.listeners import Listeners
+from mtlsd.net.services.state import Daemon
 from mtlsd.net.watch import TreeWatch
+from mtlsd.snapshot.problem_notes import note_set_aside
+from mtlsd.snapshot.snapshot import Changes, Snapshot, load_snapshot
 
 NO_WATCHES = (
     "no inotify watch is left for some directories: a change there is seen within a minute or so; raise the sysctl "

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from mtlsd.identity.certificates import Certificate, Presented
-from mtlsd.identity.matching import claim
-from mtlsd.identity.registry import Registry, read_registry, reread, stale
-from mtlsd.net.version import PartnersDigest
+from mtlsd.partners.matching import claim
+from mtlsd.partners.registry import Registry, read_registry, reread, stale
+from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.snapshot.digest import PartnersDigest
 from scripts.bench.figures import Figure, table
 from tests import pki
 from tests.daemon import LONG

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.access.limits import MAX_KEYS, FailureLimit, RequestLimit, network_of
+from mtlsd.access.rate_limits import MAX_KEYS, FailureLimit, RequestLimit, network_of
 from mtlsd.errors import TooManyFailures, TooManyRequests
 
 NOW = 1_800_000_000.0

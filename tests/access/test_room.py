@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtlsd.access.room import check_room, is_low
+from mtlsd.access.disk_space import check_room, is_low
 from mtlsd.config.model import Limits
 from mtlsd.errors import SpoolFull
 

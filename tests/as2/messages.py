@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.identity.organizations import Organization
-from mtlsd.identity.partners import Partner, Require
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, Require
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 EDI = b"UNB+UNOA:1+ACME+EXAMPLE+261121:1200+1'\r\nUNH+1+ORDERS:D:96A:UN'\r\nUNT+2+1'\r\nUNZ+1+1'\r\n"

@@ -11,7 +11,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from mtlsd.as2.receiver import VerifiedMessage
-from mtlsd.identity.partners import Require
+from mtlsd.partners.partner import Require
 from tests.as2 import messages
 from tests.as2.messages import Sent, key_pair
 

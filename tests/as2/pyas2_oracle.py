@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from mtlsd.as2 import oscrypto_standin
+from mtlsd.as2.mdn import oscrypto_standin
 from mtlsd.errors import AS2SignatureBad
 
 with oscrypto_standin.install():

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.draft import Compression, Document, Draft, Encryption, MDNRequest, Signing
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
+from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.headers import AS2Headers, algorithm_of
 from mtlsd.as2.mic import DIGESTS
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, MDNRequest, Signing
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
-from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
-from mtlsd.as2.signing import Padding
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.identity.organizations import Organization
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 from tests import pki
 from tests.as2.messages import EDI, NOW, curve_pair, key_pair, openssl, partner
 from tests.as2.pyas2_oracle import Identity, openssl_decrypt, openssl_verify, organization, pyas2_parse

@@ -9,13 +9,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.detached import open_detached, verify_detached
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
+from mtlsd.as2.mime.multipart_signed import open_detached, verify_detached
 from mtlsd.errors import AS2MIMEMalformed, AS2Refused, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
-from mtlsd.identity.certificates import Certificate
+from mtlsd.pki.certificate import Certificate
 from tests.as2.messages import NOW, entity, key_pair, multipart_signed, sign, signed_data, split
 from tests.as2.pyas2_oracle import identity, organization, partner, pyas2_build, pyas2_parse
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.der import encode, encode_integer
+from mtlsd.as2.cms.der import encode, encode_integer
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
 from mtlsd.errors import AS2Refused

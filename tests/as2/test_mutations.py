@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2Refused
 from tests.as2 import messages
 from tests.as2.messages import NOW, Sent

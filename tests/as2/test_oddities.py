@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.as2.oddities import oddities
+from mtlsd.as2.header_lint import oddities
 
 GOOD = {
     "AS2-Version": "1.2",

@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from mtlsd.as2 import oscrypto_standin
+from mtlsd.as2.mdn import oscrypto_standin
 from tests.as2.pyas2_oracle import as2, identity
 
 OWN = identity("STANDIN")
 
 IMPORT_AND_LIST = """
 import sys
-from mtlsd.as2.oscrypto_standin import install
+from mtlsd.as2.mdn.oscrypto_standin import install
 with install():
     import pyas2lib
 print([name for name in sys.modules if name.split(".")[0] == "oscrypto"])

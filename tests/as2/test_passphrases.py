@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.as2.passphrases import open_with_key, open_with_passphrase, seal_to, seal_with
+from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase, seal_to, seal_with
 from mtlsd.errors import AS2Refused
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.key_pair import KeyPair
 from tests import pki
 from tests.pki import NOW, Issued
 

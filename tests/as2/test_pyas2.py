@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
 from mtlsd.errors import AS2SignatureBad, MDNUnreadable, PeerError
 from tests.as2.pyas2_oracle import (
     Headers,
@@ -54,7 +54,7 @@ def test_pyas2lib_logs_no_payload(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_pyas2lib_is_imported_late_and_oscrypto_never() -> None:
-    code = "import sys, mtlsd.as2.pyas2; print('pyas2lib' in sys.modules, 'oscrypto' in sys.modules)"
+    code = "import sys, mtlsd.as2.mdn.pyas2; print('pyas2lib' in sys.modules, 'oscrypto' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert printed.stdout.split() == [b"False", b"False"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
-from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.testca import is_for_tests
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.test_ca.marks import is_for_tests
 from tests.cli.site import mtlsd
 from tests.daemon import Tree
 

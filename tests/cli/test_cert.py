@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.contents import read_certificates, read_contents
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates, read_contents
 from tests import pki
 from tests.cli.site import mtlsd, mtlsd_json
 from tests.odd import ORGANIZATION, PRINTABLE, named, odd

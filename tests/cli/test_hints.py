@@ -2,8 +2,8 @@
 
 import pytest
 
-from mtlsd.cli import hints
-from mtlsd.net.client import Answer
+from mtlsd.cli.send import hints
+from mtlsd.net.client.http import Answer
 
 VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: "
 

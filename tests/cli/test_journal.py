@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from mtlsd.cli.listing import REFUSED, STATES, Wanted, follow
+from mtlsd.cli.journal.listing import REFUSED, STATES, Wanted, follow
+from mtlsd.ids import new_id
 from mtlsd.journal.documents import MAX_INLINE, Document, keep
 from mtlsd.journal.model import DeliveryState, StoredMDN
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import MIGRATIONS, SQLiteJournal
-from mtlsd.net.ids import new_id
+from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal
 from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree
 from tests.journal.examples import FULL, accept, attempt, delivery, mdn_delivery, message, refusal

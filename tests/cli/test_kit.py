@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
-from mtlsd.identity.contents import read_certificates
+from mtlsd.pki.formats.reader import read_certificates
 from tests import pki
 from tests.cli.site import Site, mtlsd
 from tests.daemon import LONG, Tree, acme, keys

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from mtlsd.as2.passphrases import seal_with
-from mtlsd.identity.packing import pack
-from mtlsd.journal.places import Place, open_journal
+from mtlsd.as2.cms.password_recipient import seal_with
+from mtlsd.journal.location import Place, open_journal
+from mtlsd.partners.edit.bundle import pack
 from tests import pki
 from tests.cli.site import mtlsd
 from tests.daemon import LONG, Daemon, Tree, acme, globex, running

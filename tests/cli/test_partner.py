@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from mtlsd.identity.partners import load_partner
+from mtlsd.partners.partner import load_partner
 from tests import pki
 from tests.cli.site import mtlsd, mtlsd_json
 from tests.daemon import LONG, Daemon, Tree, acme, globex, running

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.cli.proving import _recorded
-from mtlsd.journal.chain import canonical
+from mtlsd.cli.journal.proof_folder import _recorded
+from mtlsd.journal.proof.chain import canonical
 
 TRUE, FALSE = (sha256(each).hexdigest() for each in (b"true", b"false"))
 TEXTS = (f'"digests":[["p7s","{FALSE}"]]', f'","digests":[["p7s","{FALSE}"],["', f'\\"digests\\":[["p7s","{FALSE}"]')

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd.as2.draft import Compression
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.mic import DIGESTS
-from mtlsd.as2.sealing import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
-from mtlsd.cli import send
+from mtlsd.as2.outbound.draft import Compression
+from mtlsd.cli.send import command as send
 from mtlsd.config.model import Address
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_listener import MDNListener, send_and_listen
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import MDNListener, send_and_listen
 from tests import pki
 from tests.cli.site import Site, mtlsd
 from tests.daemon import LONG, Tree, acme, running

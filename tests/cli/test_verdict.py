@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
-from mtlsd.cli.receipts import Asked, receive
-from mtlsd.cli.verdict import judge, say_verdict
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_conversation import PostedMDN
-from mtlsd.net.mdn_listener import Reception
+from mtlsd.cli.send.mdn import Asked, receive
+from mtlsd.cli.send.verdict import judge, say_verdict
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import Reception
+from mtlsd.net.server.one_request import PostedMDN
 from tests.as2.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")

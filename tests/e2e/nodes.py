@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtlsd.journal.model import Attempt, Delivery, Message
-from mtlsd.journal.postgres import PostgresJournal
+from mtlsd.journal.sql.postgres import PostgresJournal
 from tests.daemon import Daemon, Tree, acme
 from tests.postgres import execute
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.journal.model import Message
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.pki.key_pair import KeyPair
 from tests.as2 import messages, pyas2_oracle
 from tests.as2.messages import EDI, Sent
 from tests.daemon import Daemon, Tree, acme, keys

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtlsd.journal.model import Acceptance, DeliveryState
-from mtlsd.journal.sqlite import QUERIES, SQLiteJournal
+from mtlsd.journal.sql.sqlite import QUERIES, SQLiteJournal
 from tests.daemon import Tree, resident, running
 from tests.journal.examples import delivery, message
 from tests.net import backend as backends

@@ -11,8 +11,8 @@ import trio
 import trio.testing
 
 from mtlsd.journal.model import Acceptance, Delivery, DeliveryState
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.worker import Worker
+from mtlsd.net.deliveries.worker import Worker
+from mtlsd.net.services.state import Daemon
 from tests.journal.examples import delivery, message
 from tests.net.test_worker import daemon as daemon_with
 

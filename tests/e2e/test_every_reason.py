@@ -21,8 +21,8 @@ from OpenSSL import SSL
 
 from mtlsd import errors
 from mtlsd.errors import PeerError
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.matching import MAX_CHAIN
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Certificate
 from tests import pki
 from tests.daemon import LONG, Daemon, Event, Tree, acme, authority, certificate, globex, running
 from tests.net.client import TLS_1_2, TLS_1_3, VERSIONS, Client, connect, opened, request, secure

@@ -18,7 +18,7 @@ import pytest
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import DeliveryKind, DeliveryState, Listed
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from tests.daemon import Daemon, Tree, acme, running
 from tests.e2e.partner import disposition, layered, message, send, with_fields
 from tests.forked import starting

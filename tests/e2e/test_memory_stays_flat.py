@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import pytest
 
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.key_pair import KeyPair
 from tests.as2.messages import write_pair
 from tests.daemon import Daemon, Tree, acme, keys, running, spooled
 from tests.e2e.partner import message

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.connections import connect
+from mtlsd.journal.sql.pool import connect
 from tests.as2.messages import EDI
 from tests.daemon import Daemon, acme, running
 from tests.e2e.nodes import WAIT, nodes

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.journal.chain import EntryKind
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 from tests import pki
 from tests.as2 import messages, pyas2_oracle
 from tests.cli.site import mtlsd

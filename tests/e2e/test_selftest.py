@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from tests import pki
 from tests.as2 import messages
 from tests.as2.messages import EDI, Sent

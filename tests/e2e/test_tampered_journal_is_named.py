@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.chain import Entry, Head, Note, follow
 from mtlsd.journal.documents import MAX_INLINE
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.journal.verification import chain_entries
+from mtlsd.journal.proof.chain import Entry, Head, Note, follow
+from mtlsd.journal.proof.verify import chain_entries
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from tests.as2 import messages
 from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
 from tests.daemon import Tree, keys, running

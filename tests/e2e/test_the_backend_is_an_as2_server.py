@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.pki.key_pair import KeyPair
 from tests.as2 import messages, pyas2_oracle
 from tests.as2.messages import EDI, Sent
 from tests.cli.site import mtlsd

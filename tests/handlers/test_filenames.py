@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.handlers.filenames import MAX_NAME, filename_of
+from mtlsd.handlers.as2.filenames import MAX_NAME, filename_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.handlers import probes
-from mtlsd.handlers.probes import BackendSeen, Check, Facts, OwnCertificate, Status
+from mtlsd.handlers.admin import health
+from mtlsd.handlers.admin.health import BackendSeen, Check, Facts, OwnCertificate, Status
 from mtlsd.http.messages import Request
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -42,13 +42,13 @@ DOWN = "upstream_unreachable"
 
 
 def answer(facts: Facts) -> tuple[int, dict[str, Any]]:
-    response = probes.readyz(facts)
+    response = health.readyz(facts)
     return response.status, json.loads(response.body)
 
 
 def standing(facts: Facts) -> dict[str, str]:
     """The checks that are not simply right."""
-    return {each.check: each.status.value for each in probes.checks(facts) if each.status is not Status.OK}
+    return {each.check: each.status.value for each in health.checks(facts) if each.status is not Status.OK}
 
 
 def test_all_is_well() -> None:
@@ -133,12 +133,12 @@ def locked() -> sqlite3.Error:
     ],
 )
 def test_the_advice_fits_what_is_wrong(changes: dict[str, Any], advice: str) -> None:
-    (found,) = [each for each in probes.checks(replace(FINE, **changes)) if each.status is not Status.OK]
+    (found,) = [each for each in health.checks(replace(FINE, **changes)) if each.status is not Status.OK]
     assert advice in found.advice
 
 
 def test_the_days_that_are_left_are_said() -> None:
-    (check,) = [each for each in probes.checks(FINE) if each.check.startswith("certificate")]
+    (check,) = [each for each in health.checks(FINE) if each.check.startswith("certificate")]
     assert check == Check("certificate signing EXAMPLE", Status.OK, "until 2027-11-21T00:00:00Z, 365 days")
 
 
@@ -152,7 +152,7 @@ def test_the_days_that_are_left_are_said() -> None:
     ],
 )
 def test_alive_is_a_loop_that_turns_and_a_journal_that_answers(changes: dict[str, Any], status: int) -> None:
-    assert probes.healthz(replace(FINE, **changes)).status == status
+    assert health.healthz(replace(FINE, **changes)).status == status
 
 
 @pytest.mark.parametrize(
@@ -173,12 +173,12 @@ def test_alive_is_a_loop_that_turns_and_a_journal_that_answers(changes: dict[str
     ],
 )
 def test_only_this_machine_is_meant(host: str | None, status: int | None) -> None:
-    response = probes.refuse(Request("GET", "/readyz", (), "1.1", host))
+    response = health.refuse(Request("GET", "/readyz", (), "1.1", host))
     assert (response and response.status) == status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"])
 def test_nothing_but_reading(method: str) -> None:
-    response = probes.refuse(Request(method, "/readyz", (), "1.1", "localhost"))
+    response = health.refuse(Request(method, "/readyz", (), "1.1", "localhost"))
     assert response
     assert (response.status, ("Allow", "GET, HEAD") in response.fields) == (405, True)

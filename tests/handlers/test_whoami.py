@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.config.model import ClientCertificate
-from mtlsd.handlers import whoami
-from mtlsd.handlers.whoami_page import POLICY, STYLE
+from mtlsd.handlers.well_known import whoami
+from mtlsd.handlers.well_known.whoami_page import POLICY, STYLE
 from mtlsd.http.messages import Request
 from tests.pki import NOW
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.partners import LoadedPartner, Partner
+from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.pki.certificate import Certificate
 
 
 @dataclass

@@ -7,7 +7,7 @@ from asn1crypto import x509 as asn1_x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from tests import pki
 
 CA = pki.root("Root", subject="CN=Root,O=ACME")

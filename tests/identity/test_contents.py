@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.contents import read_certificates, read_contents
-from mtlsd.identity.files import FileRefused, read_file
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates, read_contents
 from tests import pki
 
 CA = pki.root()

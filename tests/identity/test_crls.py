@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.crls import CRLUnreadable, RevocationList, read_crls
-from mtlsd.identity.partners import load_partner
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.revocation import Check
+from mtlsd.partners.partner import load_partner
+from mtlsd.partners.registry import load_partners
+from mtlsd.pki.crl import CRLUnreadable, RevocationList, read_crls
+from mtlsd.pki.revocation import Check
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import PartnerDisabled
-from mtlsd.identity.certificates import PeerVerified, Presented
-from mtlsd.identity.matching import claim, match
-from mtlsd.identity.partners import load_partner
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
+from mtlsd.partners.matching import claim, match
+from mtlsd.partners.partner import load_partner
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.pki.certificate import PeerVerified, Presented
 from tests import pki
 from tests.pki import NOW, Issued
 

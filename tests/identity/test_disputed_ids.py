@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mtlsd.identity.registry import load_partners
+from mtlsd.partners.registry import load_partners
 from tests import pki
 
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from mtlsd.identity.expiry import Expiring, due, expiring_partner
-from mtlsd.identity.partners import Partner
+from mtlsd.partners.expiry import Expiring, due, expiring_partner
+from mtlsd.partners.partner import Partner
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -27,12 +27,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
-from mtlsd.identity.allowance import MAX_CERTIFICATES, MAX_UNPACKED
-from mtlsd.identity.certificates import CertificateUnreadable
-from mtlsd.identity.contents import read_certificates, read_contents, read_public
-from mtlsd.identity.partners import load_partner
-from mtlsd.identity.shapes import Shape, shape_of
-from mtlsd.identity.tlv import CONSTRUCTED, values
+from mtlsd.partners.partner import load_partner
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.budget import MAX_CERTIFICATES, MAX_UNPACKED
+from mtlsd.pki.formats.detect import Shape, shape_of
+from mtlsd.pki.formats.reader import read_certificates, read_contents, read_public
+from mtlsd.pki.formats.tlv import CONSTRUCTED, values
 from tests import pki
 from tests.odd import tlv
 

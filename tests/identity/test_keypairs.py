@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.identity.hosts import load_host
-from mtlsd.identity.keypairs import load_key_pair, load_pair_in
-from mtlsd.identity.organizations import load_organization
-from mtlsd.identity.rollover import Dates
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.partners.ours.organization import load_organization
+from mtlsd.pki.dates import Dates
+from mtlsd.pki.key_pair import load_key_pair, load_pair_in
 from tests import pki
 
 ROOT = pki.root()

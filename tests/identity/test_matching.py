@@ -24,11 +24,11 @@ from mtlsd.errors import (
     PartnerDisabled,
     PeerError,
 )
-from mtlsd.identity.certificates import Presented
-from mtlsd.identity.matching import Peer, claim, match
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
-from mtlsd.tls.judge import judge
+from mtlsd.partners.matching import Peer, claim, match
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.pki.certificate import Presented
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -8,7 +8,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.ocsp import OCSPInvalid, build_question, read_answer, responder
+from mtlsd.pki.ocsp import OCSPInvalid, build_question, read_answer, responder
 from tests import pki
 from tests.pki import DAY, NOW
 

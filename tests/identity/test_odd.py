@@ -9,10 +9,10 @@ from cryptography.x509 import ExtendedKeyUsage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable
-from mtlsd.identity.contents import read_certificates
-from mtlsd.identity.oddities import oddities, same_issuer_and_serial
-from mtlsd.identity.respelling import respelled
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.normalize import respelled
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.lint import oddities, same_issuer_and_serial
 from tests import pki
 from tests.odd import (
     BASIC_CONSTRAINTS,

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.errors import MtlsdError
-from mtlsd.identity.packing import BundleRefused, collect, is_public, pack, unpack
+from mtlsd.partners.edit.bundle import BundleRefused, collect, is_public, pack, unpack
 from tests import pki
 from tests.pki import NOW
 

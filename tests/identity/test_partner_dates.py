@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import CertificateRefused, CertKnownButPending, CertKnownButRetired
-from mtlsd.identity.certificates import Certificate, Presented
-from mtlsd.identity.matching import claim, match
-from mtlsd.identity.partners import Partner, load_partner
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.rollover import Dates
-from mtlsd.tls.judge import judge
+from mtlsd.partners.matching import claim, match
+from mtlsd.partners.partner import Partner, load_partner
+from mtlsd.partners.registry import load_partners
+from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.pki.dates import Dates
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW, Issued
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd.identity.partners import LoadedPartner, Partner, Require, load_partner
-from mtlsd.identity.registry import load_partners
+from mtlsd.partners.partner import LoadedPartner, Partner, Require, load_partner
+from mtlsd.partners.registry import load_partners
 from tests import pki
 
 ROOT = pki.root()

@@ -4,8 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.paths import issuers_of
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.chain import issuers_of
 from tests import pki
 
 ROOT = pki.root()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.proposals import check_name, file_name, places, toml_of, with_disabled
+from mtlsd.partners.edit.proposal import check_name, file_name, places, toml_of, with_disabled
+from mtlsd.pki.certificate import Certificate
 from tests import pki
 
 PRINTABLE = st.text().filter(str.isprintable)

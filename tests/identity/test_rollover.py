@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.rollover import Dates, Registered, Standing, State, Use, current, standings
+from mtlsd.partners.rollover import Registered, Standing, State, Use, current, standings
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.sharded import Sharded
+from mtlsd.partners.persistent_map import Sharded
 
 CHANGES = st.lists(st.dictionaries(st.text(max_size=2), st.none() | st.integers()), max_size=8)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.config.model import Backend
-from mtlsd.identity.targets import MAX_URL, is_allowed
+from mtlsd.partners.mdn_urls import MAX_URL, is_allowed
 
 LISTED = ("https://acme.example/mdn", "http://acme.example:8080", "http://[2001:db8::1]/in/")
 LONG = "https://acme.example/mdn?" + "x" * 200

@@ -14,8 +14,10 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.issuing import (
+from mtlsd.partners.registry import load_partners
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.test_ca.issue import (
     RequestRefused,
     Use,
     Wanted,
@@ -25,9 +27,7 @@ from mtlsd.identity.issuing import (
     requested_names,
     sign,
 )
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.testca import EXTENSION, MARK, is_for_tests, refuse_for_tests
+from mtlsd.pki.test_ca.marks import EXTENSION, MARK, is_for_tests, refuse_for_tests
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import Problem
-from mtlsd.identity.registry import load_partners
-from mtlsd.identity.truststore import TrustStore
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
 from tests import pki
 from tests.pki import DAY, NOW
 

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mtlsd.identity.partners import LoadedPartner, Match, Partner
-from mtlsd.identity.truststore import TrustStore, build_trust_store, changed
+from mtlsd.partners.partner import LoadedPartner, Match, Partner
+from mtlsd.partners.trust_store import TrustStore, build_trust_store, changed
 from tests import pki
 from tests.identity.plain_store import PlainStore, plain_store
 

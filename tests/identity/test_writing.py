@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.identity import writing
-from mtlsd.identity.writing import PRIVATE, PUBLIC, publish, remove_directory, stage, write_file
+from mtlsd.files import writing
+from mtlsd.files.writing import PRIVATE, PUBLIC, publish, remove_directory, stage, write_file
 
 
 def tree(directory: Path) -> dict[str, bytes]:

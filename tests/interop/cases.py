@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.mime import ContentType
-from mtlsd.identity.keypairs import KeyPair
+from mtlsd.as2.mime.parser import ContentType
+from mtlsd.pki.key_pair import KeyPair
 from tests.as2 import messages
 from tests.daemon import keys
 from tests.interop.cells import PROCESSED, Cell

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal.chain import Break, Checkpoint, Entry, Follower, Head, Note, follow, verify
+from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, Follower, Head, Note, follow, verify
 
 NODE = "a" * 32
 texts = st.text(max_size=8)

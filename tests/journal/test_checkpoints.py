@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import checkpoints
-from mtlsd.journal.chain import Checkpoint
-from mtlsd.journal.checkpoints import CheckpointUnreadable, NodeKey, load_key, node_name
+from mtlsd.journal.proof import checkpoints
+from mtlsd.journal.proof.chain import Checkpoint
+from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, NodeKey, load_key, node_name
 
 
 @pytest.fixture

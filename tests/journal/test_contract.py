@@ -16,12 +16,12 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
-    Journal,
     LeaseLost,
     Message,
     StoredMDN,
     TransitionRefused,
 )
+from mtlsd.journal.protocol import Journal
 from tests.journal.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState

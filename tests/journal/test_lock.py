@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.lock import DirectoryInUse, lock_directory, node_of
+from mtlsd.journal.node_lock import DirectoryInUse, lock_directory, node_of
 
 
 def test_a_second_holder_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal import postgres
-from mtlsd.journal.connections import Connections, Database, connect, transaction
+from mtlsd.journal.location import Place, migrate_journal, open_journal
 from mtlsd.journal.model import ORDERED, Acceptance
-from mtlsd.journal.places import Place, migrate_journal, open_journal
-from mtlsd.journal.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
-from mtlsd.journal.postgres_proof import PROOF_QUERIES
-from mtlsd.journal.verification import verify
+from mtlsd.journal.proof.verify import verify
+from mtlsd.journal.sql import postgres
+from mtlsd.journal.sql.pool import Connections, Database, connect, transaction
+from mtlsd.journal.sql.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
+from mtlsd.journal.sql.postgres_proof import PROOF_QUERIES
 from tests.journal.examples import BARE, FULL, accept, delivery, mdn_delivery, message, refusal
 from tests.postgres import Server, execute
 from tests.postgres import running as postgres_running
@@ -109,7 +109,7 @@ def others(url: str) -> str:
 def test_a_migration_that_fails_leaves_nothing(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = postgres.empty()
     with monkeypatch.context() as patched:
-        patched.setattr("mtlsd.journal.postgres.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
+        patched.setattr("mtlsd.journal.sql.postgres.MIGRATIONS", (*MIGRATIONS, "CREATE TABLE more (); SELECT 1 / 0"))
         with pytest.raises(psycopg.errors.DivisionByZero):
             migrate(url)
     assert execute(url, f"SELECT count(*) FROM pg_tables WHERE schemaname = '{schema_of(url)}'") == [(0,)]

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal.chain import Head, Note, follow
 from mtlsd.journal.documents import Document, keep
-from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Journal, Message, Reason
-from mtlsd.journal.notes import accepted, doubts, outcome, record_of
+from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Message, Reason
+from mtlsd.journal.proof.chain import Head, Note, follow
+from mtlsd.journal.proof.entries import accepted, doubts, outcome, record_of
+from mtlsd.journal.proof.verify import chain_entries, verify
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune, would_prune
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.verification import chain_entries, verify
 from tests.journal.examples import CERTIFICATES, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 REASON = Reason("tester", "because", 5000.0)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal.sqlite import MIGRATIONS, QUERIES, SQLiteJournal, _transaction, sqlite_errors
-from mtlsd.journal.sqlite_proof import PROOF_QUERIES
+from mtlsd.journal.sql.sqlite import MIGRATIONS, QUERIES, SQLiteJournal, _transaction, sqlite_errors
+from mtlsd.journal.sql.sqlite_proof import PROOF_QUERIES
 from tests.journal.examples import accept, delivery, message
 
 SORTED = {"message_by_message_id", "backlog", "subjects"}  # a handful of rows or groups, or one page

@@ -13,10 +13,10 @@ import trio.testing
 
 from mtlsd import log
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.connection import Connection
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.server.connection import Connection
+from mtlsd.net.services.state import Daemon
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import Tree
 from tests.net.client import context
 from tests.pki import Issued

@@ -10,9 +10,8 @@ import trio
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.acceptance import Unclear, accept
-from mtlsd.net.committer import Committer
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from tests.journal.examples import delivery, message
 
 

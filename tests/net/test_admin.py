@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from mtlsd.journal.model import Acceptance
-from mtlsd.net.admin import MAX_CONNECTIONS, MAX_HEADER, Admin
-from mtlsd.net.health import Health
+from mtlsd.net.admin.admin import MAX_CONNECTIONS, MAX_HEADER, Admin
+from mtlsd.net.admin.health import Health
 from tests.daemon import Daemon, Tree, acme, running
 from tests.journal.examples import delivery, message
 from tests.net import inprocess

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamBadAnswer, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from mtlsd.net import client
-from mtlsd.net.client import MAX_ANSWER, Answer
+from mtlsd.net.client import http
+from mtlsd.net.client.http import MAX_ANSWER, Answer
 
 Server = Callable[[trio.SocketStream], Awaitable[None]]
-LARGE = (bytes(client.CHUNK),) * 40  # more than the buffers of a socket hold
+LARGE = (bytes(http.CHUNK),) * 40  # more than the buffers of a socket hold
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -32,7 +32,7 @@ def answer_of(server: Server, body: Sequence[bytes] = (b"document",), timeout: f
             host, port = listeners[0].socket.getsockname()
             fields = [("Content-Length", str(sum(map(len, body))))]
             try:
-                return await client.send(Backend.parse(f"http://{host}:{port}/"), "POST", fields, body, timeout=timeout)
+                return await http.send(Backend.parse(f"http://{host}:{port}/"), "POST", fields, body, timeout=timeout)
             except UpstreamFailed as error:
                 failure = error
             finally:
@@ -105,7 +105,7 @@ def test_of_an_endless_body_no_more_is_read_than_we_keep() -> None:
 
     answer = answer_of(serve)
     assert answer.status == 200
-    assert MAX_ANSWER < len(answer.body) <= MAX_ANSWER + client.RECEIVE
+    assert MAX_ANSWER < len(answer.body) <= MAX_ANSWER + http.RECEIVE
 
 
 @pytest.mark.parametrize(("status", "taken"), [(200, False), (202, False), (413, True), (503, True)])

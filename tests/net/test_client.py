@@ -19,8 +19,8 @@ from mtlsd.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
-from mtlsd.net.client import MAX_ANSWER, MAX_RECEIVED, Answer, Recording
-from mtlsd.net.client import send as send_request
+from mtlsd.net.client.http import MAX_ANSWER, MAX_RECEIVED, Answer, Recording
+from mtlsd.net.client.http import send as send_request
 from tests import pki
 from tests.daemon import LONG
 from tests.e2e.test_asynchronous_receipts import serving

@@ -9,9 +9,10 @@ import trio
 import trio.testing
 
 from mtlsd.errors import SpoolFull
-from mtlsd.journal.model import Acceptance, Journal, Message, Refusal
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.committer import MAX_GROUP, Committer
+from mtlsd.journal.model import Acceptance, Message, Refusal
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.services.group_commit import MAX_GROUP, Committer
 from tests.journal.examples import delivery, message, refusal
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Tree, acme, certificate
 from tests.e2e.partner import message

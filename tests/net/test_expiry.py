@@ -14,12 +14,12 @@ import trio
 
 from mtlsd import log
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net import alerts
-from mtlsd.net.claims import CLAIM_SECONDS
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.expiry import ExpiryLook
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.background import alert_channels
+from mtlsd.net.background.alert_claims import CLAIM_SECONDS
+from mtlsd.net.background.expiry_alerts import ExpiryLook
+from mtlsd.net.services.state import Daemon
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests.daemon import LONG, Tree, authority, certificate
 from tests.net import backend
 from tests.net.backend import CLOSE, Backend
@@ -184,23 +184,23 @@ def test_a_mail_is_handed_over_once(nodes: "Nodes", mails: SMTPServer) -> None:
 def test_a_webhook_that_fails_is_tried_again_and_later_too(
     nodes: "Nodes", listening: Backend, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
     node = nodes.start(settings=f'[expiry]\nwebhook = "{listening.url}"\n')
-    listening.statuses = [status] * alerts.TRIES
+    listening.statuses = [status] * alert_channels.TRIES
     failed = [line for line in node.look() if line["event"] == "expiry_alert_failed"]
     assert [line["channel"] for line in failed] == ["webhook"]
-    assert listening.count == alerts.TRIES
+    assert listening.count == alert_channels.TRIES
     assert node.look() == []
-    assert listening.count == alerts.TRIES + 1
+    assert listening.count == alert_channels.TRIES + 1
     assert nodes.start(now=NOW + 60, settings=f'[expiry]\nwebhook = "{listening.url}"\n').look() == []
-    assert listening.count == alerts.TRIES + 1
+    assert listening.count == alert_channels.TRIES + 1
 
 
 def test_what_one_channel_has_taken_it_does_not_get_again(
     nodes: "Nodes", listening: Backend, mails: SMTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0)
-    mails.refusals = [b"451 try later"] * alerts.TRIES
+    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
+    mails.refusals = [b"451 try later"] * alert_channels.TRIES
     settings = (
         f'[expiry]\nwebhook = "{listening.url}"\n'
         f'[expiry.mail]\nsmtp = "{mails.address}"\nfrom = "m@example.com"\nto = "a@example.com"\n'
@@ -215,15 +215,15 @@ def test_what_one_channel_has_taken_it_does_not_get_again(
 def test_another_node_takes_over_what_a_dead_one_had_claimed(
     nodes: "Nodes", listening: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerts, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
     settings = f'[expiry]\nwebhook = "{listening.url}"\n'
-    listening.statuses = [500] * alerts.TRIES
+    listening.statuses = [500] * alert_channels.TRIES
     nodes.start("one", settings=settings).look()
     two = nodes.start("two", settings=settings)
     assert two.alerts() == []
     two.now = NOW + CLAIM_SECONDS + 1
     assert two.alerts() == [30]
-    assert listening.count == alerts.TRIES + 1
+    assert listening.count == alert_channels.TRIES + 1
 
 
 def test_other_days_may_be_chosen(nodes: "Nodes") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
-from mtlsd.net.fetching import FetchFailed, fetch, is_public
+from mtlsd.net.client.fetch import FetchFailed, fetch, is_public
 from tests.net import authority
 from tests.net.authority import Authority
 

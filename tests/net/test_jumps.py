@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtlsd.net.jumps import TOLERANCE, Jumps
+from mtlsd.relay.clock_jumps import TOLERANCE, Jumps
 
 YEAR = 365 * 86400.0
 

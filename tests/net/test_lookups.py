@@ -10,8 +10,8 @@ import trio
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
-from mtlsd.net.client import send as send_request
-from mtlsd.net.lookups import AT_ONCE, Lookups
+from mtlsd.net.client.http import send as send_request
+from mtlsd.net.client.resolver import AT_ONCE, Lookups
 
 SLOW, UNKNOWN = (Backend.parse(f"http://{name}.example/") for name in ("slow", "unknown"))
 

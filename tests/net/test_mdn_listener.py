@@ -12,9 +12,16 @@ from trio.testing import MockClock
 
 from mtlsd.config.model import Address
 from mtlsd.errors import UpstreamUnreachable
-from mtlsd.net.client import Answer
-from mtlsd.net.mdn_conversation import MAX_HEADER, PostedMDN
-from mtlsd.net.mdn_listener import MAX_CONNECTIONS, MAX_FROM_ONE, MAX_NOTES, MDNListener, Reception, send_and_listen
+from mtlsd.net.client.http import Answer
+from mtlsd.net.server.mdn_receiver import (
+    MAX_CONNECTIONS,
+    MAX_FROM_ONE,
+    MAX_NOTES,
+    MDNListener,
+    Reception,
+    send_and_listen,
+)
+from mtlsd.net.server.one_request import MAX_HEADER, PostedMDN
 from tests import pki
 from tests.daemon import LONG
 from tests.pki import SERVER

@@ -11,12 +11,12 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
-from mtlsd.identity.rollover import State, Use
-from mtlsd.journal.chain import Note
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.journal.sqlite_proof import SQLiteProof
-from mtlsd.net.promotions import Promoter, promotions_in, standings_in
-from mtlsd.net.snapshot import Snapshot, load_snapshot
+from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite_proof import SQLiteProof
+from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
+from mtlsd.partners.rollover import State, Use
+from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 from tests import pki
 from tests.daemon import LONG, Tree, acme, certificate
 from tests.net.client import request

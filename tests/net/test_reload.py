@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net import daemon as net_daemon
-from mtlsd.net.listeners import Listeners
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.reload import Reload
-from mtlsd.net.snapshot import load_snapshot
+from mtlsd.net.server.listeners import Listeners
+from mtlsd.net.services import state as net_daemon
+from mtlsd.snapshot.snapshot import load_snapshot
 from tests import pki
 from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
 from tests.net.client import Answer, opened, request

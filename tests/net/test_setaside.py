@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
-from mtlsd.net.setaside import notes, safe_name, write_notes
+from mtlsd.snapshot.problem_notes import notes, safe_name, write_notes
 from tests.daemon import Tree, running
 
 PARTNERS = Path("/certs/partners")

@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.net.snapshot import Changes, load_snapshot
 from mtlsd.net.watch import TreeWatch
+from mtlsd.snapshot.snapshot import Changes, load_snapshot
 from tests.daemon import Tree
 
 ACME = Changes(partners=frozenset({"acme"}))

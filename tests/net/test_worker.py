@@ -13,14 +13,14 @@ import trio.testing
 from mtlsd.config.model import Configuration, Limits, Server
 from mtlsd.config.model import Delivery as Settings
 from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
-from mtlsd.identity.truststore import TrustStore
 from mtlsd.journal.model import Acceptance, Attempt, Claimed, DeliveryState
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.attempt import Tried
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.snapshot import Snapshot
-from mtlsd.net.worker import Worker
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.deliveries.attempt import Tried
+from mtlsd.net.deliveries.worker import Worker
+from mtlsd.net.services.state import Daemon
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.snapshot.snapshot import Snapshot
 from tests.journal.examples import delivery, message
 
 

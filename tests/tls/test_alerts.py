@@ -17,9 +17,9 @@ from mtlsd.errors import (
     PeerError,
     SNIUnknown,
 )
-from mtlsd.identity.certificates import Presented
-from mtlsd.identity.hosts import load_host
-from mtlsd.identity.matching import MAX_CHAIN
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Presented
 from mtlsd.tls.alerts import ALERTS, Alert
 from mtlsd.tls.contexts import FOLLOWED, ListenerContexts, build_context
 from mtlsd.tls.engine import Engine, HandshakeCompleted

@@ -12,10 +12,10 @@ from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from mtlsd.config.model import ClientCertificate
 from mtlsd.errors import PlainHTTPOnTLSPort, TLSHandshakeFailed, TLSRefused
-from mtlsd.identity.certificates import Certificate
-from mtlsd.identity.hosts import load_host
-from mtlsd.identity.keypairs import KeyPair
-from mtlsd.identity.matching import MAX_CHAIN
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.contexts import ListenerContexts, build_context
 from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
 from tests import pki

@@ -25,9 +25,9 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.identity.certificates import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
-from mtlsd.identity.matching import MAX_CHAIN, Anchors
-from mtlsd.tls.judge import judge
+from mtlsd.pki.anchors import MAX_CHAIN, Anchors
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

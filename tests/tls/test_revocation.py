@@ -3,12 +3,12 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.identity.certificates import PeerUnverified, PeerVerified, Presented
-from mtlsd.identity.crls import RevocationList
-from mtlsd.identity.matching import Anchors
-from mtlsd.identity.ocsp import OCSPFailure, OCSPStatus
-from mtlsd.identity.revocation import Check, Evidence, Revocation
-from mtlsd.tls.judge import judge
+from mtlsd.pki.anchors import Anchors
+from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
+from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
+from mtlsd.pki.revocation import Check, Evidence, Revocation
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW
 

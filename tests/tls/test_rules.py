@@ -3,11 +3,11 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.identity.certificates import PeerUnverified, Presented
-from mtlsd.identity.matching import Anchors
-from mtlsd.identity.verdicts import Result, Rule, rule_of
-from mtlsd.tls.judge import judge
-from mtlsd.tls.rules import examine
+from mtlsd.partners.rules import Result, Rule, rule_of
+from mtlsd.pki.anchors import Anchors
+from mtlsd.pki.certificate import PeerUnverified, Presented
+from mtlsd.tls.report import examine
+from mtlsd.tls.verify import judge
 from tests import pki
 from tests.pki import DAY, NOW, SERVER, Issued
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mtlsd.net.services.revocation import Revocations
+from mtlsd.access.revocation_port import KnownRevocations
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim, Peer
 from mtlsd.pki.certificate import PeerVerified, Presented
@@ -14,7 +14,7 @@ from mtlsd.tls import verify
 class Judgement:
     """One connection's verdict. It holds for one snapshot, until the first certificate in it expires or is retired."""
 
-    def __init__(self, revocations: Revocations, *, may_ask_later: bool = False) -> None:
+    def __init__(self, revocations: KnownRevocations, *, may_ask_later: bool = False) -> None:
         """`may_ask_later`: a responder that nobody asked yet is not held against the client."""
         self._may_ask_later = may_ask_later
         self._revocations = revocations

@@ -5,6 +5,7 @@ rest, and the log says which file and why.
 """
 
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mtlsd.net.background.checkpoints import configuration_note
 from mtlsd.net.server.listeners import Listeners
 from mtlsd.net.services.state import Daemon
 from mtlsd.net.watch import TreeWatch
-from mtlsd.snapshot.problem_notes import note_set_aside
+from mtlsd.snapshot.problem_notes import notes_directory, update_notes
 from mtlsd.snapshot.snapshot import Changes, Snapshot, load_snapshot
 
 NO_WATCHES = (
@@ -86,7 +87,8 @@ class Reload:
     async def _swap(self, changes: Changes | None, by: str) -> None:
         previous = self._daemon.snapshot
         file = previous.configuration.file
-        snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, previous, changes)
+        read_at = time.time()  # compared with the times of files, so not the clock of the daemon
+        snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, read_at, previous, changes)
         _check_fixed(previous, snapshot)
         if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
             return
@@ -96,7 +98,7 @@ class Reload:
         if changes and not changes.own and _is_the_same(previous, snapshot, changes.partners):
             return  # read again to be sure: nothing is to be said
         report(self._daemon.log, snapshot, previous if changes else None)
-        await trio.to_thread.run_sync(note_set_aside, self._daemon.log, snapshot)
+        await trio.to_thread.run_sync(note_problems, self._daemon.log, snapshot)
         if snapshot.version != previous.version:
             await self._enter(snapshot)
         self._daemon.log.info(
@@ -149,6 +151,14 @@ def report(logger: Logger, snapshot: Snapshot, previous: Snapshot | None = None)
         logger.error(log.CONFIGURATION_PROBLEM, **_facts(problem))
     for warning in remarks.warnings:
         logger.warning(log.CONFIGURATION_WARNING, **_facts(warning))
+
+
+def note_problems(logger: Logger, snapshot: Snapshot) -> None:
+    """Update the notes beside the partners' files; that it failed is logged, and nothing else follows from it."""
+    try:
+        update_notes(snapshot)
+    except OSError as error:
+        logger.warning(log.NOTES_NOT_WRITTEN, file=str(notes_directory(snapshot)), detail=str(error))
 
 
 def _facts(problem: Problem) -> dict[str, object]:

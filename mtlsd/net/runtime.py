@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import trio
@@ -25,10 +26,9 @@ from mtlsd.net.background.retention import keep_retention
 from mtlsd.net.client.resolver import Lookups
 from mtlsd.net.deliveries.health_checks import check_backends
 from mtlsd.net.deliveries.worker import Worker
-from mtlsd.net.reload import Reload, report
+from mtlsd.net.reload import Reload, note_problems, report
 from mtlsd.net.server.listeners import Listeners
 from mtlsd.net.services.state import Daemon
-from mtlsd.snapshot.problem_notes import note_set_aside
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 
 MAX_NAMES = 20  # of files that the log names at once
@@ -48,7 +48,7 @@ class Supervisor:
 
         Raises ConfigurationError, DirectoryInUse, JournalUnavailable or SpoolFull at the start.
         """
-        snapshot = load_snapshot(self._file, self._credentials)
+        snapshot = load_snapshot(self._file, self._credentials, time.time())
         server = snapshot.configuration.server
         with lock_directory(server.state):
             node = node_of(server.state, f"{socket.gethostname()}-{os.urandom(4).hex()}")
@@ -64,7 +64,7 @@ class Supervisor:
         notary = Notary(daemon, key)
         try:
             report(self._log, snapshot)
-            note_set_aside(self._log, snapshot)
+            note_problems(self._log, snapshot)
             self._sweep(daemon)
             journal.proof.enter([configuration_note(snapshot, daemon.clock())])
             daemon.promoter.recall()

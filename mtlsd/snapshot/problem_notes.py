@@ -12,9 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from string import ascii_letters, digits
 
-from mtlsd import log
 from mtlsd.errors import Problem
-from mtlsd.log import Logger
 from mtlsd.snapshot.snapshot import Snapshot
 
 DIRECTORY = "trust"
@@ -28,13 +26,15 @@ This note goes away by itself.
 """
 
 
-def note_set_aside(logger: Logger, snapshot: Snapshot) -> None:
-    """Bring the notes up to date; where that fails it is said, and nothing else comes of it. It waits for the disk."""
-    server = snapshot.configuration.server
-    try:
-        write_notes(server.state / DIRECTORY, notes(server.certs / "partners", snapshot.problems))
-    except OSError as error:
-        logger.warning(log.NOTES_NOT_WRITTEN, file=str(server.state / DIRECTORY), detail=str(error))
+def notes_directory(snapshot: Snapshot) -> Path:
+    """The directory of the notes."""
+    return snapshot.configuration.server.state / DIRECTORY
+
+
+def update_notes(snapshot: Snapshot) -> None:
+    """Bring the notes up to date; raises OSError. It waits for the disk."""
+    partners = snapshot.configuration.server.certs / "partners"
+    write_notes(notes_directory(snapshot), notes(partners, snapshot.problems))
 
 
 def notes(partners: Path, problems: Iterable[Problem]) -> dict[Path, str]:

@@ -1,6 +1,5 @@
 """Everything that the files say, as one immutable value. A reload builds a whole new one and swaps a reference."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -97,14 +96,17 @@ class Snapshot:
 
 
 def load_snapshot(
-    file: Path, credentials: Path | None, previous: Snapshot | None = None, changes: Changes | None = None
+    file: Path,
+    credentials: Path | None,
+    read_at: float,
+    previous: Snapshot | None = None,
+    changes: Changes | None = None,
 ) -> Snapshot:
     """Read the files; raises ConfigurationError with every mistake outside of partners/.
 
-    With `changes`, all but these is as in `previous`; without, all is read. A TLS context of `previous` is used again
-    where its key pair and its policy are the same.
+    `read_at` is the time, in seconds of the epoch. With `changes`, everything else is taken from `previous`; without
+    them, all files are read. A TLS context of `previous` is used again if its key pair and its policy are the same.
     """
-    read_at = time.time()
     now = datetime.fromtimestamp(read_at, UTC)
     own = previous.own if previous and changes and not changes.own else None
     own = own or _read_own(file, credentials, previous, now)

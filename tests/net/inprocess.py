@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -102,7 +103,7 @@ def play(scenario: Scenario, root: Path, *, limits: str = "", prepare: Callable[
     journal = SQLiteJournal(tree.state / "journal.sqlite")
 
     async def main() -> None:
-        snapshot = load_snapshot(tree.configuration, None)
+        snapshot = load_snapshot(tree.configuration, None, time.time())
         logger = log.configure(text, console=False)
         daemon = Daemon(snapshot, journal, Spool(tree.state / "spool"), logger, clock=lambda: now[0])
         async with trio.open_nursery() as nursery:

@@ -2,6 +2,7 @@
 
 import shutil
 import ssl
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -259,7 +260,7 @@ def test_a_partner_who_is_removed_is_refused_on_the_next_request(tmp_path: Path)
         client = await world.secure(acme())
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
         shutil.rmtree(tmp_path / "certs" / "partners" / "acme")
-        world.daemon.swap(load_snapshot(tmp_path / "virtualhosts.toml", None, world.daemon.snapshot))
+        world.daemon.swap(load_snapshot(tmp_path / "virtualhosts.toml", None, time.time(), world.daemon.snapshot))
         answer = await client.request(HEAD)
         assert b"Mtlsd-Reason: cert_untrusted_issuer\r\n" in answer
         assert await client.is_closed()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ class Node:
     def __post_init__(self) -> None:
         self.journal = SQLiteJournal(self.tree.root / "journal.sqlite", node=self.name)
         logger = log.configure(self.text, console=False)
-        snapshot = load_snapshot(self.tree.configuration, None)
+        snapshot = load_snapshot(self.tree.configuration, None, time.time())
         spool = Spool(self.tree.root / "spool")
         self.daemon = Daemon(snapshot, self.journal, spool, logger, clock=lambda: self.now, node=self.name)
         self.look_at = ExpiryLook(self.daemon)

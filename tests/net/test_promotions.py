@@ -1,6 +1,7 @@
 """Dates come while the daemon runs, on open connections too; and a promotion is entered, sooner or later, once."""
 
 import io
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,7 +108,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
     """ACME has two certificates for connections."""
     tree = Tree(tmp_path)
     (tree.add("acme", "ACME", acme()) / "tls" / "new.pem").write_bytes(NEW_CLIENT.pem)
-    return load_snapshot(tree.configuration, None)
+    return load_snapshot(tree.configuration, None, time.time())
 
 
 def promoter(journal: SQLiteJournal, text: io.StringIO | None = None) -> Promoter:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -355,7 +356,7 @@ class BrokenListeners(Listeners):
 
 def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(tmp_path: Path) -> None:
     tree, text = Tree(tmp_path), io.StringIO()
-    snapshot = load_snapshot(tree.configuration, None)
+    snapshot = load_snapshot(tree.configuration, None, time.time())
 
     async def main() -> None:
         with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -118,7 +119,7 @@ class Site:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.snapshot = load_snapshot(tree.configuration, None)
+        self.snapshot = load_snapshot(tree.configuration, None, time.time())
 
     async def changes(self, watch: TreeWatch, seconds: float) -> Changes:
         """All that changed within so many seconds; a change in several steps may be seen in several."""
@@ -131,7 +132,7 @@ class Site:
 
     def reload(self, changes: Changes) -> None:
         with suppress(ConfigurationError):
-            self.snapshot = load_snapshot(self.tree.configuration, None, self.snapshot, changes)
+            self.snapshot = load_snapshot(self.tree.configuration, None, time.time(), self.snapshot, changes)
 
 
 class Blind(TreeWatch):

@@ -1,6 +1,7 @@
 """`mtlsd journal verify`, `prove` and `prune`: whether the journal is whole, how to show it, and what may go."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -132,7 +133,7 @@ def prune(file: Path, dry_run: bool) -> None:
     from mtlsd.snapshot.snapshot import load_snapshot
 
     with mistakes():
-        snapshot = load_snapshot(file, credentials())
+        snapshot = load_snapshot(file, credentials(), time.time())
     policy_of = partial(retention_of, snapshot)
     now, went, words = datetime.now(UTC).timestamp(), False, "would go" if dry_run else "are gone"
     with open_stored(file, read_only=dry_run) as opened:

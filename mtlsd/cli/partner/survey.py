@@ -5,6 +5,7 @@ mistake hides nothing else.
 """
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -139,7 +140,7 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
     """Read everything that `file` leads to; raises nothing for what it finds."""
     mistakes: tuple[Problem, ...] = ()
     try:
-        load_snapshot(file, credentials)
+        load_snapshot(file, credentials, time.time())
     except ConfigurationError as error:
         mistakes = error.problems
     configuration = _configuration(file)

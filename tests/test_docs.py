@@ -21,6 +21,7 @@ from mtlsd.partners.partner import KEYS
 from mtlsd.partners.toml_schema import Rows
 from mtlsd.pki.relaxations import RELAXATIONS
 from tests.named import exists
+from tests.test_architecture import BESIDE, HOMES, RANKS
 
 ROOT = Path(__file__).parent.parent
 DECISIONS = ROOT / "docs" / "decisions"
@@ -93,21 +94,20 @@ def quoted(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
-def rooms() -> set[str]:
-    """The packages of mtlsd, and its modules that are in none."""
-    return {file.relative_to(ROOT / "mtlsd").with_suffix("").parts[0] for file in (ROOT / "mtlsd").rglob("*.py")}
+def test_the_one_rule_is_the_line_that_is_tested() -> None:
+    shown = re.findall(r"^> (.*)$", section_of_the_architecture("The one rule"), re.MULTILINE)
+    assert ["__init__", *quoted(" ".join(shown)), "__main__"] == list(RANKS)
 
 
-def line() -> list[str]:
-    """What stands on the line of the one rule, from the left to the right."""
-    found = re.findall(r"^> (.*)$", section_of_the_architecture("The one rule"), re.MULTILINE)
-    return quoted(" ".join(found))
-
-
-def test_the_one_rule_and_the_table_name_every_room() -> None:
+def test_the_table_of_rooms_follows_the_line() -> None:
     described = [name for room, _ in table_of_the_architecture("The rooms") for name in quoted(room)]
-    assert described == [*line(), "log", "metrics"]
-    assert set(described) == rooms() - {"__init__", "__main__"}
+    assert ["__init__", *described] == [*list(RANKS)[:-1], *BESIDE]
+
+
+def test_the_homes_of_libraries_are_those_that_are_tested() -> None:
+    rows = table_of_the_architecture("The one rule")
+    homes = {library: set(quoted(rooms)) for libraries, rooms in rows for library in quoted(libraries)}
+    assert homes == {library: rooms for library, rooms in HOMES.items() if library != "cryptography"}
 
 
 def test_what_the_drawing_of_a_message_names_exists() -> None:

@@ -19,18 +19,18 @@ MARKS = (
     "400 No required SSL certificate was sent",
     "Mtlsd-Reason: cert_self_signed_unknown",
     "400 The SSL certificate error",
-    "✓ the log says who it was",
-    "✓ the receipt is signed (openssl verified it) and has the sender's own MIC",
-    "✓ the backend has the very",
-    "✓ the same receipt",
-    "✓ no second delivery",
-    "✓ within 2 s",
+    "✓ the log identifies the certificate",
+    "✓ the receipt is signed (openssl verified it), and its MIC is the sender's",
+    "✓ the backend received the order unchanged",
+    "✓ the receipt is the same",
+    "✓ there is no second delivery",
+    "✓ NEWCO is accepted within 2 s",
     "✓ ACME's connection, open since c)",
     "reason=upstream_unreachable state=pending",
-    "✓ delivered once",
+    "✓ it was delivered once",
     "as2_security_too_low",
-    "✓ the signed one is at the backend",
-    "All of it held.",
+    "✓ the signed message reached the backend",
+    "Every step succeeded.",
 )
 
 
@@ -88,7 +88,7 @@ def _commands(lines: Iterator[str]) -> list[str]:
     """What stands below each heading with a `#`, up to the line about the backend."""
     commands: list[str] = []
     for line in lines:
-        if line.startswith("What the backend gets"):
+        if line.startswith("The backend receives"):
             break
         if line.startswith("#"):
             commands.append("")

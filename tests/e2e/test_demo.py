@@ -1,7 +1,6 @@
 """The first command of the README holds what it promises: scripts/demo tells its whole story and exits 0."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.support import standins
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py")]
@@ -60,18 +61,20 @@ def test_leaves_no_file_and_no_colour_codes(story: tuple[Path, subprocess.Comple
 
 
 def test_serve_prints_commands_that_work_and_stops_on_ctrl_c(tmp_path: Path) -> None:
-    with _serving(tmp_path) as demo:
+    (temporary := tmp_path / "demo").mkdir()
+    with _serving(temporary) as demo:
         assert demo.stdout is not None
         commands = _commands(demo.stdout)
         bare, known, mutual, signed, _ = commands
         for send in (mutual, signed):
             assert b"MIC          equal" in _output(send)
-        if shutil.which("curl"):  # the demo itself does without it
-            assert b"400 No required SSL certificate was sent" in _output(bare)
-            assert b"HTTP/1.1 200 OK" in _output(known)
+        for replaced in standins.ways("curl"):
+            path = standins.path(tmp_path, replaced)
+            assert b"400 No required SSL certificate was sent" in _output(bare, PATH=path)
+            assert b"HTTP/1.1 200 OK" in _output(known, PATH=path)
         demo.send_signal(signal.SIGINT)
         assert demo.wait(SECONDS) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 @contextmanager
@@ -97,9 +100,10 @@ def _commands(lines: Iterator[str]) -> list[str]:
     return [command.strip() for command in commands]
 
 
-def _output(command: str) -> bytes:
+def _output(command: str, **environment: str) -> bytes:
     """What the command prints, run by a shell as it stands."""
-    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=SECONDS, check=True)
+    shell, env = ["bash", "-c", command], os.environ | environment
+    done = subprocess.run(shell, env=env, capture_output=True, timeout=SECONDS, check=True)
     return done.stdout
 
 

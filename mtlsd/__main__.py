@@ -1,6 +1,6 @@
 """`python -m mtlsd`."""
 
-from mtlsd.cli import main
+from mtlsd.cli.root import main
 
 if __name__ == "__main__":
     main()

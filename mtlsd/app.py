@@ -5,10 +5,13 @@ from pathlib import Path
 
 import trio
 
-from mtlsd import config, log
+from mtlsd import log
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Server
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
-from mtlsd.journal import DirectoryInUse, Place
-from mtlsd.net import Supervisor
+from mtlsd.journal.location import Place
+from mtlsd.journal.node_lock import DirectoryInUse
+from mtlsd.net.runtime import Runtime
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
 
@@ -20,19 +23,19 @@ def run(file: Path) -> int:
     """
     logger = log.configure()
     try:
-        trio.run(Supervisor(file, logger).run)
+        trio.run(Runtime(file, logger).run)
     except BaseExceptionGroup as group:
         raise _only(group) from group
     except DirectoryInUse as error:  # no mistake of the file: the other one may be about to end
         logger.error(log.STOPPED, reason="state_in_use", detail=str(error))
         return EXIT_REFUSED
     except (JournalUnavailable, SpoolFull) as error:
-        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, config.load(file).server))
+        logger.error(log.STOPPED, reason=error.reason, detail=_advice(error, read_configuration(file).server))
         return EXIT_REFUSED
     return EXIT_FINE
 
 
-def _advice(error: JournalUnavailable | SpoolFull, server: config.Server) -> str:
+def _advice(error: JournalUnavailable | SpoolFull, server: Server) -> str:
     """Where it is, what is wrong with it, and what helps."""
     cause = error.__cause__
     if isinstance(cause, OSError):

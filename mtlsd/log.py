@@ -10,7 +10,7 @@ from typing import TextIO
 
 import structlog
 
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 EXCHANGE_FINISHED = "exchange_finished"
 HANDSHAKE_FAILED = "handshake_failed"

@@ -10,19 +10,13 @@ from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 
-from mtlsd.as2 import (
-    BuiltMessage,
-    Compression,
-    Document,
-    Draft,
-    Encryption,
-    ReceivedMDN,
-    Signing,
-    compose,
-    read_mdn,
-)
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.errors import AS2SignatureBad
-from mtlsd.identity import Certificate, KeyPair, load_key_pair, read_certificates
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair, load_key_pair
 
 Headers = Sequence[tuple[str, str]]
 

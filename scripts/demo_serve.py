@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from mtlsd.config import VirtualHost
+from mtlsd.config.model import VirtualHost
 from scripts.demo_backend import Backend
 from scripts.demo_daemon import Daemon, DaemonGone
 from scripts.demo_partner import LOOPBACK, Partner

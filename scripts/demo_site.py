@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtlsd import config
-from mtlsd.config import ClientCertificate, VirtualHost
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import ClientCertificate, Configuration, VirtualHost
 from scripts.demo_partner import LOOPBACK, Partner
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -20,7 +20,7 @@ class Site:
     """A folder that `mtlsd run` can serve from."""
 
     folder: Path
-    configuration: config.Configuration
+    configuration: Configuration
 
     @property
     def server_ca(self) -> Path:
@@ -71,7 +71,7 @@ def prepare(folder: Path, backend: str) -> Site:
     text = (REPOSITORY / "virtualhosts.toml").read_text(encoding="utf-8")
     file = folder / "virtualhosts.toml"
     file.write_text(_adapt(text, backend), encoding="utf-8")
-    return Site(folder, config.load(file))
+    return Site(folder, read_configuration(file))
 
 
 def _dev_certs(*arguments: str | Path) -> None:

@@ -8,8 +8,8 @@ from hashlib import sha256
 from http.client import HTTPException
 from ssl import PEM_cert_to_DER_cert
 
-from mtlsd.as2 import BuiltMessage
-from mtlsd.config import VirtualHost
+from mtlsd.as2.outbound.compose import BuiltMessage
+from mtlsd.config.model import VirtualHost
 from mtlsd.errors import MtlsdError
 from scripts.demo_backend import Backend, Received
 from scripts.demo_daemon import Daemon, Event

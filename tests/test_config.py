@@ -12,8 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mtlsd import config
-from mtlsd.config import (
+from mtlsd.config.document import read_document
+from mtlsd.config.load import read_configuration
+from mtlsd.config.locate import KeyPath
+from mtlsd.config.model import (
     Address,
     Backend,
     ClientCert,
@@ -22,7 +24,6 @@ from mtlsd.config import (
     Deliver,
     Delivery,
     Handler,
-    KeyPath,
     Limits,
     Mail,
     MDNMode,
@@ -58,7 +59,7 @@ def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
 
 def problems(file: Path) -> tuple[Problem, ...]:
     with pytest.raises(ConfigurationError) as caught:
-        config.load(file)
+        read_configuration(file)
     assert all(each.file == file for each in caught.value.problems)
     return caught.value.problems
 
@@ -75,7 +76,7 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
     file = write(EXAMPLE)
     backend = Backend("http", "127.0.0.1", 9000, "/inbound", "http://127.0.0.1:9000/inbound")
     route = Route("/as2", Handler.AS2, "EXAMPLE", (backend,))
-    assert config.load(file) == Configuration(
+    assert read_configuration(file) == Configuration(
         file=file,
         server=Server(
             state=file.parent / "state",
@@ -99,7 +100,7 @@ def test_a_default_that_the_example_shows_in_a_comment_is_the_default(write: Wri
         for line in EXAMPLE.splitlines(keepends=True)
     )
     assert spoken.count("\n# ") < EXAMPLE.count("\n# ")
-    assert config.load(write(spoken)) == config.load(write(EXAMPLE))
+    assert read_configuration(write(spoken)) == read_configuration(write(EXAMPLE))
 
 
 def test_the_example_mentions_every_key(write: Write) -> None:
@@ -118,18 +119,18 @@ def test_the_documentation_has_every_key_and_the_default_of_every_limit() -> Non
 
 def test_nodes_that_share_a_database_have_more_in_it_and_the_rest_in_a_directory_that_they_share(write: Write) -> None:
     file = write('[server]\njournal = "postgresql://mtlsd@db/mtlsd"\nstate = "mine"\nspool = "/ours"\n' + HOST)
-    server = config.load(file).server
+    server = read_configuration(file).server
     assert (server.journal, server.inline_limit) == ("postgresql://mtlsd@db/mtlsd", 262_144)
     assert (server.state, server.spool_directory) == (file.parent / "mine", Path("/ours"))
 
 
 def test_one_host_without_a_route_is_enough(write: Write) -> None:
-    (host,) = config.load(write(HOST)).virtualhosts
+    (host,) = read_configuration(write(HOST)).virtualhosts
     assert host == VirtualHost("a.example", Address("127.0.0.1", 0), ClientCertificate.REQUIRED, ())
 
 
 def test_a_configuration_can_be_hashed_and_compared(write: Write) -> None:
-    first, again = config.load(write(EXAMPLE)), config.load(write(EXAMPLE))
+    first, again = read_configuration(write(EXAMPLE)), read_configuration(write(EXAMPLE))
     assert hash(first) == hash(again)
     assert first != replace(first, limits=Limits(idle_seconds=1))
 
@@ -139,7 +140,7 @@ def test_a_relative_path_is_relative_to_the_file_and_an_absolute_one_stays(
 ) -> None:
     file = write('[server]\nstate = "/var/lib/mtlsd"\ncerts = "../certs"\n' + HOST)
     monkeypatch.chdir(file.parent)
-    read = config.load(Path(file.name))
+    read = read_configuration(Path(file.name))
     assert read.file == file
     assert read.server.state == Path("/var/lib/mtlsd")
     assert read.server.certs == file.parent / "../certs"
@@ -148,16 +149,16 @@ def test_a_relative_path_is_relative_to_the_file_and_an_absolute_one_stays(
 def test_hosts_may_share_an_address_and_a_port_on_other_addresses(write: Write) -> None:
     listens = ["0.0.0.0:8443", "0.0.0.0:8443", "[::]:8443"]
     text = "".join(f'[[virtualhost]]\nname = "h{n}"\nlisten = "{each}"\n' for n, each in enumerate(listens))
-    assert [str(host.listen) for host in config.load(write(text)).virtualhosts] == listens
+    assert [str(host.listen) for host in read_configuration(write(text)).virtualhosts] == listens
 
 
 def test_a_byte_order_mark_and_windows_line_endings_are_read_past(write: Write) -> None:
     text = b"\xef\xbb\xbf" + EXAMPLE.replace("\n", "\r\n").encode()
-    assert config.load(write(text)) == config.load(write(EXAMPLE))
+    assert read_configuration(write(text)) == read_configuration(write(EXAMPLE))
 
 
 def test_a_host_name_is_read_in_lower_case(write: Write) -> None:
-    assert config.load(write(HOST.replace("a.ex", "A.Ex"))).virtualhosts[0].name == "a.example"
+    assert read_configuration(write(HOST.replace("a.ex", "A.Ex"))).virtualhosts[0].name == "a.example"
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,7 @@ def test_only_a_host_that_asks_for_a_certificate_can_pass_it_on(
         problem = only_problem(file)
         assert (problem.line, problem.key) == (10, "virtualhost.route.client_cert")
     else:
-        ((route,),) = [host.routes for host in config.load(file).virtualhosts]
+        ((route,),) = [host.routes for host in read_configuration(file).virtualhosts]
         assert route.client_cert is setting
 
 
@@ -350,7 +351,7 @@ def test_only_a_backend_that_gets_the_message_can_make_the_mdn(write: Write, del
         assert (problem.line, problem.key) == (10, "virtualhost.route.mdn")
         assert 'add deliver = "message"' in problem.message
     else:
-        ((route,),) = [host.routes for host in config.load(file).virtualhosts]
+        ((route,),) = [host.routes for host in read_configuration(file).virtualhosts]
         assert (route.deliver, route.mdn) == (deliver, mdn)
 
 
@@ -398,7 +399,7 @@ def test_a_host_name_follows_the_rules_for_host_names(write: Write, name: str) -
 
 @pytest.mark.parametrize("path", ["/", "/as2", "/a/b.c/~d;e=f@g", "/..a"])
 def test_a_path_is_what_clients_send(write: Write, path: str) -> None:
-    assert config.load(write(HOST + ROUTE.replace("/as2", path))).virtualhosts[0].routes[0].path == path
+    assert read_configuration(write(HOST + ROUTE.replace("/as2", path))).virtualhosts[0].routes[0].path == path
 
 
 @pytest.mark.parametrize(
@@ -435,7 +436,7 @@ def test_an_organization_is_the_name_of_a_directory(write: Write, name: str) -> 
 
 def test_an_organization_may_have_spaces_and_signs_as_an_as2_id_may(write: Write) -> None:
     text = HOST + ROUTE.replace('"EXAMPLE"', "'Example + Sons \"A\"'")
-    assert config.load(write(text)).virtualhosts[0].routes[0].organization == 'Example + Sons "A"'
+    assert read_configuration(write(text)).virtualhosts[0].routes[0].organization == 'Example + Sons "A"'
 
 
 def test_a_host_name_has_one_listener_whatever_its_case(write: Write) -> None:
@@ -600,7 +601,7 @@ route = [ { path = 1 },
 def test_a_key_is_found_on_its_line_and_a_missing_one_on_its_tables(
     write: Write, path: KeyPath, line: int | None
 ) -> None:
-    assert config.read_document(write(TRICKY)).line(path) == line
+    assert read_document(write(TRICKY)).line(path) == line
 
 
 def paths(value: object, at: KeyPath = ()) -> Iterator[KeyPath]:
@@ -617,7 +618,7 @@ def paths(value: object, at: KeyPath = ()) -> Iterator[KeyPath]:
 
 @pytest.mark.parametrize("text", [TRICKY, EXAMPLE, "", "\n", "# only"])
 def test_every_path_of_the_file_has_a_line_and_nothing_else_has(write: Write, text: str) -> None:
-    assert set(config.read_document(write(text)).lines) == set(paths(tomllib.loads(text)))
+    assert set(read_document(write(text)).lines) == set(paths(tomllib.loads(text)))
 
 
 # --- Whatever the bytes are ---------------------------------------------------------------------------------
@@ -677,13 +678,13 @@ def mutations(draw: st.DrawFn) -> str:
 def survives(file: Path) -> None:
     """Reading it either works or raises our own error; where TOML is right, the lines are too."""
     try:
-        document = config.read_document(file)
+        document = read_document(file)
     except ConfigurationError:
         pass
     else:
         assert set(document.lines) == set(paths(document.tables))
     with suppress(ConfigurationError):
-        assert config.load(file).virtualhosts
+        assert read_configuration(file).virtualhosts
 
 
 @patient
@@ -749,7 +750,7 @@ smtp = "localhost"
 from = "mtlsd@example.com"
 to = "edi@example.com"
 """
-    expiry = config.load(write(EXAMPLE.replace("\n[expiry]\n", tables))).expiry
+    expiry = read_configuration(write(EXAMPLE.replace("\n[expiry]\n", tables))).expiry
     assert expiry.days == (30, 7)
     assert expiry.webhook
     assert expiry.webhook.host == "hooks.example.com"
@@ -778,7 +779,7 @@ to = "edi@example.com"
 )
 def test_a_mistake_in_who_is_told_is_named(write: Write, line: str, key: str, expected: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        config.load(write(EXAMPLE.replace("\n[expiry]\n", f"\n[expiry]\n{line}\n")))
+        read_configuration(write(EXAMPLE.replace("\n[expiry]\n", f"\n[expiry]\n{line}\n")))
     (problem,) = caught.value.problems
     assert (problem.key or "").startswith(key)
     assert expected in problem.message

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from mtlsd.config import Limits
-from tests import pki
+from mtlsd.config.model import Limits
+from tests.support import pki
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "scripts" / "mtlsd.service"

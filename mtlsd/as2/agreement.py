@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mtlsd.identity import Organization, Partner, Require
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, Require
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from mtlsd.cli.output import moment, say, say_json, say_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mtlsd.cli.dated import DatedCertificate
-    from mtlsd.cli.survey import PartnerEntry, Survey
-    from mtlsd.config import Route, VirtualHost
+    from mtlsd.cli.partner.dated import DatedCertificate
+    from mtlsd.cli.partner.survey import PartnerEntry, Survey
+    from mtlsd.config.model import Route, VirtualHost
     from mtlsd.errors import Problem
 
 
@@ -37,7 +37,7 @@ def check(file: Path, as_json: bool) -> None:
     Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
     elsewhere, and `mtlsd run` does not start.
     """
-    from mtlsd.cli.survey import survey
+    from mtlsd.cli.partner.survey import survey
 
     found = survey(file, credentials(), datetime.now(UTC))
     code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))
@@ -65,7 +65,7 @@ def _say(found: "Survey") -> None:
 
 
 def _say_host(host: "VirtualHost") -> None:
-    from mtlsd.config import without_query
+    from mtlsd.config.model import without_query
 
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
@@ -102,7 +102,7 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
 
 def _say_ending(ending: "list[DatedCertificate]") -> None:
     """One line each, the first to end first."""
-    from mtlsd.identity import LISTED_DAYS
+    from mtlsd.partners.expiry import LISTED_DAYS
 
     if ending:
         say()

@@ -9,10 +9,10 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 if TYPE_CHECKING:
-    from mtlsd.config import Configuration
+    from mtlsd.config.model import Configuration
 
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 
@@ -54,10 +54,10 @@ def mistakes() -> Iterator[None]:
 
 def load_configuration(file: Path) -> "Configuration":
     """Read the configuration file alone, without certificates; every mistake ends the command."""
-    from mtlsd import config
+    from mtlsd.config.load import read_configuration
 
     with mistakes():
-        return config.load(file)
+        return read_configuration(file)
 
 
 def credentials() -> Path | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 WIDE = 1000  # columns, where no terminal is and lines must not be broken
 NARROW = 24  # columns at least for what may be broken

@@ -89,7 +89,7 @@ _EXAMPLES = {
 _PARSER = TypeAdapter(_Tables)
 
 
-def load(path: Path) -> Configuration:
+def read_configuration(path: Path) -> Configuration:
     """Read the configuration; ConfigurationError holds every problem, in the order of the lines."""
     file = path.absolute()
     document = read_document(file)

@@ -1,6 +1,6 @@
 """From a request to a route."""
 
-from mtlsd.config import Route, VirtualHost
+from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import MethodNotAllowed, NoRoute, SNIHostMismatch
 from mtlsd.http.messages import Request
 

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import trio
 
-from mtlsd import identity
-from mtlsd.identity import may_be_partner
-from mtlsd.net.snapshot import Changes, Snapshot
-from mtlsd.net.stamps import directories_in, own_directories, own_stamp
+from mtlsd.files.stamps import directories_in, own_directories, own_stamp
+from mtlsd.partners.registry import may_be_partner, stale
+from mtlsd.snapshot.snapshot import Changes, Snapshot
 
 RESCAN_SECONDS = 30
 RESCAN_SHARE = 50  # a re-scan that takes a second is not made again for so many
@@ -182,7 +181,7 @@ class TreeWatch:
             for each in registry.directory.iterdir():
                 if each.name not in known and may_be_partner(each.name):
                     self._watch_partner(each.name)
-        names = identity.stale(registry)
+        names = stale(registry)
         for name in names:
             self._watch_partner(name)
         self._pause = max(self._rescan_seconds, RESCAN_SHARE * (time.monotonic() - began))

@@ -8,7 +8,7 @@ fields, which the chain of the journal covers. Their names there begin with a co
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 
-from mtlsd.journal import HeaderPairs, Message
+from mtlsd.journal.model import HeaderPairs, Message
 
 LEAF = ":client-cert"
 CHAIN = ":client-cert-chain"

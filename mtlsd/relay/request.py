@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
 
-from mtlsd.journal import Delivery, DeliveryKind, Message, Refusal
+from mtlsd.journal.model import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.relay.client_cert import client_cert_fields
 
 _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
@@ -49,7 +49,7 @@ class OutgoingRequest:
     credentials: Credentials | None = None
 
 
-def build(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
+def build_request(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
     """Build the request of a delivery. It is the same for every attempt."""
     if delivery.kind is DeliveryKind.MDN:
         return _to_partner(about)

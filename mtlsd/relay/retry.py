@@ -6,7 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from mtlsd.errors import Upstream5xx, UpstreamFailed, UpstreamRejected
-from mtlsd.journal import DeliveryState
+from mtlsd.journal.model import DeliveryState
 
 _RETRYABLE = {408, 425, 429}  # and 5xx
 _MOST_DOUBLINGS = 32

@@ -14,8 +14,12 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from mtlsd.config import ClientCertificate, OnUntrusted
-from mtlsd.identity import MAX_CHAIN, Certificate, Dates, KeyPair, current
+from mtlsd.config.model import ClientCertificate, OnUntrusted
+from mtlsd.partners.rollover import current
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
+from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.alerts import on_server_name
 
 # TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 lets weak client

@@ -24,7 +24,9 @@ from mtlsd.errors import (
     TLSNoCommonCipher,
     TLSNoCommonVersion,
 )
-from mtlsd.identity import MAX_CHAIN, Certificate, CertificateUnreadable, Presented, is_costly, refused
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, Presented, is_costly
+from mtlsd.pki.policy import refused
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 

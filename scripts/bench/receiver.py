@@ -11,8 +11,11 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
-from mtlsd.as2 import Agreement, AS2Headers, Limits, Receiver
-from mtlsd.identity import Organization, Partner, Require
+from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.headers import AS2Headers
+from mtlsd.as2.receiver import Receiver
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, Require
 from scripts.bench.figures import Figure
 from scripts.bench.messages import MIB, PIECE, Keys, key_pair, large_message
 from scripts.bench.rig import make_pair

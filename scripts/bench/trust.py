@@ -13,12 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from mtlsd import identity
-from mtlsd.identity import Certificate, Presented, Registry, read_registry, reread, stale
-from mtlsd.net.version import PartnersDigest
+from mtlsd.partners.matching import claim
+from mtlsd.partners.registry import Registry, read_registry, reread, stale
+from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.snapshot.digest import PartnersDigest
 from scripts.bench.figures import Figure, table
-from tests import pki
-from tests.daemon import LONG
+from tests.support import pki
+from tests.support.daemon import LONG
 
 FEW = 100
 LOAD_SECONDS = 3.0  # for 10,000
@@ -64,12 +65,12 @@ def measured(count: int) -> Iterator[Figure]:
 def matching(many: Registry, shown: Certificate, few: Registry, shown_few: Certificate) -> Figure:
     """A certificate to its partner, among many and among a few."""
 
-    def claim(registry: Registry, certificate: Certificate) -> float:
+    def seconds_of(registry: Registry, certificate: Certificate) -> float:
         presented = Presented(certificate)
-        runs = [cpu(lambda: [identity.claim(presented, registry.store) for _ in range(LOOKUPS)])[0] for _ in range(5)]
+        runs = [cpu(lambda: [claim(presented, registry.store) for _ in range(LOOKUPS)])[0] for _ in range(5)]
         return min(runs) / LOOKUPS
 
-    of_many, of_few = claim(many, shown), claim(few, shown_few)
+    of_many, of_few = seconds_of(many, shown), seconds_of(few, shown_few)
     times = f"{MATCH_RATIO:g} times its peer"
     reached = of_many < of_few * MATCH_RATIO
     return Figure("a certificate matched", times, f"{of_many * 1e6:.1f} µs", f"{of_few * 1e6:.1f} µs of {FEW}", reached)

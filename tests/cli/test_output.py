@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.cli.output import iso, moment, say_fields, say_table, say_text
-from mtlsd.terminal import printable
+from mtlsd.text import printable
 
 TEXTS = {
     "plain Ä €": "plain Ä €",

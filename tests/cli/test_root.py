@@ -7,9 +7,9 @@ import click
 import pytest
 
 from mtlsd import __version__, app
-from mtlsd.cli import main
 from mtlsd.cli.options import EXIT_CONFIGURATION
-from tests.cli.site import mtlsd
+from mtlsd.cli.root import main
+from tests.support.site import mtlsd
 
 COMMANDS = (
     (),

@@ -13,17 +13,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd import as2, config, identity, tls
-from mtlsd.access import FailureLimit
+from mtlsd.access.rate_limits import FailureLimit
+from mtlsd.as2.agreement import Limits
+from mtlsd.config.load import read_configuration
 from mtlsd.errors import PeerError
-from mtlsd.handlers import Call, Services, begin
-from mtlsd.http import Request, Response
-from mtlsd.identity import Peer, Presented, TrustStore, load_partners
-from mtlsd.journal import Acceptance, Spool, SQLiteJournal
-from tests.as2 import messages
-from tests.daemon import Tree, acme, authority, certificate, globex, keys
-from tests.e2e.partner import layered, message
-from tests.pki import Issued
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.context import Call, Services
+from mtlsd.http.messages import Request, Response
+from mtlsd.journal.model import Acceptance
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.registry import load_partners
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.pki.certificate import Presented
+from mtlsd.tls import verify
+from tests.support import messages
+from tests.support.daemon import Tree, acme, authority, certificate, globex, keys
+from tests.support.partner import layered, message
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"
@@ -38,11 +47,11 @@ class World:
     def __init__(self, root: Path) -> None:
         self.tree = Tree(root)
         self.journal = SQLiteJournal(root / "journal.sqlite")
-        limits = as2.Limits(1 << 20, 100)
+        limits = Limits(1 << 20, 100)
         self.services = Services(self.journal, Spool(root / "spool"), limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self.organization = replace(messages.organization(), signing=pair, decryption=(pair,))
-        self.route = config.load(self.tree.configuration).virtualhosts[0].routes[0]
+        self.route = read_configuration(self.tree.configuration).virtualhosts[0].routes[0]
         self.stores = {require: self._store(require) for require in REQUIRES}
         self.count = 0
 
@@ -58,9 +67,9 @@ class World:
             return None
         issued = _certificate(kind)
         presented = Presented(issued.certificate, issued.chain)
-        claim = identity.claim(presented, store)
-        verdict = tls.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
-        return identity.match(verdict, claim, store, HOST)
+        claim = matching.claim(presented, store)
+        verdict = verify.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        return matching.match(verdict, claim, store, HOST)
 
     def send(self, kind: str, as2_from: str, as2_to: str, entity: bytes, require: str) -> bool:
         """Send a message; whether the journal has it then, with a delivery."""

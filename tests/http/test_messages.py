@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.errors import PeerError
-from mtlsd.http import Request, read_request
+from mtlsd.http.messages import Request, read_request
 
 HOST = b"Host: as2.example.com\r\n"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mtlsd.errors import PeerError, peer_errors
-from mtlsd.http import respond
+from mtlsd.http.problems import respond
 
 ANSWERED = [error for error in peer_errors() if error.http_status is not None]
 DETAIL = "ACME /var/lib/mtlsd 10.0.0.1"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd import config
+from mtlsd.config.load import read_configuration
 from mtlsd.errors import MethodNotAllowed, NoRoute, PeerError, SNIHostMismatch
-from mtlsd.http import Request, match
-from tests.daemon import Tree
+from mtlsd.http.messages import Request
+from mtlsd.http.routing import match
+from tests.support.daemon import Tree
 
 
 def request(method: str = "POST", target: str = "/as2", host: str | None = "as2.example.com") -> Request:
@@ -28,12 +29,12 @@ def request(method: str = "POST", target: str = "/as2", host: str | None = "as2.
     ],
 )
 def test_what_does_not_fit(tmp_path: Path, wrong: Request, error: type[PeerError]) -> None:
-    host = config.load(Tree(tmp_path).configuration).virtualhosts[0]
+    host = read_configuration(Tree(tmp_path).configuration).virtualhosts[0]
     with pytest.raises(error):
         match(host, wrong)
 
 
 @pytest.mark.parametrize("fit", [request(), request("HEAD"), request(target="/as2?x=y"), request(host=None)])
 def test_what_fits(tmp_path: Path, fit: Request) -> None:
-    host = config.load(Tree(tmp_path).configuration).virtualhosts[0]
+    host = read_configuration(Tree(tmp_path).configuration).virtualhosts[0]
     assert match(host, fit) is host.routes[0]

@@ -10,21 +10,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mtlsd import as2, config, identity, journal, relay, tls
-from mtlsd.access import FailureLimit
-from mtlsd.as2 import ReceivedMDN, read_mdn
-from mtlsd.handlers import Call, Exchange, Services, begin
-from mtlsd.http import Request, Response
-from mtlsd.identity import KeyPair, Peer, Presented, load_partners
-from mtlsd.journal import Acceptance, DeliveryKind, Message, Spool, SQLiteJournal
-from tests import pki
-from tests.as2 import messages, pyas2_oracle
-from tests.as2.messages import Sent
-from tests.daemon import LONG, Tree, acme, keys
+from mtlsd.access.rate_limits import FailureLimit
+from mtlsd.as2.agreement import Limits
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.config.load import read_configuration
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Services
+from mtlsd.http.messages import Request, Response
+from mtlsd.journal.documents import open_document
+from mtlsd.journal.model import Acceptance, DeliveryKind, Message
+from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.partners import matching
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.registry import load_partners
+from mtlsd.pki.certificate import Presented
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.relay.request import build_request
+from mtlsd.tls import verify
 from tests.interop import peers
 from tests.interop.cells import PROCESSED, Receipt
 from tests.interop.peers import DOCUMENT, TARGET, Built
-from tests.pki import Issued
+from tests.support import messages, pki, pyas2_oracle
+from tests.support.daemon import LONG, Tree, acme, keys
+from tests.support.messages import Sent
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"
@@ -98,11 +109,11 @@ class Gateway:
         tree = site(root)
         self.journal = SQLiteJournal(root / "journal.sqlite")
         self._spool = Spool(root / "spool")
-        limits = as2.Limits(1 << 20, 100)
+        limits = Limits(1 << 20, 100)
         self._services = Services(self.journal, self._spool, limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self._organization = replace(messages.organization(), signing=pair, decryption=(pair, on_a_curve(RECIPIENT)))
-        self._route = config.load(tree.configuration).virtualhosts[0].routes[0]
+        self._route = read_configuration(tree.configuration).virtualhosts[0].routes[0]
         self._truststore = load_partners(tree.certs / "partners")[0]
         self._peer = self._proven(acme())
         self._count = 0
@@ -130,7 +141,7 @@ class Gateway:
         assert (answer.status, tuple(answer.fields), answer.body) == (200, (), b"")
         assert kept is not None
         (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
-        outgoing = relay.build(kept, due)
+        outgoing = build_request(kept, due)
         assert isinstance(outgoing.body, bytes)
         assert due.target == TARGET
         return Answer(200, outgoing.headers, outgoing.body)
@@ -139,7 +150,7 @@ class Gateway:
         deliveries = self.journal.deliveries(kept.id)
         assert [each.kind for each in deliveries].count(DeliveryKind.BACKEND) == 1
         assert kept.payload is not None
-        with journal.open_document(self.journal, self._spool, kept.payload) as document:
+        with open_document(self.journal, self._spool, kept.payload) as document:
             assert document.read() == DOCUMENT
         assert kept.mic == built.mic
 
@@ -174,6 +185,6 @@ class Gateway:
 
     def _proven(self, issued: Issued) -> Peer:
         presented = Presented(issued.certificate, issued.chain)
-        claim = identity.claim(presented, self._truststore)
-        verdict = tls.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
-        return identity.match(verdict, claim, self._truststore, HOST)
+        claim = matching.claim(presented, self._truststore)
+        verdict = verify.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        return matching.match(verdict, claim, self._truststore, HOST)

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import MAX_INLINE, Document, Journal, Spool, keep, open_document, remove
-from tests.journal.examples import accept, delivery, message
+from mtlsd.journal.documents import MAX_INLINE, Document, keep, open_document, remove
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
+from tests.support.examples import accept, delivery, message
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from mtlsd.journal import TRANSITIONS, DeliveryState, TransitionRefused, transition
+from mtlsd.journal.model import TRANSITIONS, DeliveryState, TransitionRefused, transition
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
 STEPS = {

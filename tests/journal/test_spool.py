@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal import Spool, SpoolFile
+from mtlsd.journal.spool import Spool, SpoolFile
 
 
 @pytest.fixture

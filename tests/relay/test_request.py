@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal import Delivery, DeliveryKind, Message, StoredMDN
-from mtlsd.relay import Credentials, OutgoingRequest, build, idempotency_key
+from mtlsd.journal.model import Delivery, DeliveryKind, Message, StoredMDN
+from mtlsd.relay.request import Credentials, OutgoingRequest, build_request, idempotency_key
 
 MESSAGE = Message(
     id="0001",
@@ -52,7 +52,7 @@ TEXT = st.text() | st.text(alphabet=' \t\r\n\0\x7f\x85\xa0:;,%"\\äa')
 
 
 def built(**changes: str | None) -> dict[str, str]:
-    return dict(build(replace(MESSAGE, **changes), DELIVERY).headers)  # type: ignore[arg-type]  # as given
+    return dict(build_request(replace(MESSAGE, **changes), DELIVERY).headers)  # type: ignore[arg-type]  # as given
 
 
 def as_received(request: OutgoingRequest) -> dict[str, str]:
@@ -68,7 +68,7 @@ def as_received(request: OutgoingRequest) -> dict[str, str]:
 
 
 def test_the_contract() -> None:
-    request = build(MESSAGE, DELIVERY)
+    request = build_request(MESSAGE, DELIVERY)
     assert (request.method, request.body, request.credentials) == ("POST", "messages/00/0001.payload", None)
     assert request.headers == (
         ("Content-Length", "4"),
@@ -87,7 +87,7 @@ def test_the_contract() -> None:
 
 def test_an_mdn_goes_out_as_it_is_stored_and_says_nothing_else() -> None:
     target = "https://acme.example/mdn?a=1"
-    request = build(replace(MESSAGE, mdn=MDN), replace(DELIVERY, kind=DeliveryKind.MDN, target=target))
+    request = build_request(replace(MESSAGE, mdn=MDN), replace(DELIVERY, kind=DeliveryKind.MDN, target=target))
     assert (request.method, request.body) == ("POST", MDN.body)
     assert request.headers == (("Content-Length", "4"), *MDN.headers)
     assert request.credentials == Credentials(host="as2.example.com", partner="acme")
@@ -178,7 +178,7 @@ def test_no_value_of_a_partner_makes_or_ends_a_field(value: str, name: str) -> N
         mic_algorithm=value,
         filename=name,
     )
-    request = build(hostile, DELIVERY)
+    request = build_request(hostile, DELIVERY)
     received = as_received(replace(request, headers=(*request.headers[1:], ("Content-Length", "4"))))
     assert received.keys() - {"host"} <= {each.lower() for each in NAMES}
     for sent_name, sent in request.headers[1:]:
@@ -219,11 +219,14 @@ def test_two_keys_differ_wherever_they_are_split(one: tuple[str, ...], other: tu
 def test_a_field_of_blanks_is_read_once() -> None:
     """By the square of its length, this would not end within the day."""
     blanks = " " * 1_000_000
-    assert blanks in dict(build(replace(MESSAGE, content_type=f"a/b;{blanks}c=d"), DELIVERY).headers)["Content-Type"]
+    assert (
+        blanks
+        in dict(build_request(replace(MESSAGE, content_type=f"a/b;{blanks}c=d"), DELIVERY).headers)["Content-Type"]
+    )
 
 
 @pytest.mark.parametrize("value", [" a", "a ", "\ta b\t ", "   ", "", "a\r\nb", "ä", "a" + " " * 100])
 def test_a_value_keeps_what_is_inside_it(value: str) -> None:
-    fields = dict(build(replace(MESSAGE, content_type=value or "x"), DELIVERY).headers)
+    fields = dict(build_request(replace(MESSAGE, content_type=value or "x"), DELIVERY).headers)
     assert unquote(fields["Content-Type"], "latin-1" if "ä" in value else "utf-8") == (value or "x")
     assert fields["Content-Type"] == fields["Content-Type"].strip()

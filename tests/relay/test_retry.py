@@ -10,8 +10,8 @@ from mtlsd.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from mtlsd.journal import DeliveryState
-from mtlsd.relay import Answered, Decision, Outcome, RetryPolicy, decide
+from mtlsd.journal.model import DeliveryState
+from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy, decide
 
 POLICY = RetryPolicy(first_retry=10.0, max_retry=600.0, give_up_after=86_400.0)
 NOW = 1_000_000.0  # Mon, 12 Jan 1970 13:46:40 GMT

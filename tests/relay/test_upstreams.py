@@ -3,16 +3,9 @@
 import pytest
 
 from mtlsd.errors import DeliveryImpossible, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from mtlsd.relay import (
-    Answered,
-    BreakerPolicy,
-    Lanes,
-    Outcome,
-    Pins,
-    Upstreams,
-    may_have_taken_it,
-    may_try_another,
-)
+from mtlsd.relay.lanes import Lanes
+from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams, may_have_taken_it, may_try_another
 
 A, B, C = "http://a/", "http://b/", "http://c/"
 GONE = UpstreamUnreachable("refused")

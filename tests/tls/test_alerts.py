@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from OpenSSL import SSL
 
-from mtlsd.config import ClientCertificate, OnUntrusted
+from mtlsd.config.model import ClientCertificate, OnUntrusted
 from mtlsd.errors import (
     CertExpired,
     CertificateRefused,
@@ -17,9 +17,13 @@ from mtlsd.errors import (
     PeerError,
     SNIUnknown,
 )
-from mtlsd.identity import MAX_CHAIN, Presented, load_host
-from mtlsd.tls import ALERTS, FOLLOWED, Alert, Engine, HandshakeCompleted, ListenerContexts, build_context
-from tests import pki
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
+from mtlsd.pki.certificate import Presented
+from mtlsd.tls.alerts import ALERTS, Alert
+from mtlsd.tls.contexts import FOLLOWED, ListenerContexts, build_context
+from mtlsd.tls.engine import Engine, HandshakeCompleted
+from tests.support import pki
 from tests.tls.test_engine import Client, shake_hands
 
 VERSIONS = [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION]

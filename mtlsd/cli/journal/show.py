@@ -1,0 +1,159 @@
+"""One message or refusal, with its deliveries and its MDN, as text or as values of JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mtlsd.cli.output import iso, say, say_fields, say_text
+
+if TYPE_CHECKING:
+    from mtlsd.as2.explain import Candidate
+    from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
+
+INLINE = "journal/"  # begins the name of a document that the journal itself holds
+
+
+def say_about(about: "Message | Refusal") -> None:
+    from mtlsd.journal.model import Message
+
+    if isinstance(about, Message):
+        _say_message(about)
+    else:
+        _say_refusal(about)
+
+
+def say_deliveries(
+    deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
+) -> None:
+    """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
+    from mtlsd.config.model import without_query
+
+    for delivery, attempts in deliveries:
+        say()
+        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
+        say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
+        for each in attempts:
+            outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
+            target = f"to {without_query(each.target)}  " if each.target else ""
+            say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
+
+
+def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
+    from mtlsd.config.model import without_query
+
+    pending = delivery.state == "pending"
+    pinned = without_query(delivery.pinned) if delivery.pinned else None
+    waits = f"delivery {ahead.id} of {ahead.message_id or ahead.refusal_id}, which is {ahead.state}" if ahead else None
+    return [
+        ("kind", delivery.kind),
+        ("pinned to", pinned),
+        ("waits for", waits if pending else None),
+        ("next attempt", iso(delivery.not_before) if pending and not ahead else None),
+        ("ended", iso(delivery.finished_at)),
+        ("lease until", iso(delivery.lease_until)),
+    ]
+
+
+def say_mdn(mdn: "StoredMDN | None") -> None:
+    say()
+    if mdn is None:
+        say("no MDN: none was asked for")
+        return
+    say("MDN")
+    say_fields(mdn.headers, indent="  ")
+    say()
+    say_text(mdn.body.decode("latin-1"), indent="  ")
+
+
+def whole(
+    about: "Message | Refusal",
+    deliveries: "list[tuple[Delivery, list[Attempt]]]",
+    ahead: "Mapping[str, Delivery] | None" = None,
+) -> dict[str, object]:
+    mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
+    values = asdict(about)
+    values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
+    return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
+
+
+def candidate(candidate: "Candidate") -> dict[str, str]:
+    mic = candidate.mic
+    return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
+
+
+# --- Parts ----------------------------------------------------------------------------------------------------
+
+
+def _say_refusal(refusal: "Refusal") -> None:
+    say_fields(
+        [
+            ("id", refusal.id),
+            ("Message-ID", refusal.message_id),
+            ("AS2-From", refusal.as2_from),
+            ("AS2-To", refusal.as2_to),
+            ("partner", refusal.partner),
+            ("refused", iso(refusal.refused_at)),
+            ("reason", refusal.reason),
+            ("at", refusal.host),
+            ("request id", refusal.request_id),
+        ]
+    )
+
+
+def _say_message(message: "Message") -> None:
+    mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
+    say_fields(
+        [
+            ("id", message.id),
+            ("Message-ID", message.message_id),
+            ("AS2-From", message.as2_from),
+            ("AS2-To", message.as2_to),
+            ("partner", message.partner),
+            ("received", iso(message.received_at)),
+            ("at", f"{message.host}{message.route}"),
+            ("request id", message.request_id),
+            ("subject", message.subject),
+            ("file name", message.filename),
+            ("content type", message.content_type),
+            ("bytes", message.size),
+            ("compressed", ("yes" if message.compressed else "no") if message.payload else "not known"),
+            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
+            ("encrypted with", message.encrypted_with or "nothing"),
+            ("MIC", mic),
+            ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
+            ("original", _place(message.original, message.original_size)),
+            *(("note", note) for note in message.notes),
+        ]
+    )
+    say()
+    say("request")
+    say_fields(message.headers, indent="  ")
+
+
+def _place(name: str, size: int) -> str:
+    return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
+
+
+def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
+    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
+    waits_for = ahead[delivery.id].id if delivery.id in ahead else None
+    return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
+
+
+def _shown(record: "Delivery | Attempt") -> dict[str, object]:
+    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+    from mtlsd.config.model import without_query
+
+    values: dict[str, object] = asdict(record)
+    return values | {
+        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
+    }
+
+
+def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:
+    for name in names:
+        seconds = values[name]
+        assert seconds is None or isinstance(seconds, float | int)
+        values[name] = iso(seconds)
+    return values

@@ -1,0 +1,55 @@
+"""A certificate as `mtlsd check` and `mtlsd partner list` show it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mtlsd.cli.output import moment
+from mtlsd.errors import Problem
+from mtlsd.partners.validity import Validity, date_warning
+from mtlsd.pki.certificate import Certificate
+
+SUBDIRECTORIES = ("tls", "as2", "mdn", "sign", "decrypt")
+
+
+@dataclass(frozen=True, slots=True)
+class DatedCertificate:
+    """A certificate, whose it is and what for, and how long it is good for."""
+
+    owner: str
+    use: str
+    certificate: Certificate
+    place: Path
+    now: datetime
+
+    @property
+    def days_left(self) -> int:
+        """Whole days; below zero once it has expired."""
+        return (self.certificate.not_after - self.now).days
+
+    @property
+    def state(self) -> Validity:
+        return Validity.of(self.certificate, self.now)
+
+    def warning(self) -> Problem | None:
+        """What to say where it is not simply valid."""
+        return date_warning(self.certificate, self.place, self.now)
+
+    @property
+    def file(self) -> str:
+        """The name of its file, with the directory where that is one of the partner's or of the organization's."""
+        parent = self.place.parent.name
+        return f"{parent}/{self.place.name}" if parent in SUBDIRECTORIES else self.place.name
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "owner": self.owner,
+            "use": self.use,
+            "file": str(self.place),
+            "subject": self.certificate.subject,
+            "sha256": self.certificate.sha256,
+            "not_before": moment(self.certificate.not_before),
+            "not_after": moment(self.certificate.not_after),
+            "days_left": self.days_left,
+            "state": self.state.value,
+        }

@@ -1,0 +1,140 @@
+"""The report of a self-test: what was found of a message, for people in the MDN's text, and for programs as JSON.
+
+Of what is inside of the envelope it has nothing unless a signature has verified.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.layers import Layer
+from mtlsd.as2.receiver import VerifiedMessage
+from mtlsd.errors import AS2Refused
+from mtlsd.journal.model import StoredMDN
+
+NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
+UNSIGNED = "The message is not signed, so nothing of its inside is reported."
+TOO_LARGE = "The message is too large for the list of every possible MIC."
+LINE = 200  # characters of one line of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What there is to say; `verified` is None where the message was refused."""
+
+    request_id: str
+    as2_from: str
+    as2_to: str
+    message_id: str
+    oddities: tuple[str, ...]
+    target: str | None = None  # where an asynchronous MDN was asked for
+    verified: VerifiedMessage | None = None
+    candidates: tuple[Candidate, ...] = ()
+    too_large: bool = False
+    refusal: AS2Refused | None = None
+    status: int = 200  # of the answer without a report
+
+    @property
+    def inside(self) -> VerifiedMessage | None:
+        """The message, as far as its inside may be told."""
+        return self.verified if self.verified and self.verified.signer else None
+
+
+def as_json(report: Report, mdn: StoredMDN | None) -> dict[str, Any]:
+    """All of it, as values of JSON."""
+    inside = report.inside
+    return {
+        "request_id": report.request_id,
+        "verdict": "refused" if report.refusal else "accepted",
+        "reason": report.refusal.reason if report.refusal else None,
+        "advice": report.refusal.advice if report.refusal else None,
+        "status": report.status,
+        "as2_from": report.as2_from,
+        "as2_to": report.as2_to,
+        "message_id": report.message_id,
+        "oddities": list(report.oddities),
+        "remarks": list(_remarks(report)),
+        "layers": list(_layers(inside)) if inside else None,
+        "payload": {"content_type": inside.content_type, "size": inside.size} if inside else None,
+        "mic": str(inside.mic) if inside else None,
+        "mics": [_candidate(each, inside) for each in report.candidates] if inside else None,
+        "mdn": {"headers": mdn.headers, "body": b64encode(mdn.body).decode("ascii")} if mdn else None,
+    }
+
+
+def as_text(report: Report) -> str:
+    """The same for the text of an MDN, in ASCII and lines of CRLF; of the MICs, those with the message's algorithm."""
+    return "\r\n".join(map(_line, _lines(report)))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    assert report.verified is not None
+    yield from ("The message is as agreed.", *_remarks(report))
+    inside = report.inside
+    if inside:
+        for number, each in enumerate(_layers(inside), 1):
+            yield f"Layer {number}: {_described(each)}"
+        yield f"Document: {inside.content_type}, {inside.size} octets"
+        yield f"MIC: {inside.mic}"
+        yield from (_mic(each, inside) for each in report.candidates if each.mic.algorithm == inside.mic.algorithm)
+    yield from (f"Odd: {each}" for each in report.oddities)
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    yield NOTHING_KEPT
+    if report.target is not None:
+        yield f"The MDN would go to {report.target}; a self-test has it in the answer."
+    if report.verified and not report.inside:
+        yield UNSIGNED
+    if report.inside and report.too_large:
+        yield TOO_LARGE
+
+
+def _layers(inside: VerifiedMessage) -> Iterator[dict[str, object]]:
+    assert inside.signer is not None
+    for letter in inside.layers:
+        match Layer(letter):
+            case Layer.ENCRYPTED:
+                yield {"layer": "encrypted", "algorithm": inside.cipher}
+            case Layer.COMPRESSED:
+                yield {"layer": "compressed", "algorithm": "zlib"}
+            case Layer.SIGNED:
+                signer = inside.signer
+                yield {
+                    "layer": "signed",
+                    "algorithm": inside.digest,
+                    "form": inside.form,
+                    "signer": signer.sha256,
+                    "subject": signer.subject,
+                    "until": f"{signer.not_after:%Y-%m-%dT%H:%M:%SZ}",
+                }
+
+
+def _described(layer: dict[str, object]) -> str:
+    said = f"{layer['layer']}, {layer['algorithm']}"
+    if "signer" not in layer:
+        return said
+    return f"{said} ({layer['form']}), by {layer['subject']}, valid until {layer['until']}, sha256 {layer['signer']}"
+
+
+def _mic(candidate: Candidate, inside: VerifiedMessage) -> str:
+    ours = " (ours)" if candidate.mic.digest == inside.mic.digest else ""
+    return f"  {candidate.mic.value} {candidate.what}, {candidate.form}{ours}"
+
+
+def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, object]:
+    return {
+        "what": candidate.what,
+        "form": candidate.form,
+        "algorithm": candidate.mic.algorithm,
+        "value": candidate.mic.value,
+        "ours": candidate.mic.digest == inside.mic.digest,
+    }
+
+
+def _line(text: str) -> str:
+    """One line: what a partner wrote has no line ends here, and no end."""
+    plain = text.encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(each if each.isprintable() else "?" for each in plain)[:LINE]

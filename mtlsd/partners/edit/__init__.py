@@ -1,0 +1,1 @@
+"""Changes to the files of partners and organizations, as values first: a proposal, a merge, a bundle to move."""

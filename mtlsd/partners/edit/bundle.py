@@ -1,0 +1,301 @@
+"""The security material as one archive: a ZIP with `manifest.json` and the files of `certs/`. Pure.
+
+An archive from elsewhere is hostile until it has been read here: names are checked against what stands in the tree,
+sizes and counts are bounded, and every member must have the digest that the manifest says.
+"""
+
+import base64
+import io
+import json
+import lzma
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+
+from mtlsd.errors import MtlsdError
+from mtlsd.files.reading import MAX_FILE, is_directory, read_file
+from mtlsd.pki.certificate import UNREADABLE
+
+FORMAT, VERSION = "mtlsd-bundle", 1
+MANIFEST = "manifest.json"
+CONFIGURATION = "virtualhosts.toml"  # for people: an import leaves the own one alone
+KINDS = ("hosts", "organizations", "partners")
+MAX_MEMBERS = 200_000
+MAX_TOTAL = 512 * 1024 * 1024  # octets of all members
+MAX_MANIFEST = 64 * 1024 * 1024
+MAX_DEPTH = 3  # directories of a unit, itself counted: client/next/ of a host
+
+Files = Mapping[str, bytes]  # by path in the unit
+Units = Mapping[str, Files]  # by path in certs/: "partners/acme"
+
+_SEGMENT = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # printable ASCII, no slash
+_SETTINGS = {"partner.toml", "organization.toml", "host.toml"}
+_LABELS = rb"CERTIFICATE|X509 CERTIFICATE|X509 CRL|PKCS7|CMS"
+_BLOCK = re.compile(rb"-----BEGIN (" + _LABELS + rb")-----([A-Za-z0-9+/=\s]*)-----END \1-----")
+_BROKEN = (  # what zipfile raises for an archive that is none, and zlib below it
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
+class BundleRefused(MtlsdError):
+    """An archive that is not read, or a tree that cannot be put into one; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What is moved: the files of each unit, and what was left behind."""
+
+    units: Units
+    private_keys: bool
+    withheld: tuple[str, ...] = ()  # paths in certs/ of what may be a private key
+    configuration: bytes = b""
+    made_at: str = ""
+    made_by: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)  # of each member, by its name
+    manifest_sha256: str = ""
+
+
+def collect(certs: Path, *, private_keys: bool) -> tuple[dict[str, dict[str, bytes]], tuple[str, ...]]:
+    """Read the tree: the files by unit, and the paths of what is withheld; raises BundleRefused or FileRefused."""
+    units: dict[str, dict[str, bytes]] = {}
+    withheld: list[str] = []
+    for directory in _unit_directories(certs):
+        unit = directory.relative_to(certs).as_posix()
+        files = files_of(directory)
+        secret = {name for name, data in files.items() if not private_keys and not is_public(name, data)}
+        units[unit] = {name: data for name, data in files.items() if name not in secret}
+        withheld += sorted(f"{unit}/{name}" for name in secret)
+    return units, tuple(withheld)
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """The files of one unit by their path in it; no link leads out of it. Dot-files and copies of editors stay."""
+    if not directory.exists():
+        return {}
+    return {
+        path.relative_to(directory).as_posix(): read_file(path, within=directory).data
+        for path in _files_below(directory, MAX_DEPTH)
+    }
+
+
+def is_public(name: str, data: bytes) -> bool:
+    """Whether this is certainly no secret: settings, or nothing but certificates and revocation lists.
+
+    In PEM, nothing but white space may stand around the blocks, and each is read: a label proves nothing.
+    """
+    if b"PRIVATE" in data.upper():
+        return False
+    if name in _SETTINGS:
+        return True
+    blocks = _BLOCK.findall(data)
+    if not blocks:
+        return _is_der(data)
+    return not _BLOCK.sub(b"", data).strip() and all(_is_der(_decoded(body)) for _, body in blocks)
+
+
+def pack(
+    units: Units,
+    *,
+    private_keys: bool,
+    withheld: tuple[str, ...] = (),
+    configuration: bytes = b"",
+    now: datetime,
+    made_by: str = "",
+) -> bytes:
+    """The archive."""
+    members = {f"{unit}/{name}": data for unit, files in units.items() for name, data in files.items()}
+    if configuration:
+        members[CONFIGURATION] = configuration
+    for name in members:
+        _check_name(name)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "made_at": now.isoformat(),
+        "made_by": made_by,
+        "private_keys": private_keys,
+        "units": sorted(units),
+        "withheld": list(withheld),
+        "members": {name: sha256(data).hexdigest() for name, data in members.items()},
+    }
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def unpack(data: bytes) -> Bundle:
+    """Read an archive; raises BundleRefused, whatever the octets."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = _members(archive)
+    except BundleRefused:
+        raise
+    except _BROKEN as error:
+        raise BundleRefused(f"not an archive that can be read: {error}") from error
+    if MANIFEST not in members:
+        raise BundleRefused(f"there is no {MANIFEST} in it")
+    text = members.pop(MANIFEST)
+    return _bundle(_manifest(text), members, sha256(text).hexdigest())
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    infos = archive.infolist()
+    names = {each.filename for each in infos}
+    if len(infos) > MAX_MEMBERS or len(names) < len(infos):
+        raise BundleRefused("too many members, or two of one name")
+    members: dict[str, bytes] = {}
+    left = MAX_TOTAL
+    for info in infos:
+        if info.filename != MANIFEST:
+            _check_name(info.filename)
+        if names & set(_parents(info.filename)):
+            raise BundleRefused(f"{info.filename!a}: a directory and a file of one name")
+        limit = min(MAX_MANIFEST if info.filename == MANIFEST else MAX_FILE, left)
+        with archive.open(info) as file:
+            found = file.read(limit + 1)
+        if len(found) > limit:
+            raise BundleRefused(f"{info.filename!a} is too large, or all of it is")
+        left -= len(found)
+        members[info.filename] = found
+    return members
+
+
+def _manifest(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleRefused(f"{MANIFEST} is not JSON") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise BundleRefused("it is no bundle of mtlsd export")
+    if found.get("version") != VERSION:
+        raise BundleRefused(f"a bundle of another version than {VERSION}: a newer mtlsd reads it")
+    lists = (found.get("units"), found.get("withheld"))
+    if not all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists):
+        raise BundleRefused(f"{MANIFEST} is not one of ours")
+    if not isinstance(found.get("private_keys"), bool) or not isinstance(found.get("members"), dict):
+        raise BundleRefused(f"{MANIFEST} is not one of ours")
+    return found
+
+
+def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256: str) -> Bundle:
+    digests = {name: sha256(data).hexdigest() for name, data in members.items()}
+    if digests != manifest["members"]:
+        wrong = sorted(str(each) for each in {*digests.items()} ^ {*_pairs(manifest["members"])})
+        raise BundleRefused(f"the members are not what {MANIFEST} says: {', '.join(wrong[:2])[:500]}")
+    configuration = members.pop(CONFIGURATION, b"")
+    units: dict[str, dict[str, bytes]] = {}
+    for unit in manifest["units"]:
+        _check_name(f"{unit}/file")
+        units[unit] = {}
+    for name, data in members.items():
+        kind, unit, rest = name.split("/", 2)
+        if f"{kind}/{unit}" not in units:
+            raise BundleRefused(f"{name!a} belongs to nothing that {MANIFEST} names")
+        units[f"{kind}/{unit}"][rest] = data
+    for name in manifest["withheld"]:
+        _check_name(name)
+    return Bundle(
+        units=units,
+        private_keys=manifest["private_keys"],
+        withheld=tuple(manifest["withheld"]),
+        configuration=configuration,
+        made_at=str(manifest.get("made_at", ""))[:64],
+        made_by=str(manifest.get("made_by", ""))[:64],
+        digests=digests,
+        manifest_sha256=manifest_sha256,
+    )
+
+
+def _pairs(members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    yield from ((name, str(digest)) for name, digest in members.items())
+
+
+def _check_name(name: str) -> None:
+    """A member is a file of `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`, or below, not too deep."""
+    if name == CONFIGURATION:
+        return
+    kind, *segments = name.split("/")
+    if kind not in KINDS or not 2 <= len(segments) <= 1 + MAX_DEPTH or not all(map(_SEGMENT.fullmatch, segments)):
+        raise BundleRefused(f"{name[:200]!a} is no name for a file in certs/")
+
+
+def _parents(name: str) -> Iterator[str]:
+    segments = name.split("/")
+    for at in range(1, len(segments)):
+        yield "/".join(segments[:at])
+
+
+# --- The tree ---------------------------------------------------------------------------------------------------------
+
+
+def _unit_directories(certs: Path) -> Iterator[Path]:
+    for kind in KINDS:
+        for path in sorted((certs / kind).iterdir()) if (certs / kind).is_dir() else ():
+            if not path.name.startswith(".") and is_directory(path):
+                yield path
+
+
+def _files_below(directory: Path, depth: int) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith(".") or path.name.endswith("~"):
+            continue
+        if not is_directory(path):
+            yield path
+        elif depth > 1:
+            yield from _files_below(path, depth - 1)
+
+
+def _is_one_value(data: bytes) -> bool:
+    """Whether this is one SEQUENCE of definite length, from the first octet to the last."""
+    if len(data) < 2 or data[0] != 0x30:
+        return False
+    size = data[1] & 0x7F if data[1] & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + size]) if size else data[1]
+    return data[1] != 0x80 and len(data) == 2 + size + length
+
+
+def _decoded(body: bytes) -> bytes:
+    """What a PEM block holds; nothing where it is no base64."""
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except ValueError:
+        return b""
+
+
+def _is_der(data: bytes) -> bool:
+    """Whether these octets are a certificate, a revocation list or a PKCS#7 bundle in DER, and no more than that."""
+    if not _is_one_value(data):  # what reads PKCS#7 does not look at what follows
+        return False
+    for load in (x509.load_der_x509_certificate, x509.load_der_x509_crl, load_der_pkcs7_certificates):
+        try:
+            load(data)
+        except UNREADABLE:
+            continue
+        return True
+    return False

@@ -1,0 +1,61 @@
+"""What `mtlsd partner add --replace` has no option for, and so keeps: revocation, dates, retention, disabled. Pure."""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from mtlsd.files.writing import PUBLIC
+from mtlsd.partners.edit.proposal import Proposal
+from mtlsd.partners.partner import Partner
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
+from mtlsd.pki.revocation import BY_DEFAULT, Revocation
+
+KEPT = ("disabled", "revocation", "retention", "certificate")
+
+
+def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
+    """The proposal with what the partner has that no option gives; the dates of a certificate that goes go with it."""
+    settings = dict(proposal.settings)
+    if disabled:
+        settings["disabled"] = True
+    if there.revocation != BY_DEFAULT:
+        settings["revocation"] = dict(_revocation(there.revocation))
+    if retention := dict(_retention(there)):
+        settings["retention"] = retention
+    if rows := tuple(_rows(there, {each for _, each in proposal.certificates})):
+        settings["certificate"] = rows
+    lists = {f"{each.sha256[:16]}.crl": (each.der, PUBLIC) for each in there.crls}
+    return replace(proposal, settings=settings, more=lists)
+
+
+def would_go(text: bytes) -> list[str]:
+    """What a partner.toml that is not in use has of this; raises ValueError where it cannot be known."""
+    try:
+        return [key for key in KEPT if key in tomllib.loads(text.decode())]
+    except RecursionError as error:
+        raise ValueError("arrays or tables are nested too deeply") from error
+
+
+def _revocation(revocation: Revocation) -> Iterator[tuple[str, object]]:
+    for key in Revocation.__slots__:
+        if (value := getattr(revocation, key)) is not None:
+            yield key, value
+
+
+def _retention(partner: Partner) -> Iterator[tuple[str, object]]:
+    for key, value in (("days", partner.retention_days), ("max_bytes", partner.retention_max_bytes)):
+        if value is not None:
+            yield key, value
+
+
+def _rows(partner: Partner, certificates: set[Certificate]) -> Iterator[Mapping[str, object]]:
+    staying = {each.sha256 for each in certificates}
+    for sha256, dates in partner.dates:
+        if sha256 in staying:
+            yield {"sha256": sha256, **_moments(dates)}
+
+
+def _moments(dates: Dates) -> dict[str, object]:
+    both = {"active_from": dates.active_from, "retire_after": dates.retire_after}
+    return {key: moment for key, moment in both.items() if moment}

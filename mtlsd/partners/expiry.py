@@ -1,0 +1,109 @@
+"""What ends, and when somebody is to be told: so many days before, and on the day. Pure.
+
+An alert is due from its day on until it was given. Of several that are due at once, as for a certificate that is new
+here and ends soon, only the one with the fewest days is given.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner, uses_of
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
+from mtlsd.pki.key_pair import KeyPair
+
+LIST_DAYS = 1  # before its end, the longest ahead that an alert is about a revocation list
+LISTED_DAYS = 60  # that `mtlsd check` looks ahead
+NAMED = 5  # owners of one certificate that an alert names
+FORGOTTEN = timedelta(days=30)  # what ended longer ago is nobody's news, though it may still lie there
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """Something that ends on a date: a certificate that is in use, and by whom and for what."""
+
+    owner: str  # such as "host as2.example.com", "organization EXAMPLE", "partner acme"
+    use: str
+    name: str  # its subject
+    sha256: str
+    not_after: datetime
+    longest: int | None = None  # no alert more days ahead: what is made anew each week always ends soon
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we are the ones who renew it."""
+        return not self.owner.startswith("partner ")
+
+    def days_left(self, now: datetime) -> int:
+        """Whole days; below zero once it has ended."""
+        return (self.not_after - now) // timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Somebody is to be told of this, because so many days are left or less."""
+
+    about: Expiring
+    days: int
+
+
+def expiring_pair(owner: str, use: str, pair: KeyPair) -> Iterator[Expiring]:
+    """A key pair's certificate and what is sent along with it; none where it is retired before it ends."""
+    if _is_retired_before(pair.dates, pair.certificate):
+        return
+    yield _expiring(owner, use, pair.certificate)
+    for each in pair.chain:
+        yield _expiring(owner, f"{use}, chain", each)
+
+
+def expiring_organization(organization: Organization) -> Iterator[Expiring]:
+    """Everything that an organization of ours uses."""
+    owner = f"organization {organization.name}"
+    for pair in organization.signing_pairs:
+        yield from expiring_pair(owner, "signing", pair)
+    for pair in organization.decryption:
+        yield from expiring_pair(owner, "decryption", pair)
+    for each in organization.backend_certificates:
+        yield _expiring(owner, "backend's signature", each)
+
+
+def expiring_partner(partner: Partner) -> Iterator[Expiring]:
+    """Everything that a partner uses, each certificate once, and its revocation lists."""
+    owner = f"partner {partner.name}"
+    for each, use in uses_of(partner).items():
+        if not _is_retired_before(partner.dates_of(each), each):
+            yield _expiring(owner, use, each)
+    for crl in partner.crls:
+        if crl.next_update:
+            yield Expiring(owner, "revocation list", crl.issuer, crl.sha256, crl.next_update, LIST_DAYS)
+
+
+def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Iterator[Alert]:
+    """An alert for each that has so few days left, whether it was given or not."""
+    horizon = now + timedelta(days=max(days, default=-1) + 1)
+    for each in _merged(each for each in things if now - FORGOTTEN <= each.not_after < horizon):
+        left = max(each.days_left(now), 0)
+        asked = [number for number in days if each.longest is None or number <= each.longest]
+        if fitting := [number for number in asked if number >= left]:
+            yield Alert(each, min(fitting))
+
+
+def _merged(things: Iterable[Expiring]) -> Iterator[Expiring]:
+    """Each certificate once, with all that have it."""
+    found: dict[str, list[Expiring]] = {}
+    for each in things:
+        found.setdefault(each.sha256, []).append(each)
+    for several in found.values():
+        owners, uses = sorted({each.owner for each in several}), sorted({each.use for each in several})
+        more = f" and {len(owners) - NAMED} more" if len(owners) > NAMED else ""
+        yield replace(several[0], owner=", ".join(owners[:NAMED]) + more, use=", ".join(uses))
+
+
+def _is_retired_before(dates: Dates, certificate: Certificate) -> bool:
+    return dates.retire_after is not None and dates.retire_after < certificate.not_after
+
+
+def _expiring(owner: str, use: str, certificate: Certificate) -> Expiring:
+    return Expiring(owner, use, certificate.subject, certificate.sha256, certificate.not_after)

@@ -1,0 +1,212 @@
+"""Who is whom: first whose certificate this says it is, then, once its chain is judged, whether that holds.
+
+`claim` picks the one partner whose roots may vouch for a certificate, so that no other partner's CA can.
+`match` turns a verdict into a `Peer`, or raises the reason. Errors carry names of partners in `facts`, for the
+log only.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import permutations
+from typing import Any
+
+from mtlsd.errors import (
+    CertAmbiguousMapping,
+    CertEKUNoClientAuth,
+    CertExpired,
+    CertificateRefused,
+    CertKeyTooWeak,
+    CertKeyUsage,
+    CertKnownButPending,
+    CertKnownButRetired,
+    CertKnownOtherHost,
+    CertNotYetValid,
+    CertPinMismatch,
+    CertRevoked,
+    CertSigAlgWeak,
+    CertSubjectNotMapped,
+    PartnerDisabled,
+    PeerError,
+)
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.rollover import not_in_use
+from mtlsd.partners.trust_store import Index, TrustStore
+from mtlsd.pki.anchors import MAX_CHAIN, NO_ANCHORS, Anchors
+from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
+
+ALL_THE_SAME = "and refused all the same"
+OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's, were it not for this
+    CertExpired: "expired",
+    CertRevoked: "revoked",
+    CertNotYetValid: "not yet valid",
+    CertEKUNoClientAuth: "but not issued for TLS clients",
+    CertKeyUsage: "but with a key usage that lets it sign no handshake",
+    CertKeyTooWeak: "but with a key that is too weak",
+    CertSigAlgWeak: "but signed with a weak algorithm",
+}
+MAX_ORDERED = 4  # relative names in a subject whose every order is looked for; of longer ones, the reverse alone
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose certificate this says it is; nothing is proven yet."""
+
+    certificate: Certificate
+    names: tuple[str, ...] = ()  # of every partner that it could be
+    partner: Partner | None = None  # the only one, in use
+    anchors: Anchors = NO_ANCHORS
+
+    @property
+    def relax(self) -> frozenset[str]:
+        """What the partner is excused from; nobody is excused from nothing."""
+        return self.partner.relax if self.partner else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A partner, proven by the certificate of its connection. Only `match` makes one."""
+
+    partner: Partner
+    certificate: Certificate
+
+
+def claim(presented: Presented, truststore: TrustStore) -> Claim:
+    """Whose certificate this says it is: by its bytes, or else by `[match]`, or nobody's."""
+    certificate = presented.certificate
+    owners = truststore.owners.get(certificate.sha256, ())
+    names = owners or _matchers(certificate, truststore)
+    partner = truststore.partners.get(names[0]) if len(names) == 1 else None
+    if partner is None:
+        return Claim(certificate, names, None, _anchors_of_all(presented, truststore))
+    pin = certificate if certificate in partner.public_certificates else None
+    anchors = Anchors(partner.trusted_roots, partner.intermediates, pin, _issuers(partner))
+    return Claim(certificate, names, partner, anchors)
+
+
+def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: TrustStore, host: str) -> Peer:
+    """The partner at the other end; raises CertificateRefused or CertKnownOtherHost with the reason.
+
+    `verdict` must be of the chain that `claim` is about, judged with the claim's anchors.
+    """
+    assert verdict.presented.certificate == claim.certificate
+    if len(claim.names) > 1:
+        raise _refusal(CertAmbiguousMapping, claim, partners=claim.names)
+    if claim.names and claim.partner is None:
+        raise _refusal(PartnerDisabled, claim, partner=claim.names[0])
+    if isinstance(verdict, PeerUnverified):
+        raise _afresh(verdict, claim, truststore)
+    if claim.partner is None:
+        raise _not_mapped(claim, truststore)
+    _check_dates(claim, claim.partner, verdict.at)
+    if not claim.partner.may_use(host):
+        facts = {**claim.certificate.facts(), "partner": claim.partner.name, "host": host}
+        raise CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
+    return Peer(claim.partner, claim.certificate)
+
+
+def _issuers(partner: Partner) -> frozenset[str]:
+    return frozenset(each.issuer for each in (*partner.public_certificates, *partner.intermediates)).union(
+        each.subject for each in (*partner.trusted_roots, *partner.intermediates)
+    )
+
+
+def _matchers(certificate: Certificate, truststore: TrustStore) -> tuple[str, ...]:
+    candidates = truststore.matchers.get(certificate.subject, ())
+    return tuple(each.name for each in candidates if each.match and each.match.holds(certificate))
+
+
+def _anchors_of_all(presented: Presented, truststore: TrustStore) -> Anchors:
+    """The roots and intermediates, of whichever partner, that this chain could lead to.
+
+    Taken by name from issuer to issuer: to give OpenSSL the roots of a thousand partners would let a stranger
+    buy 30 ms of our time with each handshake.
+    """
+    chain = presented.chain[:MAX_CHAIN]
+    wanted = {presented.certificate.issuer, *(each.issuer for each in chain)}
+    intermediates: list[Certificate] = []
+    newest = wanted
+    for _ in range(MAX_CHAIN):
+        found = _by_subjects(newest, truststore.intermediates)
+        intermediates += found
+        newest = {each.issuer for each in found} - wanted
+        wanted |= newest
+    return Anchors(_by_subjects(wanted, truststore.roots), tuple(intermediates))
+
+
+def _by_subjects(subjects: Iterable[str], index: Index[Certificate]) -> tuple[Certificate, ...]:
+    return tuple(each for subject in sorted(subjects) for each in index.get(subject, ()))
+
+
+def _check_dates(claim: Claim, partner: Partner, now: datetime) -> None:
+    """Raises where partner.toml says that this certificate is not in use now."""
+    dates = partner.dates_of(claim.certificate)
+    if why := not_in_use(dates, now):
+        error, which = (CertKnownButRetired, "previous") if dates.have_ended(now) else (CertKnownButPending, "next")
+        raise _refusal(error, claim, partner=partner.name, nearest=f"{partner.name}'s {which} certificate, {why}")
+
+
+# --- Refusals -------------------------------------------------------------------------------------------
+
+
+def _refusal(error: type[CertificateRefused], claim: Claim, detail: str = "", **facts: object) -> CertificateRefused:
+    return error(detail, **{**claim.certificate.facts(), **facts})
+
+
+def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> CertificateRefused:
+    """A copy of the verdict's error: verdicts are cached, and an exception grows with each raise."""
+    error = verdict.error
+    assert isinstance(error, CertificateRefused)
+    facts = {**error.facts, "nearest": nearest(claim.certificate, truststore, error)}
+    if claim.partner:
+        facts["partner"] = claim.partner.name
+    return _refusal(type(error), claim, error.detail, **facts)
+
+
+def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
+    """Why a chain that verifies to some partner's root is still nobody's."""
+    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders.get(root.sha256, ())})
+    facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
+    meant = [name for name in _near(claim.certificate, truststore)[0] if name in holders] or holders
+    if meant and all(truststore.partners[name].public_certificates for name in meant):
+        return _refusal(CertPinMismatch, claim, **facts)
+    return _refusal(CertSubjectNotMapped, claim, **facts)
+
+
+def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError | None = None) -> str:
+    """The nearest miss, for the log; empty where nothing is near. `error` is what was found wrong, if known."""
+    wrong = OWN.get(type(error), ALL_THE_SAME)
+    if names := truststore.owners.get(certificate.sha256):
+        return f"{', '.join(names)}'s own, {wrong}"
+    if uses := truststore.elsewhere.get(certificate.sha256):
+        return f"registered for {'; '.join(uses)}"
+    if error and (names := _matchers(certificate, truststore)):
+        return f"all that is asked for in [match] of {', '.join(names)}, {wrong}"
+    return _near(certificate, truststore)[1]
+
+
+def _near(certificate: Certificate, truststore: TrustStore) -> tuple[tuple[str, ...], str]:
+    """Whom a certificate that is not registered resembles, and in what; nobody and nothing where it does not."""
+    if names := truststore.same_key.get(certificate.public_key_der.hex()):
+        return names, f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
+    if names := truststore.same_subject.get(certificate.subject):
+        return names, f"same subject as a certificate of {', '.join(names)}, other key"
+    if names := _names_of_matchers(certificate.subject, truststore):
+        return names, f"the subject in [match] of {', '.join(names)}, other alternative names"
+    for subject in _in_other_orders(certificate):
+        if names := _names_of_matchers(subject, truststore):
+            order = "in another order: RFC 4514 begins with the last"
+            return names, f"the subject in [match] of {', '.join(names)}, {order}"
+    return (), ""
+
+
+def _names_of_matchers(subject: str, truststore: TrustStore) -> tuple[str, ...]:
+    return tuple(each.name for each in truststore.matchers.get(subject, ()))
+
+
+def _in_other_orders(certificate: Certificate) -> Iterator[str]:
+    """The subject as somebody may have written it who goes by what `openssl x509 -subject` says."""
+    names = [each.rfc4514_string() for each in certificate.x509.subject.rdns]
+    yield ",".join(names)
+    if len(names) <= MAX_ORDERED:
+        yield from map(",".join, permutations(names))

@@ -1,0 +1,1 @@
+"""Our own side: the organizations, the hosts, and the key pairs of both."""

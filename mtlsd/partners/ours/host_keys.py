@@ -1,0 +1,83 @@
+"""A virtual host's key pairs: those that it serves, and those that it shows where it brings an asynchronous MDN."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import missing_directory
+from mtlsd.partners.dates import PAIRS
+from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.rollover import current
+from mtlsd.partners.toml_schema import read_settings
+from mtlsd.pki.key_pair import KeyPair
+
+SETTINGS = "host.toml"
+CLIENT = "client"
+CHAIN = "chain.pem"
+
+
+@dataclass(frozen=True, slots=True)
+class HostKeys:
+    """The pairs of one virtual host; there is one server pair at least."""
+
+    server: tuple[KeyPair, ...]
+    client: tuple[KeyPair, ...] = ()
+
+    @property
+    def pairs(self) -> tuple[KeyPair, ...]:
+        return (*self.server, *self.client)
+
+    def client_at(self, now: datetime) -> KeyPair:
+        """What is shown to a server that takes MDNs: a pair for clients, or else what the host serves."""
+        return current(self.client or self.server, now)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedHost:
+    """A host's key pairs that are fit for use, and what the operators should know about them."""
+
+    keys: HostKeys
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def key_pair(self) -> KeyPair:
+        """The server pair in the host's own directory."""
+        return self.keys.server[0]
+
+
+def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
+    """Read `certs/hosts/<name>/`; raises ConfigurationError with everything that is wrong.
+
+    A chain that does not cover the name is a warning.
+    """
+    if problem := missing_directory(directory):
+        raise ConfigurationError((problem,))
+    settings = directory / SETTINGS
+    values, mistakes = read_settings(settings, {"pair": PAIRS}) if os.path.lexists(settings) else ({}, ())
+    rows = values.get("pair", ())
+    rings = Keyrings(directory, SETTINGS, rows, credentials, f"host.{directory.name}", CHAIN, lambda *_: ())
+    rings.problems += (*mistakes, *twice(rows, settings))
+    server = rings.read(reserved=(CLIENT,))
+    client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
+    rings.finish()
+    doubts = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
+    return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, doubts)))
+
+
+def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
+    if _covers(pair, directory.name):
+        return None
+    names = ", ".join(pair.certificate.san) or f"{pair.certificate.subject}, without an alternative name"
+    file = directory / place
+    return Problem(
+        file if file.exists() else directory, f"the certificate does not cover {directory.name}: it is for {names}"
+    )
+
+
+def _covers(pair: KeyPair, host: str) -> bool:
+    """RFC 9525, section 6.3: a name of its own, or a wildcard as the whole first label; never the CN."""
+    host = host.lower()
+    parent = host.partition(".")[2]
+    return not {f"dns:{host}", f"ip:{host}", f"dns:*.{parent}"}.isdisjoint(pair.certificate.san)

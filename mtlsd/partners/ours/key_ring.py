@@ -1,0 +1,93 @@
+"""Our key pairs for one use: the one in its directory, and those in directories below it, each with its dates.
+
+The names of the directories below are free (`next`, `2027`); one whose name begins with a dot is not read, nor is one
+without a certificate. A key may be a systemd credential, named after the directories that it would be in.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import is_directory
+from mtlsd.partners.dates import PairRow
+from mtlsd.pki.dates import ALWAYS, Dates
+from mtlsd.pki.key_pair import KeyPair, files_with_both, load_pair_in
+
+Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # what is wrong with a pair in a directory
+
+
+@dataclass(slots=True)
+class Keyrings:
+    """Reads the pairs below one directory, and gathers what is wrong with any; `file` is what holds a certificate."""
+
+    directory: Path
+    settings: str  # the file that gives the dates
+    rows: Iterable[PairRow]
+    credentials: Path | None
+    prefix: str  # of the names of credentials
+    file: str
+    check: Check
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def read(self, place: str = ".", reserved: Collection[str] = ()) -> tuple[KeyPair, ...]:
+        """The pair in a directory first, then those below it but for the `reserved` ones; empty where one is wrong."""
+        places = [place, *self._below(place, reserved)]
+        loaded = [self._load(each) for each in places]
+        return tuple(each for each in loaded if each) if all(loaded) else ()
+
+    def finish(self) -> None:
+        """Warn of dates that no pair has; raises ConfigurationError with every mistake."""
+        for number, row in enumerate(self.rows, 1):
+            if row.directory not in self._seen:
+                words = f"there is no key pair in {row.directory}: take these lines out, or put it in"
+                self.warnings.append(Problem(self.directory / self.settings, words, key=f"pair[{number}]"))
+        if self.problems:
+            raise ConfigurationError(tuple(self.problems))
+
+    def _below(self, place: str, reserved: Collection[str]) -> Iterator[str]:
+        try:
+            names = sorted(each.name for each in (self.directory / place).iterdir())
+        except OSError:
+            return  # among the mistakes: its certificate cannot be read either
+        for name in names:
+            path = self.directory / place / name
+            if name.startswith(".") or name in reserved or not is_directory(path):
+                continue
+            if os.path.lexists(path / self.file) or files_with_both(path):
+                yield os.path.normpath(f"{place}/{name}")
+            else:
+                self.warnings.append(Problem(path, f"not read: there is no {self.file} in it, and no .pfx"))
+
+    def _load(self, place: str) -> KeyPair | None:
+        self._seen.add(place)
+        path = self.directory / place
+        try:
+            loaded = load_pair_in(path, self.file, self._credential(place))
+        except ConfigurationError as error:
+            self.problems += error.problems
+            return None
+        self.warnings += loaded.warnings
+        self.problems += self.check(path, loaded.key_pair)
+        return replace(loaded.key_pair, dates=self._dates().get(place, ALWAYS))
+
+    def _credential(self, place: str) -> Path | None:
+        parts = [] if place == "." else place.split("/")
+        return self.credentials / ".".join([self.prefix, *parts, "key"]) if self.credentials else None
+
+    def _dates(self) -> Mapping[str, Dates]:
+        return {row.directory: row.dates for row in self.rows}
+
+
+def twice(rows: Iterable[PairRow], settings: Path) -> tuple[Problem, ...]:
+    """The rows about a pair that has dates already."""
+    seen: set[str] = set()
+    problems = []
+    for number, row in enumerate(rows, 1):
+        if row.directory in seen:
+            problems.append(Problem(settings, f"{row.directory} has dates already", key=f"pair[{number}]"))
+        seen.add(row.directory)
+    return tuple(problems)

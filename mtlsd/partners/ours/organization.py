@@ -1,0 +1,118 @@
+"""Organizations: who we are in AS2, with the keys that sign our receipts and open the messages sent to us."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import FileRefused, missing_directory, read_file
+from mtlsd.partners.dates import PAIRS, PairRow
+from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.rollover import current
+from mtlsd.partners.toml_schema import Table, as2_id, read_settings
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.policy import RSA_BITS
+
+SETTINGS = "organization.toml"
+SIGN = "sign"
+DECRYPT = "decrypt"
+BACKEND = "backend.pem"
+KEYS: Table = {"as2_id": as2_id, "pair": PAIRS}
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """One of our AS2 identities."""
+
+    name: str
+    as2_id: str
+    signing: KeyPair
+    decryption: tuple[KeyPair, ...]  # all of them, retired ones too
+    backend_certificates: tuple[Certificate, ...] = ()  # with which a backend signs MDNs of its own
+    later_signing: tuple[KeyPair, ...] = ()  # pairs that take, or took, the place of `signing`
+
+    @property
+    def signing_pairs(self) -> tuple[KeyPair, ...]:
+        return (self.signing, *self.later_signing)
+
+    @property
+    def receipt_certificates(self) -> tuple[Certificate, ...]:
+        """Whose signature an MDN in this organization's name may bear."""
+        return (*(each.certificate for each in self.signing_pairs), *self.backend_certificates)
+
+    def signing_at(self, now: datetime) -> KeyPair:
+        """The pair that signs at this time."""
+        return current(self.signing_pairs, now)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedOrganization:
+    """An organization that is fit for use, and what the operators should know about it."""
+
+    organization: Organization
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_organization(directory: Path, credentials: Path | None = None) -> LoadedOrganization:
+    """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
+    if problem := missing_directory(directory):
+        raise ConfigurationError((problem,))
+    as2_id_of_ours, rows, mistakes = _read_settings(directory)
+    prefix = f"organization.{directory.name}"
+    rings = Keyrings(directory, SETTINGS, rows, credentials, prefix, "cert.pem", _not_for_as2)
+    rings.problems += mistakes
+    signing, decryption = _read_pairs(directory, rings)
+    backend, mistakes = _backend_certificates(directory / BACKEND)
+    rings.problems += mistakes
+    rings.finish()
+    first, *later = signing
+    organization = Organization(directory.name, as2_id_of_ours, first, decryption, backend, tuple(later))
+    return LoadedOrganization(organization, tuple(rings.warnings))
+
+
+def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:
+    """What signs, and what decrypts where that is something else."""
+    if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
+        return rings.read(SIGN), rings.read(DECRYPT)
+    both = rings.read()
+    return both, both
+
+
+def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
+    """The certificates of a backend that signs its MDNs with another key than ours; there need be none."""
+    if not os.path.lexists(path):
+        return (), ()
+    try:
+        return read_certificates(read_file(path).data), ()
+    except (FileRefused, CertificateUnreadable) as error:
+        return (), (Problem(path, str(error)),)
+
+
+def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
+    """What we sign receipts with and have messages encrypted to: RSA, which every AS2 product has, or a NIST curve."""
+    key = pair.private_key
+    if isinstance(key, RSAPrivateKey) and key.key_size >= RSA_BITS:
+        return ()
+    if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1 | SECP384R1 | SECP521R1):
+        return ()
+    return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
+
+
+def _read_settings(directory: Path) -> tuple[str, tuple[PairRow, ...], tuple[Problem, ...]]:
+    """The AS2 id that organization.toml gives, or else the directory's name; the dates of pairs; the mistakes."""
+    path = directory / SETTINGS
+    settings, problems = read_settings(path, KEYS) if os.path.lexists(path) else ({}, ())
+    rows = settings.get("pair", ())
+    problems = (*problems, *twice(rows, path))
+    if problems or "as2_id" in settings:
+        return settings.get("as2_id", ""), rows, problems
+    try:
+        return as2_id(directory.name), rows, ()
+    except ValueError as error:
+        return "", rows, (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)

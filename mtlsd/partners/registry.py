@@ -1,0 +1,208 @@
+"""What `certs/partners/` says, name by name, with the trust store made of it. Immutable.
+
+`reread` makes the registry that holds after some names changed: it reads these alone, and says anew what is odd about
+those whom that concerns.
+"""
+
+import gc
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from mtlsd.errors import Problem
+from mtlsd.files.reading import is_directory
+from mtlsd.files.stamps import UNSETTLED, stays_within
+from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_partner, uses_of
+from mtlsd.partners.persistent_map import Sharded
+from mtlsd.partners.production import without_tests
+from mtlsd.partners.trust_store import TrustStore, changed
+from mtlsd.partners.validity import date_warnings
+from mtlsd.partners.warnings import doubts
+
+OUTSIDE = "a symbolic link that leads out of the partners' directory"
+NO_PARTNERS = "no partners: every client certificate is refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What is to be said of one name: what is out of use, and what should be looked at."""
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.problems or self.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The partners as their directories were read; what depends on the time is of the time when they were."""
+
+    directory: Path
+    production: bool = False  # what a test CA made counts for nothing
+    store: TrustStore = field(default_factory=TrustStore)
+    stamps: Sharded[bytes] = field(default_factory=Sharded)  # of each name
+    found: Sharded[Remarks] = field(default_factory=Sharded)  # about the files of a name
+    doubts: Sharded[Remarks] = field(default_factory=Sharded)  # about a partner in use
+    dates: Sharded[Remarks] = field(default_factory=Sharded)  # about its certificates
+    unreadable: Problem | None = None
+    concerned: frozenset[str] = frozenset()  # the names that the last reading may have changed
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All that is out of use until it is mended."""
+        return self.about(None).problems
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """All that is allowed, and seldom what was meant."""
+        return self.about(None).warnings
+
+    def about(self, names: Iterable[str] | None, previous: "Registry | None" = None) -> Remarks:
+        """What is to be said of these names (None: of all), and of the whole; not what `previous` had to say of it."""
+        those = [_chosen(each, names) for each in (self.found, self.doubts, self.dates)]
+        problems = [problem for each in those for remarks in each for problem in remarks.problems]
+        warnings = [warning for each in those for remarks in each for warning in remarks.warnings]
+        known = frozenset(previous.about_whole()) if previous else frozenset()
+        return Remarks((*problems, *(each for each in self.about_whole() if each not in known)), tuple(warnings))
+
+    def are_unsettled(self, names: Iterable[str]) -> bool:
+        """Whether all of these were read so soon after a change that they must be read again."""
+        return all(self.stamps.get(name) == UNSETTLED for name in names)
+
+    def about_whole(self) -> tuple[Problem, ...]:
+        """What is wrong with the directory, and what several partners claim."""
+        missing = self.unreadable
+        if not (missing or self.store.loaded or any(each.problems for each in self.found.values())):
+            missing = Problem(self.directory, NO_PARTNERS)
+        return (*((missing,) if missing else ()), *self.store.problems())
+
+
+def load_partners(
+    directory: Path, now: datetime | None = None, *, production: bool = False
+) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
+    """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there.
+
+    With `now`, a partner whose certificates are all out of their dates is a warning, too. In production, what a test
+    CA made counts for nothing.
+    """
+    registry = replace(read_registry(directory, now, production=production), dates=Sharded())
+    return registry.store, registry.problems, registry.warnings
+
+
+def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
+    """Read `certs/partners/` one by one, as they stand; nothing is said of what is no partner."""
+    registry = read_registry(directory)
+    return tuple(registry.store.loaded[name] for name in sorted(registry.store.loaded))
+
+
+def read_registry(directory: Path, now: datetime | None = None, *, production: bool = False) -> Registry:
+    """Read everything below `certs/partners/`; never raises for what it finds there."""
+    empty = Registry(directory, production)
+    with _without_collections():
+        return reread(empty, stale(empty), now)
+
+
+def reread(previous: Registry, names: Iterable[str], now: datetime | None = None) -> Registry:
+    """The registry after these names changed."""
+    unreadable = _why_unreadable(previous.directory)
+    read = {name: _read(previous, name, now) for name in names}
+    store, concerned = changed(previous.store, previous.directory, {name: each.loaded for name, each in read.items()})
+    partners = {name: (previous.directory / name, store.partners.get(name)) for name in concerned}
+    return Registry(
+        previous.directory,
+        previous.production,
+        store,
+        previous.stamps.changed({name: each.stamp for name, each in read.items()}),
+        previous.found.changed({name: each.remarks or None for name, each in read.items()}),
+        previous.doubts.changed({name: _doubts(*each, now) for name, each in partners.items()}),
+        previous.dates.changed({name: _dates(*each, now) for name, each in partners.items()}),
+        unreadable,
+        concerned,
+    )
+
+
+def stale(registry: Registry) -> frozenset[str]:
+    """The names that have another stamp than when they were read: new ones and those that are gone, too."""
+    try:
+        names = [name for name in os.listdir(registry.directory) if may_be_partner(name)]  # noqa: PTH208  # texts
+    except OSError:
+        names = []
+    return frozenset(name for name in names if _is_stale(registry, name)) | (registry.stamps.keys() - names)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Without the garbage collector: nearly all that is made of the partners stays, and to look through it is dear."""
+    were_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if were_on:
+            gc.enable()
+
+
+# --- Names ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a name gave; no stamp where it is gone, or no name of a partner."""
+
+    stamp: bytes | None = None
+    loaded: LoadedPartner | None = None
+    remarks: Remarks = field(default_factory=Remarks)
+
+
+def _read(registry: Registry, name: str, now: datetime | None) -> _Read:
+    path = registry.directory / name
+    if not may_be_partner(name) or not os.path.lexists(path):
+        return _Read()
+    listing = list_partner(path, now.timestamp() if now else None)
+    if not is_directory(path):
+        return _Read(listing.stamp, remarks=Remarks(warnings=(Problem(path, "not read: a partner is a directory"),)))
+    if path.is_symlink() and not stays_within(path, registry.directory):
+        return _Read(listing.stamp, remarks=Remarks((Problem(path, OUTSIDE),)))
+    loaded = load_partner(path, listing)
+    if registry.production:
+        loaded = without_tests(path, loaded)
+    return _Read(listing.stamp, loaded, Remarks(loaded.problems, loaded.warnings))
+
+
+def may_be_partner(name: str) -> bool:
+    """Whether a name under partners/ is looked at; dot-names are not, such as the `..data` of Kubernetes."""
+    return not name.startswith(".") and not name.endswith(".md")
+
+
+def _why_unreadable(directory: Path) -> Problem | None:
+    try:
+        os.scandir(directory).close()
+    except OSError as error:
+        return Problem(directory, f"cannot be read: {error.strerror}")
+    return None
+
+
+def _is_stale(registry: Registry, name: str) -> bool:
+    stamp = registry.stamps.get(name, UNSETTLED)
+    return stamp == UNSETTLED or stamp != list_partner(registry.directory / name).stamp
+
+
+# --- Remarks --------------------------------------------------------------------------------------------
+
+
+def _chosen(remarks: Sharded[Remarks], names: Iterable[str] | None) -> tuple[Remarks, ...]:
+    return tuple(remarks[name] for name in sorted(remarks if names is None else names) if name in remarks)
+
+
+def _doubts(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:
+    return Remarks(warnings=tuple(doubts(directory, partner, now))) or None if partner else None
+
+
+def _dates(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:
+    if partner is None or now is None:
+        return None
+    return Remarks(warnings=tuple(date_warnings(directory, uses_of(partner), now))) or None

@@ -1,0 +1,235 @@
+"""A certificate, parsed once into what the rest of the program asks of it.
+
+`cryptography` does the reading. The issuer is kept in two forms: as RFC 4514 text, for people, and as the exact
+bytes, because the `issuerAndSerialNumber` of a CMS is compared by bytes (RFC 5652, section 10.2.4).
+"""
+
+import warnings
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mtlsd.errors import MtlsdError, PeerError
+from mtlsd.pki.formats.normalize import respelled
+from mtlsd.pki.formats.tlv import first_value, values
+
+Parsed = x509.Certificate  # a name that the field `x509` below does not hide
+
+MAX_RSA_BITS = 8192
+RSA_EXPONENT_LIMIT = 1 << 32  # of public exponents; nearly all are 65537
+
+UNREADABLE = (  # what `cryptography` raises for a certificate that is not well-formed
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+class CertificateUnreadable(MtlsdError, ValueError):
+    """The bytes are not a certificate; the text says what they look like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """An X.509 certificate. Two are equal when their bytes are."""
+
+    der: bytes
+    sha256: str = field(compare=False)  # hex, lower case
+    subject: str = field(compare=False)  # RFC 4514
+    issuer: str = field(compare=False)  # RFC 4514
+    serial: int = field(compare=False)
+    not_before: datetime = field(compare=False)
+    not_after: datetime = field(compare=False)  # the last moment of validity, included (RFC 5280, 4.1.2.5)
+    is_ca: bool = field(compare=False)
+    is_self_signed: bool = field(compare=False)  # its own key verifies it: equal names are not enough
+    subject_key_identifier: bytes | None = field(compare=False)
+    san: tuple[str, ...] = field(compare=False)  # "dns:…", "email:…", "uri:…", "ip:…"
+    issuer_der: bytes = field(compare=False, repr=False)
+    public_key_der: bytes = field(compare=False, repr=False)  # SubjectPublicKeyInfo
+    x509: Parsed = field(compare=False, repr=False)  # to ask, never to send: of an odd one it is a respelled copy
+
+    @classmethod
+    def from_der(cls, der: bytes) -> "Certificate":
+        """Parse exactly one certificate; raises CertificateUnreadable, whatever the bytes."""
+        try:
+            with warnings.catch_warnings():  # a serial of zero, C=USA: they exist, and stderr is for the log
+                warnings.simplefilter("ignore")
+                return _parse(der)
+        except UNREADABLE as error:
+            raise CertificateUnreadable(f"not a readable certificate: {error}") from error
+
+    @property
+    def is_respelled(self) -> bool:
+        """Whether `x509` is a copy, because `cryptography` does not read the certificate itself."""
+        return self.x509.public_bytes(Encoding.DER) != self.der
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate in PEM (RFC 7468)."""
+        text = b64encode(self.der).decode()
+        lines = (text[at : at + 64] for at in range(0, len(text), 64))
+        return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")).encode()
+
+    def facts(self) -> dict[str, object]:
+        """What the log says about a certificate."""
+        return {
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "serial": f"{self.serial:x}",
+            "sha256": self.sha256,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What a TLS client showed, with the proof that it has the key of `certificate`."""
+
+    certificate: Certificate
+    chain: tuple[Certificate, ...] = ()  # in the order sent, each one once, without `certificate` itself
+
+
+@dataclass(frozen=True, slots=True)
+class PeerVerified:
+    """A chain that verifies `at` the time it was judged. Only `tls.judge` makes one."""
+
+    presented: Presented
+    at: datetime
+    warnings: tuple[str, ...] = ()  # what is not known of its revocation, where that is no refusal
+    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's own certificate to what is trusted
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnverified:
+    """A chain that does not verify, and why."""
+
+    presented: Presented
+    error: PeerError
+
+
+def is_costly(key: object) -> bool:
+    """Whether to verify with this key takes so long that nobody may make us do it: milliseconds for each signature."""
+    if not isinstance(key, rsa.RSAPublicKey):
+        return False
+    return key.key_size > MAX_RSA_BITS or key.public_numbers().e >= RSA_EXPONENT_LIMIT
+
+
+def _parse(der: bytes) -> Certificate:
+    certificate = _loaded(der)
+    extensions = {type(each.value): each.value for each in certificate.extensions}
+    signed = _signed_fields(der)
+    # Both names are read here, where what is odd about them raises no warning; later they are only looked up.
+    subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer
+    is_own_issuer = signed.issuer == signed.subject
+    return Certificate(
+        der=der,
+        sha256=sha256(der).hexdigest(),
+        subject=subject,
+        issuer=subject if is_own_issuer else issuer.rfc4514_string(),
+        serial=certificate.serial_number,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        is_ca=_is_ca(extensions.get(x509.BasicConstraints)),
+        is_self_signed=is_own_issuer and _verifies_itself(certificate, signed.whole),
+        subject_key_identifier=_subject_key_identifier(extensions.get(x509.SubjectKeyIdentifier)),
+        san=tuple(_alternative_names(extensions.get(x509.SubjectAlternativeName))),
+        issuer_der=signed.issuer,
+        public_key_der=signed.public_key,
+        x509=certificate,
+    )
+
+
+def _loaded(der: bytes) -> x509.Certificate:
+    """As it is, or else a copy whose names and extensions are spelled as `cryptography` wants them."""
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.subject, certificate.issuer, certificate.extensions  # read only now
+    except ValueError as error:
+        try:
+            return x509.load_der_x509_certificate(respelled(der))
+        except (ValueError, IndexError):
+            raise error from None
+    return certificate
+
+
+def _is_ca(extension: x509.ExtensionType | None) -> bool:
+    return isinstance(extension, x509.BasicConstraints) and extension.ca
+
+
+def _subject_key_identifier(extension: x509.ExtensionType | None) -> bytes | None:
+    return extension.digest if isinstance(extension, x509.SubjectKeyIdentifier) else None
+
+
+def _alternative_names(extension: x509.ExtensionType | None) -> Iterator[str]:
+    for name in extension if isinstance(extension, x509.SubjectAlternativeName) else ():
+        match name:
+            case x509.DNSName():
+                yield f"dns:{name.value.lower()}"
+            case x509.RFC822Name():
+                yield f"email:{name.value}"
+            case x509.UniformResourceIdentifier():
+                yield f"uri:{name.value}"
+            case x509.IPAddress():
+                yield f"ip:{name.value}"
+
+
+def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
+    """Whether the own key made the signature; with SHA-1 too, as old AS2 certificates have it.
+
+    `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are asked themselves. Nobody is trusted
+    for this: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present
+    what is verified here, so a costly key is not asked.
+    """
+    signature = certificate.signature
+    try:
+        match key := certificate.public_key():
+            case rsa.RSAPublicKey():
+                if is_costly(key):
+                    return False
+                padding, digest = (
+                    certificate.signature_algorithm_parameters,
+                    certificate.signature_hash_algorithm,
+                )
+                key.verify(signature, signed, padding, digest)  # type: ignore[arg-type]  # TypeError: not its kind
+            case ec.EllipticCurvePublicKey():
+                key.verify(signature, signed, certificate.signature_algorithm_parameters)  # type: ignore[arg-type]
+            case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+                key.verify(signature, signed)
+            case _:
+                return False
+    except (InvalidSignature, *UNREADABLE):
+        return False
+    return True
+
+
+# --- The fields of TBSCertificate as exact bytes (RFC 5280, section 4.1) --------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What the signature is over, and what of it is compared by bytes."""
+
+    whole: bytes
+    issuer: bytes
+    subject: bytes
+    public_key: bytes
+
+
+def _signed_fields(der: bytes) -> _Signed:
+    """Cut the fields out of bytes that have been parsed once already, so that nothing is encoded anew."""
+    signed = first_value(first_value(der).content)
+    fields = [each.whole for each in values(signed.content)]
+    if fields[0][0] == 0xA0:  # version, absent in X.509 v1
+        del fields[0]
+    _serial, _algorithm, issuer, _validity, subject, public_key, *_ = fields
+    return _Signed(signed.whole, issuer, subject, public_key)

@@ -1,0 +1,190 @@
+"""Certificate revocation lists (RFC 5280, section 5): read once into what a handshake asks of them.
+
+A list of 100,000 serial numbers is indexed when it is read, so that a handshake looks one up and walks through none.
+Nothing here trusts a list: whoever uses one asks `is_signed_by` first.
+
+Lists that revoke for several issuers (indirect) and lists of changes (delta) are refused: one that is used for less
+than all that it says, or for more, would be worse than none.
+"""
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mtlsd.errors import MtlsdError
+from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
+
+MAX_CRL = 64 * 1024 * 1024  # bytes; some public CAs have lists of ten million
+SUFFIX = ".crl"
+DIGESTS = {"sha256", "sha384", "sha512"}
+
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
+_UNDERSTOOD = (x509.IssuingDistributionPoint,)  # of the extensions that may be critical
+
+
+class CRLUnreadable(MtlsdError, ValueError):
+    """The bytes are not a revocation list that we use; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which certificates of its issuer a list is about; all of them where nothing is set (RFC 5280, section 5.2.5)."""
+
+    users_only: bool = False
+    cas_only: bool = False
+    some_reasons: bool = False  # it cannot prove that a certificate is not revoked
+    points: frozenset[str] = frozenset()  # URLs of the part that it is; none: it is whole
+
+    def holds(self, certificate: Certificate) -> bool:
+        """Whether the list is about this certificate, if the issuer is the same."""
+        if self.users_only if certificate.is_ca else self.cas_only:
+            return False
+        return not self.points or not self.points.isdisjoint(distribution_points(certificate))
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """A list as it came. Two are equal when their bytes are."""
+
+    sha256: str  # hex, of the DER form
+    issuer: str = field(compare=False)  # RFC 4514
+    this_update: datetime = field(compare=False)
+    next_update: datetime | None = field(compare=False)  # None: nobody promised a newer one
+    scope: Scope = field(compare=False)
+    serials: frozenset[int] = field(compare=False, repr=False)
+    parsed: x509.CertificateRevocationList = field(compare=False, repr=False)
+    signers: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)  # what was found out, by sha256
+
+    @classmethod
+    def from_der(cls, der: bytes) -> "RevocationList":
+        """Parse one list; raises CRLUnreadable, whatever the bytes."""
+        try:
+            return _parse(der)
+        except UNREADABLE as error:
+            raise CRLUnreadable(f"not a readable revocation list: {error}") from error
+
+    @property
+    def der(self) -> bytes:
+        return self.parsed.public_bytes(Encoding.DER)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its issuer promised a newer one before now."""
+        return self.next_update is not None and now > self.next_update
+
+    def is_signed_by(self, issuer: Certificate) -> bool:
+        """Whether this CA made the list, and may make lists; a signature over megabytes is verified once."""
+        if issuer.sha256 not in self.signers:
+            self.signers[issuer.sha256] = _is_signed_by(self, issuer)
+        return self.signers[issuer.sha256]
+
+    def when(self, serial: int) -> str:
+        """When and why a serial that is in it was revoked; the list is walked through for it."""
+        entry = self.parsed.get_revoked_certificate_by_serial_number(serial)
+        if entry is None:
+            return ""
+        date = f"on {entry.revocation_date_utc:%Y-%m-%d}"
+        try:
+            return f"{date}: {entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value}"
+        except (x509.ExtensionNotFound, *UNREADABLE):
+            return date
+
+
+def take_crls(data: bytes) -> tuple[tuple[RevocationList, ...], bytes]:
+    """The lists among the PEM blocks of a file, and what is left of it; raises CRLUnreadable."""
+    lists = tuple(RevocationList.from_der(_decoded(body)) for body in _PEM.findall(data))
+    return lists, _PEM.sub(b"", data) if lists else data
+
+
+def read_crls(data: bytes) -> tuple[RevocationList, ...]:
+    """Every list in a PEM or DER file: one at least, or CRLUnreadable is raised."""
+    bodies = _PEM.findall(data)
+    if not bodies:
+        return (RevocationList.from_der(data),)
+    return tuple(RevocationList.from_der(_decoded(body)) for body in bodies)
+
+
+def distribution_points(certificate: Certificate) -> frozenset[str]:
+    """The http and https URLs where the issuer says that its list is."""
+    try:
+        points = certificate.x509.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return frozenset()
+    return _urls(name for point in points for name in point.full_name or ())
+
+
+def _urls(names: object) -> frozenset[str]:
+    return frozenset(
+        name.value
+        for name in names  # type: ignore[attr-defined]
+        if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(("http://", "https://"))
+    )
+
+
+def _decoded(body: bytes) -> bytes:
+    try:
+        return base64.b64decode(b"".join(body.split()), validate=True)
+    except binascii.Error as error:
+        raise CRLUnreadable(f"damaged base64: {error}") from error
+
+
+def _parse(der: bytes) -> RevocationList:
+    crl = x509.load_der_x509_crl(der)
+    for each in crl.extensions:
+        if isinstance(each.value, x509.DeltaCRLIndicator):
+            raise CRLUnreadable("a list of changes (delta CRL): put the whole list in")
+        if each.critical and not isinstance(each.value, _UNDERSTOOD):
+            raise CRLUnreadable(f"a revocation list with the critical extension {each.oid.dotted_string}")
+    return RevocationList(
+        sha256=sha256(der).hexdigest(),
+        issuer=crl.issuer.rfc4514_string(),
+        this_update=crl.last_update_utc,
+        next_update=crl.next_update_utc,
+        scope=_scope(crl),
+        serials=frozenset(each.serial_number for each in crl),
+        parsed=crl,
+    )
+
+
+def _scope(crl: x509.CertificateRevocationList) -> Scope:
+    try:
+        point = crl.extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
+    except x509.ExtensionNotFound:
+        return Scope()
+    if point.indirect_crl:
+        raise CRLUnreadable("a revocation list for several issuers (indirect CRL)")
+    if point.only_contains_attribute_certs:
+        raise CRLUnreadable("a revocation list of attribute certificates")
+    if point.relative_name is not None:
+        raise CRLUnreadable("a revocation list with a relative distribution point")
+    if point.full_name and not _urls(point.full_name):
+        raise CRLUnreadable("a revocation list for a part that no URL names")
+    return Scope(
+        users_only=point.only_contains_user_certs,
+        cas_only=point.only_contains_ca_certs,
+        some_reasons=point.only_some_reasons is not None,
+        points=_urls(point.full_name or ()),
+    )
+
+
+def _is_signed_by(crl: RevocationList, issuer: Certificate) -> bool:
+    try:
+        key, digest = issuer.x509.public_key(), crl.parsed.signature_hash_algorithm
+        if is_costly(key) or not _may_sign_lists(issuer) or (digest and digest.name not in DIGESTS):
+            return False
+        return crl.parsed.is_signature_valid(key)  # type: ignore[arg-type]  # TypeError: a key of another kind
+    except (UnsupportedAlgorithm, *UNREADABLE):
+        return False
+
+
+def _may_sign_lists(issuer: Certificate) -> bool:
+    try:
+        return issuer.x509.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+    except x509.ExtensionNotFound:
+        return True

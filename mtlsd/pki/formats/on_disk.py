@@ -1,0 +1,92 @@
+"""Certificate files on disk, with the password beside them: `acme.pfx` and `acme.pfx.password`."""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import Contents, read_contents, read_public
+from mtlsd.pki.lint import oddities
+
+PASSWORD = ".password"  # noqa: S105  # the end of a file's name
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFile:
+    """The certificates in a file of somebody else's, and what is odd about them, one sentence each."""
+
+    certificates: tuple[Certificate, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """Everything in a file of ours."""
+
+    contents: Contents
+    mode: int
+    password_file: Path | None
+    password_mode: int
+
+
+def read_public_file(
+    path: Path, within: Path | None = None, data: bytes | None = None, *, may_have_password: bool = True
+) -> PublicFile:
+    """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
+
+    `data` is what is in it, where that was read already; no password is looked for where none is beside it.
+    """
+    password, mode = password_beside(path, within) if may_have_password else (None, 0)
+    found = read_public(read_file(path, within).data if data is None else data, password)
+    warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
+    warnings += (f"not read in it: {each}" for each in found.others)
+    warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
+    if password is not None and (words := exposed(mode, "password")):
+        warnings.append(words)
+    return PublicFile(found.certificates, tuple(warnings))
+
+
+def read_own_file(path: Path) -> OwnFile:
+    """Read a file of ours, with the keys in it; raises FileRefused or CertificateUnreadable."""
+    password, password_mode = password_beside(path, None)
+    file = read_file(path)
+    beside = _password_file(path) if password is not None else None
+    return OwnFile(read_contents(file.data, password), file.mode, beside, password_mode)
+
+
+def exposed(mode: int, secret: str) -> str | None:
+    """What to say of a secret whose file is open to others."""
+    if is_open_to_everybody(mode):
+        return f"the {secret} is open to everybody (mode {mode:04o}): chmod 600, and rotate it"
+    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600" if mode & stat.S_IRGRP else None
+
+
+def is_open_to_everybody(mode: int) -> bool:
+    """Whether anybody on this machine may read it, or put another one there."""
+    return bool(mode & (stat.S_IROTH | stat.S_IWOTH))
+
+
+def decoded_password(data: bytes) -> str:
+    """The password in the octets of its file: without a byte-order mark, and the line end that editors add."""
+    try:
+        return data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise FileRefused("the password in its .password file is not UTF-8") from error
+
+
+def password_beside(path: Path, within: Path | None = None) -> tuple[str | None, int]:
+    """The password for a file, None where there is none, and the mode of its file; raises FileRefused."""
+    beside = _password_file(path)
+    if not os.path.lexists(beside):
+        return None, 0
+    try:
+        file = read_file(beside, within)
+    except FileRefused as error:
+        raise FileRefused(f"{beside.name}: {error}") from error
+    return decoded_password(file.data), file.mode
+
+
+def _password_file(path: Path) -> Path:
+    return path.with_name(path.name + PASSWORD)

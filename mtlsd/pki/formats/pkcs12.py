@@ -1,0 +1,235 @@
+"""PKCS#12: certificates and keys, most often under a password (RFC 7292).
+
+OpenSSL decrypts, by way of `cryptography`, with the old algorithms too. It is never handed the file as it is: what may
+cost time is looked at first, and each part goes in alone, in a PFX of our own.
+
+- A key bag inside of encrypted content could name any number of iterations, and nobody sees it before it costs them. So
+  a key of no worth stands before the encrypted content: OpenSSL decrypts the first key only.
+- An empty password is two octets of zero or none at all, depending on the product. A MAC of our own, with one
+  iteration, says to OpenSSL which of both is meant (appendix B.1).
+- The MAC of the file is not looked at. A wrong password shows in what is decrypted, and nothing is trusted because of
+  a MAC whose password came with the file.
+"""
+
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from os import urandom
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
+
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.budget import Allowance
+from mtlsd.pki.formats.tlv import (
+    INTEGER,
+    OCTET_STRING,
+    SEQUENCE,
+    Value,
+    encoded,
+    first_value,
+    integers_in,
+    octets_of,
+    values,
+)
+
+DATA = bytes.fromhex("06092a864886f70d010701")
+ENCRYPTED_DATA = bytes.fromhex("06092a864886f70d010706")
+BAG_TYPES = bytes.fromhex("060b2a864886f70d010c0a01")  # the arc; one octet more says which (RFC 7292, section 4.2)
+KEY_BAG, SHROUDED_KEY_BAG, CERT_BAG, SAFE_BAG = 1, 2, 3, 6
+X509_CERTIFICATE = bytes.fromhex("060a2a864886f70d01091601")
+SHA256 = bytes.fromhex("300d06096086480165030402010500")
+MAX_KEY = 8192  # octets: RSA with 8192 bits takes 5000
+BLOCK = 64  # octets, of SHA-256
+MAC_KEY = b"\x03"  # the ID of appendix B.3
+
+DAMAGED = "a PKCS#12 file that is damaged or cut short: have it sent again"
+WITHOUT = (
+    "a PKCS#12 file under a password: put the password into a file beside it, of the same name with .password behind it"
+)
+WRONG = "a PKCS#12 file, and the password for it is wrong, or the file is damaged"
+UNREADABLE_INSIDE = (
+    "a PKCS#12 file with a certificate that is not read from there: "
+    "write it out with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Keystore:
+    """What a PKCS#12 file holds, in DER: certificates, and private keys as PKCS#8, not encrypted."""
+
+    certificates: tuple[bytes, ...]
+    keys: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bag:
+    kind: int
+    whole: bytes
+    value: bytes
+
+
+def holds_key(data: bytes) -> bool:
+    """Whether there is a private key in it; no password is needed to see that. Raises CertificateUnreadable."""
+    return any(each.kind in {KEY_BAG, SHROUDED_KEY_BAG} for each in _bags(_contents(data)))
+
+
+def needs_password(error: CertificateUnreadable) -> bool:
+    """Whether the right password would help."""
+    return str(error).endswith((WITHOUT, WRONG))
+
+
+def read_pkcs12(data: bytes, password: str | None, allowance: Allowance) -> Keystore:
+    """Everything in it, DER or BER; raises CertificateUnreadable with what is needed to read it."""
+    contents = _contents(data)
+    bags = tuple(_bags(contents))
+    encrypted = [each for each in contents if each.content.startswith(ENCRYPTED_DATA)]
+    certificates = [*_plain_certificates(bags)]
+    for each in encrypted:
+        allowance.derive(2 * _cost(each))
+        certificates += _decrypted_certificates(each.whole, password)
+    return Keystore(tuple(certificates), tuple(_keys(bags, password, allowance)))
+
+
+def _contents(data: bytes) -> tuple[Value, ...]:
+    """The ContentInfo of each part."""
+    try:
+        _version, safe, *_mac = values(first_value(data).content)
+        kind, content = values(safe.content)
+        if kind.whole != DATA:
+            raise CertificateUnreadable("a PKCS#12 file that is signed or encrypted to a key: ask for one in PEM")
+        return values(first_value(octets_of(first_value(content.content))).content, at_most=100)
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+
+
+def _bags(contents: tuple[Value, ...]) -> Iterator[_Bag]:
+    """The bags that everybody can see."""
+    try:
+        for each in contents:
+            if each.content.startswith(DATA):
+                _, content = values(each.content)
+                yield from _bags_in(octets_of(first_value(content.content)))
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+
+
+def _bags_in(safe_contents: bytes, depth: int = 3) -> Iterator[_Bag]:
+    for bag in values(first_value(safe_contents).content, at_most=1000):
+        kind, value, *_attributes = values(bag.content)
+        if kind.whole[:-1] != BAG_TYPES:
+            continue
+        number = kind.whole[-1]
+        if number == SAFE_BAG and depth:
+            yield from _bags_in(value.content, depth - 1)
+        else:
+            yield _Bag(number, bag.whole, value.content)
+
+
+def _plain_certificates(bags: tuple[_Bag, ...]) -> Iterator[bytes]:
+    try:
+        for bag in bags:
+            if bag.kind == CERT_BAG:
+                kind, value = values(first_value(bag.value).content)
+                if kind.whole == X509_CERTIFICATE:
+                    yield octets_of(first_value(value.content))
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+
+
+def _keys(bags: tuple[_Bag, ...], password: str | None, allowance: Allowance) -> Iterator[bytes]:
+    for bag in bags:
+        if bag.kind not in {KEY_BAG, SHROUDED_KEY_BAG}:
+            continue
+        allowance.key()
+        if len(bag.value) > MAX_KEY:
+            raise CertificateUnreadable(f"a private key of more than {MAX_KEY} octets")
+        if bag.kind == KEY_BAG:
+            yield bag.value
+        else:
+            allowance.derive(2 * _shrouded_cost(bag))
+            yield _decrypted_key(bag, password)
+
+
+def _decrypted_key(bag: _Bag, password: str | None) -> bytes:
+    plain = encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, encoded(SEQUENCE, bag.whole))))
+    key = _loaded(plain, password).key
+    if key is None:
+        raise CertificateUnreadable(DAMAGED)
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _decrypted_certificates(content: bytes, password: str | None) -> Iterator[bytes]:
+    loaded = _loaded(_worthless_key() + content, password)
+    for each in (loaded.cert, *loaded.additional_certs):
+        if each:
+            yield each.certificate.public_bytes(Encoding.DER)
+
+
+# --- What it costs --------------------------------------------------------------------------------------
+
+
+def _cost(content: Value) -> int:
+    """The largest number beside the algorithm: no fewer than the iterations of its key derivation."""
+    try:
+        _, explicit = values(content.content)
+        _version, info, *_ = values(first_value(explicit.content).content)
+        _kind, algorithm, *_ = values(info.content)
+        return max(integers_in(algorithm), default=0)
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+
+
+def _shrouded_cost(bag: _Bag) -> int:
+    try:
+        algorithm, _ = values(first_value(bag.value).content)
+        return max(integers_in(algorithm), default=0)
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+
+
+# --- A PFX of our own -----------------------------------------------------------------------------------
+
+
+def _loaded(contents: bytes, password: str | None) -> PKCS12KeyAndCertificates:
+    """Have OpenSSL read these parts; both forms of an empty password are tried."""
+    forms = (b"\0\0", b"") if not password else (password.encode("utf-16-be") + b"\0\0",)
+    for form in forms:
+        try:
+            return load_pkcs12(_pfx(encoded(SEQUENCE, contents), form), (password or "").encode())
+        except UnsupportedAlgorithm as error:
+            raise CertificateUnreadable(f"a PKCS#12 file in an unknown algorithm: {error}") from error
+        except ValueError as error:
+            if "password" not in str(error):
+                raise CertificateUnreadable(UNREADABLE_INSIDE) from error
+    raise CertificateUnreadable(WRONG if password else WITHOUT)
+
+
+def _pfx(safe: bytes, password_octets: bytes) -> bytes:
+    """The parts with a MAC under this form of the password (RFC 7292, section 5.1)."""
+    salt = urandom(8)
+    digest = hmac.digest(_mac_key(password_octets, salt), safe, "sha256")
+    mac = encoded(SEQUENCE, encoded(SEQUENCE, SHA256 + encoded(OCTET_STRING, digest)) + encoded(OCTET_STRING, salt))
+    content = encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, safe)))
+    return encoded(SEQUENCE, encoded(INTEGER, b"\x03") + content + mac)
+
+
+def _mac_key(password_octets: bytes, salt: bytes) -> bytes:
+    """One iteration of the derivation in RFC 7292, appendix B.2, which is enough for a key of one digest."""
+    return sha256(MAC_KEY * BLOCK + _filled(salt) + _filled(password_octets)).digest()
+
+
+def _filled(octets: bytes) -> bytes:
+    """Repeated up to the next multiple of the block."""
+    size = -(-len(octets) // BLOCK) * BLOCK
+    return (octets * (size // len(octets) + 1))[:size] if octets else b""
+
+
+def _worthless_key() -> bytes:
+    """A part with a key that OpenSSL finds first, and then looks for no other."""
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    bag = encoded(SEQUENCE, BAG_TYPES + bytes([KEY_BAG]) + encoded(0xA0, key))
+    return encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, encoded(SEQUENCE, bag))))

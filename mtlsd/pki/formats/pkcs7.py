@@ -1,0 +1,39 @@
+"""PKCS#7: a SignedData without a signer is how certificates are handed over in one file (RFC 5652, section 5.1)."""
+
+from collections.abc import Iterable
+
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.tlv import SEQUENCE, SET, encoded, first_value, values
+
+CERTIFICATES = EXPLICIT = 0xA0
+DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
+VERSION = bytes.fromhex("020101")
+SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
+DAMAGED = "a PKCS#7 file that is damaged or cut short: have it sent again"
+
+
+def certificates_in(data: bytes) -> tuple[bytes, ...]:
+    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable where there are none."""
+    try:
+        kind, content = values(first_value(data).content)
+        if kind.whole != SIGNED_DATA:
+            raise CertificateUnreadable("a PKCS#7 file that is no bundle of certificates: an encrypted message perhaps")
+        _version, _digests, _content, *rest = values(first_value(content.content).content)
+        certificates = next((each for each in rest if each.tag == CERTIFICATES), None)
+        found = values(certificates.content) if certificates else ()
+    except ValueError as error:
+        raise CertificateUnreadable(DAMAGED) from error
+    wanted = tuple(each.whole for each in found if each.tag == SEQUENCE)  # not attribute certificates
+    if not wanted:
+        signed = any(each.tag == SET and each.content for each in rest)
+        raise CertificateUnreadable(
+            "a signature without certificates (PKCS#7)" if signed else "a PKCS#7 bundle without a certificate"
+        )
+    return wanted
+
+
+def bundle(certificates: Iterable[bytes]) -> bytes:
+    """A SignedData without a signer around certificates in DER."""
+    several = encoded(CERTIFICATES, b"".join(certificates))
+    signed = encoded(SEQUENCE, VERSION + encoded(SET, b"") + DATA + several + encoded(SET, b""))
+    return encoded(SEQUENCE, SIGNED_DATA + encoded(EXPLICIT, signed))

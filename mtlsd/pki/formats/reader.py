@@ -1,0 +1,316 @@
+"""What is in a certificate file, whatever its form: certificates, keys, and what is odd about it.
+
+The forms of one file are tried from the outside inwards: octets that betray themselves, DER, containers, PEM in any
+spelling, bare base64. Nothing that the octets say is believed here; they are only read. Every error is a
+CertificateUnreadable whose text says what the octets are and what to do.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mtlsd.pki.certificate import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
+from mtlsd.pki.formats import detect, pem, pkcs7, pkcs12
+from mtlsd.pki.formats.budget import MAX_DEPTH, Allowance
+from mtlsd.pki.formats.containers import Part, email_parts, is_email, json_texts, zip_members
+from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
+from mtlsd.pki.formats.pem import Block
+from mtlsd.pki.formats.tlv import first_value
+
+EMPTY = "empty"
+COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
+IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
+LABELS: Final = {
+    "CERTIFICATE REQUEST": detect.REQUEST,
+    "NEW CERTIFICATE REQUEST": detect.REQUEST,
+    "X509 CRL": detect.CRL,
+    "PUBLIC KEY": detect.PUBLIC_KEY,
+    "RSA PUBLIC KEY": detect.PUBLIC_KEY,
+    "SSH2 PUBLIC KEY": detect.SSH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKeyFound:
+    """A private key, in PEM or DER, as it was in the file; it may be encrypted, or damaged."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything in one file."""
+
+    form: str  # such as "PEM" or "PKCS#12"
+    certificates: tuple[Certificate, ...] = ()  # in the order of the file, each one once
+    keys: tuple[PrivateKeyFound, ...] = ()
+    remarks: tuple[str, ...] = ()  # how its spelling is odd, to be read as "the file …"
+    others: tuple[str, ...] = ()  # what else is in it and is not used, one sentence each
+
+
+def read_contents(data: bytes, password: str | None = None) -> Contents:
+    """Read a file of any form; raises CertificateUnreadable where it holds neither a certificate nor a key.
+
+    `password` opens PKCS#12; without one, the empty password is tried. Damage is never passed over: a bundle of which
+    one certificate cannot be read is refused as a whole.
+    """
+    reader = _Reader(password)
+    reader.read(data)
+    found = reader.contents()
+    if reader.damage:
+        raise CertificateUnreadable(reader.damage[0])
+    if not found.certificates and not found.keys:
+        raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
+    return found
+
+
+def read_certificates(data: bytes, password: str | None = None) -> tuple[Certificate, ...]:
+    """Every certificate in a file of any form: one at least, and no private key, or CertificateUnreadable is raised."""
+    return read_public(data, password).certificates
+
+
+def read_public(data: bytes, password: str | None = None) -> Contents:
+    """What somebody else gave us: certificates alone. Raises CertificateUnreadable, first of all for a private key."""
+    reader = _Reader(password, keys=False)
+    reader.read(data)
+    found = reader.contents()
+    if found.keys:  # before anything else in the file: this one cannot wait
+        raise CertificateUnreadable(PRIVATE_KEY)
+    if reader.damage:
+        raise CertificateUnreadable(reader.damage[0])
+    if not found.certificates:
+        raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
+    return found
+
+
+class _Reader:
+    """Gathers what is in one file. `keys`: whether anybody wants the keys, or only to know that there are some."""
+
+    def __init__(self, password: str | None, *, keys: bool = True) -> None:
+        self.damage: list[str] = []
+        self._password = password
+        self._wants_keys = keys
+        self._allowance = Allowance()
+        self._certificates: dict[Certificate, None] = {}
+        self._keys: list[PrivateKeyFound] = []
+        self._remarks: list[str] = []
+        self._others: list[str] = []
+        self._forms: list[str] = []
+        self._container = ""
+
+    def contents(self) -> Contents:
+        return Contents(
+            form=self._form(),
+            certificates=tuple(self._certificates),
+            keys=tuple(self._keys),
+            remarks=tuple(dict.fromkeys(self._remarks)),
+            others=tuple(dict.fromkeys(self._others)),
+        )
+
+    def _form(self) -> str:
+        inside = ", ".join(dict.fromkeys(self._forms)) or "unknown"
+        return f"{inside} in {self._container}" if self._container else inside
+
+    def read(self, data: bytes, depth: int = 0) -> None:
+        try:
+            self._read(data, depth)
+        except CertificateUnreadable as error:
+            self.damage.append(str(error))
+
+    def _read(self, data: bytes, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
+        if (der := pem.plain_certificate(data)) is not None:
+            self._forms.append("PEM")
+            self._plain_certificate(der)
+        elif not data.strip():
+            self._others.append(EMPTY)
+        elif sentence := detect.magic(data):
+            self._others.append(sentence)
+        elif data.startswith(detect.ZIP):
+            self._container = "ZIP"
+            self._parts(zip_members(data, self._allowance), depth)
+        elif data.startswith(detect.DER) and self._is_der(data):
+            self._der_file(data)
+        else:
+            self._text(data, depth)
+
+    # --- Text -------------------------------------------------------------------------------------------
+
+    def _text(self, data: bytes, depth: int) -> None:
+        raw = pem.text_of(data, self._remarks)
+        if raw is None:
+            self._others.append(detect.UNKNOWN)
+        elif is_email(raw):
+            self._container = "e-mail"
+            self._parts(email_parts(data, self._allowance), depth)
+        elif (parts := json_texts(raw, self._allowance)) is not None:
+            self._container = "JSON"
+            self._parts(parts, depth)
+        else:
+            self._plain_text(pem.plain(raw, self._remarks), depth)
+
+    def _plain_text(self, text: str, depth: int) -> None:
+        blocks = pem.blocks_in(text, self._remarks)
+        for block in blocks:
+            self._block(block)
+        if blocks:
+            return
+        octets = pem.bare_base64(text, self._remarks)
+        if octets is None:
+            self._others.append(_looks_like(text))
+        else:
+            self._container = "base64"
+            self._allowance.unpack(len(octets))
+            self._read(octets, depth + 1)
+
+    def _block(self, block: Block) -> None:
+        self._forms.append("PEM")
+        if block.is_private_key:
+            self._key(block.pem)
+        elif block.label.startswith("PGP "):
+            self._others.append(detect.PGP)
+        elif block.label in LABELS:
+            self._others.append(LABELS[block.label])
+        elif block.label not in IGNORED_LABELS:
+            self._certificate_block(block)
+
+    def _certificate_block(self, block: Block) -> None:
+        if not block.ended:
+            self.damage.append(f"cut short: there is no -----END {block.label}-----")
+            return
+        remarks: list[str] = []
+        try:
+            der = pem.octets_in(block.body, remarks)
+            if "CERTIFICATE" in block.label or shape_of(der) is not Shape.OTHER:
+                self._der(der)
+                self._remarks += remarks
+            else:
+                self._others.append(f"a PEM block of {block.label}, not a certificate")
+        except CertificateUnreadable as error:
+            self.damage.append(str(error))
+
+    def _plain_certificate(self, der: bytes) -> None:
+        try:
+            self._certificate(der)
+        except CertificateUnreadable:
+            self._der(der)  # which looks what it is instead
+
+    # --- DER --------------------------------------------------------------------------------------------
+
+    def _is_der(self, data: bytes) -> bool:
+        """Not text that begins with the digit zero."""
+        return shape_of(data) is not Shape.OTHER or cut_short(data) is not None or not data[:64].isascii()
+
+    def _der_file(self, data: bytes) -> None:
+        """Values one behind the other; what follows a certificate may only be a line end."""
+        if shape_of(data) not in {Shape.PKCS7, Shape.PKCS12}:
+            self._forms.append("DER")
+        while data.startswith(detect.DER):
+            try:
+                value = first_value(data).whole
+            except ValueError:
+                break
+            if shape_of(value) is Shape.OTHER:
+                break
+            self._der(value)
+            data = data[len(value) :]
+        if data.strip(b"\r\n\x1a"):
+            self.damage.append(cut_short(data) or self._unreadable(data))
+
+    def _unreadable(self, data: bytes) -> str:
+        try:
+            Certificate.from_der(data)
+        except CertificateUnreadable as error:
+            return str(error)
+        return detect.UNKNOWN
+
+    def _der(self, der: bytes) -> None:
+        match shape_of(der):
+            case Shape.PKCS7:
+                self._forms.append("PKCS#7")
+                for each in pkcs7.certificates_in(der):
+                    self._certificate(each)
+            case Shape.PKCS12:
+                self._forms.append("PKCS#12")
+                self._keystore(der)
+            case Shape.PRIVATE_KEY | Shape.ENCRYPTED_KEY:
+                self._key(der)
+            case Shape.REQUEST | Shape.CRL | Shape.PUBLIC_KEY as shape:
+                self._others.append(detect.SENTENCES[shape])
+            case _:
+                self._certificate(_without_trust(der))
+
+    def _certificate(self, der: bytes) -> None:
+        self._allowance.certificate()
+        certificate = Certificate.from_der(der)
+        self._certificates[_affordable(certificate)] = None
+
+    def _keystore(self, data: bytes) -> None:
+        if not self._wants_keys and pkcs12.holds_key(data):
+            self._key(b"")
+            return
+        store = pkcs12.read_pkcs12(data, self._password, self._allowance)
+        for each in store.certificates:
+            self._certificate(each)
+        self._keys += map(PrivateKeyFound, store.keys)
+
+    def _key(self, data: bytes) -> None:
+        self._allowance.key()
+        self._keys.append(PrivateKeyFound(data))
+
+    # --- Containers -------------------------------------------------------------------------------------
+
+    def _parts(self, parts: Iterable[Part], depth: int) -> None:
+        """Read each part; one that is no certificate is seldom meant to be one."""
+        for part in parts:
+            inner = _Reader(self._password, keys=self._wants_keys)
+            inner._allowance = self._allowance
+            if part.data is None:
+                self._others.append(f"{part.name}: {part.refusal}")
+                continue
+            inner.read(part.data, depth + 1)
+            self._take(inner, part.name)
+
+    def _take(self, inner: "_Reader", name: str) -> None:
+        found = inner.contents()
+        self._certificates |= dict.fromkeys(found.certificates)
+        self._keys += found.keys
+        self._remarks += found.remarks
+        self._others += (f"{name}: {each}" for each in found.others)
+        self.damage += (f"{name}: {each}" for each in inner.damage)
+        if found.certificates or found.keys:
+            self._forms.append(found.form)
+
+
+def _without_trust(der: bytes) -> bytes:
+    """A TRUSTED CERTIFICATE has OpenSSL's own settings behind it: the certificate is the first value."""
+    try:
+        first, second = first_value(der), der[len(first_value(der).whole) :]
+    except ValueError as error:
+        raise CertificateUnreadable(cut_short(der) or f"not a readable certificate: {error}") from error
+    return first.whole if second.startswith(detect.DER) else der
+
+
+def _affordable(certificate: Certificate) -> Certificate:
+    try:
+        costly = is_costly(certificate.x509.public_key())
+    except UNREADABLE:  # a key of a kind that is not known: whoever needs it says so
+        costly = False
+    if costly:
+        raise CertificateUnreadable(f"{certificate.subject}: {COSTLY}")
+    return certificate
+
+
+def _looks_like(text: str) -> str:
+    """What text without a certificate seems to be."""
+    start = text.lstrip().lower()
+    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
+        return detect.HTML
+    if start.startswith("<"):
+        return "an XML document, not a certificate: ask for the certificate as a file"
+    if start.startswith(("ssh-", "ecdsa-sha2-", "sk-ssh-")):
+        return detect.SSH
+    if start.startswith(("{", "[")):
+        return "JSON, or something like it, without a certificate"
+    return detect.UNKNOWN

@@ -1,0 +1,134 @@
+"""Whether a certificate was revoked: what a partner's settings ask for, against what is known. Pure.
+
+Lists and answers come as data (`Evidence`). Whoever gathers them reads files and opens sockets; this only compares.
+"Soft" goes on, with a warning, where nothing is known; "hard" refuses. A certificate that is known to be revoked is
+refused by both, also by a list that is out of date: it says what it said.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
+from mtlsd.pki.policy import refused
+
+
+class Check(StrEnum):
+    """How much one way to learn of a revocation counts."""
+
+    OFF = "off"
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """`[revocation]` of a partner. By default the lists in its directory count, and nothing is fetched."""
+
+    crl: Check = Check.SOFT
+    fetch: bool = False  # from the distribution points that its certificates name
+    crl_urls: tuple[str, ...] = ()  # more lists to fetch, at private addresses too
+    ocsp: Check = Check.OFF
+    ocsp_url: str | None = None  # in place of the responder that the certificate names, at a private address too
+
+
+BY_DEFAULT = Revocation()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of revocations when a chain is judged."""
+
+    settings: Revocation = BY_DEFAULT
+    lists: tuple[RevocationList, ...] = ()
+    ocsp: OCSPStatus | OCSPFailure | None = None  # of the client's own certificate; None: nobody was asked
+
+    def until(self, now: datetime) -> datetime | None:
+        """When a verdict by this evidence must be made anew; None: no date in it tells."""
+        moments = [each.next_update for each in self.lists if each.next_update]
+        moments += [self.ocsp.until] if self.ocsp else []
+        return min((each for each in moments if each > now), default=None)
+
+    def without_ocsp(self) -> "Evidence":
+        """The same where nobody can be asked now."""
+        return replace(self, settings=replace(self.settings, ocsp=Check.OFF))
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    error: type[CertificateRefused]
+    certificate: Certificate
+    detail: str
+    hard: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.error.reason}: {self.detail}"
+
+
+def check_revocation(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime) -> tuple[str, ...]:
+    """Warnings, or CertRevoked, CRLMissing, CRLExpired or OCSPUnreachable is raised.
+
+    `chain` has verified: from the client's certificate to the root, whose own revocation only its removal can say.
+    """
+    findings = (*_by_lists(chain, evidence, now), *_by_ocsp(chain[0], evidence))
+    hard = [each for each in findings if each.hard]
+    for each in sorted(hard, key=lambda finding: finding.error is not CertRevoked):
+        raise refused(each.error, chain[0], each.detail, revocation_of=each.certificate.subject)
+    return tuple(map(str, findings))
+
+
+# --- Lists ----------------------------------------------------------------------------------------------------
+
+
+def _by_lists(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime) -> Iterator[_Finding]:
+    settings = evidence.settings
+    if settings.crl is Check.OFF:
+        return
+    hard, expected = settings.crl is Check.HARD, settings.crl is Check.HARD or settings.fetch or bool(settings.crl_urls)
+    if len(chain) == 1 and not chain[0].is_self_signed and expected:
+        yield _Finding(CRLMissing, chain[0], f"no list can be verified without a root: {chain[0].issuer}", hard)
+    for certificate, issuer in pairwise(chain):
+        lists = _newest(certificate, issuer, evidence.lists)
+        yield from (_revoked(certificate, each) for each in lists if certificate.serial in each.serials)
+        whole = [each for each in lists if not each.scope.some_reasons and each.this_update <= now]
+        if not whole and expected:
+            yield _Finding(CRLMissing, certificate, f"no list of {issuer.subject} for {certificate.subject}", hard)
+        elif whole and all(each.has_ended(now) for each in whole):
+            ended = f"the list of {issuer.subject} ended on {whole[0].next_update}"
+            yield _Finding(CRLExpired, certificate, ended, hard)
+
+
+def _newest(
+    certificate: Certificate, issuer: Certificate, lists: Iterable[RevocationList]
+) -> tuple[RevocationList, ...]:
+    """The newest list of each scope that this issuer made for such certificates."""
+    newest: dict[object, RevocationList] = {}
+    for each in sorted(lists, key=lambda crl: crl.this_update):
+        if each.issuer == certificate.issuer and each.scope.holds(certificate) and each.is_signed_by(issuer):
+            newest[each.scope] = each
+    return tuple(newest.values())
+
+
+def _revoked(certificate: Certificate, crl: RevocationList) -> _Finding:
+    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, as {crl.issuer} says in its list"
+    return _Finding(CertRevoked, certificate, f"{words} of {crl.this_update}")
+
+
+# --- OCSP -----------------------------------------------------------------------------------------------------
+
+
+def _by_ocsp(leaf: Certificate, evidence: Evidence) -> Iterator[_Finding]:
+    settings, found = evidence.settings, evidence.ocsp
+    if settings.ocsp is Check.OFF or (leaf.is_self_signed and found is None):
+        return
+    if isinstance(found, OCSPStatus):
+        if found.revoked:
+            yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, as the OCSP responder says")
+        return
+    detail = found.detail if found else "nobody was asked"
+    yield _Finding(OCSPUnreachable, leaf, detail, settings.ocsp is Check.HARD)

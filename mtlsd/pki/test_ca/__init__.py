@@ -1,0 +1,1 @@
+"""A certificate authority for tests: `issue` makes certificates, `marks` tells them from real ones."""

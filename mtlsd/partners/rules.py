@@ -1,10 +1,10 @@
 """The rules for the certificates of clients: the one list that the gate, the report and the warnings take them from.
 
-The gate (`mtlsd.tls.judge`) stops at the first rule that is broken; a report (`mtlsd.tls.rules`) goes through all of
+The gate (`mtlsd.tls.verify`) stops at the first rule that is broken; a report (`mtlsd.tls.report`) goes through all of
 them, so that one answer names everything that is wrong; the warnings ask the same of certificates that are registered.
 All three excuse a partner from what its `relax` lists, because the rules themselves do.
 
-The rules here need one certificate and `relax` alone. `mtlsd.tls.judge.RULES` adds those that need a time, a chain or
+The rules here need one certificate and `relax` alone. `mtlsd.tls.verify.RULES` adds those that need a time, a chain or
 revocation lists, and is the list of them all, in the order of the gate.
 """
 

@@ -10,17 +10,18 @@ import pytest
 from cryptography import x509
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, ClientCertMissing, PeerError, peer_errors
-from mtlsd.partners.matching import MAX_CHAIN, Anchors, Claim, claim, match
+from mtlsd.partners.matching import Claim, claim, match
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.rules import Finding, Result, RuleName
 from mtlsd.partners.trust_store import TrustStore
+from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, PeerUnverified, Presented
 from mtlsd.pki.relaxations import Relax
 from mtlsd.pki.revocation import Evidence
-from mtlsd.tls.judge import NO_EVIDENCE, RULES, judge
-from mtlsd.tls.rules import ABOVE, Report, examine, report
-from tests import pki
-from tests.pki import DAY, NOW, SERVER, Issued
+from mtlsd.tls.report import ABOVE, Report, examine, report
+from mtlsd.tls.verify import NO_EVIDENCE, RULES, judge
+from tests.support import pki
+from tests.support.pki import DAY, NOW, SERVER, Issued
 
 HOST = "as2.example.com"
 ROOT = pki.root("Root")

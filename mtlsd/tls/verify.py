@@ -1,0 +1,260 @@
+"""A presented chain judged: at a given time, under given anchors, with OpenSSL and a policy of our own.
+
+`RULES` is the one list of rules. `judge`, which lets a request in or not, stops at the first that is broken; a report
+(`mtlsd.tls.report`) goes on to the end of the same list. Its order is the order of usefulness: what is wrong with the
+client's own certificate is said before what is wrong above it. The store holds the given roots and nothing else, and
+PARTIAL_CHAIN is never set: with it a pinned certificate would verify beside a root that has nothing to do with it.
+
+OpenSSL takes a certificate with `keyCertSign` and no basic constraints for a CA, and does not look at a purpose
+unless it is given one, which pyOpenSSL cannot do: so the verified chain is looked at once more.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from OpenSSL import crypto
+
+from mtlsd.errors import (
+    CAExpired,
+    CertBadSignature,
+    CertChainIncomplete,
+    CertChainTooLong,
+    CertEKUNoClientAuth,
+    CertExpired,
+    CertificateRefused,
+    CertKeyTooWeak,
+    CertNameConstraint,
+    CertNotYetValid,
+    CertSelfSignedUnknown,
+    CertSigAlgWeak,
+    CertUnhandledCriticalExt,
+    CertUntrustedIssuer,
+)
+from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, Rule, RuleName, refusal
+from mtlsd.pki.anchors import MAX_CHAIN, Anchors
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
+from mtlsd.pki.policy import check_dates, refused
+from mtlsd.pki.revocation import Evidence, check_revocation
+
+NOT_YET_VALID = 9
+EXPIRED = 10
+NO_EVIDENCE = Evidence()
+OUTSIDE_VALIDITY = {NOT_YET_VALID, EXPIRED}
+ISSUER_MISSING = {2, 20, 21}
+REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509_vfy.h
+    7: CertBadSignature,
+    18: CertSelfSignedUnknown,
+    19: CertUntrustedIssuer,
+    22: CertChainTooLong,
+    24: CertUntrustedIssuer,  # INVALID_CA, before OpenSSL 4
+    25: CertChainTooLong,  # PATH_LENGTH_EXCEEDED
+    26: CertEKUNoClientAuth,
+    32: CertUntrustedIssuer,  # the issuer may not sign certificates
+    34: CertUnhandledCriticalExt,
+    47: CertNameConstraint,
+    48: CertNameConstraint,
+    49: CertNameConstraint,
+    51: CertNameConstraint,
+    52: CertNameConstraint,
+    53: CertNameConstraint,
+    66: CertKeyTooWeak,
+    67: CertKeyTooWeak,
+    68: CertSigAlgWeak,
+    79: CertUntrustedIssuer,  # INVALID_CA
+}
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """A chain and all that decides about it; the rules enter what they find out, for the rules that follow."""
+
+    presented: Presented
+    anchors: Anchors
+    now: datetime
+    relax: frozenset[str] = frozenset()
+    evidence: Evidence = NO_EVIDENCE
+    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's certificate on; empty until then
+    warnings: tuple[str, ...] = ()  # what is not known of revocations, if that is no refusal
+    is_broken: bool = False  # some rule is
+
+    @property
+    def moment(self) -> datetime:
+        """When the chain is judged: now, or the nearest time at which the client's own certificate is valid."""
+        leaf = self.presented.certificate
+        return min(max(self.now, leaf.not_before), leaf.not_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that does not hold: for which certificate, and the refusal."""
+
+    rule: Rule[Case]
+    certificate: Certificate
+    error: CertificateRefused
+
+
+def judge(
+    presented: Presented,
+    anchors: Anchors,
+    now: datetime,
+    relax: frozenset[str] = frozenset(),
+    evidence: Evidence = NO_EVIDENCE,
+) -> PeerVerified | PeerUnverified:
+    """Whether this chain verifies at `now` (aware).
+
+    `relax` says what the claimed partner is excused from, `evidence` what is known of revocations.
+    """
+    case = Case(presented, anchors, now, relax, evidence)
+    first = next(breaches(case), None)
+    if first is not None:
+        return PeerUnverified(presented, first.error)
+    assert case.chain, "a rule makes it or refuses"
+    return PeerVerified(presented, now, case.warnings, case.chain)
+
+
+def breaches(case: Case) -> Iterator[Breach]:
+    """Every rule that does not hold, in the order of `RULES`; a rule is checked only when its turn is asked for."""
+    for whose, rules in RULES:
+        for certificate in whose(case):
+            for rule in rules:
+                error = refusal(rule, certificate, case)
+                if error is not None:
+                    case.is_broken = True
+                    yield Breach(rule, certificate, error)
+
+
+# --- The rules ------------------------------------------------------------------------------------------
+
+
+def _check_chain(leaf: Certificate, case: Case) -> None:
+    sent = case.presented.chain
+    if len(sent) > MAX_CHAIN:
+        raise refused(CertChainTooLong, leaf, f"{len(sent)} certificates were sent along")
+    if _is_its_own_anchor(leaf, case.anchors):
+        case.chain = (leaf,)
+    else:
+        case.chain = _verified_chain(case.presented, case.anchors, case.moment)
+
+
+def _check_revocation(_: Certificate, case: Case) -> None:
+    """Nobody is asked about a chain that is refused for something else, so a missing answer is not held against it."""
+    unasked = case.is_broken and case.evidence.ocsp is None
+    evidence = case.evidence.without_ocsp() if unasked else case.evidence
+    case.warnings = check_revocation(case.chain, evidence, case.now)
+
+
+def _own(case: Case) -> tuple[Certificate, ...]:
+    return (case.presented.certificate,)
+
+
+def _below_the_root(case: Case) -> tuple[Certificate, ...]:
+    """The signature of the root, which we have as a file, proves nothing."""
+    return (case.presented.certificate, *case.chain[1:-1])
+
+
+def _issuers(case: Case) -> tuple[Certificate, ...]:
+    return case.chain[1:]
+
+
+def _own_if_verified(case: Case) -> tuple[Certificate, ...]:
+    return case.chain[:1]
+
+
+DATES: Rule[Case] = Rule(RuleName.DATES, lambda certificate, case: check_dates(certificate, case.now))
+CHAIN: Rule[Case] = Rule(RuleName.CHAIN, _check_chain)
+REVOCATION: Rule[Case] = Rule(RuleName.REVOCATION, _check_revocation)
+
+# Whose certificates, and the rules for each of these. What follows CHAIN may use the chain that it found.
+RULES: tuple[tuple[Callable[[Case], tuple[Certificate, ...]], tuple[Rule[Case], ...]], ...] = (
+    (_own, (DATES, *CLIENT_RULES, CHAIN)),
+    (_below_the_root, (SIGNATURE_ALGORITHM,)),
+    (_issuers, ISSUER_RULES),
+    (_own_if_verified, (REVOCATION,)),
+)
+
+
+# --- The chain ------------------------------------------------------------------------------------------
+
+
+def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
+    """Whether the client's certificate is trusted by its bytes, and needs nothing above it.
+
+    A self-signed one never has anything above it; to ask OpenSSL is to have it take another root of the same
+    name and key for the issuer. One that was issued needs the root, where the partner has any.
+    """
+    if leaf.is_self_signed:
+        return leaf == anchors.pin or leaf in anchors.roots
+    return leaf == anchors.pin and not anchors.roots
+
+
+def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tuple[Certificate, ...]:
+    """The chain from the client's certificate to one of the roots, both included, as OpenSSL built it."""
+    leaf = presented.certificate
+    try:
+        chain = tuple(_build_chain(presented, anchors, now))
+    except crypto.X509StoreContextError as error:
+        raise _translated(error, presented, anchors) from error
+    except (crypto.Error, CertificateUnreadable) as error:
+        raise refused(CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
+    if len(chain) > MAX_CHAIN + 1:
+        raise refused(CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
+    if chain[-1] not in anchors.roots:
+        raise refused(CertUntrustedIssuer, leaf, "the chain does not end at a root")
+    return chain
+
+
+def _build_chain(presented: Presented, anchors: Anchors, now: datetime) -> Iterator[Certificate]:
+    store = crypto.X509Store()  # empty: OpenSSL does not look for system roots unless it is told to
+    store.set_time(now.astimezone(UTC))
+    for root in anchors.roots:
+        store.add_cert(_openssl(root))
+    untrusted = (*presented.chain, *anchors.intermediates)
+    context = crypto.X509StoreContext(store, _openssl(presented.certificate), list(map(_openssl, untrusted)))
+    known = {each.der: each for each in (presented.certificate, *untrusted, *anchors.roots)}
+    for each in context.get_verified_chain():
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, each)
+        yield known[der] if der in known else Certificate.from_der(der)
+
+
+def _openssl(certificate: Certificate) -> crypto.X509:
+    return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate.der)
+
+
+def _translated(error: crypto.X509StoreContextError, presented: Presented, anchors: Anchors) -> CertificateRefused:
+    """Our words for OpenSSL's; a code that is not in the table is a refusal all the same."""
+    code, depth, words = error.errors
+    detail = f"{words} (OpenSSL {code} at depth {depth})"
+    if code in OUTSIDE_VALIDITY:
+        return refused(_outside_validity(code, depth), presented.certificate, detail)
+    if code in ISSUER_MISSING:
+        return _issuer_missing(presented, anchors, detail)
+    return refused(REASONS.get(code, CertUntrustedIssuer), presented.certificate, detail)
+
+
+def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
+    if depth > 0:
+        return CAExpired
+    return CertExpired if code == EXPIRED else CertNotYetValid
+
+
+def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> CertificateRefused:
+    """Incomplete, if a known partner's chain stops short; no end of a stranger's would be the right one.
+
+    A subject alone makes nobody known: a forger would learn by the answer which subjects some `[match]` has.
+    """
+    top = _top(presented, anchors)
+    named = {each.subject for each in anchors.roots}
+    stops_short = not top.is_self_signed and top.issuer not in named
+    is_known = anchors.pinned or not anchors.issuers.isdisjoint((presented.certificate.issuer, top.issuer))
+    error = CertChainIncomplete if is_known and anchors.roots and stops_short else CertUntrustedIssuer
+    return refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
+
+
+def _top(presented: Presented, anchors: Anchors) -> Certificate:
+    """As far up as the names lead from the client's certificate."""
+    by_subject = {each.subject: each for each in (*anchors.intermediates, *presented.chain)}
+    top = presented.certificate
+    for _ in range(MAX_CHAIN):
+        top = by_subject.get(top.issuer, top)
+    return top

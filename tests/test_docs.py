@@ -205,7 +205,7 @@ def test_every_command_is_shown() -> None:
 
 def test_the_first_partner_of_the_readme_connects(tmp_path: Path) -> None:
     """The lines of the README, as they stand, but for the installation, the port, and when the daemon ends."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Five minutes")[1].split("\n## ")[0]
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your first partner")[1].split("\n## ")[0]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         blocks = [text.replace("8443", str(probe.getsockname()[1])) for _, text in CODE_BLOCK.findall(section)]

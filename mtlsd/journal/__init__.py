@@ -21,6 +21,7 @@ from mtlsd.journal.chain import (
     follow,
 )
 from mtlsd.journal.checkpoints import CheckpointUnreadable, NodeKey, SignedCheckpoint, load_key, node_name
+from mtlsd.journal.digests import mdn_octets, record_of
 from mtlsd.journal.documents import (
     MAX_INLINE,
     Document,
@@ -58,7 +59,6 @@ from mtlsd.journal.model import (
     TransitionRefused,
     transition,
 )
-from mtlsd.journal.notes import mdn_octets, record_of
 from mtlsd.journal.places import Place, migrate_journal, open_journal
 from mtlsd.journal.remedies import remedy
 from mtlsd.journal.retention import Pruned, RetentionPolicy, prune, would_prune

@@ -24,12 +24,17 @@ class MtlsdError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in the configuration: where it is and how to mend it."""
+    """One mistake in the configuration: where it is and how to mend it.
+
+    Texts are for people: a decision is made by `cause`.
+    """
 
     file: Path
     message: str
     line: int | None = None
     key: str | None = None
+    brief: str = ""  # `message` without its consequence, for a list that shows the consequence beside it
+    cause: type[MtlsdError] | None = None  # the kind of error that `message` quotes
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"

@@ -12,7 +12,7 @@ from cryptography.x509 import Name, ObjectIdentifier, UnrecognizedExtension
 from cryptography.x509.oid import NameOID
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
 from mtlsd.partners.validity import SHORT
 from mtlsd.pki.certificate import UNREADABLE, Certificate
 
@@ -53,7 +53,7 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
     problems = tuple(Problem(directory, _sentence(each)) for each in sorted(tests, key=_fingerprint))
     left = _without(partner, tests)
     if not (left.public_certificates or left.trusted_roots or left.message_certificates):
-        problems = (*problems, Problem(directory, "no other certificate: the partner is disabled"))
+        problems = (*problems, disabled_by("no other certificate", directory))
         return replace(loaded, partner=None, problems=(*loaded.problems, *problems))
     return replace(loaded, partner=left, problems=(*loaded.problems, *problems))
 

@@ -14,6 +14,7 @@ from these classes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import ClassVar
 
@@ -677,6 +678,17 @@ class InternalError(PeerError):
 # --- The backend's: a delivery's, never a client's -----------------------------------------
 
 
+class FailureCause(Enum):
+    """What kept a server from answering, if that is known: finer than a reason code, for advice."""
+
+    OTHER_NAME = auto()  # the server's certificate is for another name or address
+    UNKNOWN_ISSUER = auto()  # no root that we trust vouches for the server's certificate
+    NO_ADDRESS = auto()  # the server's name does not resolve
+    NO_TLS = auto()  # the server does not speak TLS
+    NO_HTTP = auto()  # the server does not speak HTTP
+    CONNECTION_REFUSED = auto()  # nothing listens on that port
+
+
 class UpstreamFailed(MtlsdError):
     """An attempt at a delivery failed; `retryable` says whether another one may help.
 
@@ -686,9 +698,10 @@ class UpstreamFailed(MtlsdError):
     reason: ClassVar[str]
     retryable: ClassVar[bool] = True
 
-    def __init__(self, detail: str = "", *, body_began: bool = False) -> None:
+    def __init__(self, detail: str = "", *, body_began: bool = False, cause: FailureCause | None = None) -> None:
         super().__init__(detail)
         self.body_began = body_began
+        self.cause = cause
 
 
 class DeliveryImpossible(UpstreamFailed):

@@ -1,8 +1,12 @@
 """The client, with servers that drip, flood, hang up, or are not who they should be: it ends, and says why."""
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import (
+    FailureCause,
     UpstreamBadAnswer,
     UpstreamFailed,
     UpstreamTimeout,
@@ -24,19 +29,27 @@ from mtlsd.net.client import send as send_request
 from tests import pki
 from tests.daemon import LONG
 from tests.e2e.test_asynchronous_receipts import serving
-from tests.pki import SERVER
+from tests.pki import SERVER, Issued
 
 OK = b"HTTP/1.1 200 OK\r\n"
 Server = Callable[[trio.SocketStream], Awaitable[None]]
 
 
-def asked(server: Server, *, scheme: str = "http", context: ssl.SSLContext | None = None) -> Answer:
+def asked(
+    server: Server, *, scheme: str = "http", context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Answer:
     """Send a request to this server; time jumps while nobody has anything to do."""
-    return trio.run(partial(_asked, server, scheme, context), clock=trio.testing.MockClock(autojump_threshold=0.05))
+    return trio.run(
+        partial(_asked, server, scheme, context, host=host), clock=trio.testing.MockClock(autojump_threshold=0.05)
+    )
 
 
 async def _asked(
-    server: Server, scheme: str, context: ssl.SSLContext | None, recording: Recording | None = None
+    server: Server,
+    scheme: str,
+    context: ssl.SSLContext | None,
+    recording: Recording | None = None,
+    host: str = "127.0.0.1",
 ) -> Answer:
     async def handler(stream: trio.SocketStream) -> None:
         try:
@@ -45,11 +58,14 @@ async def _asked(
             return  # the client went away
 
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    url = Backend.parse(f"{scheme}://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mdn")
+    address = listeners[0].socket.getsockname()
+    url = Backend.parse(f"{scheme}://{host}:{address[1]}/mdn")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, handler, listeners)
         try:
-            return await send_request(url, "POST", (), (), timeout=2, context=context, recording=recording)
+            return await send_request(
+                url, "POST", (), (), timeout=2, context=context, recording=recording, connect_to=address
+            )
         except UpstreamFailed as failure:
             failed = failure
             await trio.testing.wait_all_tasks_blocked(0.01)  # the server reads what it was told
@@ -228,6 +244,78 @@ def test_a_server_that_we_do_not_trust_hears_an_alert(version: ssl.TLSVersion, t
     assert "_ssl.c" not in text
     assert said
     assert "alert" in said[0].lower()
+
+
+# --- Why, as a value ------------------------------------------------------------------------------------------
+
+TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
+
+
+def cause_of(fail: Callable[[], object]) -> FailureCause | None:
+    with pytest.raises(UpstreamFailed) as caught:
+        fail()
+    return caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "cause"),
+    [
+        ("http", b"SSH-2.0-OpenSSH_9\r\n\r\n", FailureCause.NO_HTTP),
+        ("http", TLS_ALERT, FailureCause.NO_HTTP),
+        ("http", b"", None),
+        ("http", OK + b"Content-Length: 9\r\n\r\n", None),
+        ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", FailureCause.NO_TLS),
+        ("https", b"SSH-2.0-OpenSSH_9\r\n\r\n", FailureCause.NO_TLS),
+        ("https", TLS_ALERT, None),
+    ],
+)
+def test_a_server_that_speaks_something_else_is_known(scheme: str, said: bytes, cause: FailureCause | None) -> None:
+    async def server(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(said)
+
+    assert cause_of(partial(asked, server, scheme=scheme)) is cause
+
+
+ROOT = pki.root("Server root", **LONG)
+USUAL: dict[str, Any] = {"eku": (SERVER,), "san": ("ip:127.0.0.1", "dns:edi.acme.example"), **LONG}
+BELOW_ROOT = pki.issue("edi.acme.example", issuer=ROOT, **USUAL)
+EXPIRED = pki.issue("edi.acme.example", issuer=ROOT, **USUAL | {"end": datetime(2020, 1, 2, tzinfo=UTC)})
+
+
+@pytest.mark.parametrize(
+    ("offered", "host", "trusted", "cause"),
+    [
+        (BELOW_ROOT, "127.0.0.2", True, FailureCause.OTHER_NAME),
+        (BELOW_ROOT, "other.example", True, FailureCause.OTHER_NAME),
+        (BELOW_ROOT, "127.0.0.1", False, FailureCause.UNKNOWN_ISSUER),
+        (replace(BELOW_ROOT, issuers=(ROOT, ROOT)), "127.0.0.1", False, FailureCause.UNKNOWN_ISSUER),
+        (pki.self_signed(**USUAL), "127.0.0.1", True, FailureCause.UNKNOWN_ISSUER),
+        (EXPIRED, "127.0.0.1", True, None),
+    ],
+    ids=["another address", "another name", "unknown root", "unknown root, sent along", "self-signed", "expired"],
+)
+def test_why_a_server_is_not_trusted_is_known(
+    offered: Issued, host: str, trusted: bool, cause: FailureCause | None
+) -> None:
+    async def server(stream: trio.SocketStream) -> None:
+        await trio.SSLStream(stream, serving(offered), server_side=True).do_handshake()
+
+    context = ssl.create_default_context(cadata=ROOT.pem.decode() if trusted else None)
+    assert cause_of(partial(asked, server, scheme="https", context=context, host=host)) is cause
+
+
+def test_that_nobody_is_there_is_known() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without listening: a connection is refused
+        nobody = Backend.parse(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+        fail = partial(trio.run, partial(send_request, nobody, "POST", (), (), timeout=5))
+        assert cause_of(fail) is FailureCause.CONNECTION_REFUSED
+
+
+def test_that_a_name_has_no_address_is_known() -> None:
+    fail = partial(trio.run, partial(send_request, Backend.parse("http://a.invalid/"), "POST", (), (), timeout=60))
+    assert cause_of(fail) is FailureCause.NO_ADDRESS
 
 
 def test_over_tls_an_answer_may_end_without_close_notify() -> None:

@@ -507,6 +507,11 @@ class AS2SecurityTooLow(AS2Refused):
     disposition = "processed/error: insufficient-message-security"
     advice = "Sign and encrypt the message as agreed, with the algorithms agreed."
 
+    def __init__(self, detail: str = "", *, relaxation: str | None = None) -> None:
+        """Take the `relax` that would accept the message, if there is one."""
+        super().__init__(detail)
+        self.relaxation = relaxation
+
 
 class AS2DecryptFailed(AS2Refused):
     """The envelope did not open: not our key, or damaged content."""

@@ -36,7 +36,7 @@ def plain_http(answer: Answer) -> str | None:
 def _is_to_plain_http(answer: Answer) -> bool:
     if answer.get("mtlsd-reason") == PlainHTTPOnTLSPort.reason:
         return True
-    return answer.status == 400 and any(each in answer.body for each in _PLAIN_HTTP)
+    return answer.status == 400 and any(each in answer.body for each in _PLAIN_HTTP)  # no code: of web servers
 
 
 def noted(note: ListenerNote) -> str:

@@ -57,7 +57,7 @@ def syntax_error(error: tomllib.TOMLDecodeError) -> tuple[str, int | None]:
 
     Before Python 3.14 the line is nowhere but in the text of the error.
     """
-    found = _SYNTAX_ERROR.fullmatch(str(error))
+    found = _SYNTAX_ERROR.fullmatch(str(error))  # no code: of tomllib
     if found is None:
         return str(error), None
     return found["what"], int(found["line"]) if found["line"] else None

@@ -263,4 +263,4 @@ def _refusal(error: SSL.Error) -> PeerError:
         words = str(error.args[0][0][2])
     except (IndexError, TypeError):
         words = ""
-    return _REASONS.get(words, TLSHandshakeFailed)(words or "TLS failed")
+    return _REASONS.get(words, TLSHandshakeFailed)(words or "TLS failed")  # no code: of OpenSSL

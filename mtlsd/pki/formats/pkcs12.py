@@ -208,7 +208,7 @@ def _is_about_password(error: ValueError) -> bool:
 
     `cryptography` raises a plain ValueError for both and drops OpenSSL's error code, so only its text tells them apart.
     """
-    return "password" in str(error)
+    return "password" in str(error)  # no code: of cryptography
 
 
 def _pfx(safe: bytes, password_octets: bytes) -> bytes:

@@ -314,7 +314,7 @@ def _affordable(certificate: Certificate) -> Certificate:
 def _looks_like(text: str) -> str:
     """What text without a certificate seems to be."""
     start = text.lstrip().lower()
-    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
+    if start.startswith(("<!doctype html", "<html", "<head", "<body")):  # no code: of web pages
         return detect.HTML
     if start.startswith("<"):
         return "an XML document, not a certificate: ask for the certificate as a file"

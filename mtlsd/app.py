@@ -9,9 +9,9 @@ from mtlsd import log
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Server
 from mtlsd.errors import ConfigurationError, JournalUnavailable, SpoolFull
-from mtlsd.journal.lock import DirectoryInUse
-from mtlsd.journal.places import Place
-from mtlsd.net.supervisor import Supervisor
+from mtlsd.journal.location import Place
+from mtlsd.journal.node_lock import DirectoryInUse
+from mtlsd.net.runtime import Runtime
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
 
@@ -23,7 +23,7 @@ def run(file: Path) -> int:
     """
     logger = log.configure()
     try:
-        trio.run(Supervisor(file, logger).run)
+        trio.run(Runtime(file, logger).run)
     except BaseExceptionGroup as group:
         raise _only(group) from group
     except DirectoryInUse as error:  # no mistake of the file: the other one may be about to end

@@ -10,9 +10,9 @@ from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 
-from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.draft import Compression, Document, Draft, Encryption, Signing
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.errors import AS2SignatureBad
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates

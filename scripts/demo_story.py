@@ -8,7 +8,7 @@ from hashlib import sha256
 from http.client import HTTPException
 from ssl import PEM_cert_to_DER_cert
 
-from mtlsd.as2.compose import BuiltMessage
+from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.config.model import VirtualHost
 from mtlsd.errors import MtlsdError
 from scripts.demo_backend import Backend, Received

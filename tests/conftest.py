@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import postgres as postgres_server
-from tests.postgres import Server
+from tests.support import postgres as postgres_server
+from tests.support.postgres import Server
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The documents say what the code does: what they name exists, and what must be documented is."""
 
+import ast
 import os
 import re
 import shlex
@@ -19,10 +20,12 @@ from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.partners.partner import KEYS
 from mtlsd.partners.toml_schema import Rows
 from mtlsd.pki.relaxations import RELAXATIONS
-from tests.named import exists
+from tests.support.named import exists
+from tests.test_architecture import BESIDE, HOMES, RANKS
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "certs" / "README.md"])
+DECISIONS = ROOT / "docs" / "decisions"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "certs" / "README.md"])
 TOP = {"certs", "docs", "mtlsd", "scripts", "tests"}
 THEIRS = ("certs/hosts", "certs/organizations", "certs/partners")  # what a user puts there
 CODE_BLOCK = re.compile(r"^( *)```\w*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -71,6 +74,86 @@ def anchors(file: Path) -> set[str]:
     """The anchors of the headings, as the usual renderers make them."""
     headings = re.findall(r"^#+ (.*)$", prose(file), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# --- The architecture and its decisions -------------------------------------------------------------------------------
+
+
+def section_of_the_architecture(heading: str) -> str:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def table_of_the_architecture(heading: str) -> list[list[str]]:
+    """The cells of the only table in a section, without its head."""
+    rows = re.findall(r"^\| (.*) \|$", section_of_the_architecture(heading), re.MULTILINE)
+    return [row.split(" | ") for row in rows[1:]]
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_the_one_rule_is_the_line_that_is_tested() -> None:
+    shown = re.findall(r"^> (.*)$", section_of_the_architecture("The one rule"), re.MULTILINE)
+    assert ["__init__", *quoted(" ".join(shown)), "__main__"] == list(RANKS)
+
+
+def test_the_table_of_rooms_follows_the_line() -> None:
+    described = [name for room, _ in table_of_the_architecture("The rooms") for name in quoted(room)]
+    assert ["__init__", *described] == [*list(RANKS)[:-1], *BESIDE]
+
+
+def test_the_homes_of_libraries_are_those_that_are_tested() -> None:
+    rows = table_of_the_architecture("The one rule")
+    homes = {library: set(quoted(rooms)) for libraries, rooms in rows for library in quoted(libraries)}
+    assert homes == {library: rooms for library, rooms in HOMES.items() if library != "cryptography"}
+
+
+def test_what_the_drawing_of_a_message_names_exists() -> None:
+    drawing = CODE_BLOCK.findall(section_of_the_architecture("The life of a message"))[0][1]
+    named = re.findall(r"[a-z0-9_]+/[a-z0-9_/]*(?:\.py)?", drawing)
+    assert named
+    assert [each for each in named if not (ROOT / "mtlsd" / each).exists()] == []
+
+
+def test_a_newcomer_finds_what_was_asked_for() -> None:
+    """Each answer names a file, and what to look for in it."""
+    for question, answer, _ in table_of_the_architecture("Find it in five minutes"):
+        files = [each for each in quoted(answer) if "/" in each]
+        names = [each for each in quoted(answer) if "/" not in each]
+        assert files, question
+        known = {name for file in files for name in defined_in(ROOT / file)}
+        assert [name for name in names if name not in known] == [], question
+
+
+def test_a_type_is_in_the_module_that_is_named() -> None:
+    for types, module, _ in table_of_the_architecture("The types"):
+        (file,) = quoted(module)
+        assert [name for name in quoted(types) if name not in defined_in(ROOT / file)] == []
+
+
+def defined_in(place: Path) -> set[str]:
+    """The classes and functions of a module; of a directory, those of all its modules."""
+    files = place.rglob("*.py") if place.is_dir() else [place]
+    nodes = (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    return {node.name for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_decision_is_in_the_index_once_by_its_title() -> None:
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^- \[(.*)\]\(([\w-]+\.md)\)$", index, re.MULTILINE)
+    pages = sorted(file for file in DECISIONS.glob("*.md") if file.name != "README.md")
+    titles = [(file.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# "), file.name) for file in pages]
+    assert sorted(listed, key=lambda each: each[1]) == titles
+
+
+@pytest.mark.parametrize("page", sorted(DECISIONS.glob("[!R]*.md")), ids=lambda page: page.stem)
+def test_a_decision_says_what_why_and_what_else(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings == ["Decision", "Why", "Alternatives", "Consequences"]
+    assert 10 <= len(text.splitlines()) <= 40
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

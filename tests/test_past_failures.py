@@ -14,20 +14,21 @@ from pathlib import Path
 
 import pytest
 from asn1crypto import cms
+from trio.testing import MockClock
 
-from mtlsd.as2.detached import verify_detached
+from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2MIMEMalformed, AS2SignatureBad
 from mtlsd.partners.registry import load_partners
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent, key_pair
 from tests.as2.test_quirks import PART, REPORT, REPORT_TYPE, mdn, signed_mdn
 from tests.as2.test_receiver import NOTHING, agreement, receive
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, resident, running
-from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import Backend
-from tests.net.client import Answer, connect, context, opened, request
-from tests.net.inprocess import World, play
+from tests.support import backend as backends
+from tests.support import messages
+from tests.support.backend import Backend
+from tests.support.client import Answer, connect, context, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, resident, running
+from tests.support.inprocess import in_process
+from tests.support.messages import EDI, Sent, key_pair
+from tests.support.partner import disposition, kept, layered, message, receipt, send, with_fields
 
 ENTITY = messages.entity()
 LIMITS = "max_failures_per_hour = 100_000"
@@ -145,16 +146,14 @@ def test_a_promised_length_reserves_no_memory(daemon: Daemon) -> None:
         assert resident(daemon) - before < 16 << 20
 
 
-def test_a_body_that_never_comes_is_not_waited_for(tmp_path: Path) -> None:
+async def test_a_body_that_never_comes_is_not_waited_for(tmp_path: Path, mock_clock: MockClock) -> None:
     """There was no time limit on reading."""
 
-    async def scenario(world: World) -> None:
+    async with in_process(Tree(tmp_path)) as world:
         client = await world.secure(acme())
         await client.send(request(fields=[*message("<late@acme.example>").fields], body=bytes(1000))[:-1000])
         await world.jump(60)
         assert (await client.answer()).startswith(b"HTTP/1.1 408 ")
-
-    play(scenario, tmp_path)
 
 
 def test_an_asynchronous_mdn_goes_to_listed_places_only(daemon: Daemon, backend: Backend) -> None:

@@ -6,15 +6,15 @@ control character are no HTTP, and h11 and we refuse them (docs/as2.md, "Not tol
 
 import pytest
 
-from tests.named import exists
+from tests.support.named import exists
 
 HTTP = "tests/e2e/test_senders_have_quirks.py"
-FRAMING = "tests/net/test_framing.py"
+FRAMING = "tests/net/server/test_framing.py"
 SAID = "tests/e2e/test_dispositions.py"
 ASYNC = "tests/e2e/test_asynchronous_receipts.py"
 QUIRKS = "tests/as2/test_quirks.py"
 RECEIVER = "tests/as2/test_receiver.py"
-PYAS2 = "tests/as2/test_pyas2.py"
+PYAS2 = "tests/as2/mdn/test_pyas2.py"
 CMS = "tests/interop/test_algorithms.py"
 
 ROWS = {
@@ -41,7 +41,7 @@ ROWS = {
         f"{ASYNC}::test_row_a_target_that_answers_late_in_pieces_and_too_much"
     ),
     "HTTP: header and body in packets of their own": f"{HTTP}::test_h_08_a_header_and_its_body_in_packets_of_their_own",
-    "HTTP: no resumption": "tests/net/test_resumption.py::test_no_session_is_ever_resumed",
+    "HTTP: no resumption": "tests/net/server/test_resumption.py::test_no_session_is_ever_resumed",
     "HTTP: no close_notify": "tests/tls/test_engine.py::test_an_end_without_close_notify_is_an_end",
     "AS2: names quoted or not": f"{QUIRKS}::test_row_names_quoted_or_not_and_cut_at_the_first_blank",
     "AS2: the MDN keeps the quotes": f"{SAID}::test_the_mdn_mirrors_the_quotes_of_the_names",
@@ -95,7 +95,7 @@ ROWS = {
         f"{QUIRKS}::test_row_multipart_related_without_type_and_attachments_without_content_type"
     ),
     "MIME: odd file names": f"{QUIRKS}::test_row_file_names_with_a_quote_too_many_and_odd_characters",
-    "MIME: file names by RFC 2047": "tests/handlers/test_filenames.py::test_the_name",
+    "MIME: file names by RFC 2047": "tests/handlers/as2/test_filenames.py::test_the_name",
     "MIME: extra characters in a boundary": f"{QUIRKS}::test_row_a_boundary_with_extra_characters",
     "MIME: blanks that end a boundary": f"{QUIRKS}::test_row_a_boundary_with_blanks_at_its_end_inside_the_quotes",
     "MIME: wrong line ends": f"{QUIRKS}::test_row_a_boundary_with_wrong_line_ends",

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from mtlsd.config.model import Limits
-from tests import pki
+from tests.support import pki
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "scripts" / "mtlsd.service"

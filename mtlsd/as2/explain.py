@@ -12,10 +12,11 @@ from datetime import datetime
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.as2.hints import ReadAgain
 from mtlsd.as2.mic import DIGESTS, MIC, Form, FormDigests
-from mtlsd.as2.mime import HeaderBlock, HeaderBlockReader, Sink
+from mtlsd.as2.mime.parser import HeaderBlock, HeaderBlockReader
 from mtlsd.as2.receiver import Receiver
+from mtlsd.as2.second_pass import ReadAgain
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2Refused
 
 _NAMES = {"e": "decrypted", "c": "decompressed", "s": "signed part"}

@@ -14,24 +14,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mtlsd.as2 import cms, signature
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.armour import Unarmoured, WithoutPreamble
-from mtlsd.as2.compression import ZLIB, Inflater
-from mtlsd.as2.detached import (
+from mtlsd.as2.cms import reader, verify
+from mtlsd.as2.cms.algorithms import DIGEST_OIDS
+from mtlsd.as2.cms.decompress import ZLIB, Inflater
+from mtlsd.as2.cms.decrypt import Sealed, open_envelope
+from mtlsd.as2.cms.verify import DigestNotComputed, VerifiedSignature
+from mtlsd.as2.headers import ReceiptRequest, choose_mic
+from mtlsd.as2.mic import FormDigests
+from mtlsd.as2.mime.multipart_signed import (
     Deferred,
     SignedMultipart,
     SignedPart,
     announced_digests,
     encoding_of_multipart,
 )
-from mtlsd.as2.envelope import Sealed, open_envelope
-from mtlsd.as2.headers import ReceiptRequest, choose_mic
-from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.mic import FormDigests
-from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader, Sink, transfer_decoder
-from mtlsd.as2.schemes import DIGEST_OIDS
-from mtlsd.as2.signature import DigestNotComputed, VerifiedSignature
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, transfer_decoder
+from mtlsd.as2.mime.transfer_encoding import Unarmoured, WithoutPreamble
+from mtlsd.as2.second_pass import Hints, ReadAgain
+from mtlsd.as2.sink import Sink
 from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,
@@ -212,7 +213,7 @@ class CMSLayer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._reader = cms.ContentInfoReader()
+        self._reader = reader.ContentInfoReader()
         self._content: EnvelopeLayer | OpaqueLayer | CompressedLayer | None = None
         self._beginning = b""  # until it is known what this is
 
@@ -228,19 +229,19 @@ class CMSLayer:
     def close(self) -> None:
         self._reader.close()
 
-    def _handle(self, event: cms.Event) -> None:
+    def _handle(self, event: reader.Event) -> None:
         match event:
-            case cms.EnvelopedDataStarted():
+            case reader.EnvelopedDataStarted():
                 self._content = EnvelopeLayer(event, self._context)
-            case cms.CompressedDataStarted():
+            case reader.CompressedDataStarted():
                 self._content = CompressedLayer(event, self._context)
-            case cms.SignedDataStarted():
+            case reader.SignedDataStarted():
                 self._content = OpaqueLayer(event, self._context)
                 self._context.witness(Evidence.SIGNED_DATA, self._beginning)
-            case cms.ContentReceived(data):
+            case reader.ContentReceived(data):
                 assert self._content is not None
                 self._content.write(data)
-            case cms.ContentInfoEnded():
+            case reader.ContentInfoEnded():
                 assert self._content is not None
                 self._content.close(event)
         self._beginning = b""
@@ -249,7 +250,7 @@ class CMSLayer:
 class CompressedLayer:
     """Compressed content (RFC 3274)."""
 
-    def __init__(self, started: cms.CompressedDataStarted, context: Context) -> None:
+    def __init__(self, started: reader.CompressedDataStarted, context: Context) -> None:
         context.open(Layer.COMPRESSED)
         if started.algorithm.oid != ZLIB:
             raise AS2DecompressFailed(f"compression {started.algorithm.oid} is not supported")
@@ -261,14 +262,14 @@ class CompressedLayer:
     def write(self, data: bytes) -> None:
         self._inflater.write(data)
 
-    def close(self, _: cms.ContentInfoEnded) -> None:
+    def close(self, _: reader.ContentInfoEnded) -> None:
         self._inflater.close()
 
 
 class EnvelopeLayer:
     """Encrypted content. What goes wrong inside waits for the end, and then looks like a failed decryption."""
 
-    def __init__(self, started: cms.EnvelopedDataStarted, context: Context) -> None:
+    def __init__(self, started: reader.EnvelopedDataStarted, context: Context) -> None:
         context.open(Layer.ENCRYPTED)
         self._findings = context.findings
         self._decryptor = open_envelope(started, context.agreement, context.hints, context.now)
@@ -282,7 +283,7 @@ class EnvelopeLayer:
         if plaintext := self._decryptor.update(data):
             self._inside.write(plaintext)
 
-    def close(self, ended: cms.ContentInfoEnded) -> None:
+    def close(self, ended: reader.ContentInfoEnded) -> None:
         if plaintext := self._decryptor.finalize(ended):
             self._inside.write(plaintext)
         if self._findings.sealed is None:
@@ -336,7 +337,7 @@ class Witnessed:
 class OpaqueLayer:
     """SignedData with its content inside (RFC 8551, section 3.5.2)."""
 
-    def __init__(self, started: cms.SignedDataStarted, context: Context) -> None:
+    def __init__(self, started: reader.SignedDataStarted, context: Context) -> None:
         context.open(Layer.SIGNED)
         self._context = context
         announced = [DIGEST_OIDS[oid] for oid in started.digest_algorithms if oid in DIGEST_OIDS] or ["sha256"]
@@ -345,18 +346,18 @@ class OpaqueLayer:
     def write(self, data: bytes) -> None:
         self._signed.write(data)
 
-    def close(self, ended: cms.ContentInfoEnded) -> None:
+    def close(self, ended: reader.ContentInfoEnded) -> None:
         self._signed.close()
         _verify(self._signed, ended.signers, self._context)
 
 
-def _verify(signed: SignedPart, signers: Sequence[cms.SignerInfo], context: Context) -> None:
+def _verify(signed: SignedPart, signers: Sequence[reader.SignerInfo], context: Context) -> None:
     """The end of a signed part: verify, and only then say what was wrong inside it."""
     findings, partner = context.findings, context.agreement.partner
     findings.signed_part_is_complete = True
     certificates, relax = partner.verifying(context.now), partner.relax
     try:
-        verified = signature.verify(signers, signed.content(), certificates, relax, context.now)
+        verified = verify.verify(signers, signed.content(), certificates, relax, context.now)
     except DigestNotComputed as missing:
         raise ReadAgain(context.with_digest(missing.algorithm)) from missing
     if why := not_in_use(partner.dates_of(verified.signer), context.now):

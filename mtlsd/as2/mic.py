@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from mtlsd.as2.mime import HeaderBlock
+from mtlsd.as2.mime.parser import HeaderBlock
 
 if TYPE_CHECKING:
     from _hashlib import HASH  # hashlib itself names no type for what it makes

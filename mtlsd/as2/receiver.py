@@ -15,10 +15,10 @@ from datetime import datetime
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers, choose_mic
-from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_nothing, witness_nothing
 from mtlsd.as2.mic import MIC
-from mtlsd.as2.mime import HeaderBlock
+from mtlsd.as2.mime.parser import HeaderBlock
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.partners.partner import Require
 from mtlsd.pki.certificate import Certificate

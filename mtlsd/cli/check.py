@@ -14,8 +14,8 @@ from mtlsd.cli.output import moment, say, say_json, say_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mtlsd.cli.dated import DatedCertificate
-    from mtlsd.cli.survey import PartnerEntry, Survey
+    from mtlsd.cli.partner.dated import DatedCertificate
+    from mtlsd.cli.partner.survey import PartnerEntry, Survey
     from mtlsd.config.model import Route, VirtualHost
     from mtlsd.errors import Problem
 
@@ -37,7 +37,7 @@ def check(file: Path, as_json: bool) -> None:
     Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
     elsewhere, and `mtlsd run` does not start.
     """
-    from mtlsd.cli.survey import survey
+    from mtlsd.cli.partner.survey import survey
 
     found = survey(file, credentials(), datetime.now(UTC))
     code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))

@@ -3,18 +3,19 @@
 import click
 
 from mtlsd import __version__
-from mtlsd.cli.ca import ca
-from mtlsd.cli.cert import cert
+from mtlsd.cli.bundle.export import export
+from mtlsd.cli.bundle.import_ import import_
+from mtlsd.cli.cert.command import cert
+from mtlsd.cli.cert.test_ca import ca
 from mtlsd.cli.check import check
-from mtlsd.cli.journal import journal
-from mtlsd.cli.moving import export, import_
-from mtlsd.cli.partner import partner
-from mtlsd.cli.payload import payload
-from mtlsd.cli.privacy import privacy
-from mtlsd.cli.proof import prove, prune, verify_journal
+from mtlsd.cli.journal.command import journal
+from mtlsd.cli.journal.payload import payload
+from mtlsd.cli.journal.privacy import privacy
+from mtlsd.cli.journal.proof import prove, prune, verify_journal
+from mtlsd.cli.journal.replay import drop, replay
+from mtlsd.cli.partner.command import partner
 from mtlsd.cli.run import run
-from mtlsd.cli.send import send
-from mtlsd.cli.steps import drop, replay
+from mtlsd.cli.send.command import send
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

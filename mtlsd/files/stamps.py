@@ -1,4 +1,4 @@
-"""What lies in the directory of a partner, looked at once: the files, what they are, and when they last changed.
+"""What a directory looks like from outside: the files, what they are, and when they last changed.
 
 A stamp is equal as long as nothing changed: a name, an inode, a size, a mode or a time. It is made before the files
 are read, so what changes meanwhile is seen as a change later.
@@ -7,6 +7,7 @@ are read, so what changes meanwhile is seen as a change later.
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -94,3 +95,54 @@ def _stamp(
         return UNSETTLED
     looks = [(name, [(each.name, each.looks) for each in those]) for name, those in entries.items()]
     return sha256(repr((os.fspath(directory), looks, dict(why_not))).encode("utf-8", "surrogateescape")).digest()
+
+
+OWN = ("hosts", "organizations")
+
+
+DEPTH = 4  # directories below each of them; links are followed, so a loop must end
+
+
+Look = tuple[object, ...]
+
+
+def own_stamp(file: Path, certs: Path) -> bytes:
+    """The stamp of the configuration and of our own certificates: of names, inodes, sizes, modes and times."""
+    return stamp_of(look_at(file), certs)
+
+
+def stamp_of(file: Look, certs: Path) -> bytes:
+    """The same, where the configuration was looked at before it was read."""
+    looks = [file]
+    for directory in own_directories(certs):
+        with suppress(OSError), os.scandir(directory) as found:
+            looks += sorted(look_at(Path(each.path)) for each in found)
+    return sha256(repr(looks).encode("utf-8", "surrogateescape")).digest()
+
+
+def look_at(path: Path) -> Look:
+    """What is there, and what it points to where it is a link."""
+    looks: list[object] = [os.fspath(path)]
+    for look in (os.lstat, os.stat):
+        with suppress(OSError):
+            seen = look(path)
+            looks.append((seen.st_ino, seen.st_dev, seen.st_size, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns))
+    return tuple(looks)
+
+
+def own_directories(certs: Path) -> Iterator[str]:
+    """Every directory below certs/ but for partners/."""
+    for name in OWN:
+        yield from directories_in(os.fspath(certs / name))
+
+
+def directories_in(place: str, depth: int = DEPTH) -> Iterator[str]:
+    """A directory and those below it, links followed; nothing where it is none."""
+    try:
+        with os.scandir(place) as found:
+            below = [each.path for each in found if each.is_dir()]
+    except OSError:
+        return
+    yield place
+    for each in sorted(below) if depth else ():
+        yield from directories_in(each, depth - 1)

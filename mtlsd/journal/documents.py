@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.model import Journal
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool, SpoolFile
 
 MAX_INLINE = 64 * 1024  # octets, where nothing else is said

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mtlsd.journal.documents import remove_files
-from mtlsd.journal.model import Journal, Reason
+from mtlsd.journal.model import Reason
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
 BATCH = 100  # messages in one commit

@@ -1,6 +1,6 @@
 """All the async code there is: sockets, loops, deadlines, signals.
 
-`Supervisor` runs the daemon: `Listeners` accept, a `Connection` serves each client over its `Wire`, the `Worker`
-delivers, `Reload` swaps the `Snapshot`. `Daemon` is what they share. `client` makes requests of our own;
+`Runtime` runs the daemon: `Listeners` accept, a `Connection` serves each client over its `Wire`, the `Worker`
+delivers, `Reload` swaps the `Snapshot`. `State` is what they share. `client` makes requests of our own;
 `MDNListener` takes the asynchronous MDN of a test message.
 """

@@ -5,6 +5,7 @@ rest, and the log says which file and why.
 """
 
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from mtlsd import log
 from mtlsd.errors import ConfigurationError, JournalUnavailable, Problem, SpoolFull
 from mtlsd.log import Logger
 from mtlsd.net import systemd
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.listeners import Listeners
-from mtlsd.net.notary import configuration_note
-from mtlsd.net.setaside import note_set_aside
-from mtlsd.net.snapshot import Changes, Snapshot, load_snapshot
+from mtlsd.net.background.checkpoints import configuration_note
+from mtlsd.net.server.listeners import Listeners
+from mtlsd.net.services.state import State
 from mtlsd.net.watch import TreeWatch
+from mtlsd.snapshot.problem_notes import notes_directory, update_notes
+from mtlsd.snapshot.snapshot import Changes, Snapshot, load_snapshot
 
 NO_WATCHES = (
     "no inotify watch is left for some directories: a change there is seen within a minute or so; raise the sysctl "
@@ -31,8 +32,8 @@ FIXED = ("state", "certs", "admin", "journal", "spool")  # of `config.Server`
 class Reload:
     """Reloads one daemon, one reload at a time."""
 
-    def __init__(self, daemon: Daemon, listeners: Listeners, credentials: Path | None) -> None:
-        self._daemon = daemon
+    def __init__(self, state: State, listeners: Listeners, credentials: Path | None) -> None:
+        self._state = state
         self._listeners = listeners
         self._credentials = credentials
         self._lock = trio.Lock()
@@ -48,12 +49,12 @@ class Reload:
     async def on_change(self) -> None:
         """Reload when the configuration or anything below certs/ changes; for ever."""
         limited = False
-        with TreeWatch(lambda: self._daemon.snapshot) as watch:
+        with TreeWatch(lambda: self._state.snapshot) as watch:
             while True:
                 changes = await watch.changed()
                 if watch.limited and not limited:
                     limited = True
-                    self._daemon.log.warning(log.WATCH_LIMITED, detail=NO_WATCHES)
+                    self._state.log.warning(log.WATCH_LIMITED, detail=NO_WATCHES)
                 await self.reload(changes)
 
     async def reload(self, changes: Changes | None = None) -> None:
@@ -72,34 +73,35 @@ class Reload:
                 outcome, self._waiting = "success", Changes()
             except ConfigurationError as error:
                 for problem in error.problems:
-                    self._daemon.log.error(log.RELOAD_FAILED, **_facts(problem))
+                    self._state.log.error(log.RELOAD_FAILED, **_facts(problem))
             except Exception:  # a bug that some file brings out must not end what runs well
-                self._daemon.log.exception(log.INTERNAL_ERROR, doing="reload")
-            self._daemon.metrics.reload(outcome)
+                self._state.log.exception(log.INTERNAL_ERROR, doing="reload")
+            self._state.metrics.reload(outcome)
             systemd.ready(self.status())
 
     def status(self) -> str:
         """One line for `systemctl status`."""
-        snapshot = self._daemon.snapshot
+        snapshot = self._state.snapshot
         return f"{len(snapshot.hosts)} hosts, {len(snapshot.truststore.partners)} partners"
 
     async def _swap(self, changes: Changes | None, by: str) -> None:
-        previous = self._daemon.snapshot
+        previous = self._state.snapshot
         file = previous.configuration.file
-        snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, previous, changes)
+        read_at = time.time()  # compared with the times of files, so not the clock of the daemon
+        snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, read_at, previous, changes)
         _check_fixed(previous, snapshot)
-        if self._daemon.stopping:  # meanwhile; the listeners are closed, and stay so
+        if self._state.stopping:  # meanwhile; the listeners are closed, and stay so
             return
         opened = self._listeners.bind(snapshot.listeners)
-        self._daemon.swap(snapshot)
+        self._state.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         if changes and not changes.own and _is_the_same(previous, snapshot, changes.partners):
             return  # read again to be sure: nothing is to be said
-        report(self._daemon.log, snapshot, previous if changes else None)
-        await trio.to_thread.run_sync(note_set_aside, self._daemon.log, snapshot)
+        report(self._state.log, snapshot, previous if changes else None)
+        await trio.to_thread.run_sync(note_problems, self._state.log, snapshot)
         if snapshot.version != previous.version:
             await self._enter(snapshot)
-        self._daemon.log.info(
+        self._state.log.info(
             log.RELOADED,
             by=by,
             partners=len(snapshot.truststore.partners),
@@ -108,11 +110,11 @@ class Reload:
 
     async def _enter(self, snapshot: Snapshot) -> None:
         """Enter the new version in the chain; the configuration is in force, whether that can be written or not."""
-        note = configuration_note(snapshot, self._daemon.clock())
+        note = configuration_note(snapshot, self._state.clock())
         try:
-            await trio.to_thread.run_sync(self._daemon.journal.proof.enter, [note])
+            await trio.to_thread.run_sync(self._state.journal.proof.enter, [note])
         except (JournalUnavailable, SpoolFull) as error:
-            self._daemon.log.error(log.CONFIGURATION_NOT_ENTERED, reason=error.reason, detail=error.detail)
+            self._state.log.error(log.CONFIGURATION_NOT_ENTERED, reason=error.reason, detail=error.detail)
 
 
 def _is_the_same(previous: Snapshot, snapshot: Snapshot, read: frozenset[str]) -> bool:
@@ -149,6 +151,14 @@ def report(logger: Logger, snapshot: Snapshot, previous: Snapshot | None = None)
         logger.error(log.CONFIGURATION_PROBLEM, **_facts(problem))
     for warning in remarks.warnings:
         logger.warning(log.CONFIGURATION_WARNING, **_facts(warning))
+
+
+def note_problems(logger: Logger, snapshot: Snapshot) -> None:
+    """Update the notes beside the partners' files; that it failed is logged, and nothing else follows from it."""
+    try:
+        update_notes(snapshot)
+    except OSError as error:
+        logger.warning(log.NOTES_NOT_WRITTEN, file=str(notes_directory(snapshot)), detail=str(error))
 
 
 def _facts(problem: Problem) -> dict[str, object]:

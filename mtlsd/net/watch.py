@@ -18,9 +18,9 @@ from pathlib import Path
 
 import trio
 
-from mtlsd.net.snapshot import Changes, Snapshot
-from mtlsd.net.stamps import directories_in, own_directories, own_stamp
+from mtlsd.files.stamps import directories_in, own_directories, own_stamp
 from mtlsd.partners.registry import may_be_partner, stale
+from mtlsd.snapshot.snapshot import Changes, Snapshot
 
 RESCAN_SECONDS = 30
 RESCAN_SHARE = 50  # a re-scan that takes a second is not made again for so many

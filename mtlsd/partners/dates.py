@@ -12,9 +12,9 @@ from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused
-from mtlsd.partners.rollover import Dates
 from mtlsd.partners.toml_schema import Rows
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.dates import Dates
 from mtlsd.pki.formats.on_disk import read_public_file
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from mtlsd.partners.ours.organization import Organization
 from mtlsd.partners.partner import Partner, uses_of
-from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
 from mtlsd.pki.key_pair import KeyPair
 
 LIST_DAYS = 1  # before its end, the longest ahead that an alert is about a revocation list

@@ -32,6 +32,7 @@ from mtlsd.errors import (
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.partners.trust_store import Index, TrustStore
+from mtlsd.pki.anchors import MAX_CHAIN, NO_ANCHORS, Anchors
 from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
 
 ALL_THE_SAME = "and refused all the same"
@@ -45,22 +46,6 @@ OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's
     CertSigAlgWeak: "but signed with a weak algorithm",
 }
 MAX_ORDERED = 4  # relative names in a subject whose every order is looked for; of longer ones, the reverse alone
-MAX_CHAIN = 8  # certificates above the client's own, the root included
-
-
-@dataclass(frozen=True, slots=True)
-class Anchors:
-    """What a chain may end at. Empty anchors without a pin verify nothing."""
-
-    roots: tuple[Certificate, ...] = ()
-    intermediates: tuple[Certificate, ...] = ()
-    pin: Certificate | None = None  # the registered certificate that was presented
-    issuers: frozenset[str] = frozenset()  # subjects of CAs that stand in the partner's files
-
-    @property
-    def pinned(self) -> bool:
-        """Whether the presented certificate is registered, byte for byte."""
-        return self.pin is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,7 @@ class Claim:
     certificate: Certificate
     names: tuple[str, ...] = ()  # of every partner that it could be
     partner: Partner | None = None  # the only one, in use
-    anchors: Anchors = Anchors()
+    anchors: Anchors = NO_ANCHORS
 
     @property
     def relax(self) -> frozenset[str]:

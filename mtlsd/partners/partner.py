@@ -20,27 +20,28 @@ from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
 from mtlsd.partners.dates import CERTIFICATES, CertificateRow, dates_by_certificate
 from mtlsd.partners.mdn_urls import is_allowed
-from mtlsd.partners.rollover import ALWAYS, Dates, Promotions, Registered, Standing, Use, standings, usable_first
+from mtlsd.partners.revocation_settings import KEYS as REVOCATION_KEYS
+from mtlsd.partners.revocation_settings import read_revocation
+from mtlsd.partners.rollover import Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.partners.toml_schema import (
     Table,
-    alternative_names,
     as2_ids,
     flag,
     host_names,
     names_out_of,
     one_of,
     read_settings,
-    subject,
     url_prefixes,
     whole_number,
 )
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
+from mtlsd.pki.dates import ALWAYS, Dates
 from mtlsd.pki.formats.on_disk import PASSWORD, PublicFile, read_public_file
+from mtlsd.pki.names import alternative_names, subject
 from mtlsd.pki.policy import may_sign
 from mtlsd.pki.relaxations import RELAXATIONS
-from mtlsd.pki.revocation import BY_DEFAULT, Revocation, read_revocation
-from mtlsd.pki.revocation import KEYS as REVOCATION_KEYS
+from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 SETTINGS = "partner.toml"
 CONNECTIONS = "tls"

@@ -17,10 +17,10 @@ from mtlsd.files.reading import is_directory
 from mtlsd.files.stamps import UNSETTLED, stays_within
 from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_partner, uses_of
 from mtlsd.partners.persistent_map import Sharded
+from mtlsd.partners.production import without_tests
 from mtlsd.partners.trust_store import TrustStore, changed
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import doubts
-from mtlsd.pki.test_ca.marks import without_tests
 
 OUTSIDE = "a symbolic link that leads out of the partners' directory"
 NO_PARTNERS = "no partners: every client certificate is refused"

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Protocol, TypeVar
 
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import ALWAYS, Dates
 
 Promotions = Mapping[str, datetime]  # when, by `Use.mark`
 
@@ -40,27 +41,6 @@ class Use(StrEnum):
     def mark(self, owner: str, certificate: Certificate) -> str:
         """What the journal says for "this one is promoted": it tells nothing to who has not the certificate."""
         return sha256("\n".join((self, owner, certificate.sha256)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Dates:
-    """When a certificate is used, within its own validity; None: as long as that lasts."""
-
-    active_from: datetime | None = None
-    retire_after: datetime | None = None  # the last moment, included
-
-    def have_begun(self, now: datetime) -> bool:
-        return self.active_from is None or now >= self.active_from
-
-    def have_ended(self, now: datetime) -> bool:
-        return self.retire_after is not None and now > self.retire_after
-
-    def hold(self, now: datetime) -> bool:
-        """Whether the certificate may be used."""
-        return self.have_begun(now) and not self.have_ended(now)
-
-
-ALWAYS = Dates()
 
 
 class Dated(Protocol):

@@ -9,19 +9,16 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography.x509 import Name
-from cryptography.x509.oid import NameOID
-
 from mtlsd.config.document import syntax_error
 from mtlsd.config.model import Backend
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.pki.names import list_of_texts
 
 Check = Callable[[object], object]
 Table = Mapping[str, "Check | Table | Rows"]
@@ -36,11 +33,6 @@ class Rows:
 
 
 MAX_AS2_ID = 128  # RFC 4130, section 6.2
-SPELLINGS = {  # of attribute types, beside those of RFC 4514
-    "emailAddress": NameOID.EMAIL_ADDRESS,
-    "E": NameOID.EMAIL_ADDRESS,
-    "serialNumber": NameOID.SERIAL_NUMBER,
-}
 
 _AS2_ID = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_AS2_ID - 2}}}[!-~])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -164,7 +156,7 @@ def as2_ids(value: object) -> tuple[str, ...]:
 
 def host_names(value: object) -> frozenset[str]:
     """Names of virtual hosts; an empty list is no host at all."""
-    names = frozenset(each.lower() for each in _texts(value, "a list of host names"))
+    names = frozenset(each.lower() for each in list_of_texts(value, "a list of host names"))
     if not all(map(_HOST.fullmatch, names)):
         raise ValueError("names of virtual hosts, without a port")
     return names
@@ -175,7 +167,7 @@ def names_out_of(known: tuple[str, ...]) -> Check:
 
     def check(value: object) -> frozenset[str]:
         expected = f"a list of {', '.join(known) or 'nothing'}"
-        names = frozenset(_texts(value, expected))
+        names = frozenset(list_of_texts(value, expected))
         if not names <= frozenset(known):
             raise ValueError(expected)
         return names
@@ -214,32 +206,7 @@ def whole_number(highest: int) -> Check:
 
 def url_prefixes(value: object) -> tuple[str, ...]:
     """Prefixes of URLs; each has a path, so that the prefix of one host is not that of a longer name."""
-    return tuple(map(_url_prefix, _texts(value, "a list of URLs")))
-
-
-def subject(value: object) -> str:
-    """A distinguished name, spelled as `Certificate.subject` spells it."""
-    expected = "a subject as RFC 4514 writes it: CN=edi.acme.example,O=ACME"
-    if not isinstance(value, str) or not value:
-        raise ValueError(expected)
-    try:
-        return Name.from_rfc4514_string(value, SPELLINGS).rfc4514_string()
-    except ValueError as error:
-        raise ValueError(expected) from error
-
-
-def alternative_names(value: object) -> tuple[str, ...]:
-    """Subject alternative names, spelled as `Certificate.san` spells them."""
-    return tuple(dict.fromkeys(map(_alternative_name, _texts(value, "a list of alternative names"))))
-
-
-def _alternative_name(text: str) -> str:
-    kind, _, name = text.partition(":")
-    if kind not in {"dns", "email", "uri", "ip"} or not name:
-        raise ValueError('names such as "dns:edi.acme.example": dns, email, uri or ip')
-    if kind == "ip":
-        return f"ip:{ip_address(name)}"
-    return text.lower() if kind == "dns" else text
+    return tuple(map(_url_prefix, list_of_texts(value, "a list of URLs")))
 
 
 def _url_prefix(text: str) -> str:
@@ -251,9 +218,3 @@ def _url_prefix(text: str) -> str:
     if "?" in text:
         raise ValueError(expected)
     return text if urlsplit(text).path else f"{text}/"
-
-
-def _texts(value: object, expected: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ValueError(expected)
-    return value

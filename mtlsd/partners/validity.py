@@ -9,9 +9,9 @@ from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, is_directory
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.on_disk import read_own_file
+from mtlsd.pki.names import SHORT
 
 SOON = timedelta(days=30)
-SHORT = 16  # digits of a fingerprint, where people compare it
 
 
 class Validity(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidSignature
 
-from mtlsd.partners.matching import MAX_CHAIN
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 

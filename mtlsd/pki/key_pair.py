@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import MAX_FILE, FileContent, FileRefused, read_file
-from mtlsd.partners.rollover import ALWAYS, Dates
 from mtlsd.pki.bundle import chain_of
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.dates import ALWAYS, Dates
 from mtlsd.pki.formats.on_disk import exposed, is_open_to_everybody, read_own_file, read_public_file
 from mtlsd.pki.formats.reader import read_contents
 

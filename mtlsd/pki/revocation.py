@@ -5,16 +5,13 @@ Lists and answers come as data (`Evidence`). Whoever gathers them reads files an
 refused by both, also by a list that is out of date: it says what it said.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
-from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.partners.toml_schema import Table, one_of
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
@@ -38,43 +35,6 @@ class Revocation:
     crl_urls: tuple[str, ...] = ()  # more lists to fetch, at private addresses too
     ocsp: Check = Check.OFF
     ocsp_url: str | None = None  # in place of the responder that the certificate names, at a private address too
-
-
-def read_revocation(values: Mapping[str, Any]) -> Revocation:
-    """The settings, from what `KEYS` let through."""
-    modes = {name: Check(values[name]) for name in ("crl", "ocsp") if name in values}
-    return Revocation(**{**values, **modes})
-
-
-def url(value: object) -> str:
-    """An http or https URL."""
-    try:
-        return Backend.parse(value if isinstance(value, str) else "").url
-    except ValueError as error:
-        raise ValueError('a URL such as "http://pki.acme.example/ca.crl"') from error
-
-
-def urls(value: object) -> tuple[str, ...]:
-    """A list of them."""
-    if not isinstance(value, list):
-        raise ValueError('a list of URLs such as "http://pki.acme.example/ca.crl"')
-    return tuple(dict.fromkeys(map(url, value)))
-
-
-def flag(value: object) -> bool:
-    """A boolean of TOML."""
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-KEYS: Table = {
-    "crl": one_of(tuple(Check)),
-    "fetch": flag,
-    "crl_urls": urls,
-    "ocsp": one_of(tuple(Check)),
-    "ocsp_url": url,
-}
 
 
 BY_DEFAULT = Revocation()

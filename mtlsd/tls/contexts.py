@@ -15,9 +15,10 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from mtlsd.config.model import ClientCertificate, OnUntrusted
-from mtlsd.partners.matching import MAX_CHAIN
-from mtlsd.partners.rollover import Dates, current
+from mtlsd.partners.rollover import current
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.alerts import on_server_name
 

@@ -24,7 +24,7 @@ from mtlsd.errors import (
     TLSNoCommonCipher,
     TLSNoCommonVersion,
 )
-from mtlsd.partners.matching import MAX_CHAIN
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, Presented, is_costly
 from mtlsd.pki.policy import refused
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake

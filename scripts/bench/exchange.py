@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2.compose import BuiltMessage, compose
-from mtlsd.as2.draft import Document, Draft, Encryption, Signing
+from mtlsd.as2.outbound.compose import BuiltMessage, compose
+from mtlsd.as2.outbound.draft import Document, Draft, Encryption, Signing
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
-from tests.as2.pyas2_oracle import Identity, organization, partner, pyas2_parse
+from tests.support.pyas2_oracle import Identity, organization, partner, pyas2_parse
 
 SIZE = 10_000
 WARM_UP = 50

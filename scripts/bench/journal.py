@@ -20,13 +20,14 @@ from typing import Any
 import psycopg
 import trio
 
-from mtlsd.journal.model import Acceptance, DeliveryState, Journal
-from mtlsd.journal.postgres import PostgresJournal
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net.committer import Committer
+from mtlsd.journal.model import Acceptance, DeliveryState
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.postgres import PostgresJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from mtlsd.net.services.group_commit import Committer
 from scripts.bench.figures import Figure, table
-from tests import postgres
-from tests.journal.examples import attempt, delivery, message
+from tests.support import postgres
+from tests.support.examples import attempt, delivery, message
 
 PARTS = ("accept", "list", "drain")
 KINDS = ("sqlite", "postgresql")

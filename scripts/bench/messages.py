@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
-from mtlsd.as2 import signing
-from mtlsd.as2.der import encode, encode_integer, encode_oid
+from mtlsd.as2.cms import sign
+from mtlsd.as2.cms.der import encode, encode_integer, encode_oid
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.rig import Pair
@@ -82,7 +82,7 @@ def _signed(keys: Keys, mib: int) -> Iterator[bytes]:
 
 def _end(keys: Keys, digest: bytes) -> bytes:
     """What stands behind the content; its length does not depend on the digest."""
-    signed_data = signing.sign(digest, "sha256", key_pair(keys.signer))
+    signed_data = sign.sign(digest, "sha256", key_pair(keys.signer))
     return b"\r\n--b-large\r\n" + SIGNATURE_HEADER + signed_data + b"\r\n--b-large--\r\n"
 
 

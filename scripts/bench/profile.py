@@ -24,7 +24,7 @@ LAYERS = (
     ("RSA", ("openssl.rsa",)),
     (WAITING, ("select.epoll",)),
     ("TLS", ("/mtlsd/tls/", "/OpenSSL/", "_cffi_backend")),
-    ("HTTP", ("/mtlsd/http/", "/mtlsd/net/wire.py", "/h11/")),
+    ("HTTP", ("/mtlsd/http/", "/mtlsd/net/server/wire.py", "/h11/")),
     ("CMS and MIME", ("/mtlsd/as2/", "_hashlib", "openssl.ciphers", "openssl.hashes", "zlib", "binascii")),
     ("journal: the main thread's part", ("/mtlsd/journal/", "sqlite3")),
     ("log", ("/structlog/", "/logging/", "/json/", "/mtlsd/log.py")),

@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from mtlsd.net.version import PartnersDigest
 from mtlsd.partners.matching import claim
 from mtlsd.partners.registry import Registry, read_registry, reread, stale
 from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.snapshot.digest import PartnersDigest
 from scripts.bench.figures import Figure, table
-from tests import pki
-from tests.daemon import LONG
+from tests.support import pki
+from tests.support.daemon import LONG
 
 FEW = 100
 LOAD_SECONDS = 3.0  # for 10,000

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from mtlsd.as2.agreement import Agreement
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.errors import AS2DecryptFailed, AS2SignatureBad, AS2SignerUnknown, PeerError
 from mtlsd.partners.partner import Require
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2 import messages
-from tests.as2.messages import EDI, build, curve_pair, key_pair, message
 from tests.as2.test_receiver import NOTHING, receive
+from tests.support import messages
+from tests.support.messages import EDI, build, curve_pair, key_pair, message
 
 SIGNED = frozenset({Require.SIGN})
 ENTITY = messages.entity()

@@ -7,9 +7,9 @@ import pytest
 
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers
-from tests.as2 import messages
-from tests.as2.messages import EDI, NOW, build, key_pair, message
 from tests.as2.test_receiver import LIMITS, NOTHING, agreement
+from tests.support import messages
+from tests.support.messages import EDI, NOW, build, key_pair, message
 
 
 def candidates(entity: bytes, chunk: int = 1000) -> list[Candidate]:

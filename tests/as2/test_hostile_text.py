@@ -10,12 +10,12 @@ from time import process_time
 
 import pytest
 
-from mtlsd.as2.answers import read_unverified
-from mtlsd.as2.armour import WithoutPreamble
 from mtlsd.as2.headers import AS2Headers, AS2Name, algorithm_of
-from mtlsd.as2.mime import ContentType, HeaderBlock, HeaderBlockReader
+from mtlsd.as2.mdn.verify import read_unverified
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader
+from mtlsd.as2.mime.transfer_encoding import WithoutPreamble
 from mtlsd.errors import PeerError
-from mtlsd.handlers.filenames import filename_of
+from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.http.messages import Request
 from mtlsd.http.messages import _normal as host_of
 

@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.der import encode, encode_integer
+from mtlsd.as2.cms.der import encode, encode_integer
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
 from mtlsd.errors import AS2Refused
-from tests.as2 import messages
-from tests.as2.messages import NOW, key_pair
+from tests.support import messages
+from tests.support.messages import NOW, key_pair
 
 PIECE = 64 * 1024  # octets: what the daemon takes from a socket at a time
 BOUND = 4 * 1024 * 1024

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.as2.hints import Hints, ReadAgain
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2Refused
-from tests.as2 import messages
-from tests.as2.messages import NOW, Sent
-from tests.as2.mutations import CHUNKS, MUTATIONS, Mutation, Row, Valid, mutate, rows, send, valid, wrap
+from tests.support import messages
+from tests.support.messages import NOW, Sent
+from tests.support.mutations import CHUNKS, MUTATIONS, Mutation, Row, Valid, mutate, rows, send, valid, wrap
 
 LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 MAX_PASSES = 6  # one for each digest, one for authenticated attributes, and the first

@@ -8,15 +8,15 @@ import pytest
 from asn1crypto import cms, core, parser
 
 from mtlsd.as2.agreement import Agreement
-from mtlsd.as2.detached import verify_detached
 from mtlsd.as2.headers import AS2Headers, AS2Name, algorithm_of
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mime.multipart_signed import verify_detached
 from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
-from mtlsd.handlers.filenames import filename_of
+from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2 import messages
-from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.as2.test_receiver import NOTHING, agreement, receive
+from tests.support import messages
+from tests.support.messages import EDI, NOW, Sent, build, key_pair, message
 
 ACME, EXAMPLE = key_pair("ACME"), key_pair("EXAMPLE")
 ENTITY = messages.entity()

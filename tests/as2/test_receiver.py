@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.der import Element, encode
+from mtlsd.as2.cms.der import Element, encode
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.as2.hints import Hints, ReadAgain
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
+from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,
@@ -28,10 +28,10 @@ from mtlsd.errors import (
     PeerError,
 )
 from mtlsd.partners.partner import Require
-from mtlsd.partners.rollover import Dates
-from tests.as2 import messages
-from tests.as2.messages import EDI, NOW, Sent, build, key_pair, message
-from tests.pki import DAY
+from mtlsd.pki.dates import Dates
+from tests.support import messages
+from tests.support.messages import EDI, NOW, Sent, build, key_pair, message
+from tests.support.pki import DAY
 
 LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 NOTHING: frozenset[Require] = frozenset()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.site import Site, issued
-from tests.daemon import Tree, acme, keys, running
-from tests.net import backend
+from tests.support import backend
+from tests.support.daemon import Tree, acme, keys, running
+from tests.support.site import Site, issued
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mtlsd.cli.dated import DatedCertificate
-from mtlsd.cli.survey import survey
-from tests import pki
-from tests.cli.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
-from tests.daemon import Tree, acme
+from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.cli.partner.survey import survey
+from tests.support import pki
+from tests.support.daemon import Tree, acme
+from tests.support.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 
 NOW = datetime.now(UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from mtlsd import __version__, app
 from mtlsd.cli.options import EXIT_CONFIGURATION
 from mtlsd.cli.root import main
-from tests.cli.site import mtlsd
+from tests.support.site import mtlsd
 
 COMMANDS = (
     (),

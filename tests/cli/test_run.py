@@ -5,8 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tests.cli.site import Site, mtlsd
-from tests.daemon import Daemon, Tree
+from tests.support.daemon import Daemon, Tree
+from tests.support.site import Site, mtlsd
 
 
 def test_it_serves_until_it_is_asked_to_stop(tmp_path: Path) -> None:

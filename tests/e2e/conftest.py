@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import postgres
-from tests.daemon import Daemon, Tree, running
-from tests.net import backend as backends
-from tests.net.backend import Backend
-from tests.postgres import Server
+from tests.support import backend as backends
+from tests.support import postgres
+from tests.support.backend import Backend
+from tests.support.daemon import Daemon, Tree, running
+from tests.support.postgres import Server
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from tests.daemon import Tree, acme, authority, certificate, globex, running
-from tests.e2e.partner import disposition, message, send
-from tests.net.client import opened, request
+from tests.support.client import opened, request
+from tests.support.daemon import Tree, acme, authority, certificate, globex, running
+from tests.support.partner import disposition, message, send
 
 BAD = {
     "an empty file": ("tls/x.pem", b""),

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent
-from tests.daemon import Tree, acme, globex, keys, running
-from tests.e2e.partner import disposition, message, send, with_fields
-from tests.net import backend as backends
+from tests.support import backend as backends
+from tests.support import messages
+from tests.support.daemon import Tree, acme, globex, keys, running
+from tests.support.messages import EDI, Sent
+from tests.support.partner import disposition, message, send, with_fields
 
 ATTEMPTS = 40  # more than `concurrency`
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.site import mtlsd
-from tests.daemon import Tree, acme, running
-from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
-from tests.net import backend as backends
+from tests.support import backend as backends
+from tests.support.daemon import Tree, acme, running
+from tests.support.partner import disposition, kept, layered, message, send, with_fields
+from tests.support.site import mtlsd
 
 PAYLOAD = bytes(range(256)) * 800
 OTHER = PAYLOAD[:-1] + b"!"  # of the same size

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.daemon import Tree, running
-from tests.e2e.partner import disposition, kept, message, send
-from tests.net import backend as backends
-from tests.net.backend import CLOSE, STALL
+from tests.support import backend as backends
+from tests.support.backend import CLOSE, STALL
+from tests.support.daemon import Tree, running
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, message, send
 
 
 def test_k16_a_backend_that_is_down_gets_the_message_later_and_once(tmp_path_factory: pytest.TempPathFactory) -> None:

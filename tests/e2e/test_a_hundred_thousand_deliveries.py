@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mtlsd.journal.model import Acceptance, DeliveryState
-from mtlsd.journal.sqlite import QUERIES, SQLiteJournal
-from tests.daemon import Tree, resident, running
-from tests.journal.examples import delivery, message
-from tests.net import backend as backends
+from mtlsd.journal.sql.sqlite import QUERIES, SQLiteJournal
+from tests.support import backend as backends
+from tests.support.daemon import Tree, resident, running
+from tests.support.examples import delivery, message
 
 MIB = 1 << 20
 DIGESTS = (("payload", sha256(b"12345").hexdigest()),)

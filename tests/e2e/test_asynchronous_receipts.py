@@ -11,16 +11,15 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests import pki
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent
-from tests.cli.site import mtlsd, mtlsd_json
-from tests.daemon import LONG, Daemon, Tree, acme, keys, running
-from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import Backend, Delivered
-from tests.net.client import Answer, opened, request
-from tests.pki import CLIENT, SERVER, Issued
+from tests.support import backend as backends
+from tests.support import messages, pki
+from tests.support.backend import Backend, Delivered
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, keys, running
+from tests.support.messages import EDI, Sent
+from tests.support.partner import disposition, kept, layered, message, send, with_fields
+from tests.support.pki import CLIENT, SERVER, Issued
+from tests.support.site import mtlsd, mtlsd_json
 
 
 @pytest.fixture(scope="module")

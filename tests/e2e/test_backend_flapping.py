@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.daemon import Tree, resident, running
-from tests.e2e.partner import layered, message, send
-from tests.net.backend import Delivered, _read
+from tests.support.backend import Delivered, _read
+from tests.support.daemon import Tree, resident, running
+from tests.support.partner import layered, message, send
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 MIB = 1 << 20

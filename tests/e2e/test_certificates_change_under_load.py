@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, Tree, acme, authority, certificate, globex, replace, running
-from tests.net.client import opened, request
-from tests.pki import Issued, ec_key
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, Tree, acme, authority, certificate, globex, replace, running
+from tests.support.pki import Issued, ec_key
 
 HEAD = request("HEAD")
 SECONDS = 2.0

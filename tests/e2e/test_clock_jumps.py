@@ -1,8 +1,9 @@
 """A clock that jumps back and forth, by hours and by years: no delivery is lost, repeated or starved."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import trio
 import trio.testing
 
 from mtlsd.journal.model import Acceptance, Delivery, DeliveryState
-from mtlsd.net.daemon import Daemon
-from mtlsd.net.worker import Worker
-from tests.journal.examples import delivery, message
-from tests.net.test_worker import daemon as daemon_with
+from mtlsd.net.deliveries.worker import Worker
+from mtlsd.net.services.state import State
+from tests.net.deliveries.test_worker import daemon as daemon_with
+from tests.support.examples import delivery, message
 
 NOW = 1_800_000_000.0
 HOUR, YEAR = 3600.0, 365 * 86400.0
@@ -27,7 +28,7 @@ DIGESTS = (("payload", sha256(b"12345").hexdigest()),)
 class World:
     """A worker in this process, its clock, and a backend that answers when it is told to."""
 
-    daemon: Daemon
+    daemon: State
     now: list[float]
     requests: int = 0
     statuses: list[int] = field(default_factory=list)
@@ -72,94 +73,85 @@ class World:
             await stream.send_all(b"HTTP/1.1 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
 
 
-@asynccontextmanager
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    now = [NOW]
-    made = World(daemon_with(tmp_path, lambda: now[0]), now)
-    async with trio.open_nursery() as nursery:
-        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-        made.target = f"http://127.0.0.1:{listener.socket.getsockname()[1]}/inbound"
-        nursery.start_soon(trio.serve_listeners, made.serve, [listener])
-        nursery.start_soon(Worker(made.daemon).run)
-        await made.settle()
+@pytest.fixture
+def now() -> list[float]:
+    """The wall clock."""
+    return [NOW]
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, now: list[float]) -> Iterator[State]:
+    """Its journal is closed after the worker has stopped."""
+    made = daemon_with(tmp_path, lambda: now[0])
+    with closing(made.journal):
         yield made
-        nursery.cancel_scope.cancel()
-    made.daemon.journal.close()
 
 
-def play(tmp_path: Path, scenario: Callable[[World], object]) -> None:
-    async def main() -> None:
-        async with world(tmp_path) as made:
-            await scenario(made)  # type: ignore[misc]
+async def started(daemon: State, now: list[float], nursery: trio.Nursery) -> World:
+    made = World(daemon, now)
+    listeners = await nursery.start(partial(trio.serve_tcp, made.serve, 0, host="127.0.0.1"))
+    made.target = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/inbound"
+    nursery.start_soon(Worker(daemon).run)
+    await made.settle()
+    return made
 
-    trio.run(main)
+
+@pytest.fixture
+async def world(daemon: State, now: list[float], nursery: trio.Nursery) -> World:
+    return await started(daemon, now, nursery)
 
 
 @each_jump
-def test_before_the_claim(tmp_path: Path, jump: float) -> None:
+async def test_before_the_claim(world: World, jump: float) -> None:
     """It was to be delivered in an hour by the clock of the acceptance."""
-
-    async def scenario(world: World) -> None:
-        world.answer.set()
-        world.accept(wait=HOUR)
-        await world.jump(jump)
-        if 0 < jump < HOUR:
-            await world.jump(HOUR)
-        await world.until(DeliveryState.DELIVERED, 1)
-        assert world.requests == 1
-
-    play(tmp_path, scenario)
+    world.answer.set()
+    world.accept(wait=HOUR)
+    await world.jump(jump)
+    if 0 < jump < HOUR:
+        await world.jump(HOUR)
+    await world.until(DeliveryState.DELIVERED, 1)
+    assert world.requests == 1
 
 
 @each_jump
-def test_during_an_attempt(tmp_path: Path, jump: float) -> None:
+async def test_during_an_attempt(world: World, jump: float) -> None:
     """Its lease is neither over nor endless: nobody makes it a second time."""
-
-    async def scenario(world: World) -> None:
-        world.accept()
-        await world.until(DeliveryState.CLAIMED, 1)
-        for moved in (jump, -jump):
-            await world.jump(moved)
-            while (await world.until(DeliveryState.CLAIMED, 1)).lease_until != world.now[0] + 15:
-                await world.settle()
-        world.answer.set()
-        await world.until(DeliveryState.DELIVERED, 1)
-        assert world.requests == 1
-
-    play(tmp_path, scenario)
+    world.accept()
+    await world.until(DeliveryState.CLAIMED, 1)
+    for moved in (jump, -jump):
+        await world.jump(moved)
+        while (await world.until(DeliveryState.CLAIMED, 1)).lease_until != world.now[0] + 15:
+            await world.settle()
+    world.answer.set()
+    await world.until(DeliveryState.DELIVERED, 1)
+    assert world.requests == 1
 
 
 @each_jump
-def test_between_an_attempt_and_the_next(tmp_path: Path, jump: float) -> None:
+async def test_between_an_attempt_and_the_next(world: World, jump: float) -> None:
     """Ten seconds are the age at which it is given up, and it is not that old, whatever the clock says."""
-
-    async def scenario(world: World) -> None:
-        world.statuses = [503, 503]
-        world.answer.set()
-        world.accept()
-        await world.until(DeliveryState.PENDING, 1)
-        await world.jump(jump)
-        await world.until(DeliveryState.PENDING, 2)
-        await world.jump(-jump)
-        if jump < 0:
-            await world.jump(1)
-        await world.until(DeliveryState.DELIVERED, 3)
-        assert world.requests == 3
-
-    play(tmp_path, scenario)
+    world.statuses = [503, 503]
+    world.answer.set()
+    world.accept()
+    await world.until(DeliveryState.PENDING, 1)
+    await world.jump(jump)
+    await world.until(DeliveryState.PENDING, 2)
+    await world.jump(-jump)
+    if jump < 0:
+        await world.jump(1)
+    await world.until(DeliveryState.DELIVERED, 3)
+    assert world.requests == 3
 
 
 @pytest.mark.parametrize("ahead", [5.0, HOUR, 10 * YEAR])
-def test_while_the_daemon_is_down(tmp_path: Path, ahead: float) -> None:
+async def test_while_the_daemon_is_down(
+    tmp_path: Path, daemon: State, now: list[float], nursery: trio.Nursery, ahead: float
+) -> None:
     """At the start nobody knows of a jump, but nothing waits longer than the longest wait between two attempts."""
     before = daemon_with(tmp_path, lambda: NOW + ahead)
-    planned = World(before, [NOW + ahead], target="http://127.0.0.1:9/")
-    planned.accept()
+    World(before, [NOW + ahead], target="http://127.0.0.1:9/").accept()
     before.journal.close()
-
-    async def scenario(world: World) -> None:
-        await world.jump(1)
-        claimed = await world.until(DeliveryState.PENDING, 1)
-        assert claimed.last_reason == "upstream_unreachable"
-
-    play(tmp_path, scenario)
+    world = await started(daemon, now, nursery)
+    await world.jump(1)
+    claimed = await world.until(DeliveryState.PENDING, 1)
+    assert claimed.last_reason == "upstream_unreachable"

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.daemon import Daemon
-from tests.e2e.partner import disposition, kept, layered, message, receipt, send
-from tests.net.backend import Backend
-from tests.net.client import opened, request
+from tests.support.backend import Backend
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message, receipt, send
 
 BINARY = b"\x00\r\n\n\r--signed-1\r\n\x00\xff--signed-1--" + bytes(range(256))
 FORGED = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2 import messages
-from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, keys, running
-from tests.e2e.partner import disposition, kept, layered, message, send
+from tests.support import messages
+from tests.support.daemon import Daemon, Tree, keys, running
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message, send
 
 
 def delivered(daemon: Daemon, message_id: str) -> tuple[bytes, dict[str, object]]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, acme, running, spooled
-from tests.e2e.partner import disposition, kept, layered, message, send
-from tests.net import backend as backends
-from tests.net.admin import failing, get
-from tests.net.client import opened, request
+from tests.support import backend as backends
+from tests.support.admin import failing, get
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, Tree, acme, running, spooled
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message, send
 
 LARGE = os.urandom(3 << 20)
 

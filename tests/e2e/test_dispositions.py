@@ -5,12 +5,12 @@ import zlib
 
 import pytest
 
-from tests.as2 import messages
-from tests.as2.messages import Sent
-from tests.daemon import Daemon, acme, keys, resident
-from tests.e2e.partner import disposition, kept, layered, message, receipt, send, with_fields
-from tests.net.backend import Backend
-from tests.net.client import opened, request
+from tests.support import messages
+from tests.support.backend import Backend
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, acme, keys, resident
+from tests.support.messages import Sent
+from tests.support.partner import disposition, kept, layered, message, receipt, send, with_fields
 
 LONG_ID = f"<{'x' * 1000}@acme.example>"
 

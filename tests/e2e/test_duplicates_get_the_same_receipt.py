@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.as2 import messages
-from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, acme, keys, running
-from tests.e2e.partner import disposition, kept, layered, message, send
-from tests.net.backend import Backend
-from tests.net.client import opened, request
+from tests.support import messages
+from tests.support.backend import Backend
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, Tree, acme, keys, running
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message, send
 
 
 def test_r01_the_same_message_again(daemon: Daemon, backend: Backend) -> None:

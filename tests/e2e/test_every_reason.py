@@ -21,13 +21,13 @@ from OpenSSL import SSL
 
 from mtlsd import errors
 from mtlsd.errors import PeerError
-from mtlsd.partners.matching import MAX_CHAIN
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate
-from tests import pki
-from tests.daemon import LONG, Daemon, Event, Tree, acme, authority, certificate, globex, running
-from tests.net.client import TLS_1_2, TLS_1_3, VERSIONS, Client, connect, opened, request, secure
-from tests.net.client import context as tls_context
-from tests.pki import SERVER, Issued
+from tests.support import pki
+from tests.support.client import TLS_1_2, TLS_1_3, VERSIONS, Client, connect, opened, request, secure
+from tests.support.client import context as tls_context
+from tests.support.daemon import LONG, Daemon, Event, Tree, acme, authority, certificate, globex, running
+from tests.support.pki import SERVER, Issued
 from tests.tls.test_engine import Client as Handshake
 
 HOST = "as2.example.com"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.daemon import Tree, running
-from tests.e2e.partner import disposition, message, send
-from tests.net import backend as backends
-from tests.net.admin import checks, get, value
+from tests.support import backend as backends
+from tests.support.admin import checks, get, value
+from tests.support.daemon import Tree, running
+from tests.support.partner import disposition, message, send
 
 KIND = {"kind": "backend"}
 

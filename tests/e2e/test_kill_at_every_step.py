@@ -18,14 +18,14 @@ import pytest
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import DeliveryKind, DeliveryState, Listed
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from tests.daemon import Daemon, Tree, acme, running
-from tests.e2e.partner import disposition, layered, message, send, with_fields
-from tests.forked import starting
-from tests.net import backend as backends
-from tests.net.backend import Backend, Delivered
-from tests.net.client import Answer
-from tests.steps import Plan, Step, When, read
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from tests.support import backend as backends
+from tests.support.backend import Backend, Delivered
+from tests.support.client import Answer
+from tests.support.daemon import Daemon, Tree, acme, running
+from tests.support.forked import starting
+from tests.support.partner import disposition, layered, message, send, with_fields
+from tests.support.steps import Plan, Step, When, read
 
 SAMPLE = 5  # steps of a scenario in the short form
 BEFORE = "<before@acme.example>"  # a message of earlier days: a journal is rarely empty

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2 import messages
-from tests.cli.site import mtlsd
-from tests.daemon import Tree, acme, keys, running
-from tests.e2e.partner import layered, message, send, with_fields
-from tests.net import backend as backends
-from tests.net.client import opened, request
+from tests.support import backend as backends
+from tests.support import messages
+from tests.support.client import opened, request
+from tests.support.daemon import Tree, acme, keys, running
+from tests.support.partner import layered, message, send, with_fields
+from tests.support.site import mtlsd
 
 SECRET = b"UNH+1+ORDERS:D:96A:UN+the-secret-price-of-everything'"
 

@@ -7,10 +7,10 @@ from typing import BinaryIO
 import pytest
 
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2.messages import write_pair
-from tests.daemon import Daemon, Tree, acme, keys, running, spooled
-from tests.e2e.partner import message
-from tests.net.client import Answer, opened, request
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import Daemon, Tree, acme, keys, running, spooled
+from tests.support.messages import write_pair
+from tests.support.partner import message
 
 MIB = 1 << 20
 SELFTEST = "/.well-known/mtlsd/as2-selftest"

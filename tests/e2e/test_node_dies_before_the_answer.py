@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.connections import connect
-from tests.as2.messages import EDI
-from tests.daemon import Daemon, acme, running
-from tests.e2e.nodes import WAIT, nodes
-from tests.e2e.partner import disposition, layered, message, send
-from tests.net import backend as backends
-from tests.net.client import opened, request
-from tests.postgres import Server
+from mtlsd.journal.sql.pool import connect
+from tests.support import backend as backends
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, acme, running
+from tests.support.messages import EDI
+from tests.support.nodes import WAIT, nodes
+from tests.support.partner import disposition, layered, message, send
+from tests.support.postgres import Server
 
 
 @pytest.mark.parametrize("moment", ["insert", "commit"])

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import pki
-from tests.as2 import messages, pyas2_oracle
-from tests.daemon import Tree, running
-from tests.e2e.partner import message, send
-from tests.net.admin import checks, failing, get
-from tests.pki import Issued
+from tests.support import messages, pki, pyas2_oracle
+from tests.support.admin import checks, failing, get
+from tests.support.daemon import Tree, running
+from tests.support.partner import message, send
+from tests.support.pki import Issued
 
 BEGIN, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
 

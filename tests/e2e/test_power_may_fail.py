@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, Tree
-from tests.e2e.partner import disposition, layered, message, send
-from tests.forked import starting
-from tests.net import backend as backends
-from tests.steps import Plan, Step, read
+from tests.support import backend as backends
+from tests.support.daemon import Daemon, Tree
+from tests.support.forked import starting
+from tests.support.partner import disposition, layered, message, send
+from tests.support.steps import Plan, Step, read
 
 ACCEPTED = "INSERT INTO messages"
 

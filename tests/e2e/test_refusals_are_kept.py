@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.site import mtlsd, mtlsd_json
-from tests.daemon import Daemon, Tree, authority, certificate, running
-from tests.e2e.partner import disposition, layered, message, send
-from tests.net.backend import Backend
+from tests.support.backend import Backend
+from tests.support.daemon import Daemon, Tree, authority, certificate, running
+from tests.support.partner import disposition, layered, message, send
+from tests.support.site import mtlsd, mtlsd_json
 
 STRANGER = certificate(authority("Nobody's Root"), "stranger.example")
 

@@ -12,12 +12,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from tests import pki
-from tests.daemon import Daemon, Tree, acme, authority, certificate, globex, replace, running
-from tests.net import authority as ca
-from tests.net.authority import Authority
-from tests.net.client import Answer, opened, request
-from tests.pki import Issued
+from tests.support import authority as ca
+from tests.support import pki
+from tests.support.authority import Authority
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import Daemon, Tree, acme, authority, certificate, globex, replace, running
+from tests.support.pki import Issued
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)

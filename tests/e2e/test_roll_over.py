@@ -12,19 +12,18 @@ from typing import Any
 
 import pytest
 
-from mtlsd.journal.chain import EntryKind
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
-from tests import pki
-from tests.as2 import messages, pyas2_oracle
-from tests.cli.site import mtlsd
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, running
-from tests.e2e.partner import layered, message, send
 from tests.e2e.test_asynchronous_receipts import acknowledged, listing, said, serving, until_sent, wanting
-from tests.net import backend as backends
-from tests.net.client import VERSIONS, context, opened, request
-from tests.pki import CLIENT, SERVER, Issued
+from tests.support import backend as backends
+from tests.support import messages, pki, pyas2_oracle
+from tests.support.client import VERSIONS, context, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, authority, certificate, keys, running
+from tests.support.partner import layered, message, send
+from tests.support.pki import CLIENT, SERVER, Issued
+from tests.support.site import mtlsd
 
 ENDED: dict[str, Any] = {"start": datetime(2020, 1, 1, tzinfo=UTC), "end": datetime(2021, 1, 1, tzinfo=UTC)}
 RENEWED: dict[str, Any] = {"start": datetime(2022, 1, 1, tzinfo=UTC), "end": datetime(2099, 1, 1, tzinfo=UTC)}

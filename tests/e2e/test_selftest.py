@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.journal.sqlite import SQLiteJournal
-from tests import pki
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent
-from tests.daemon import Daemon, Tree, acme, globex, keys, running, spooled
-from tests.e2e.partner import disposition, layered, message, receipt, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import Backend
-from tests.net.client import Answer, opened, request
-from tests.pki import Issued
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from tests.support import backend as backends
+from tests.support import messages, pki
+from tests.support.backend import Backend
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import Daemon, Tree, acme, globex, keys, running, spooled
+from tests.support.messages import EDI, Sent
+from tests.support.partner import disposition, layered, message, receipt, send, with_fields
+from tests.support.pki import Issued
 
 PATH = "/.well-known/mtlsd/as2-selftest"
 INSIDE = ("layers", "payload", "mic", "mics")

@@ -9,12 +9,12 @@ import quopri
 
 import pytest
 
-from tests.as2 import messages
-from tests.as2.messages import EDI, Sent
-from tests.daemon import Daemon, Tree, acme, authority, certificate, keys, running
-from tests.e2e.partner import disposition, layered, message, receipt, send, with_fields
-from tests.net.backend import Backend, Delivered
-from tests.net.client import Answer, chunked, opened, request
+from tests.support import messages
+from tests.support.backend import Backend, Delivered
+from tests.support.client import Answer, chunked, opened, request
+from tests.support.daemon import Daemon, Tree, acme, authority, certificate, keys, running
+from tests.support.messages import EDI, Sent
+from tests.support.partner import disposition, layered, message, receipt, send, with_fields
 
 
 def raw(daemon: Daemon, data: bytes) -> Answer:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.cli.site import mtlsd
-from tests.daemon import Daemon, Tree, running
-from tests.e2e.partner import disposition, kept, message, send
-from tests.net import backend as backends
-from tests.net.backend import CLOSE, Backend
+from tests.support import backend as backends
+from tests.support.backend import CLOSE, Backend
+from tests.support.daemon import Daemon, Tree, running
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, message, send
+from tests.support.site import mtlsd
 
 
 @pytest.fixture

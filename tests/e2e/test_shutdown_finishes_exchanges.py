@@ -4,10 +4,10 @@ import signal
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.daemon import Tree, acme, running, spooled
-from tests.e2e.partner import disposition, kept, layered, message
-from tests.net.client import opened, request
+from tests.support.client import opened, request
+from tests.support.daemon import Tree, acme, running, spooled
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message
 
 
 def test_a_message_under_way_gets_its_receipt(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.chain import Entry, Head, Note, follow
 from mtlsd.journal.documents import MAX_INLINE
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.journal.verification import chain_entries
-from tests.as2 import messages
-from tests.cli.site import mtlsd, mtlsd_json, on_a_terminal
-from tests.daemon import Tree, keys, running
-from tests.e2e.partner import layered, message, send, with_fields
-from tests.net.backend import Backend
+from mtlsd.journal.proof.chain import Entry, Head, Note, follow
+from mtlsd.journal.proof.verify import chain_entries
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from tests.support import messages
+from tests.support.backend import Backend
+from tests.support.daemon import Tree, keys, running
+from tests.support.partner import layered, message, send, with_fields
+from tests.support.site import mtlsd, mtlsd_json, on_a_terminal
 
 LARGE = b"UNB+UNOA:1'" * (MAX_INLINE // 8)
 IDS = [f"<{name}@acme.example>" for name in ("small", "large", "plain", "opaque", "later")]

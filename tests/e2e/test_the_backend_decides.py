@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2.messages import EDI
-from tests.daemon import Daemon, Tree, acme, running, spooled
-from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import CLOSE, STALL, Backend
+from tests.support import backend as backends
+from tests.support.backend import CLOSE, STALL, Backend
+from tests.support.daemon import Daemon, Tree, acme, running, spooled
+from tests.support.messages import EDI
+from tests.support.partner import disposition, kept, layered, message, send, with_fields
 
 LARGE = EDI * 20_000  # the documents are in the spool
 

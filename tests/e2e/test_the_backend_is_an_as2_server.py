@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.as2.disposition import Disposition
 from mtlsd.as2.headers import AS2Name
-from mtlsd.as2.mdn import Receipt, build_mdn
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2 import messages, pyas2_oracle
-from tests.as2.messages import EDI, Sent
-from tests.cli.site import mtlsd
-from tests.daemon import Daemon, Tree, acme, keys, running
-from tests.e2e.partner import disposition, kept, layered, message, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import Answered, Backend, Delivered
+from tests.support import backend as backends
+from tests.support import messages, pyas2_oracle
+from tests.support.backend import Answered, Backend, Delivered
+from tests.support.daemon import Daemon, Tree, acme, keys, running
+from tests.support.messages import EDI, Sent
+from tests.support.partner import disposition, kept, layered, message, send, with_fields
+from tests.support.site import mtlsd
 
 INSIDE = keys("INSIDE")
 BACKEND = 'deliver = "message"\nmdn = "backend"'

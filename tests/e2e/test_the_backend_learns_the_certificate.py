@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.as2.messages import Sent
-from tests.daemon import Tree, acme, globex, keys, running
-from tests.e2e.partner import disposition, layered, message, send
-from tests.net import backend as backends
-from tests.net.backend import Delivered
-from tests.net.client import VERSIONS, chunked, opened, request
+from tests.support import backend as backends
+from tests.support.backend import Delivered
+from tests.support.client import VERSIONS, chunked, opened, request
+from tests.support.daemon import Tree, acme, globex, keys, running
+from tests.support.messages import Sent
+from tests.support.partner import disposition, layered, message, send
 
 FORGED = ":Zm9yZ2Vk:"
 HOSTS = {"as2.example.com": "required", "maybe.example.com": "optional"}  # a host that asks nobody cannot say so

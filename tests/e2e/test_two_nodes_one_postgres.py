@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres as postgres_server
-from tests.as2.messages import EDI
-from tests.cli.site import mtlsd, mtlsd_json
-from tests.daemon import Daemon, acme, running
-from tests.e2e.nodes import LEASE, PATIENCE, node_name, nodes
-from tests.e2e.partner import disposition, layered, message, send, with_fields
-from tests.net import backend as backends
-from tests.net.backend import STALL
-from tests.net.client import Answer, opened, request
-from tests.postgres import Server
+from tests.support import backend as backends
+from tests.support import postgres as postgres_server
+from tests.support.backend import STALL
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import Daemon, acme, running
+from tests.support.messages import EDI
+from tests.support.nodes import LEASE, PATIENCE, node_name, nodes
+from tests.support.partner import disposition, layered, message, send, with_fields
+from tests.support.postgres import Server
+from tests.support.site import mtlsd, mtlsd_json
 
 SLACK = 4  # seconds that a busy machine may take on top
 

@@ -13,26 +13,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd.access.limits import FailureLimit
+from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
 from mtlsd.config.load import read_configuration
 from mtlsd.errors import PeerError
-from mtlsd.handlers.as2 import begin
-from mtlsd.handlers.call import Call, Services
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import Acceptance
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Presented
-from mtlsd.tls import judge
-from tests.as2 import messages
-from tests.daemon import Tree, acme, authority, certificate, globex, keys
-from tests.e2e.partner import layered, message
-from tests.pki import Issued
+from mtlsd.tls import verify
+from tests.support import messages
+from tests.support.daemon import Tree, acme, authority, certificate, globex, keys
+from tests.support.partner import layered, message
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"
@@ -68,7 +68,7 @@ class World:
         issued = _certificate(kind)
         presented = Presented(issued.certificate, issued.chain)
         claim = matching.claim(presented, store)
-        verdict = judge.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        verdict = verify.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
         return matching.match(verdict, claim, store, HOST)
 
     def send(self, kind: str, as2_from: str, as2_to: str, entity: bytes, require: str) -> bool:

@@ -8,7 +8,7 @@ from mtlsd.config.load import read_configuration
 from mtlsd.errors import MethodNotAllowed, NoRoute, PeerError, SNIHostMismatch
 from mtlsd.http.messages import Request
 from mtlsd.http.routing import match
-from tests.daemon import Tree
+from tests.support.daemon import Tree
 
 
 def request(method: str = "POST", target: str = "/as2", host: str | None = "as2.example.com") -> Request:

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.mime import ContentType
+from mtlsd.as2.mime.parser import ContentType
 from mtlsd.pki.key_pair import KeyPair
-from tests.as2 import messages
-from tests.daemon import keys
 from tests.interop.cells import PROCESSED, Cell
 from tests.interop.gateway import RECIPIENT, SIGNERS, on_a_curve
 from tests.interop.peers import Built, addressed, entity, enveloped, mic
+from tests.support import messages
+from tests.support.daemon import keys
 
 UNSUPPORTED = "failed/failure: unsupported MIC-algorithms"
 

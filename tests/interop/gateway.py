@@ -10,33 +10,32 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mtlsd.access.limits import FailureLimit
+from mtlsd.access.rate_limits import FailureLimit
 from mtlsd.as2.agreement import Limits
-from mtlsd.as2.pyas2 import ReceivedMDN, read_mdn
+from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.config.load import read_configuration
-from mtlsd.handlers.as2 import begin
-from mtlsd.handlers.call import Call, Services
-from mtlsd.handlers.exchange import Exchange
+from mtlsd.handlers.as2.begin import begin
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Acceptance, DeliveryKind, Message
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.registry import load_partners
 from mtlsd.pki.certificate import Presented
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import build_request
-from mtlsd.tls import judge
-from tests import pki
-from tests.as2 import messages, pyas2_oracle
-from tests.as2.messages import Sent
-from tests.daemon import LONG, Tree, acme, keys
+from mtlsd.tls import verify
 from tests.interop import peers
 from tests.interop.cells import PROCESSED, Receipt
 from tests.interop.peers import DOCUMENT, TARGET, Built
-from tests.pki import Issued
+from tests.support import messages, pki, pyas2_oracle
+from tests.support.daemon import LONG, Tree, acme, keys
+from tests.support.messages import Sent
+from tests.support.pki import Issued
 
 NOW = 1_800_000_000.0
 HOST = "as2.example.com"
@@ -187,5 +186,5 @@ class Gateway:
     def _proven(self, issued: Issued) -> Peer:
         presented = Presented(issued.certificate, issued.chain)
         claim = matching.claim(presented, self._truststore)
-        verdict = judge.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
+        verdict = verify.judge(presented, claim.anchors, datetime.fromtimestamp(NOW, UTC), claim.relax)
         return matching.match(verdict, claim, self._truststore, HOST)

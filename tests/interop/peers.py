@@ -12,11 +12,11 @@ from typing import Literal
 from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from tests.as2 import messages, pyas2_oracle
-from tests.as2.messages import EDI, LABELS, Sent
-from tests.as2.pyas2_oracle import Identity, openssl_decrypt
-from tests.daemon import keys
 from tests.interop.cells import DIGESTS, Cell, Receipt
+from tests.support import messages, pyas2_oracle
+from tests.support.daemon import keys
+from tests.support.messages import EDI, LABELS, Sent
+from tests.support.pyas2_oracle import Identity, openssl_decrypt
 
 DOCUMENT = EDI + b"\x00\xff lone \n and \r, and what looks like a boundary\r\n--signed-1x\r\n"
 TARGET = "https://acme.example/mdn?from=EXAMPLE"  # of an asynchronous MDN

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.as2 import messages
-from tests.daemon import keys
 from tests.interop.cells import TOO_WEAK, Cell
 from tests.interop.gateway import Gateway
 from tests.interop.matrix import FORMS, SWEPT, WISHES, Entry
 from tests.interop.peers import Built, addressed, entity, mic
+from tests.support import messages
+from tests.support.daemon import keys
 
 
 @pytest.mark.parametrize("entry", SWEPT, ids=str)

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemon import Daemon, acme, running
 from tests.interop.cells import ALGORITHMS, PERMUTATIONS, PROCESSED, Cell, Receipt
 from tests.interop.gateway import Answer, site
 from tests.interop.peers import DOCUMENT, PEERS, TARGET, Peer
-from tests.net import backend as backends
-from tests.net.backend import Backend
-from tests.net.client import TLS_1_2, TLS_1_3, opened, request
+from tests.support import backend as backends
+from tests.support.backend import Backend
+from tests.support.client import TLS_1_2, TLS_1_3, opened, request
+from tests.support.daemon import Daemon, acme, running
 
 CHOSEN = ("P-000-us", "P-010-ss", "P-111-none", "P-111-ss", "P-111-ua", "P-111-sa", "P-CS1-ss", "ALG-sha512-aes256-gcm")
 BUILT = [

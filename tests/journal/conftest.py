@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.model import Journal
-from mtlsd.journal.postgres import PostgresJournal
-from mtlsd.journal.sqlite import SQLiteJournal
-from tests.postgres import Server
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.postgres import PostgresJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from tests.support.postgres import Server
 
 OpenJournal = Callable[[], Journal]  # each call opens the same journal anew
 

@@ -16,13 +16,13 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
-    Journal,
     LeaseLost,
     Message,
     StoredMDN,
     TransitionRefused,
 )
-from tests.journal.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
+from mtlsd.journal.protocol import Journal
+from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
 

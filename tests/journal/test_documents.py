@@ -6,9 +6,9 @@ import pytest
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import MAX_INLINE, Document, keep, open_document, remove
-from mtlsd.journal.model import Journal
+from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
-from tests.journal.examples import accept, delivery, message
+from tests.support.examples import accept, delivery, message
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from mtlsd.journal.model import Claimed, DeliveryState, Journal, LeaseLost, TransitionRefused
-from mtlsd.journal.postgres import PostgresJournal
-from mtlsd.journal.sqlite import SQLiteJournal
-from tests.journal.examples import accept, attempt, delivery, message
-from tests.postgres import Server
+from mtlsd.journal.model import Claimed, DeliveryState, LeaseLost, TransitionRefused
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.postgres import PostgresJournal
+from mtlsd.journal.sql.sqlite import SQLiteJournal
+from tests.support.examples import accept, attempt, delivery, message
+from tests.support.postgres import Server
 
 OWNERS = st.sampled_from(["a", "b"])
 OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])

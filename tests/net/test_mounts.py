@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, Tree, acme, authority, certificate, replace, running
-from tests.net.client import opened, request
-from tests.pki import Issued
+from tests.support.client import opened, request
+from tests.support.daemon import Daemon, Tree, acme, authority, certificate, replace, running
+from tests.support.pki import Issued
 
 HEAD = request("HEAD")
 OLD = certificate(authority("Mounted"), "old.example")

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,15 +21,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mtlsd import log
 from mtlsd.config.model import Address
 from mtlsd.journal.spool import Spool
-from mtlsd.journal.sqlite import SQLiteJournal
-from mtlsd.net import daemon as net_daemon
-from mtlsd.net.listeners import Listeners
+from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.reload import Reload
-from mtlsd.net.snapshot import load_snapshot
-from tests import pki
-from tests.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
-from tests.net.client import Answer, opened, request
-from tests.pki import SERVER, Issued
+from mtlsd.net.server.listeners import Listeners
+from mtlsd.net.services.state import State
+from mtlsd.snapshot.snapshot import load_snapshot
+from tests.support import pki
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, authority, certificate, globex, keys, replace, running
+from tests.support.pki import SERVER, Issued
 
 HEAD = request("HEAD")
 
@@ -353,19 +354,16 @@ class BrokenListeners(Listeners):
         raise RuntimeError("a bug of ours")
 
 
-def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(tmp_path: Path) -> None:
+async def test_a_bug_that_a_reload_meets_is_loud_and_keeps_the_running_configuration(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
     tree, text = Tree(tmp_path), io.StringIO()
-    snapshot = load_snapshot(tree.configuration, None)
-
-    async def main() -> None:
-        with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
-            logger = log.configure(text, console=False)
-            daemon = net_daemon.Daemon(snapshot, journal, Spool(tree.state / "spool"), logger)
-            async with trio.open_nursery() as nursery:
-                await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
-            assert daemon.snapshot is snapshot
-
-    trio.run(main)
+    snapshot = load_snapshot(tree.configuration, None, time.time())
+    with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
+        logger = log.configure(text, console=False)
+        daemon = State(snapshot, journal, Spool(tree.state / "spool"), logger)
+        await Reload(daemon, BrokenListeners(daemon, nursery), None).reload()
+        assert daemon.snapshot is snapshot
     line = json.loads(text.getvalue())
     assert line["event"] == "internal_error"
     assert "RuntimeError: a bug of ours" in line["exception"]

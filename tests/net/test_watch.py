@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 import trio
 
 from mtlsd.errors import ConfigurationError
-from mtlsd.net.snapshot import Changes, load_snapshot
 from mtlsd.net.watch import TreeWatch
-from tests.daemon import Tree
+from mtlsd.snapshot.snapshot import Changes, load_snapshot
+from tests.support.daemon import Tree
 
 ACME = Changes(partners=frozenset({"acme"}))
 NEWCO = Changes(partners=frozenset({"newco"}))
@@ -118,7 +119,7 @@ class Site:
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self.snapshot = load_snapshot(tree.configuration, None)
+        self.snapshot = load_snapshot(tree.configuration, None, time.time())
 
     async def changes(self, watch: TreeWatch, seconds: float) -> Changes:
         """All that changed within so many seconds; a change in several steps may be seen in several."""
@@ -131,7 +132,7 @@ class Site:
 
     def reload(self, changes: Changes) -> None:
         with suppress(ConfigurationError):
-            self.snapshot = load_snapshot(self.tree.configuration, None, self.snapshot, changes)
+            self.snapshot = load_snapshot(self.tree.configuration, None, time.time(), self.snapshot, changes)
 
 
 class Blind(TreeWatch):
@@ -141,83 +142,62 @@ class Blind(TreeWatch):
         self.limited = True
 
 
-def watched(tree: Tree, change: Change, kind: type[TreeWatch]) -> Changes:
+async def watched(tree: Tree, change: Change, kind: type[TreeWatch]) -> Changes:
     site = Site(tree)
-
-    async def main() -> Changes:
-        with kind(lambda: site.snapshot, rescan_seconds=0.2) as watch:
-            await site.changes(watch, 0.5)  # what was written when the snapshot was made may not have settled
-            change(tree)
-            with trio.fail_after(10):
-                first = await watch.changed()
-            site.reload(first)
-            return first | await site.changes(watch, 0.5)
-
-    return trio.run(main)
+    with kind(lambda: site.snapshot, rescan_seconds=0.2) as watch:
+        await site.changes(watch, 0.5)  # what was written when the snapshot was made may not have settled
+        change(tree)
+        with trio.fail_after(10):
+            first = await watch.changed()
+        site.reload(first)
+        return first | await site.changes(watch, 0.5)
 
 
 @pytest.mark.parametrize("kind", [TreeWatch, Blind])
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_kind_of_change_is_seen_and_whose_it_is(tree: Tree, change: Change, kind: type[TreeWatch]) -> None:
-    assert watched(tree, change, kind) == CHANGES[change]
+async def test_every_kind_of_change_is_seen_and_whose_it_is(tree: Tree, change: Change, kind: type[TreeWatch]) -> None:
+    assert await watched(tree, change, kind) == CHANGES[change]
 
 
-def test_what_changed_before_the_watch_began_is_seen(tree: Tree) -> None:
+async def test_what_changed_before_the_watch_began_is_seen(tree: Tree) -> None:
     site = Site(tree)
     write(tree)
     replace_the_configuration(tree)
-
-    async def main() -> Changes:
-        with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(10):
-            return await watch.changed()
-
-    changes = trio.run(main)
+    with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(10):
+        changes = await watch.changed()
     assert changes.own
     assert "acme" in changes.partners
 
 
-def test_a_configuration_that_is_removed_and_comes_back_is_seen_twice(tree: Tree) -> None:
+async def test_a_configuration_that_is_removed_and_comes_back_is_seen_twice(tree: Tree) -> None:
     site = Site(tree)
-
-    async def main() -> None:
-        with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(10):
-            await site.changes(watch, 0.5)
-            remove_the_configuration(tree)
-            assert (await watch.changed()).own
-            tree.configure()
-            assert (await watch.changed()).own
-
-    trio.run(main)
+    with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(10):
+        await site.changes(watch, 0.5)
+        remove_the_configuration(tree)
+        assert (await watch.changed()).own
+        tree.configure()
+        assert (await watch.changed()).own
 
 
 @pytest.mark.parametrize("name", ["mtlsd.log", "certs/README.md", "certs/partners/README.md", "certs/partners/.new"])
-def test_other_files_wake_nobody(tree: Tree, name: str) -> None:
+async def test_other_files_wake_nobody(tree: Tree, name: str) -> None:
     site = Site(tree)
-
-    async def main() -> bool:
-        with TreeWatch(lambda: site.snapshot) as watch:
-            await site.changes(watch, 0.5)
-            (tree.root / name).write_text("a line")
-            with trio.move_on_after(1):
-                await watch.changed()
-                return True
-            return False
-
-    assert trio.run(main) is False
+    with TreeWatch(lambda: site.snapshot) as watch:
+        await site.changes(watch, 0.5)
+        (tree.root / name).write_text("a line")
+        with trio.move_on_after(1) as waiting:
+            await watch.changed()
+    assert waiting.cancelled_caught
 
 
-def test_a_partner_that_comes_and_goes_leaves_no_watch(tree: Tree) -> None:
+async def test_a_partner_that_comes_and_goes_leaves_no_watch(tree: Tree) -> None:
     site = Site(tree)
-
-    async def main() -> None:
-        with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(15):
-            await site.changes(watch, 0.5)
-            before = len(watch._marks)
-            add_directory(tree)
-            await site.changes(watch, 0.7)
-            assert len(watch._marks) == before + 2
-            shutil.rmtree(partners(tree) / "newco")
-            await site.changes(watch, 0.7)
-            assert len(watch._marks) == before
-
-    trio.run(main)
+    with TreeWatch(lambda: site.snapshot) as watch, trio.fail_after(15):
+        await site.changes(watch, 0.5)
+        before = len(watch._marks)
+        add_directory(tree)
+        await site.changes(watch, 0.7)
+        assert len(watch._marks) == before + 2
+        shutil.rmtree(partners(tree) / "newco")
+        await site.changes(watch, 0.7)
+        assert len(watch._marks) == before

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.relay.client_cert import keep_client_cert
-from mtlsd.relay.deposit import deposit_of
+from mtlsd.relay.file_drop import deposit_of
 from mtlsd.relay.request import build_request
 from tests.relay.test_request import DELIVERY, MESSAGE, as_received
 

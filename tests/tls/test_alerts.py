@@ -17,13 +17,13 @@ from mtlsd.errors import (
     PeerError,
     SNIUnknown,
 )
-from mtlsd.partners.matching import MAX_CHAIN
 from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Presented
 from mtlsd.tls.alerts import ALERTS, Alert
 from mtlsd.tls.contexts import FOLLOWED, ListenerContexts, build_context
 from mtlsd.tls.engine import Engine, HandshakeCompleted
-from tests import pki
+from tests.support import pki
 from tests.tls.test_engine import Client, shake_hands
 
 VERSIONS = [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION]

@@ -12,14 +12,14 @@ from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from mtlsd.config.model import ClientCertificate
 from mtlsd.errors import PlainHTTPOnTLSPort, TLSHandshakeFailed, TLSRefused
-from mtlsd.partners.matching import MAX_CHAIN
 from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.contexts import ListenerContexts, build_context
 from mtlsd.tls.engine import Closed, Engine, HandshakeCompleted, PlaintextReceived
-from tests import pki
-from tests.odd import COMMON_NAME, PRINTABLE, named, odd
+from tests.support import pki
+from tests.support.odd import COMMON_NAME, PRINTABLE, named, odd
 
 KINDS = {
     "a.example": ClientCertificate.NONE,

@@ -3,14 +3,14 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
-from mtlsd.partners.matching import Anchors
+from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.revocation import Check, Evidence, Revocation
-from mtlsd.tls.judge import judge
-from tests import pki
-from tests.pki import DAY, NOW
+from mtlsd.tls.verify import judge
+from tests.support import pki
+from tests.support.pki import DAY, NOW
 
 ROOT = pki.root("Root")
 CA = pki.intermediate(ROOT)

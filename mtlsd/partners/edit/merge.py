@@ -7,8 +7,8 @@ from dataclasses import replace
 from mtlsd.files.writing import PUBLIC
 from mtlsd.partners.edit.proposal import Proposal
 from mtlsd.partners.partner import Partner
-from mtlsd.partners.rollover import Dates
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
 from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 KEPT = ("disabled", "revocation", "retention", "certificate")

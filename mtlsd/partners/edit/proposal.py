@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mtlsd.errors import Problem
 from mtlsd.files.writing import PUBLIC
 from mtlsd.partners.partner import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
-from mtlsd.partners.rollover import Dates
 from mtlsd.partners.trust_store import TrustStore, build_trust_store
-from mtlsd.partners.validity import SHORT
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
+from mtlsd.pki.dates import Dates
+from mtlsd.pki.names import SHORT
 from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 Description = Mapping[str, tuple[str, ...]]

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.rollover import ALWAYS, Dates
+from mtlsd.pki.dates import ALWAYS, Dates
 from mtlsd.pki.key_pair import KeyPair, files_with_both, load_pair_in
 
 Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # what is wrong with a pair in a directory

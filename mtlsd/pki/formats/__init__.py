@@ -1,1 +1,4 @@
-"""Any file that holds a certificate: what it is (`detect`), how it is spelled (`pem`, `normalize`), what is in it (`reader`)."""
+"""Reads any file that holds a certificate.
+
+`detect` tells what a file is, `pem` and `normalize` read odd spellings, `reader` returns what is in it.
+"""

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mtlsd.partners.toml_schema import alternative_names
 from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, is_costly
 from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.names import alternative_names
 from mtlsd.pki.policy import RSA_BITS
 from mtlsd.pki.test_ca.marks import EXTENSION, MARK, MARKED, is_for_tests
 

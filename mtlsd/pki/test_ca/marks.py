@@ -5,16 +5,14 @@ in the subject of the CA; and so the words in the issuer of whatever was issued 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from cryptography.x509 import Name, ObjectIdentifier, UnrecognizedExtension
 from cryptography.x509.oid import NameOID
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
-from mtlsd.partners.validity import SHORT
 from mtlsd.pki.certificate import UNREADABLE, Certificate
+from mtlsd.pki.names import SHORT
 
 MARK = "TEST CA - NOT FOR PRODUCTION"  # an OU of the CA's subject
 EXTENSION = ObjectIdentifier("2.25.204957951690202167315794487851566365516")  # of a UUID (ITU-T X.667)
@@ -22,8 +20,6 @@ EXTENSION = ObjectIdentifier("2.25.204957951690202167315794487851566365516")  # 
 MARKED = UnrecognizedExtension(EXTENSION, b"\x0c" + bytes([len(MARK)]) + MARK.encode())
 
 REFUSED = "is of a test CA (mtlsd ca), which counts for nothing where production = true"
-
-_USES = ("public_certificates", "trusted_roots", "intermediates", "message_certificates", "mdn_roots")
 
 
 def is_for_tests(certificate: Certificate) -> bool:
@@ -35,30 +31,10 @@ def is_for_tests(certificate: Certificate) -> bool:
 
 def refuse_for_tests(directory: Path, certificates: Iterable[Certificate]) -> tuple[Problem, ...]:
     """What is wrong with certificates of ours in production."""
-    return tuple(Problem(directory, _sentence(each)) for each in _for_tests(certificates))
+    return tuple(Problem(directory, sentence(each)) for each in certificates_for_tests(certificates))
 
 
-def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
-    """The partner as it is in production: what a test CA made proves nothing, nor does what was issued below that.
-
-    The partner keeps its claim to such certificates. Without any certificate left, it is disabled.
-    """
-    partner = loaded.partner
-    if partner is None:
-        return loaded
-    everything = {each for use in _USES for each in getattr(partner, use)}
-    tests = set(_for_tests(everything))
-    if not tests:
-        return loaded
-    problems = tuple(Problem(directory, _sentence(each)) for each in sorted(tests, key=_fingerprint))
-    left = _without(partner, tests)
-    if not (left.public_certificates or left.trusted_roots or left.message_certificates):
-        problems = (*problems, disabled_by("no other certificate", directory))
-        return replace(loaded, partner=None, problems=(*loaded.problems, *problems))
-    return replace(loaded, partner=left, problems=(*loaded.problems, *problems))
-
-
-def _for_tests(certificates: Iterable[Certificate]) -> Iterator[Certificate]:
+def certificates_for_tests(certificates: Iterable[Certificate]) -> Iterator[Certificate]:
     """Those of a test CA, and those below one of them: without its root, a certificate would become a pin."""
     rest = list(dict.fromkeys(certificates))
     names: set[str] = set()
@@ -68,11 +44,6 @@ def _for_tests(certificates: Iterable[Certificate]) -> Iterator[Certificate]:
         rest = [each for each in rest if each not in found]
 
 
-def _without(partner: Partner, tests: set[Certificate]) -> Partner:
-    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in _USES}
-    return replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them
-
-
 def _has_words(name: Name) -> bool:
     try:
         return any(MARK in str(each.value) for each in name.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME))
@@ -80,9 +51,5 @@ def _has_words(name: Name) -> bool:
         return False
 
 
-def _sentence(certificate: Certificate) -> str:
+def sentence(certificate: Certificate) -> str:
     return f"{certificate.subject} ({certificate.sha256[:SHORT]}) {REFUSED}"
-
-
-def _fingerprint(certificate: Certificate) -> str:
-    return certificate.sha256

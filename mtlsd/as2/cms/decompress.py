@@ -1,0 +1,55 @@
+"""Decompression (RFC 3274, RFC 5402) with limits on what comes out."""
+
+import zlib
+
+from mtlsd.as2.sink import Sink
+from mtlsd.errors import AS2DecompressFailed
+
+ZLIB = "1.2.840.113549.1.9.16.3.8"
+CHUNK = 256 * 1024  # octets that are decompressed at a time
+GRACE = 1024 * 1024  # octets that may come out whatever the ratio
+
+
+class Inflater:
+    """Undoes zlib in front of `sink`; raises AS2DecompressFailed, also beyond the limits."""
+
+    def __init__(self, sink: Sink, *, max_octets: int, max_ratio: int) -> None:
+        self._sink = sink
+        self._max_octets = max_octets
+        self._max_ratio = max_ratio
+        self._zlib = zlib.decompressobj()
+        self._taken = 0
+        self._given = 0
+
+    def write(self, data: bytes) -> None:
+        self._taken += len(data)
+        while data:
+            self._inflate(data)
+            data = self._zlib.unconsumed_tail
+        if self._zlib.unused_data:
+            raise AS2DecompressFailed("octets behind the compressed content")
+
+    def close(self) -> None:
+        """Give what zlib still holds; raises AS2DecompressFailed where the content ends early."""
+        while self._inflate(b""):
+            pass
+        if not self._zlib.eof:
+            raise AS2DecompressFailed("the compressed content ends early")
+        self._sink.close()
+
+    def _inflate(self, data: bytes) -> int:
+        try:
+            plain = self._zlib.decompress(data, CHUNK)
+        except zlib.error as error:
+            raise AS2DecompressFailed("the compressed content is damaged") from error
+        self._given += len(plain)
+        self._check_limits()
+        if plain:
+            self._sink.write(plain)
+        return len(plain)
+
+    def _check_limits(self) -> None:
+        if self._given > self._max_octets:
+            raise AS2DecompressFailed(f"the content expands beyond {self._max_octets} octets")
+        if self._given > GRACE + self._taken * self._max_ratio:
+            raise AS2DecompressFailed(f"the content expands more than {self._max_ratio} times")

@@ -1,0 +1,215 @@
+"""Verifying a SignedData against a partner's own certificates (RFC 5652, section 5).
+
+A certificate inside the message is never looked at: it proves nothing. A verifier returns what it verified, or raises.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from mtlsd.as2.cms import reader
+from mtlsd.as2.cms.algorithms import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
+from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms.reader import SignerInfo
+from mtlsd.as2.mic import Form
+from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.relaxations import Relax
+
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+
+Digests = Mapping[Form, Mapping[str, bytes]]
+
+
+class DigestNotComputed(Exception):
+    """A digest is needed that nothing announced: read the body once more, with this one. Not a refusal."""
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(algorithm)
+        self.algorithm = algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class SignedContent:
+    """The detached content of a signature: its digests in each form, and what is needed to refuse a confusion."""
+
+    digests: Digests
+    beginning: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSignature:
+    """Who signed, with which digest, and in which form the content verified."""
+
+    signer: Certificate
+    algorithm: str
+    form: Form
+    digests: Mapping[str, bytes]  # of the content in that form, by algorithm
+
+
+def verify(
+    signers: Sequence[SignerInfo],
+    content: SignedContent,
+    certificates: Sequence[Certificate],
+    relax: Collection[str],
+    now: datetime,
+) -> VerifiedSignature:
+    """The first signature that verifies with one of the partner's certificates.
+
+    Raises AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow; or DigestNotComputed, which asks for another pass.
+    """
+    if not signers:
+        raise AS2SignerUnknown("the SignedData has no signer")
+    refusals: list[AS2SignerUnknown | AS2SignatureBad | AS2SecurityTooLow] = []
+    for info in signers:
+        try:
+            return _verify_signer(info, content, certificates, relax, now)
+        except (AS2SignerUnknown, AS2SignatureBad, AS2SecurityTooLow) as refusal:
+            refusals.append(refusal)
+    raise next((each for each in refusals if not isinstance(each, AS2SignerUnknown)), refusals[0])
+
+
+def _verify_signer(
+    info: SignerInfo,
+    content: SignedContent,
+    certificates: Sequence[Certificate],
+    relax: Collection[str],
+    now: datetime,
+) -> VerifiedSignature:
+    rsa_bits = RELAXED_RSA_BITS if Relax.RSA_1024 in relax else MIN_RSA_BITS
+    scheme = scheme_of(info.digest_algorithm, info.signature_algorithm, rsa_bits)
+    if scheme.digest == "sha1" and Relax.SHA1 not in relax:
+        words = "signed with SHA-1: the partner's `relax` does not list sha1"
+        raise AS2SecurityTooLow(words, relaxation=Relax.SHA1)
+    if scheme.digest not in content.digests[Form.RAW]:
+        raise DigestNotComputed(scheme.digest)
+    verify_signer = _verify_content if info.signed_attributes is None else _verify_attributes
+    signer, form = verify_signer(info, content, _current_first(certificates, now), scheme)
+    _check_dates(signer, now)
+    return VerifiedSignature(signer, scheme.digest, form, content.digests[form])
+
+
+def _verify_attributes(
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
+) -> tuple[Certificate, Form]:
+    """The signature is over the attributes, and the attributes hold the content's digest."""
+    assert info.signed_attributes is not None
+    attributes = info.signed_attributes
+    digest = hashlib.new(scheme.digest, encode(SET, attributes.contents), usedforsecurity=False).digest()
+    signer = _find_signer(info, certificates, scheme, [digest])[0]
+    sets = _by_type(attributes)
+    if _the_value(sets, CONTENT_TYPE).oid() != reader.DATA:
+        raise AS2SignatureBad("the signed content type is not data")
+    signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).contents
+    for form, by_algorithm in content.digests.items():
+        if by_algorithm[scheme.digest] == signed:
+            return signer, form
+    raise AS2SignatureBad("the content's digest is not the one that was signed", signed_digest=signed.hex())
+
+
+def _verify_content(
+    info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
+) -> tuple[Certificate, Form]:
+    """The signature is over the content itself (RFC 5652, section 5.4; some products send it so)."""
+    if _is_a_set_of_attributes(content):
+        raise AS2SignatureBad("the content is a DER SET of attributes, and the signer has none")
+    forms = list(content.digests)
+    signer, at = _find_signer(info, certificates, scheme, [content.digests[form][scheme.digest] for form in forms])
+    return signer, forms[at]
+
+
+def _find_signer(
+    info: SignerInfo, certificates: Sequence[Certificate], scheme: Scheme, digests: Sequence[bytes]
+) -> tuple[Certificate, int]:
+    """The certificate whose key verifies this signature, and over which of the digests."""
+    meant = [each for each in certificates if _is_meant(info, each)]
+    others = [each for each in certificates if each not in meant]
+    for certificate in meant + others:
+        for at, digest in enumerate(digests):
+            if _fits(scheme, certificate, info.signature, digest):
+                return certificate, at
+    _check_strength(meant, scheme)
+    if meant and info.signed_attributes is None:
+        raise AS2SignatureBad("the content is not what was signed")
+    raise AS2SignerUnknown(f"no certificate of the partner fits the signer, {info.identifier}")
+
+
+def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:
+    identifier = info.identifier
+    if identifier.subject_key_identifier is not None:
+        return identifier.subject_key_identifier == certificate.subject_key_identifier
+    return (identifier.issuer, identifier.serial) == (certificate.issuer_der, certificate.serial)
+
+
+def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: bytes) -> bool:
+    """Whether this key made this signature. Only `_find_signer` asks, and it raises where none did."""
+    try:
+        scheme.check(certificate.x509.public_key(), signature, digest)
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _check_strength(meant: Sequence[Certificate], scheme: Scheme) -> None:
+    """Why the signer's own certificate was of no use, where that is its key."""
+    for bits in map(_rsa_bits, meant):
+        if bits is not None and bits < scheme.min_rsa_bits:
+            raise AS2SecurityTooLow(f"signed with an RSA key of {bits} bits; it must have {scheme.min_rsa_bits}")
+
+
+def _rsa_bits(certificate: Certificate) -> int | None:
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key.key_size if isinstance(key, rsa.RSAPublicKey) else None
+
+
+def _current_first(certificates: Sequence[Certificate], now: datetime) -> list[Certificate]:
+    """Those that are valid now; each expired one behind them, in case its key is in none of these: for the reason."""
+    current = [each for each in certificates if each.not_before <= now <= each.not_after]
+    keys = {each.public_key_der for each in current}
+    return current + [each for each in certificates if each.public_key_der not in keys]
+
+
+def _check_dates(signer: Certificate, now: datetime) -> None:
+    if now > signer.not_after:
+        raise AS2SignerUnknown(f"the signer's certificate expired on {signer.not_after:%Y-%m-%d}", **signer.facts())
+    if now < signer.not_before:
+        raise AS2SignerUnknown(f"the signer's certificate is valid from {signer.not_before:%Y-%m-%d}", **signer.facts())
+
+
+def _by_type(attributes: Element) -> dict[str, Element]:
+    """The set of values of each attribute, by its type; no type may stand twice (RFC 5652, section 5.3)."""
+    sets: dict[str, Element] = {}
+    for attribute in attributes.children():
+        match attribute.expect(SEQUENCE).children():
+            case [name, values] if values.tag == SET and name.oid() not in sets:
+                sets[name.oid()] = values
+            case _:
+                raise AS2MIMEMalformed("not an attribute, or one that stands twice")
+    return sets
+
+
+def _the_value(sets: Mapping[str, Element], oid: str) -> Element:
+    """The one value of an attribute that has exactly one (RFC 5652, section 11)."""
+    values = sets[oid].children() if oid in sets else []
+    if len(values) != 1:
+        raise AS2SignatureBad(f"{len(values)} values of the signed attribute {oid}")
+    return values[0]
+
+
+def _is_a_set_of_attributes(content: SignedContent) -> bool:
+    """Whether the content could be the signed attributes of another signature (RFC 8933, section 4)."""
+    beginning = content.beginning
+    if len(beginning) < 2 or beginning[0] != SET:
+        return False
+    octets = beginning[1] & 0x7F if beginning[1] & 0x80 else 0
+    length = int.from_bytes(beginning[2 : 2 + octets], "big") if octets else beginning[1]
+    return content.size == 2 + octets + length and beginning[2 + octets : 3 + octets] in (b"\x30", b"")

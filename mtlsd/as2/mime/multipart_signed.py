@@ -1,0 +1,269 @@
+"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3).
+
+`SignedMultipart` reads one as it arrives: a layer of a message does so, and `verify_detached`, for an MDN that we
+got, which is small and comes whole.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mtlsd.as2.cms import reader, verify
+from mtlsd.as2.cms.verify import DigestNotComputed, SignedContent
+from mtlsd.as2.headers import algorithm_of
+from mtlsd.as2.mic import FormDigests
+from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, MultipartReader, transfer_decoder
+from mtlsd.as2.mime.transfer_encoding import Unarmoured
+from mtlsd.as2.sink import Sink
+from mtlsd.errors import AS2MIMEMalformed, AS2Refused
+from mtlsd.pki.certificate import Certificate
+
+MAX_SIGNATURE = 1024 * 1024  # octets
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEntity:
+    """The octets that were signed, header included, as they came; who signed them, and the SignedData that says so."""
+
+    octets: bytes
+    signer: Certificate
+    signed_data: bytes = b""
+
+
+def verify_detached(
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    certificates: Sequence[Certificate],
+    now: datetime,
+    relax: Collection[str] = frozenset(),
+) -> bytes:
+    """Verify a whole multipart/signed and return exactly the octets that were signed.
+
+    Raises AS2MIMEMalformed, AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow.
+    """
+    return open_detached(headers, body, certificates, now, relax).octets
+
+
+def open_detached(
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    certificates: Sequence[Certificate],
+    now: datetime,
+    relax: Collection[str] = frozenset(),
+) -> SignedEntity:
+    """Verify as `verify_detached` does, and say who signed."""
+    fields = {name.lower(): value for name, value in headers}
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    if content_type.value != "multipart/signed":
+        raise AS2MIMEMalformed("not a multipart/signed")
+    algorithms = frozenset(announced_digests(content_type))
+    while True:  # each turn adds a digest of the few that there are
+        octets, signed_data = _Octets(), bytearray()
+        multipart = SignedMultipart(content_type, algorithms, octets, signed_data.extend)
+        decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+        decoder.write(body)
+        decoder.close()
+        try:
+            content = multipart.signed.content()
+            signer = verify.verify(multipart.signers, content, certificates, relax, now).signer
+        except DigestNotComputed as missing:
+            algorithms |= {missing.algorithm}
+        else:
+            return SignedEntity(bytes(octets.data), signer, bytes(signed_data))
+
+
+def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
+    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    fields = {name.lower(): value for name, value in headers}
+    octets, signed_data = _Octets(), bytearray()
+    content_type = ContentType.parse(fields.get("content-type", ""))
+    multipart = SignedMultipart(content_type, (), octets, signed_data.extend)
+    decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
+    decoder.write(body)
+    decoder.close()
+    return bytes(octets.data), bytes(signed_data)
+
+
+def announced_digests(content_type: ContentType) -> list[str]:
+    """The digests that `micalg` announces, as far as we have them; SHA-256 where it announces none."""
+    labels = content_type.parameters.get("micalg", "").split(",")
+    return [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
+
+
+def encoding_of_multipart(block: HeaderBlock) -> str:
+    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
+    return "base64" if block.transfer_encoding() == "base64" else "binary"
+
+
+class SignedMultipart:
+    """The signed part, which is hashed and goes on into `inside`, then its SignedData, which `signature` is given."""
+
+    def __init__(
+        self,
+        content_type: ContentType,
+        algorithms: Iterable[str],
+        inside: Sink,
+        signature: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        self.signed = SignedPart(algorithms, inside)
+        self._signature = SignaturePart(signature)
+        self._count = 0
+        self._parts = MultipartReader(content_type.parameters.get("boundary", ""), self._part)
+
+    @property
+    def signers(self) -> tuple[reader.SignerInfo, ...]:
+        """Who claims to have signed, after `close`; raises AS2MIMEMalformed."""
+        return self._signature.signers
+
+    @property
+    def has_odd_surroundings(self) -> bool:
+        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        return self._parts.has_odd_preamble or self._parts.has_epilogue
+
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether there is anything but blanks around the parts."""
+        return self._parts.has_preamble or self._parts.has_epilogue
+
+    def write(self, data: bytes) -> None:
+        self._parts.write(data)
+
+    def close(self) -> None:
+        """The end of the multipart; raises AS2MIMEMalformed where it has not its two parts."""
+        self._parts.close()
+        if self._count != 2:
+            raise AS2MIMEMalformed("multipart/signed without its two parts")
+
+    def _part(self, number: int) -> Sink:
+        if number > 1:
+            raise AS2MIMEMalformed("multipart/signed with more than two parts")
+        self._count += 1
+        return self._signature if number else self.signed
+
+
+class SignedPart:
+    """The part that was signed, its header included: hashed as it comes, and read on."""
+
+    def __init__(self, algorithms: Iterable[str], inside: Sink) -> None:
+        self._digests = FormDigests(algorithms)
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._inside = Deferred(inside)
+        self._beginning = b""
+        self._size = 0
+
+    @property
+    def refusal(self) -> AS2Refused | None:
+        return self._inside.refusal
+
+    def content(self) -> SignedContent:
+        return SignedContent(self._digests.results(), self._beginning, self._size)
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if len(self._beginning) < 16:
+            self._beginning += data[: 16 - len(self._beginning)]
+        self._hash(data)
+        self._inside.write(data)
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._hash_first(*self._header.close())
+        self._inside.close()
+
+    def _hash(self, data: bytes) -> None:
+        if self._header is None:
+            self._digests.body(data)
+        elif found := self._header.receive_data(data):
+            self._hash_first(*found)
+
+    def _hash_first(self, block: HeaderBlock, rest: bytes) -> None:
+        self._header = None
+        self._digests.header(block)
+        self._digests.body(rest)
+
+
+class SignaturePart:
+    """The second part: a header, then SignedData without content, in binary or base64."""
+
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
+        self._header: HeaderBlockReader | None = HeaderBlockReader()
+        self._cms = _WithoutContent(taken)
+        self._body = Unarmoured(self._cms)
+        self._size = 0
+
+    @property
+    def signers(self) -> tuple[reader.SignerInfo, ...]:
+        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
+        self._cms.close()
+        match self._cms.events:
+            case [reader.SignedDataStarted(), reader.ContentInfoEnded(signers)]:
+                return signers
+        raise AS2MIMEMalformed("the signature part is not a detached SignedData")
+
+    def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_SIGNATURE:
+            raise AS2MIMEMalformed("the signature part is too large")
+        if self._header is None:
+            self._body.write(data)
+        elif found := self._header.receive_data(data):
+            self._header = None
+            self._body.write(found[1])
+
+    def close(self) -> None:
+        if self._header is not None:
+            self._body.write(self._header.close()[1])
+        self._body.close()
+
+
+class _WithoutContent:
+    """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
+
+    def __init__(self, taken: Callable[[bytes], None]) -> None:
+        self._taken = taken
+        self._reader = reader.ContentInfoReader()
+        self.events: list[reader.Event] = []
+
+    def write(self, data: bytes) -> None:
+        self._taken(data)
+        self._reader.receive_data(data)
+        while event := self._reader.next_event():
+            if isinstance(event, reader.ContentReceived):
+                raise AS2MIMEMalformed("the signature part has content inside, so it is not detached")
+            self.events.append(event)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class Deferred:
+    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.refusal: AS2Refused | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.write(data)
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+    def close(self) -> None:
+        if self.refusal is None:
+            try:
+                self._sink.close()
+            except AS2Refused as refusal:
+                self.refusal = refusal
+
+
+class _Octets:
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    def close(self) -> None:
+        pass

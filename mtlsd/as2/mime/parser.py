@@ -1,0 +1,296 @@
+"""MIME (RFC 2045, 2046) over raw bytes, never serialised again: a signature is over the bytes as they came.
+
+Header blocks, the parameters of a Content-Type, the parts of a multipart, and transfer decoding, all as data arrives.
+"""
+
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mtlsd.as2.sink import Sink
+from mtlsd.errors import AS2MIMEMalformed
+
+MAX_HEADER_BLOCK = 64 * 1024  # octets
+MAX_HEADER_FIELDS = 200
+BEGINNING = 1000  # octets, which say whether an entity begins with a header
+MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
+
+_FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
+_PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
+_COMMENT = re.compile(r"\([^()]*\)")
+_NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
+_MIME_FIELDS = ("content-", "mime-version")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A media type and its parameters; names are lower case, values unquoted."""
+
+    value: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "ContentType":
+        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all; the first one counts.
+
+        Two boundaries are none: another reader might take the other one.
+        """
+        value, _, _ = text.partition(";")
+        found = [(name.lower(), _unquote(raw)) for name, raw in _PARAMETER.findall(text)]
+        parameters = dict(reversed(found))
+        if len({raw for name, raw in found if name == "boundary"}) > 1:
+            parameters["boundary"] = ""
+        return cls(value.strip().lower(), parameters)
+
+
+def _unquote(raw: str) -> str:
+    raw = raw.strip()
+    if raw.startswith('"'):
+        return re.sub(r"\\(.)", r"\1", raw.strip('"'))
+    return raw
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """The header of a MIME entity: its bytes to the octet, and the fields read from them."""
+
+    raw: bytes
+    fields: Mapping[str, str]  # by lower-case name; the first one counts
+
+    def content_type(self) -> ContentType | None:
+        text = self.fields.get("content-type")
+        return ContentType.parse(text) if text else None
+
+    def transfer_encoding(self) -> str:
+        """The Content-Transfer-Encoding; where there is none, AS2 means binary (RFC 4130, section 5.2.1)."""
+        text = _COMMENT.sub(" ", self.fields.get("content-transfer-encoding", ""))
+        return text.strip(' \t";').lower() or "binary"
+
+
+class HeaderBlockReader:
+    """Finds where an entity's header ends. Some products send no header at all: then it is empty."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def receive_data(self, data: bytes) -> tuple[HeaderBlock, bytes] | None:
+        """The header block and the first octets of the body, or None while the blank line has not come."""
+        known = len(self._buffer)
+        searched = max(known - 3, 0)
+        self._buffer += data
+        if known < BEGINNING and not _may_begin_a_header(self._buffer):
+            return self._without_header()
+        end = _end_of_block(self._buffer, searched)
+        if (end or len(self._buffer)) > MAX_HEADER_BLOCK:
+            return self._without_header()
+        if end is None:
+            return None
+        raw, rest = bytes(self._buffer[:end]), bytes(self._buffer[end:])
+        fields = _fields(raw)
+        if fields is None:
+            return self._without_header()
+        return HeaderBlock(raw, fields), rest
+
+    def close(self) -> tuple[HeaderBlock, bytes]:
+        """No more octets will come: what there is has no header, or no body."""
+        fields = _fields(bytes(self._buffer))
+        return (HeaderBlock(bytes(self._buffer), fields), b"") if fields else self._without_header()
+
+    def _without_header(self) -> tuple[HeaderBlock, bytes]:
+        return HeaderBlock(b"", {}), bytes(self._buffer)
+
+
+def _may_begin_a_header(data: bytes | bytearray) -> bool:
+    if data[:1] in (b"", b"\r", b"\n"):
+        return True
+    line, newline, _ = bytes(data[:BEGINNING]).partition(b"\n")
+    return bool(_FIELD_NAME.match(line)) or (not newline and len(line) < BEGINNING and b":" not in line)
+
+
+def _end_of_block(data: bytearray, searched: int) -> int | None:
+    for blank in (b"\r\n", b"\n"):
+        if data.startswith(blank):
+            return len(blank)
+    ends = [at + len(gap) for gap in (b"\n\r\n", b"\n\n") if (at := data.find(gap, searched)) >= 0]
+    return min(ends, default=None)
+
+
+def _fields(raw: bytes) -> dict[str, str] | None:
+    """The fields of a block, or None where these lines are no MIME header but content."""
+    lines = re.sub(rb"\r?\n[ \t]+", b" ", raw).replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
+    if lines == [b""]:
+        return {}
+    if len(lines) > MAX_HEADER_FIELDS:
+        raise AS2MIMEMalformed(f"a MIME header of {len(lines)} fields")
+    fields: dict[str, str] = {}
+    for line in lines:
+        if not _FIELD_NAME.match(line):
+            return None
+        name, _, value = line.decode("latin-1").partition(":")
+        fields.setdefault(name.strip().lower(), value.strip())
+    return fields if any(name.startswith(_MIME_FIELDS) for name in fields) else None
+
+
+class MultipartReader:
+    """Cuts a multipart body into its parts, as they arrive.
+
+    `part(number)` gives the sink for each part, header included. The line end before a boundary belongs to the
+    boundary (RFC 2046, section 5.1.1). Preamble and epilogue are read over.
+    """
+
+    def __init__(self, boundary: str, part: Callable[[int], Sink]) -> None:
+        declared = boundary.encode("latin-1", "replace")
+        boundary_octets = declared.rstrip(b" \t")  # it ends with no blank (RFC 2046), whatever the parameter says
+        if not 0 < len(boundary_octets) <= len(declared) <= MAX_BOUNDARY:
+            raise AS2MIMEMalformed("a multipart without a usable boundary")
+        self._delimiter = b"--" + boundary_octets
+        self._has_blanks = boundary_octets != declared  # then they may stand before the closing hyphens
+        self._part = part
+        self._number = 0
+        self._sink: Sink | None = None
+        self._buffer = b""
+        self._at_line_start = True  # whether a delimiter may stand where the buffer begins
+        self._closed = False
+        self.has_preamble = False  # whether anything but blanks stands before the first delimiter
+        self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
+        self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
+
+    def write(self, data: bytes) -> None:
+        """Take some octets of the multipart's body."""
+        self._buffer += data
+        while not self._closed and (found := self._find_delimiter()):
+            start, end, closing = found
+            self._emit(_line_end_before(self._buffer, start))
+            self._buffer = self._buffer[end:]
+            self._next_part(closing=closing)
+        if self._closed:
+            self.has_epilogue = self.has_epilogue or bool(self._buffer.strip())
+            self._buffer = b""
+        else:
+            decided = len(self._buffer) - self._undecided()
+            self._emit(decided)
+            self._buffer = self._buffer[decided:]
+
+    def close(self) -> None:
+        """The end of the body: a closing delimiter without a line end is still one."""
+        self.write(b"\r\n")
+        if not self._closed:
+            raise AS2MIMEMalformed("the multipart has no closing boundary")
+
+    def _find_delimiter(self) -> tuple[int, int, bool] | None:
+        """Where the next delimiter line begins and ends, and whether it is the closing one."""
+        at = self._buffer.find(self._delimiter)
+        while at >= 0:
+            after = at + len(self._delimiter)
+            newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
+            line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
+            if line_start and newline >= 0:
+                rest = self._behind_delimiter(self._buffer[after:newline])
+                if rest in (b"", b"--"):
+                    return at, newline + 1, rest == b"--"
+            at = self._buffer.find(self._delimiter, after)
+        return None
+
+    def _undecided(self) -> int:
+        """How many octets at the end may belong to a delimiter or the line end before one."""
+        newline = self._buffer.rfind(b"\n")
+        line = self._buffer[newline + 1 : newline + 1 + len(self._delimiter) + MAX_BOUNDARY]
+        possible = newline >= 0 or self._at_line_start
+        if possible and (self._delimiter.startswith(line) or self._is_open_delimiter(line)):
+            return len(self._buffer) - (_line_end_before(self._buffer, newline + 1) if newline >= 0 else 0)
+        return int(self._buffer.endswith(b"\r"))
+
+    def _is_open_delimiter(self, line: bytes) -> bool:
+        tail = line.removeprefix(self._delimiter)
+        return len(tail) < min(len(line), MAX_BOUNDARY) and self._behind_delimiter(tail) in (b"", b"-", b"--")
+
+    def _behind_delimiter(self, octets: bytes) -> bytes:
+        return octets.strip(b" \t\r") if self._has_blanks else octets.rstrip(b" \t\r")
+
+    def _emit(self, count: int) -> None:
+        if count > 0:
+            self._at_line_start = False
+            if self._sink:
+                self._sink.write(self._buffer[:count])
+            else:
+                self.has_preamble = self.has_preamble or bool(self._buffer[:count].strip())
+                self.has_odd_preamble = self.has_odd_preamble or bool(_NOT_TEXT.search(self._buffer, 0, count))
+
+    def _next_part(self, *, closing: bool) -> None:
+        if self._sink:
+            self._sink.close()
+        self._at_line_start = True
+        self._closed = closing
+        self._sink = None if closing else self._part(self._number)
+        self._number += 1
+
+
+def _line_end_before(data: bytes, at: int) -> int:
+    """Where the line end begins that stands right before `at`."""
+    if data[at - 1 : at] != b"\n" or not at:
+        return at
+    return at - 2 if data[at - 2 : at - 1] == b"\r" else at - 1
+
+
+def transfer_decoder(encoding: str, sink: Sink) -> Sink:
+    """The sink that undoes a Content-Transfer-Encoding in front of `sink`; raises AS2MIMEMalformed."""
+    if encoding in ("binary", "7bit", "8bit"):
+        return sink
+    if encoding == "base64":
+        return Base64Decoder(sink)
+    if encoding == "quoted-printable":
+        return QuotedPrintableDecoder(sink)
+    raise AS2MIMEMalformed("an unknown Content-Transfer-Encoding")
+
+
+class Base64Decoder:
+    """Base64 (RFC 2045, section 6.8), with any line ends."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._held = b""
+        self._padded = False
+
+    def write(self, data: bytes) -> None:
+        text = self._held + data.translate(None, b"\r\n\t ")
+        if self._padded and text:
+            raise AS2MIMEMalformed("base64 goes on behind its padding")
+        whole = len(text) - len(text) % 4
+        self._held = text[whole:]
+        if whole:
+            self._padded = text[whole - 1 : whole] == b"="
+            self._sink.write(_decode_base64(text[:whole]))
+
+    def close(self) -> None:
+        if self._held:
+            raise AS2MIMEMalformed("base64 ends inside a group of four")
+        self._sink.close()
+
+
+def _decode_base64(text: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except binascii.Error as error:
+        raise AS2MIMEMalformed("not base64") from error
+
+
+class QuotedPrintableDecoder:
+    """Quoted-printable (RFC 2045, section 6.7), a line at a time."""
+
+    MAX_LINE = 64 * 1024
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        lines, newline, self._held = (self._held + data).rpartition(b"\n")
+        if len(self._held) > self.MAX_LINE:
+            raise AS2MIMEMalformed("a quoted-printable line without an end")
+        if newline:
+            self._sink.write(binascii.a2b_qp(lines + newline))
+
+    def close(self) -> None:
+        self._sink.write(binascii.a2b_qp(self._held))
+        self._sink.close()

@@ -1,0 +1,114 @@
+"""What stands around a CMS value in a MIME body: base64, and the lines that some products put before it.
+
+A CMS value is a SEQUENCE: in binary it begins with 0x30, which is `0`, in base64 with `M`.
+"""
+
+import re
+import string
+
+from mtlsd.as2.mime.parser import Base64Decoder
+from mtlsd.as2.sink import Sink
+from mtlsd.errors import AS2MIMEMalformed
+
+MAX_PREAMBLE = 64 * 1024  # octets, all lines together
+MAX_TEXT_LINE = 998  # octets (RFC 5322, section 2.1.1); a longer one is base64 without line ends
+
+_BINARY = 0x30
+_LETTERS_AND_DIGITS = (string.ascii_letters + string.digits).encode()
+_OTHERS = bytes(set(range(256)) - set(_LETTERS_AND_DIGITS))
+# In base64, the identifiers of every CMS content type have one of these: 1.2.840.113549.1 at three places in a group.
+_TYPES_OF_CMS = (b"KoZIhvcNAQ", b"qGSIb3DQ", b"hkiG9w0B")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+class Unarmoured:
+    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._decided: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._decided is None:
+            data = data.lstrip(b"\r\n")
+            if not data:
+                return
+            self._decided = self._sink if data[0] == _BINARY else Base64Decoder(self._sink)
+        self._decided.write(data)
+
+    def close(self) -> None:
+        (self._decided or self._sink).close()
+
+
+class WithoutPreamble:
+    """Reads over lines of text before a CMS value: some products repeat the header in the body, or greet.
+
+    Nothing in these lines is believed. It is for a body that stands in the clear: inside an envelope, where who holds
+    no key can change such lines, whether they were read over would say something of what they decrypt to. Lines that
+    a more lenient reader of base64 could take for a CMS value of their own are refused: a backend would read another
+    document than we do.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._has_begun = False
+        self._held = bytearray()  # the line that may be text, as far as it came
+        self._read_over = bytearray()
+        self._size = 0  # of the lines that were read over
+
+    def write(self, data: bytes) -> None:
+        """Take some octets; raises AS2MIMEMalformed where what comes first is neither CMS nor a few lines of text."""
+        if self._has_begun:
+            self._sink.write(data)
+            return
+        searched = len(self._held)
+        self._held += data
+        begins = self._find_value(searched)
+        if begins is not None:
+            self._begin(begins)
+
+    def close(self) -> None:
+        if not self._has_begun:
+            self._begin(0)
+        self._sink.close()
+
+    def _find_value(self, searched: int) -> int | None:
+        """Where the value begins in what is held; None while that is not known, and the last line is held on.
+
+        The first `searched` octets have no line end.
+        """
+        at = 0
+        while at < len(self._held):
+            if self._held[at] == _BINARY:
+                return at
+            end = self._held.find(b"\n", max(at, searched), at + MAX_TEXT_LINE + 2)
+            if end < 0 and len(self._held) - at < MAX_TEXT_LINE + 2:
+                break
+            line = bytes(self._held[at : end if end >= 0 else at + MAX_TEXT_LINE + 2])
+            if _is_base64(line):
+                return at
+            self._check(line)
+            at = end + 1
+        del self._held[:at]
+        return None
+
+    def _check(self, line: bytes) -> None:
+        if len(line) > MAX_TEXT_LINE + 1 or self._size > MAX_PREAMBLE or _CONTROL.search(line):
+            raise AS2MIMEMalformed("what stands before the CMS value is not a few lines of text")
+        self._size += len(line) + 1
+        self._read_over += line.translate(None, _OTHERS)
+
+    def _begin(self, at: int) -> None:
+        if any(each in self._read_over for each in _TYPES_OF_CMS):
+            raise AS2MIMEMalformed("what stands before the CMS value could be read as another one")
+        self._has_begun = True
+        begins = bytes(self._held[at:])
+        self._held.clear()
+        self._read_over.clear()
+        if begins:
+            self._sink.write(begins)
+
+
+def _is_base64(line: bytes) -> bool:
+    """Whether this line is one of base64 that begins like a SEQUENCE."""
+    return line.startswith(b"M") and not line.rstrip(b" \t\r").translate(None, _LETTERS_AND_DIGITS + b"+/=\r")

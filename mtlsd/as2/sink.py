@@ -1,0 +1,11 @@
+"""The port between two layers of a message."""
+
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """Where the next layer takes its octets."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""`mtlsd export` and `mtlsd import`: the security material of a machine, sealed."""

@@ -1,0 +1,45 @@
+"""What is entered in the hash chain when security material is moved: who, when, what, and to whom."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from getpass import getuser
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mtlsd.cli.options import credentials
+
+if TYPE_CHECKING:
+    from mtlsd.config.model import Configuration
+    from mtlsd.journal.proof.chain import EntryKind
+    from mtlsd.journal.protocol import Journal
+
+
+@contextmanager
+def opened(configuration: "Configuration") -> "Iterator[Journal]":
+    """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
+    from mtlsd.errors import JournalUnavailable, SpoolFull
+    from mtlsd.files import writing
+    from mtlsd.journal.location import Place, open_journal
+    from mtlsd.journal.proof.checkpoints import load_key
+
+    server = configuration.server
+    place = Place(server.journal, server.state, credentials())
+    try:
+        server.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        chain = load_key(server.state).node
+        with closing(open_journal(place, chain=chain)) as journal:
+            for each in server.state.iterdir():
+                if each.is_file():
+                    writing.give(each, server.state)
+            yield journal
+    except (JournalUnavailable, SpoolFull, OSError) as error:
+        raise click.ClickException(f"the journal at {place} cannot be written, so nothing is moved: {error}") from error
+
+
+def enter(journal: "Journal", kind: "EntryKind", subject: str, now: float, facts: Mapping[str, Any]) -> None:
+    """Enter one note about what this user does now."""
+    from mtlsd.journal.proof.chain import Note
+
+    journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])

@@ -1,0 +1,308 @@
+"""`mtlsd import`: what a sealed bundle changes here, and the change as a whole or not at all."""
+
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.bundle import audit
+from mtlsd.cli.bundle.export import _contents, _read, a_path, passphrase_file
+from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.output import say
+from mtlsd.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mtlsd.config.model import Configuration
+    from mtlsd.partners.edit import bundle as packing
+    from mtlsd.partners.partner import LoadedPartner
+
+
+@click.command("import")
+@click.argument("bundle_file", metavar="BUNDLE", type=a_path)
+@with_config
+@click.option("--cert", type=a_path, help="The certificate that it is sealed to.")
+@click.option("--key", type=a_path, help="Its private key.")
+@passphrase_file
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--sha256", metavar="HEX", help="Refuse any other bundle than the one of which export printed this.")
+def import_(
+    bundle_file: Path,
+    file: Path,
+    cert: Path | None,
+    key: Path | None,
+    passphrase_file: Path | None,
+    yes: bool,
+    dry_run: bool,
+    sha256: str | None,
+) -> None:
+    """Put what `mtlsd export` wrote in place.
+
+    Each partner, host and organization is changed whole or not at all. The difference is shown first. What the bundle
+    does not name stays as it is, and so do private keys that were left out of it, the certificates that belong to them,
+    and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
+    with all the rest.
+
+    Anybody can seal a bundle to a certificate: who made it is proven only by the SHA-256 that export printed, which
+    --sha256 compares.
+
+    \b
+    Examples:
+      mtlsd import certs.bundle --cert own.pem --key own.key --sha256 4f5c... --dry-run
+      mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
+
+    Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
+    usage; 78 the configuration has mistakes.
+    """
+    from mtlsd.files import writing
+
+    configuration = load_configuration(file)
+    sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
+    certs = configuration.server.certs
+    try:
+        with ExitStack() as stack:
+            if not dry_run:
+                stack.enter_context(writing.locked(certs / "partners"))
+            changes = list(_fit(certs, bundle, list(_changes(certs, bundle))))
+            _refuse_conflicts(certs, changes)
+            _say_changes(configuration, bundle, changes)
+            _say_lacking(certs, bundle)
+            if not changes or dry_run:
+                return
+            if not yes:
+                click.confirm("Put this in place?", abort=True)
+            _apply(configuration, bundle, sealed, changes)
+    except OSError as error:
+        raise click.ClickException(f"{certs} cannot be written: {error}") from error
+    say(f"{len(changes)} changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One directory below certs/ that is not what the bundle says."""
+
+    unit: str
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+
+    def lines(self) -> "Iterator[str]":
+        for name in sorted({*self.before, *self.after}):
+            old, new = self.before.get(name), self.after.get(name)
+            if old != new:
+                mark = "+" if old is None else "-" if new is None else "~"
+                yield f"{mark} {self.unit}/{name}{_about(new if new is not None else old or b'')}"
+
+
+def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
+    """What differs; a private key that is here stays here, unless the bundle brings one."""
+    from mtlsd.errors import MtlsdError
+    from mtlsd.partners.edit import bundle as packing
+
+    withheld = frozenset(bundle.withheld)
+    for unit, files in bundle.units.items():
+        directory = certs / unit
+        if directory.is_symlink():
+            raise click.ClickException(f"{directory} is a symbolic link: whoever made it has to change it")
+        try:
+            before = packing.files_of(directory)
+        except MtlsdError as error:
+            raise click.ClickException(f"{directory}: {error}") from error
+        kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
+        after = {**kept, **files}
+        _refuse_loss(certs, unit, before, after)
+        if before != after:
+            yield Change(unit, before, after)
+
+
+def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld: frozenset[str]) -> bool:
+    """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
+
+    Not so what a partner connected with, in whatever form: what went from it there goes here, too.
+    """
+    from mtlsd.partners.edit import bundle as packing
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
+
+    if f"{unit}/{name}" in withheld:
+        return True
+    if bundle.private_keys or packing.is_public(name, data):
+        return False
+    try:
+        return not (unit.startswith("partners/") and read_certificates(data))
+    except CertificateUnreadable:
+        return True
+
+
+def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
+    """End the command where a private key of ours would go, and nothing come in its place."""
+    from mtlsd.partners.edit import bundle as packing
+
+    if not unit.startswith("partners/"):
+        lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
+        words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
+        _end(f"{certs / unit / name} {words}" for name in lost)
+
+
+def _about(data: bytes) -> str:
+    """What a file is about, where it is certificates."""
+    from mtlsd.pki.certificate import CertificateUnreadable
+    from mtlsd.pki.formats.reader import read_certificates
+
+    try:
+        found = read_certificates(data)
+    except CertificateUnreadable:
+        return ""
+    return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
+
+
+def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
+    for change in changes:
+        for line in (*change.lines(), *_settings(configuration.server.certs, change)):
+            say(line)
+    if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
+        say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
+    if not changes:
+        say("everything is there already, just so: nothing changes")
+
+
+def _settings(certs: Path, change: Change) -> "Iterator[str]":
+    """What the change means for a partner: what goes, and what comes."""
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.partner import load_partner
+
+    if change.unit.startswith("partners/"):
+        before = proposal.describe(load_partner(certs / change.unit)) if change.before else {}
+        for line in proposal.differences(before, proposal.describe(_loaded(certs, change))):
+            yield f"    {line}"
+
+
+def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
+    """Name the files that the bundle was made without, and that are not here either."""
+    for name in bundle.withheld:
+        if not (certs / name).exists():
+            say(f"to be brought by hand: {certs / name}, which the bundle was made without")
+
+
+def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
+    """End the command where a partner would claim what another one has, as the daemon would see it."""
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.registry import load_each
+
+    proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
+    if not proposed:
+        return
+    partners = certs / "partners"
+    now = load_each(partners) if partners.is_dir() else ()
+    problems, doubts = proposal.conflicts(partners, now, proposed)
+    for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
+        say(f"warning: {each}")
+    _end(problems)
+
+
+def _end(problems: "Iterable[object]") -> None:
+    if words := [printable(str(each)) for each in problems]:
+        raise click.ClickException("\n".join(("nothing is changed:", *words)))
+
+
+def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Iterator[Change]":
+    """The changes without those that would leave a host or an organization of ours without the key to its certificate.
+
+    Where the bundle brought no keys that is nothing to wonder at, and the own one stays; else it ends the command.
+    """
+    for change in changes:
+        words = _broken(certs, change)
+        if words and bundle.private_keys:
+            _end(words)
+        elif words:
+            say(f"{change.unit} stays as it is: its private key is another, and the bundle has none")
+        else:
+            yield change
+
+
+def _broken(certs: Path, change: Change) -> list[str]:
+    """Why a host or an organization that can be loaded now could not be loaded any longer."""
+    from mtlsd.errors import ConfigurationError
+    from mtlsd.partners.ours.host_keys import load_host
+    from mtlsd.partners.ours.organization import load_organization
+
+    loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
+    load = loaders.get(change.unit.partition("/")[0])
+    if load is None or not change.before:
+        return []
+    try:
+        load(certs / change.unit)
+    except ConfigurationError:
+        return []
+    with _staged(change) as staged:
+        try:
+            load(staged)
+        except ConfigurationError as error:
+            return [str(each).replace(str(staged), str(certs / change.unit)) for each in error.problems]
+    return []
+
+
+def _loaded(certs: Path, change: Change) -> "LoadedPartner":
+    from mtlsd.partners.edit import proposal
+    from mtlsd.partners.partner import load_partner
+
+    with _staged(change) as staged:
+        return proposal.renamed(load_partner(staged), staged, certs / change.unit)
+
+
+@contextmanager
+def _staged(change: Change) -> "Iterator[Path]":
+    """The directory as it would be, elsewhere."""
+    from mtlsd.files import writing
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / change.unit.partition("/")[2]
+        staged = writing.stage(target, _with_modes(change.after))
+        writing.publish(staged, target)
+        yield target
+
+
+def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
+    from mtlsd.files import writing
+    from mtlsd.partners.edit import bundle as packing
+
+    return {
+        name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
+        for name, data in files.items()
+    }
+
+
+def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
+    from mtlsd.files import writing
+    from mtlsd.journal.proof.chain import EntryKind
+
+    certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
+    with audit.opened(configuration) as journal:
+        with ExitStack() as stack:
+            staged = [_filled(certs, change, stack) for change in changes]
+            for directory, change in zip(staged, changes, strict=True):
+                writing.publish(directory, certs / change.unit)
+        facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
+        audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+
+
+def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
+    """The directory beside its place: with the modes and owners that are there, and all that was not read."""
+    from mtlsd.files import carry_over, writing
+    from mtlsd.partners.edit import bundle as packing
+
+    target = certs / change.unit
+    target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
+    staged = writing.stage(target, _with_modes(change.after))
+    stack.callback(writing.discard, staged)
+    if target.exists():
+        new = {name: data for name, data in change.after.items() if data != change.before.get(name)}
+        carry_over.keep_modes(target, staged, {name for name, data in new.items() if not packing.is_public(name, data)})
+        carry_over.carry_over(target, staged, change.before)
+    return staged

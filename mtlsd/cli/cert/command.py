@@ -1,0 +1,255 @@
+"""`mtlsd cert`."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.options import with_json
+from mtlsd.cli.output import say, say_fields, say_json
+from mtlsd.text import printable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+    from mtlsd.cli.cert.inspect import ReadFile
+    from mtlsd.cli.cert.write import Belongings
+
+a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+with_password = click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    help="Holds the password of FILE. Default: FILE.password, where there is one; else it is asked for.",
+)
+with_force = click.option("--force", is_flag=True, help="Write over a file that is there.")
+
+
+@click.group()
+def cert() -> None:
+    """Show, mend and convert certificate files.
+
+    \b
+    Examples:
+      mtlsd cert show acme.p7b
+      mtlsd cert doctor from-the-mail.txt --output acme.pem
+      mtlsd cert convert chain.pem own.pfx --key key.pem
+    """
+
+
+@cert.command()
+@a_file
+@with_password
+@with_json
+def show(path: Path, password_file: Path | None, as_json: bool) -> None:
+    """Show everything in FILE: each certificate, its dates, key and uses, and what it lacks.
+
+    Any form is read that may be put into a partner's directory. Nothing of a private key is shown but its kind and
+    the certificate that it belongs to.
+
+    \b
+    Example:
+      mtlsd cert show acme.pfx --password-file secret.txt
+
+    Exit codes: 0 fine; 1 the file cannot be read, and why is said.
+    """
+    from mtlsd.cli.cert.inspect import describe, facts, read, roles
+
+    found = read(path, password_file)
+    now = datetime.now(UTC)
+    certificates = [facts(each, role, now) for each, role in roles(found.bundle)]
+    if as_json:
+        say_json({
+            "file": str(path),
+            "form": found.contents.form,
+            "certificates": certificates,
+            "private_keys": [_key_facts(found, key) for key in found.keys],
+            "missing_issuers": list(found.bundle.missing),
+            "remarks": list(_remarks(found)),
+        })  # fmt: skip
+        return
+    say(f"{path}: {found.contents.form}")
+    for each in certificates:
+        say()
+        say_fields(_fields(each))
+    for key in found.keys:
+        say()
+        owner = found.owner_of(key)
+        belongs = f"belongs to {owner.subject}" if owner else "belongs to none of the certificates"
+        say(f"private key: {describe(key)}, {belongs}")
+    if remarks := list(_remarks(found)):
+        say()
+    for remark in remarks:
+        say(f"note: {remark}")
+
+
+@cert.command()
+@a_file
+@with_password
+@click.option("--output", type=click.Path(path_type=Path), help="Write the mended file there, not to stdout.")
+@with_force
+def doctor(path: Path, password_file: Path | None, output: Path | None, force: bool) -> None:
+    """Say what is wrong with FILE, and write it plainly: PEM, each certificate once, a leaf before its issuers.
+
+    What is wrong goes to stderr, one sentence a line. A private key is written only with --output, into a file for
+    its owner alone.
+
+    \b
+    Example:
+      mtlsd cert doctor from-the-mail.txt > acme.pem
+
+    Exit codes: 0 it is fine or mended; 1 it cannot be mended, and why is said.
+    """
+    from mtlsd.cli.cert.inspect import read
+    from mtlsd.cli.cert.write import Written, pem_of, write
+
+    found = read(path, password_file)
+    what = _belongings(found, None)
+    remarks = list(_remarks(found))
+    for remark in remarks or ["it is fine"]:
+        click.echo(printable(f"{path}: {remark}"), err=True)
+    if output:
+        write(output, Written(pem_of(what), what.key is not None), force=force)
+        return
+    if found.contents.keys:
+        click.echo("the private key is not written to stdout: use --output", err=True)
+    sys.stdout.flush()
+    click.echo(b"".join(each.pem for each in what.certificates), nl=False)
+
+
+@cert.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="IN")
+@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
+@click.option("--key", "key_file", type=click.Path(path_type=Path), help="Holds the private key, where IN has none.")
+@click.option("--no-key", is_flag=True, help="Leave the private key out.")
+@click.option("--legacy", is_flag=True, help="PKCS#12 in 3DES and SHA-1, for products that know nothing newer.")
+@with_password
+@click.option(
+    "--out-password-file", type=click.Path(path_type=Path), help="Holds the password for OUT; else it is asked for."
+)
+@with_force
+def convert(
+    source: Path,
+    target: Path,
+    key_file: Path | None,
+    no_key: bool,
+    legacy: bool,
+    password_file: Path | None,
+    out_password_file: Path | None,
+    force: bool,
+) -> None:
+    """Convert the file IN, of any form, into the form that the name of OUT asks for.
+
+    \b
+      .pem        certificates and the private key       .crt        certificates alone, in PEM
+      .der .cer   one certificate                        .key        the private key alone, in PEM
+      .p7b .p7c   certificates, PKCS#7                   .json       service key: certificate and key
+      .pfx .p12   certificates and key, PKCS#12 in AES under a password
+
+    The private key must belong to a certificate in IN. A file with a private key is for its owner alone (mode 0600).
+    A password is never on the command line. No file is written over without --force.
+
+    \b
+    Examples:
+      mtlsd cert convert acme.p7b acme.pem
+      mtlsd cert convert chain.pem own.pfx --key key.pem --out-password-file secret.txt
+
+    Exit codes: 0 written; 1 refused or failed, and why is said.
+    """
+    from mtlsd.cli.cert.inspect import read
+    from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, in_form, write
+
+    form = target.suffix.lower()
+    if form not in FORMS:
+        raise click.UsageError(f"OUT ends with one of {' '.join(FORMS)}")
+    found = read(source, password_file)
+    what = _belongings(found, _separate_key(key_file, password_file) if key_file else None)
+    if no_key:
+        what = Belongings(what.certificates)
+    password = _new_password(target, out_password_file) if form in KEYSTORES else None
+    write(target, in_form(form, what, password, legacy=legacy), force=force)
+
+
+# --- Keys ---------------------------------------------------------------------------------------------------
+
+
+def _separate_key(file: Path, password_file: Path | None) -> "PrivateKeyTypes":
+    from mtlsd.cli.cert.inspect import read
+
+    found = read(file, password_file)
+    if len(found.keys) != 1:
+        raise click.ClickException(f"{file}: {'; '.join(found.locked) or 'expected one private key'}")
+    return found.keys[0]
+
+
+def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings":
+    """The certificates in order and the key, which must belong to one of them; ends the command where it does not."""
+    from mtlsd.cli.cert.write import Belongings
+
+    if found.locked and key is None:
+        raise click.ClickException(f"{found.path}: {found.locked[0]}")
+    if len(found.keys) > 1 and key is None:
+        raise click.ClickException(f"{found.path}: {len(found.keys)} private keys, expected one")
+    key = key or next(iter(found.keys), None)
+    certificates = found.bundle.in_order
+    if key is None or not certificates:
+        return Belongings(certificates, key)
+    own = found.owner_of(key)
+    if own is None:
+        raise click.ClickException(
+            f"{found.path}: the private key belongs to none of the certificates; the first is {certificates[0].subject}"
+        )
+    return Belongings(tuple(dict.fromkeys((own, *certificates))), key)
+
+
+def _new_password(target: Path, file: Path | None) -> str:
+    from mtlsd.cli.cert.inspect import password_in
+    from mtlsd.files.reading import FileRefused
+
+    if file is None:
+        return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
+    try:
+        return password_in(file)
+    except FileRefused as error:
+        raise click.ClickException(f"{file}: {error}") from error
+
+
+# --- What is said -------------------------------------------------------------------------------------------
+
+
+def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
+    def joined(name: str) -> str:
+        values = facts[name]
+        return ", ".join(values) if isinstance(values, list) else ""
+
+    return [
+        (str(facts["role"]), facts["subject"]),
+        ("issuer", facts["issuer"]),
+        ("serial", facts["serial"]),
+        ("not before", facts["not_before"]),
+        ("not after", f"{facts['not_after']}, {facts['days_left']} days left ({facts['state']})"),
+        ("names", joined("san")),
+        ("key", facts["key"]),
+        ("uses", joined("extended_key_usage")),
+        ("sha256", facts["sha256"]),
+        ("odd", joined("odd")),
+    ]
+
+
+def _key_facts(found: "ReadFile", key: "PrivateKeyTypes") -> dict[str, str | None]:
+    from mtlsd.cli.cert.inspect import describe
+
+    owner = found.owner_of(key)
+    return {"key": describe(key), "belongs_to": owner.sha256 if owner else None}
+
+
+def _remarks(found: "ReadFile") -> "list[str]":
+    """What is odd about the file, and what it lacks."""
+    contents = found.contents
+    return [
+        *(f"it {each}" for each in contents.remarks),
+        *(f"not used: {each}" for each in contents.others),
+        *(f"a private key that is not read: {each}" for each in found.locked),
+        *(f"an issuer is missing: {each}" for each in found.bundle.missing),
+    ]

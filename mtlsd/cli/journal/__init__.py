@@ -1,0 +1,1 @@
+"""`mtlsd journal` and `mtlsd privacy`: what was received, and what became of it."""

@@ -1,0 +1,208 @@
+"""What `mtlsd journal list` looks for, and how it shows it: a page at a time, or as it happens."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mtlsd.cli.output import iso, say, say_json, say_table
+
+if TYPE_CHECKING:
+    from mtlsd.journal.model import Listed, Refusal
+    from mtlsd.journal.protocol import Journal
+
+REFUSED = "refused"
+STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
+HEADINGS = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
+MARGIN_SECONDS = 2 * 3600  # an id is from when an exchange began, at most header_seconds before the message is received
+POLL_SECONDS = 1
+PAGE = 500  # rows at a time
+MAX_KNOWN = 100_000  # rows that are remembered
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+Row = dict[str, Any]
+Open = Callable[[], AbstractContextManager["Journal"]]
+
+
+class Moment(click.ParamType[float]):
+    """A time in ISO 8601, UTC where it says no zone, or an age such as 90m, 36h or 7d; in seconds of the epoch."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return value
+        now = datetime.now(UTC)
+        try:
+            if value[-1:] in _UNITS and value[:-1].isascii() and value[:-1].isdigit():
+                return now.timestamp() - int(value[:-1]) * _UNITS[value[-1]]
+            found = datetime.fromisoformat(value)
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither a time such as 2026-11-21T08:00 (UTC) nor an age such as 36h", param, ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for. The state `refused` is that of a refusal; `reason` is a delivery's or a refusal's."""
+
+    limit: int
+    partner: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+    before: str | None = None
+
+    def rows(self, journal: "Journal") -> list[Row]:
+        """The newest first, of messages and refusals together."""
+        found = [*self._messages(journal), *self._refusals(journal)]
+        return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
+
+    def _messages(self, journal: "Journal") -> Iterator[Row]:
+        from mtlsd.journal.model import DeliveryState
+
+        if self.state != REFUSED:
+            state = DeliveryState(self.state) if self.state else None
+            yield from map(_message, journal.messages(**self._common(), state=state))
+
+    def _refusals(self, journal: "Journal") -> Iterator[Row]:
+        if self.state == REFUSED or (self.reason and not self.state):
+            yield from map(_refusal, journal.refusals(**self._common()))
+
+    def _common(self) -> dict[str, Any]:
+        after, before = self._ids()
+        wanted = {"limit": self.limit, "partner": self.partner, "reason": self.reason}
+        return {**wanted, "since": self.since, "until": self.until, "after": after, "before": before}
+
+    def _ids(self) -> tuple[str | None, str | None]:
+        """Between which ids everything wanted is: times alone would have every message read."""
+        from mtlsd.ids import first_id
+
+        after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
+        until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
+        return after, min(filter(None, (self.before, until)), default=None)
+
+
+def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> bool:
+    """Write one page, and return whether there was anything."""
+    rows = wanted.rows(journal)
+    if as_json:
+        say_json(rows)
+        return bool(rows)
+    say_table(HEADINGS, map(_cells, rows), fold="MESSAGE-ID")
+    if not rows:
+        say("no messages")
+    elif len(rows) == wanted.limit:
+        say(f"older ones: --before {rows[-1]['id']}")
+    return bool(rows)
+
+
+def follow(
+    opened: Open,
+    wanted: Wanted,
+    *,
+    as_json: bool,
+    wait: Callable[[], None],
+    page: int = PAGE,
+    remember: int = MAX_KNOWN,
+) -> None:
+    """Write the newest, oldest first, then each one that is new or whose state has changed, until `wait` raises.
+
+    The journal is opened anew for each look: what a reader has open may be a file at rest, which stays as it is.
+    """
+    follower = Follower(wanted, page, remember)
+    news = follower.first_look
+    while True:
+        with opened() as journal:
+            rows = news(journal)
+        for row in reversed(rows):
+            say(json.dumps(row) if as_json else "  ".join(map(str, _cells(row))))
+        news = follower.look
+        wait()
+
+
+class Follower:
+    """Remembers what was seen, to tell what is new. What is older than all that it remembers is not new."""
+
+    def __init__(self, wanted: Wanted, page: int, remember: int) -> None:
+        self._wanted = wanted
+        self._page = page
+        self._most = remember
+        self._known: dict[str, str | None] = {}
+        self._oldest = ""
+
+    def first_look(self, journal: "Journal") -> list[Row]:
+        """The newest first, as many as are wanted."""
+        rows = replace(self._wanted, limit=max(self._wanted.limit, self._page)).rows(journal)
+        self._known = {row["id"]: row["state"] for row in rows}
+        self._oldest = rows[-1]["id"] if len(rows) >= self._page else ""
+        return rows[: self._wanted.limit]
+
+    def look(self, journal: "Journal") -> list[Row]:
+        """What is new since the last look, or stands otherwise, the newest first."""
+        rows, down_to = [], ""
+        for page in self._pages(journal):
+            rows += page
+            down_to = page[-1]["id"] if len(page) == self._page else ""
+        news = [row for row in rows if row["id"] >= self._oldest and self._is_news(row)]
+        self._remember(rows, down_to)
+        return news
+
+    def _is_news(self, row: Row) -> bool:
+        return row["id"] not in self._known or self._known[row["id"]] != row["state"]
+
+    def _pages(self, journal: "Journal") -> Iterator[list[Row]]:
+        """The newest page, and older ones down to what is known."""
+        wanted = replace(self._wanted, limit=self._page)
+        while page := wanted.rows(journal):
+            yield page
+            last = page[-1]["id"]
+            if len(page) < self._page or last in self._known or last < self._oldest:
+                return
+            wanted = replace(wanted, before=last)
+
+    def _remember(self, rows: list[Row], down_to: str) -> None:
+        """Forget what is gone from where we looked: it may come again, such as a delivery that fails twice."""
+        kept = {each: state for each, state in self._known.items() if each < down_to}
+        self._known = {row["id"]: row["state"] for row in rows} | kept
+        if len(self._known) > self._most:
+            self._known = dict(sorted(self._known.items(), reverse=True)[: self._most // 2])
+            self._oldest = min(self._known)
+
+
+def _message(listed: "Listed") -> Row:
+    message = listed.message
+    return {
+        "id": message.id,
+        "received_at": iso(message.received_at),
+        "partner": message.partner,
+        "as2_from": message.as2_from,
+        "as2_to": message.as2_to,
+        "message_id": message.message_id,
+        "size": message.size,
+        "state": listed.state,
+    }
+
+
+def _refusal(refusal: "Refusal") -> Row:
+    return {
+        "id": refusal.id,
+        "received_at": iso(refusal.refused_at),
+        "partner": refusal.partner,
+        "as2_from": refusal.as2_from,
+        "as2_to": refusal.as2_to,
+        "message_id": refusal.message_id,
+        "size": None,
+        "state": REFUSED,
+        "reason": refusal.reason,
+    }
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    names = ("id", "received_at", "partner", "as2_from", "as2_to", "message_id", "size", "state")
+    return tuple("-" if row[name] is None else row[name] for name in names)

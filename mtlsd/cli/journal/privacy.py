@@ -1,0 +1,147 @@
+"""`mtlsd privacy`: everything that is held about a partner, as files, or gone."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mtlsd.cli.journal.opening import end, open_spool, open_stored
+from mtlsd.cli.journal.show import whole
+from mtlsd.cli.journal.suggestions import knows_partner, nobody
+from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.output import say
+
+if TYPE_CHECKING:
+    from mtlsd.journal.model import Message, Refusal
+    from mtlsd.journal.protocol import Journal
+    from mtlsd.journal.spool import Spool
+
+PAGE = 100
+with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")
+
+
+@click.group()
+def privacy() -> None:
+    """Hand out, or erase, what is held about a partner.
+
+    \b
+    Examples:
+      mtlsd privacy export --partner acme --output acme-export
+      mtlsd privacy erase --partner acme
+    """
+
+
+@privacy.command()
+@with_config
+@with_partner
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+def export(file: Path, partner: str, output: Path) -> None:
+    """Write everything that the journal holds about a partner: one folder for each message and refusal.
+
+    In it are record.json, the MDN, and the documents that are still here. The partner's own directory, the log and
+    backups are not the journal's: look there, too.
+
+    \b
+    Example:
+      mtlsd privacy export --partner acme --output acme-export
+
+    Exit codes: 0 fine, also where there is nothing; 1 it cannot be read or written; 78 the configuration has mistakes.
+    """
+    count = 0
+    spool = open_spool(load_configuration(file).server.spool_directory)
+    with open_stored(file) as opened:
+        try:
+            output.mkdir(mode=0o700)
+            for about in _held(opened, partner):
+                _write(opened, spool, about, output / about.id)
+                count += 1
+        except FileExistsError as error:
+            raise click.ClickException(f"{output} is there already: it is not overwritten") from error
+        except OSError as error:
+            raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    say(f"{count} messages and refusals of {partner} are in {output}")
+
+
+@privacy.command()
+@with_config
+@with_partner
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--undelivered", is_flag=True, help="Also what could not be delivered and waits for an operator.")
+@click.option("--why", default="erasure was asked for", show_default=True, help="What the chain says of the reason.")
+def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> None:
+    """Erase everything that the journal holds about a partner. Nothing brings it back.
+
+    Messages, MDNs, deliveries and documents go. The chain stays: its entries hold salted digests, and the salt goes,
+    too. One entry more for each message says who erased it, when and why, so `mtlsd journal verify` is content. A
+    message that comes again afterwards is a new one. Whoever runs the partner should stop it first.
+
+    \b
+    Example:
+      mtlsd privacy erase --partner acme --why 'contract ended'
+
+    Exit codes: 0 fine, also where there is nothing; 1 no such partner, deliveries are open, nobody said yes, or it
+    cannot be written; 78 the configuration has mistakes.
+    """
+    from mtlsd.journal.documents import remove_files
+    from mtlsd.journal.model import DeliveriesOpen, Reason
+
+    if not yes:
+        click.confirm(f"Erase everything about {partner}?", abort=True)
+    reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
+    server = load_configuration(file).server
+    spool, total = open_spool(server.spool_directory), 0
+    with open_stored(file, read_only=False) as opened:
+        if not knows_partner(opened, server.certs, partner):
+            end(f"nothing is erased: {nobody(server.certs, partner)}")
+        try:
+            while True:
+                count, names = opened.proof.erase(partner, reason, PAGE, undelivered=undelivered)
+                remove_files(spool, names)
+                total += count
+                if not count:
+                    break
+        except DeliveriesOpen as error:
+            end(f"{error}: {_ways_out(partner, undelivered)}")
+    say(f"{total} messages and refusals of {partner} are erased")
+
+
+def _ways_out(partner: str, undelivered: bool) -> str:
+    """What to do about deliveries that keep a partner from being erased."""
+    drop = "or give them up with mtlsd journal drop"
+    pending = f"wait for those that are pending, {drop} (mtlsd journal list --partner {partner} --state pending)"
+    return pending if undelivered else f"{pending}; --undelivered erases those that failed"
+
+
+def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
+    before = None
+    while page := opened.messages(limit=PAGE, partner=partner, before=before):
+        yield from (each.message for each in page)
+        before = page[-1].message.id
+    after = ""
+    while refusals := opened.proof.refusals(partner, after, PAGE):
+        yield from refusals
+        after = refusals[-1].id
+
+
+def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder: Path) -> None:
+    from mtlsd.journal.documents import open_document
+    from mtlsd.journal.model import Message
+    from mtlsd.journal.proof.entries import mdn_octets
+
+    folder.mkdir(mode=0o700)
+    attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
+    (folder / "record.json").write_text(json.dumps(whole(about, attempted), indent=2))
+    if about.mdn:
+        (folder / "mdn").write_bytes(mdn_octets(about.mdn))
+    if not isinstance(about, Message) or not about.contents:
+        return
+    for kind in ("payload", "original", "signed", "signature"):
+        name: str | None = getattr(about, kind)
+        if name is not None:
+            with open_document(opened, spool, name) as source, (folder / kind).open("xb") as sink:
+                shutil.copyfileobj(source, sink)

@@ -1,0 +1,265 @@
+"""The folder of `mtlsd journal prove`: what a third party needs to see for itself, and how to look."""
+
+import json
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from mtlsd.as2.mime.multipart_signed import split_detached
+from mtlsd.cli.output import iso
+from mtlsd.errors import AS2MIMEMalformed, MtlsdError
+from mtlsd.journal.documents import open_document
+from mtlsd.journal.model import Message, Refusal
+from mtlsd.journal.proof import checkpoints
+from mtlsd.journal.proof.chain import Entry
+from mtlsd.journal.proof.checkpoints import SignedCheckpoint
+from mtlsd.journal.proof.entries import mdn_octets, record_of
+from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
+
+BEGINNINGS = ("accepted", "refused")
+CONTENT = "signed-content"  # made by a command of the page: what the signature is over
+DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # as openssl calls them
+
+
+class CannotProve(MtlsdError):
+    """There is no proof of this, or not yet."""
+
+
+class NotSigned(CannotProve):
+    """There is no checkpoint so far that is about this entry of a node."""
+
+    def __init__(self, directory: Path, node: str, number: int) -> None:
+        words = "the daemon signs one as often as checkpoint_seconds says, and when it stops; try again then"
+        super().__init__(f"no checkpoint in {directory} is about entry {number} so far: {words}")
+        self.node = node
+
+
+def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message | Refusal, output: Path) -> None:
+    """Make the folder; raises CannotProve or OSError, and leaves nothing behind then."""
+    entries = journal.proof.evidence(about.id).entries
+    first = next((each for each in entries if each.kind in BEGINNINGS), None)
+    if first is None:
+        raise CannotProve(f"no chain knows of {about.id}: see mtlsd journal verify")
+    needed = max(each.number for each in entries if each.node == first.node and _is_needed(each))
+    checkpoint = _checkpoint(directory, first.node, needed)
+    output.mkdir(mode=0o700)
+    try:
+        steps = [*_record(output, about), *_signature(journal, spool, output, about), *_mdn(output, about)]
+        steps += _mic(output, about)
+        steps += _chain(journal, output, directory, first, checkpoint)
+        (output / "INSTRUCTIONS.txt").write_text(_instructions(about, steps))
+    except BaseException:
+        shutil.rmtree(output)
+        raise
+
+
+Step = tuple[str, str]  # what it shows, and the commands
+
+
+def _is_needed(entry: Entry) -> bool:
+    return entry.kind in BEGINNINGS or '"mdn":' in entry.facts
+
+
+def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:
+    signed = {each.checkpoint: each for each in checkpoints.read(directory, node)}
+    found = next_checkpoint(list(signed), number)
+    if found is None:
+        raise NotSigned(directory, node, number)
+    return signed[found]
+
+
+# --- The files ------------------------------------------------------------------------------------------------
+
+
+def _record(output: Path, about: Message | Refusal) -> Iterator[Step]:
+    (output / "record.json").write_bytes(record_of(about))
+    yield (
+        "The record is the one that was entered in the chain, under the digest of all that is known of the message.",
+        'grep -q "\\"record\\":\\"$(openssl dgst -sha256 -r record.json | cut -c1-64)\\"" entries.jsonl',
+    )
+
+
+def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Refusal) -> Iterator[Step]:
+    if not isinstance(about, Message) or about.signer_sha256 is None:
+        return
+    der = journal.proof.certificate(about.signer_sha256)
+    if der is not None:
+        pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+        (output / "signer.pem").write_bytes(pem)
+        yield (
+            "The certificate is the one that verified the signature when the message came.",
+            "openssl x509 -in signer.pem -outform DER -out signer.der\n"
+            'grep -q "\\"signer_sha256\\":\\"$(openssl dgst -sha256 -r signer.der | cut -c1-64)\\"" record.json',
+        )
+    if about.signature is None or not about.contents:
+        return
+    with open_document(journal, spool, about.signature) as source:
+        _copy(source, output / "signed-data.der")
+    yield "The SignedData is the one that came.", _recorded("p7s", "signed-data.der")
+    content = ""
+    if about.signed is not None:
+        with open_document(journal, spool, about.signed) as source:
+            _copy(source, output / "signed-entity")
+        yield "The signed entity is the one that came.", _recorded("signed", "signed-entity")
+        content = f" -content {_as_signed(output, about.form)}"
+    yield (
+        "The signature over it is the one of that certificate. (Whose the certificate is, the partner knows.)",
+        f"openssl cms -verify -binary -inform DER -in signed-data.der{content} -certfile signer.pem -nointern"
+        f" -noverify -out {CONTENT}",
+    )
+
+
+def _recorded(suffix: str, name: str) -> str:
+    """Look inside of `digests` alone: header fields are pairs, too, and the partner writes them.
+
+    No text can seem to be the key, for JSON writes a quotation mark in it with a backslash, and the pattern does not
+    pass the end of that list.
+    """
+    before = r"\"digests\":\[\(\[\"[a-z0-9]*\",\"[0-9a-f]*\"\],\)*"
+    return f'grep -q "{before}\\[\\"{suffix}\\",\\"$(openssl dgst -sha256 -r {name} | cut -c1-64)\\"\\]" record.json'
+
+
+def _as_signed(output: Path, form: str | None) -> str:
+    """The file in the form that was signed: line ends may have changed on the way, and verified once mended."""
+    if form in (None, "raw"):
+        return "signed-entity"
+    with (output / "signed-entity").open("rb") as source, (output / "signed-entity-crlf").open("wb") as sink:
+        in_header = True
+        for line in source:
+            if in_header or form == "full-crlf":
+                line = line.removesuffix(b"\n").removesuffix(b"\r") + b"\r\n" if line.endswith(b"\n") else line
+            sink.write(line)
+            in_header = in_header and line.strip() != b""
+    return "signed-entity-crlf"
+
+
+def _mdn(output: Path, about: Message | Refusal) -> Iterator[Step]:
+    if about.mdn is None:
+        return
+    (output / "mdn").write_bytes(mdn_octets(about.mdn))
+    yield (
+        "The MDN is the one that was entered, under a digest with the salt of the record.",
+        'salt=$(sed \'s/.*"salt":"\\([0-9a-f]*\\)".*/\\1/\' record.json)\n'
+        'grep -q "\\"mdn\\":\\"$( (echo "$salt"; cat mdn) | openssl dgst -sha256 -r | cut -c1-64)\\"" entries.jsonl',
+    )
+    with suppress(AS2MIMEMalformed):
+        entity, signed_data = split_detached(about.mdn.headers, about.mdn.body)
+        (output / "mdn-entity").write_bytes(entity)
+        (output / "mdn-signed-data.der").write_bytes(signed_data)
+        if b64encode(signed_data) in about.mdn.body.replace(b"\r\n", b""):
+            yield (
+                "The SignedData of the MDN is the one in it.",
+                "tr -d '\\r\\n' < mdn | grep -qF \"$(openssl base64 -A -in mdn-signed-data.der)\"",
+            )
+        yield (
+            "The MDN is signed; the certificate of who signed it is inside, and becomes mdn-signer.pem.",
+            "openssl cms -verify -binary -inform DER -in mdn-signed-data.der -content mdn-entity -noverify"
+            " -signer mdn-signer.pem -out /dev/null",
+        )
+
+
+def _mic(output: Path, about: Message | Refusal) -> Iterator[Step]:
+    if not isinstance(about, Message) or about.mic is None:
+        return
+    mic = 'mic=$(sed \'s/.*"mic":"\\([^"]*\\)".*/\\1/\' record.json)\n'
+    mdn = next((each for each in ("mdn-entity", "mdn") if (output / each).exists()), None)
+    if mdn and b"\nReceived-Content-MIC: " in (output / mdn).read_bytes():
+        yield (
+            "The MIC that the MDN returned is that of the record.",
+            f'{mic}grep -q "^Received-Content-MIC: $mic," {mdn}',
+        )
+    algorithm = (about.mic_algorithm or "").lower().replace("-", "")
+    if (output / "signed-data.der").exists() and algorithm in DIGESTS:
+        yield (
+            "The MIC of the record is the digest of what was signed.",
+            f'{mic}test "$(openssl dgst -{algorithm} -binary {CONTENT} | openssl base64 -A)" = "$mic"',
+        )
+
+
+def _chain(
+    journal: Journal, output: Path, directory: Path, first: Entry, checkpoint: SignedCheckpoint
+) -> Iterator[Step]:
+    with (output / "entries.jsonl").open("wb") as file:
+        for entry in chain_entries(journal, first.node, first.number - 1):
+            if entry.number > checkpoint.checkpoint.number:
+                break
+            file.write(entry.line + b"\n")
+    (output / "checkpoint.json").write_bytes(checkpoint.checkpoint.text)
+    (output / "checkpoint.sig").write_bytes(checkpoint.signature)
+    public = checkpoints.public_key(directory, first.node)
+    (output / "node.pem").write_bytes(checkpoints.pem_of(public))
+    yield (
+        "Each entry holds the digest of the one before it, and the checkpoint that of the last one.",
+        "previous=\n"
+        "while IFS= read -r entry; do\n"
+        '  case "$entry" in *"\\"previous\\":\\"$previous"*) ;; *) echo "the chain is broken"; exit 1;; esac\n'
+        '  previous=$(printf %s "$entry" | openssl dgst -sha256 -r | cut -c1-64)\n'
+        "done < entries.jsonl\n"
+        'grep -q "\\"digest\\":\\"$previous\\"" checkpoint.json',
+    )
+    yield (
+        "The checkpoint is signed with the key of the node.",
+        "openssl pkeyutl -verify -pubin -inkey node.pem -rawin -in checkpoint.json -sigfile checkpoint.sig",
+    )
+    yield (
+        "The node is named after that key: ask whoever runs it whether this is its name.",
+        "openssl pkey -pubin -in node.pem -outform DER -out node.der\n"
+        'grep -q "\\"node\\":\\"$(openssl dgst -sha256 -r node.der | cut -c1-32)\\"" checkpoint.json',
+    )
+
+
+def _copy(source: BinaryIO, path: Path) -> None:
+    with path.open("wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+# --- The page -------------------------------------------------------------------------------------------------
+
+
+def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
+    known = json.loads(record_of(about))
+    when = iso(about.received_at if isinstance(about, Message) else about.refused_at)
+    decision = "accepted" if isinstance(about, Message) else f"refused ({about.reason})"
+    lines = [
+        f"Proof of the AS2 message {known['message_id']!a}",
+        f"from {known['as2_from']!a} to {known['as2_to']!a}, {decision} at {when}, under the id {about.id}.",
+        "",
+        "Needed: a shell, OpenSSL 3.0 or newer, and grep. Change into this folder and run each command below. Each one",
+        "must end without an error; one octet that was changed makes one of them fail. To run them all:",
+        "",
+        "  sed -n 's/^    //p' INSTRUCTIONS.txt | sh -eu",
+        "",
+        *_missing(about),
+    ]
+    for number, (what, commands) in enumerate(steps, 1):
+        lines += [f"{number}. {what}", "", *(f"    {line}" for line in commands.splitlines()), ""]
+    lines += [
+        "What this shows: the record, with everything in it, was entered before the checkpoint was signed, and nothing",
+        "from that entry to the checkpoint was changed, removed or inserted since. The other entries are about other",
+        "messages; they hold digests, and say nothing of what these are about.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _missing(about: Message | Refusal) -> list[str]:
+    """What is not in the folder, and why."""
+    if not isinstance(about, Message):
+        why = "The message was refused: its content was not kept, and the MDN says why."
+    elif about.signer_sha256 is None:
+        why = "The message is not signed: nothing but the connection shows who sent it."
+    elif not about.contents:
+        why = "The contents were let go since, as the retention says: the record has their digests."
+    elif about.signature is None:
+        why = "Of the signature the digests alone were kept: whoever has the message can compare it with the record."
+    else:
+        return []
+    return [why, ""]

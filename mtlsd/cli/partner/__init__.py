@@ -1,0 +1,1 @@
+"""`mtlsd partner`: add, show, disable, enable, remove, and the kit for a partner."""

@@ -1,0 +1,62 @@
+"""What each of our AS2 certificates is for now, and from when, in a kit for a partner. Pure."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mtlsd.partners import rollover
+from mtlsd.partners.ours import organization
+from mtlsd.partners.rollover import current
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.dates import Dates
+
+SIGN, DECRYPT, BACKEND = organization.SIGN, organization.DECRYPT, organization.BACKEND
+begins = rollover.begins
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A certificate of an organization of ours, with its place there and the dates of its pair."""
+
+    stem: str  # of its files in the kit
+    place: Path
+    certificate: Certificate
+    dates: Dates
+
+    @property
+    def top(self) -> str:
+        return self.place.parts[0]
+
+
+def encrypt_first(several: Iterable[Ours], now: datetime) -> list[Ours]:
+    """The certificates, with the one to encrypt to now before all others."""
+    found = list(several)
+    chosen = current(_with_use(DECRYPT, found) or found, now)
+    return [chosen, *(each for each in found if each is not chosen)]
+
+
+def uses(one: Ours, several: list[Ours], now: datetime) -> Iterator[str]:
+    """What the partner does with this one, a line each."""
+    if one.top == BACKEND:
+        yield "may sign our MDNs, too"
+    for use, words in ((SIGN, "signs our MDNs"), (DECRYPT, "encrypt to it")):
+        those = _with_use(use, several)
+        if one in those:
+            yield f"{words}: {_when(one, current(those, now), now)}"
+
+
+def _with_use(use: str, several: list[Ours]) -> list[Ours]:
+    """Those in `sign/` or `decrypt/`; where neither is there, all but the backend's are for both."""
+    if any(each.top in (SIGN, DECRYPT) for each in several):
+        return [each for each in several if each.top == use]
+    return [each for each in several if each.top != BACKEND]
+
+
+def _when(one: Ours, chosen: Ours, now: datetime) -> str:
+    if one is chosen:
+        end = one.dates.retire_after
+        return "now" + (f", until {end:%Y-%m-%d %H:%M} UTC" if end else "")
+    if begins(one) > now:
+        return f"from {begins(one):%Y-%m-%d %H:%M} UTC on, not yet"
+    return "not any longer" if begins(one) <= begins(chosen) else "not now"

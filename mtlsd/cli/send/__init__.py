@@ -1,0 +1,1 @@
+"""`mtlsd send`: a partner for tests."""

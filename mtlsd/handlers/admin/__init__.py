@@ -1,0 +1,1 @@
+"""What the admin address answers, as values."""

@@ -1,0 +1,71 @@
+"""An AS2 route: a message comes in, is verified, kept, and answered with its receipt. Synchronous, no sockets.
+
+`begin` looks at the header and refuses what it can before the body is read. The `Exchange` that it makes takes the
+body, and makes the promise.
+"""
+
+from mtlsd.as2.headers import AS2Headers
+from mtlsd.errors import (
+    AS2FromMismatchCert,
+    AS2FromUnknown,
+    AS2Refused,
+    ContentCodingUnsupported,
+    LengthRequired,
+    MDNTargetDenied,
+    RangeNotSupported,
+)
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Inbound, Services
+from mtlsd.http.messages import Response
+from mtlsd.partners.partner import Partner
+
+
+def begin(call: Call, services: Services) -> Exchange | Response:
+    """Decide by the header alone: an exchange that takes the body, or an answer that needs none.
+
+    Raises PeerError where there is no MDN to say it with.
+    """
+    if call.request.method == "HEAD":
+        return Response(200)
+    exchange = Exchange(read_header(call), services)
+    try:
+        exchange.check()
+    except AS2Refused as refusal:
+        return exchange.refuse(refusal)
+    return exchange
+
+
+def read_header(call: Call) -> Inbound:
+    """The header, where a body may follow it; raises PeerError for what no MDN can say."""
+    if call.request.get("content-range") is not None:
+        raise RangeNotSupported()
+    if (call.request.get("content-encoding") or "identity").strip().lower() != "identity":
+        raise ContentCodingUnsupported(f"Content-Encoding {call.request.get('content-encoding')!r}")
+    if not call.request.has_body:
+        raise LengthRequired()
+    headers = AS2Headers.parse(call.request.fields)
+    inbound = Inbound(call, headers, _partner(call, headers))
+    _check_target(inbound)
+    return inbound
+
+
+def _partner(call: Call, headers: AS2Headers) -> Partner | None:
+    """Whose message this is; None where AS2-From is nobody's. Raises AS2FromMismatchCert."""
+    as2_from = headers.as2_from.value
+    if call.peer is None:
+        return call.truststore.partner_by_as2_id(as2_from, call.host)
+    if as2_from not in call.peer.partner.as2_ids:
+        dispute = call.truststore.dispute(as2_from)
+        raise AS2FromMismatchCert(f"AS2-From {as2_from!r} over a certificate of {call.peer.partner.name}{dispute}")
+    return call.peer.partner
+
+
+def _check_target(inbound: Inbound) -> None:
+    """Raises where an asynchronous MDN is wanted by nobody we know, or at a place that is not listed for it."""
+    if inbound.target is None:
+        return
+    if inbound.partner is None:
+        as2_from = inbound.headers.as2_from.value
+        raise AS2FromUnknown(f"AS2-From {as2_from!r}{inbound.call.truststore.dispute(as2_from)}")
+    if not inbound.partner.may_have_mdns_at(inbound.target):
+        raise MDNTargetDenied(f"an asynchronous MDN to {inbound.target!r}")

@@ -1,0 +1,76 @@
+"""What we say in a receipt: the disposition, the MIC and the words, for acceptance and for refusal."""
+
+from dataclasses import dataclass
+
+from mtlsd import __version__
+from mtlsd.as2.headers import AS2Headers, choose_mic
+from mtlsd.as2.mdn.build import Receipt, build_mdn
+from mtlsd.as2.mdn.disposition import Disposition
+from mtlsd.as2.receiver import VerifiedMessage
+from mtlsd.errors import (
+    AS2FromUnknown,
+    AS2ReceiptFormatUnsupported,
+    AS2Refused,
+    AS2SecurityTooLow,
+    AS2ToUnknown,
+)
+from mtlsd.journal.model import StoredMDN
+from mtlsd.pki.key_pair import KeyPair
+
+PRODUCT = f"mtlsd/{__version__}"
+UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends the receipt, from which host, for which exchange, and when."""
+
+    signing: KeyPair
+    host: str
+    reference: str
+    now: float
+    version: str  # of AS2, as the partner speaks it
+
+
+def accepted(
+    headers: AS2Headers, verified: VerifiedMessage, sender: Sender, explanation: str | None = None
+) -> StoredMDN:
+    """The receipt for a message that is kept, unless other words are given."""
+    receipt = Receipt(
+        as2_from=headers.as2_from,
+        as2_to=headers.as2_to,
+        original_message_id=headers.message_id,
+        disposition=Disposition.of(None),
+        mic=verified.mic,
+        explanation=explanation or f"The message was received{', verified' if verified.signer else ''} and stored.",
+        reference=sender.reference,
+    )
+    assert headers.receipt is not None
+    return _build(receipt, sender, verified.mic.algorithm if headers.receipt.signed else None)
+
+
+def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredMDN:
+    """The receipt that says why a message was refused; signed, where a signed one was asked for."""
+    receipt = Receipt(
+        as2_from=headers.as2_from,
+        as2_to=headers.as2_to,
+        original_message_id=headers.message_id,
+        disposition=Disposition.of(refusal.disposition),
+        mic=None,
+        explanation=f"The message was refused ({refusal.reason}). {_cause(refusal)}{refusal.advice}",
+        reference=sender.reference,
+    )
+    assert headers.receipt is not None
+    signed = headers.receipt.signed and not isinstance(refusal, UNSIGNED)
+    return _build(receipt, sender, choose_mic(headers.receipt, None)[0] if signed else None)
+
+
+def _cause(refusal: AS2Refused) -> str:
+    """Which of several causes it was, where that is about the agreement and tells nothing of the content."""
+    return f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. " if isinstance(refusal, AS2SecurityTooLow) else ""
+
+
+def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> StoredMDN:
+    signing = (sender.signing, algorithm) if algorithm else None
+    mdn = build_mdn(receipt, now=sender.now, host=sender.host, signing=signing, product=PRODUCT, version=sender.version)
+    return StoredMDN(headers=mdn.headers, body=mdn.body)

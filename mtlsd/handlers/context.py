@@ -1,0 +1,81 @@
+"""What a handler is called with, and what it may answer."""
+
+from dataclasses import dataclass
+
+from mtlsd.access.rate_limits import FailureLimit
+from mtlsd.as2.agreement import Limits
+from mtlsd.as2.headers import AS2Headers
+from mtlsd.config.model import MDNMode, Route
+from mtlsd.http.messages import Request, Response
+from mtlsd.journal.documents import MAX_INLINE
+from mtlsd.journal.model import Delivery, Refusal
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
+from mtlsd.partners.matching import Peer
+from mtlsd.partners.ours.organization import Organization
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.pki.certificate import Presented
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What outlives an exchange: the journal, the spool, the limits, and whether the evidence of signatures is kept."""
+
+    journal: Journal
+    spool: Spool
+    limits: Limits
+    failures: FailureLimit
+    max_inline: int = MAX_INLINE  # octets of a document that the journal itself holds
+    keeps_evidence: bool = True  # else its digests alone
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an AS2 route, and who makes it. `peer` is None where TLS proved nobody."""
+
+    request: Request
+    request_id: str
+    host: str
+    route: Route
+    organization: Organization
+    truststore: TrustStore
+    peer: Peer | None
+    address: str  # of the client
+    now: float
+    configuration: str = ""  # the version in force
+    presented: Presented | None = None  # what the client showed: its certificate and the chain that it sent
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message on its way in: the call, its AS2 header, and whose it is; None where AS2-From is nobody's."""
+
+    call: Call
+    headers: AS2Headers
+    partner: Partner | None
+
+    @property
+    def target(self) -> str | None:
+        """Where the MDN goes, if not into the answer."""
+        return self.headers.receipt.target if self.headers.receipt else None
+
+    @property
+    def backend_answers(self) -> bool:
+        """Whether the MDN is the backend's own."""
+        return self.call.route.mdn is MDNMode.BACKEND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Response):
+    """An answer that refuses what a known sender sent: the refusal must be on disk before it is sent."""
+
+    refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred(Response):
+    """An answer that promises an MDN: what it promises must be on disk before it is sent."""
+
+    delivery: Delivery
+    refusal: Refusal | None = None  # what the delivery is about, where it is no message

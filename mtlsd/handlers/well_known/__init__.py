@@ -1,0 +1,1 @@
+"""`/.well-known/mtlsd/`: whoami, and the AS2 self-test."""

@@ -1,0 +1,177 @@
+"""`POST /.well-known/mtlsd/as2-selftest`: an AS2 message is read as on a route, answered with its real MDN, and let go.
+
+An AS2 product gets the MDN as it expects it, and shows the report to its user: it is the MDN's own text. A person with
+curl asks for JSON and gets the same report with the MDN inside. So nothing must be kept for a second request.
+
+What is inside of the envelope is told only once a signature of the partner has verified; until then the answer is that
+of the route, or this would decrypt for whoever asks. Nothing is delivered, kept, or held as a duplicate. That we signed
+a receipt is entered into the chain.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from mtlsd.as2 import header_lint
+from mtlsd.as2.explain import Candidate
+from mtlsd.as2.headers import AS2Headers, AS2Name
+from mtlsd.as2.receiver import VerifiedMessage
+from mtlsd.config.model import ClientCert, MDNMode, Route, VirtualHost
+from mtlsd.errors import AS2HeaderMissing, AS2Refused, MethodNotAllowed, NoRoute
+from mtlsd.handlers.as2.begin import read_header
+from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.context import Call, Inbound, Services
+from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
+from mtlsd.http.messages import Request, Response
+from mtlsd.journal.model import StoredMDN
+from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.proof.entries import mdn_octets
+from mtlsd.partners.ours.organization import Organization
+
+PATH = "/.well-known/mtlsd/as2-selftest"
+METHODS = ("POST", "HEAD")
+MAX_EXPLAINED = 64 * 1024 * 1024  # octets of a body whose every possible MIC is computed
+_OURS = ("mtlsd-reason", "mtlsd-request-id")
+
+
+def route_for(host: VirtualHost, organizations: Mapping[str, Organization], request: Request) -> Route:
+    """The route that would serve this message, by AS2-To, made harmless; raises NoRoute or MethodNotAllowed."""
+    if request.method not in METHODS:
+        raise MethodNotAllowed(f"{request.method} on {PATH}")
+    if not host.routes:
+        raise NoRoute(f"{host.name} has no AS2 route to test")
+    as2_to = _as2_to(request)
+    meant = (each for each in host.routes if organizations[each.organization].as2_id == as2_to)
+    route = next(meant, host.routes[0])
+    return replace(route, path=PATH, mdn=MDNMode.ACCEPTED, client_cert=ClientCert.OFF)
+
+
+def _as2_to(request: Request) -> str | None:
+    try:
+        return AS2Name.parse(request.get("as2-to") or "").value
+    except AS2HeaderMissing:
+        return None
+
+
+def _wants_report(request: Request) -> bool:
+    """Whether it asks for this very type: `application/problem+json` is asked for by who wants an MDN or a problem."""
+    asked = (each.partition(";")[0].strip().lower() for each in (request.get("accept") or "").split(","))
+    return "application/json" in asked
+
+
+def begin(call: Call, services: Services) -> "SelfTest | Response":
+    """Decide by the header alone, as for a message; raises PeerError where there is no MDN to say it with."""
+    if call.request.method == "HEAD":
+        return Response(200)
+    test = SelfTest(read_header(call), services)
+    return test.check() or test
+
+
+class SelfTest:
+    """A message that is read and let go. It owns its files until `finish` or `abort`."""
+
+    is_small = False  # it takes several digests of every layer
+
+    def __init__(self, inbound: Inbound, services: Services) -> None:
+        self._call = inbound.call
+        self._target = inbound.target
+        self._inbound = replace(inbound, headers=_answered_at_once(inbound.headers))
+        self._journal = services.journal
+        self._exchange = Exchange(self._inbound, replace(services, keeps_evidence=False))
+        self._size = 0
+
+    def check(self) -> Response | None:
+        """The answer to what the header alone shows to be wrong."""
+        try:
+            self._exchange.check()
+        except AS2Refused as refusal:
+            return self._refuse(refusal)
+        return None
+
+    def receive_data(self, data: bytes) -> None:
+        """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
+        self._size += len(data)
+        self._exchange.receive_data(data)
+
+    def finish(self) -> Response:
+        """The whole body is here: the MDN and the report; raises JournalUnavailable, SpoolFull or TooManyFailures."""
+        try:
+            read = self._exchange.read()
+            assert isinstance(read, VerifiedMessage), "its route passes nothing on"
+            return self._pass(read)
+        except AS2Refused as refusal:
+            return self._refuse(refusal)
+        finally:
+            self._exchange.abort()
+
+    def abort(self) -> None:
+        """Let go of what is here."""
+        self._exchange.abort()
+
+    # --- The answer -------------------------------------------------------------------------------------------------
+
+    def _pass(self, verified: VerifiedMessage) -> Response:
+        candidates: list[Candidate] = []
+        if verified.signer is not None and self._size <= MAX_EXPLAINED:
+            candidates = self._exchange.candidates()
+        report = self._report(verified, candidates)
+        mdn = self._exchange.receipt(verified, as_text(report))
+        if mdn is not None:
+            self._enter(mdn)
+        assert self._inbound.partner is not None
+        facts: dict[str, Any] = {"selftest": True, "partner": self._inbound.partner.name, "mic": str(verified.mic)}
+        if _wants_report(self._call.request):
+            return self._json(report, Response(200, facts=facts), mdn)
+        headers, body = (mdn.headers, mdn.body) if mdn else (_TEXT, as_text(report).encode("ascii"))
+        return Response(200, headers, body, facts=facts)
+
+    def _refuse(self, refusal: AS2Refused) -> Response:
+        """What a route would answer; in JSON with the oddities of the header, which the client wrote in the clear."""
+        answer = self._exchange.refuse(refusal)
+        answer.facts["selftest"] = True
+        if not _wants_report(self._call.request):
+            return answer
+        report = replace(self._report(None, []), refusal=refusal, status=answer.status)
+        mdn = None
+        if self._inbound.headers.receipt is not None:
+            fields = tuple(field for field in answer.fields if field[0].lower() not in _OURS)
+            mdn = StoredMDN(headers=fields, body=answer.body)
+        return self._json(report, answer, mdn)
+
+    def _json(self, report: Report, answer: Response, mdn: StoredMDN | None) -> Response:
+        body = json.dumps(as_json(report, mdn), indent=2).encode("ascii") + b"\n"
+        fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        if answer.error is not None:
+            fields.append(("Mtlsd-Reason", answer.error.reason))
+        return replace(answer, status=200, fields=tuple(fields), body=body)
+
+    def _report(self, verified: VerifiedMessage | None, candidates: list[Candidate]) -> Report:
+        headers = self._inbound.headers
+        return Report(
+            request_id=self._call.request_id,
+            as2_from=headers.as2_from.value,
+            as2_to=headers.as2_to.value,
+            message_id=headers.message_id,
+            oddities=header_lint.oddities(self._call.request.fields),
+            target=self._target,
+            verified=verified,
+            candidates=tuple(candidates),
+            too_large=self._size > MAX_EXPLAINED,
+        )
+
+    def _enter(self, mdn: StoredMDN) -> None:
+        """Whoever shows this receipt later is told what it was for; raises JournalUnavailable."""
+        facts = {"configuration": self._call.configuration, "mdn": sha256(mdn_octets(mdn)).hexdigest()}
+        self._journal.proof.enter([Note(EntryKind.SELFTESTED, self._call.request_id, self._call.now, facts)])
+
+
+_TEXT = (("Content-Type", "text/plain; charset=us-ascii"),)
+
+
+def _answered_at_once(headers: AS2Headers) -> AS2Headers:
+    """With the MDN in the answer, wherever the message asks for it."""
+    if headers.receipt is None:
+        return headers
+    return replace(headers, receipt=replace(headers.receipt, target=None))

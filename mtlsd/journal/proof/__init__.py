@@ -1,0 +1,1 @@
+"""The hash chain over the records, its signed checkpoints, and the check that all still fits."""

@@ -1,0 +1,262 @@
+"""Checkpoints on the disk, and the key that signs them.
+
+The key of a node is an Ed25519 key in `state/node.key`, and the node's name is a fingerprint of it: 32 digits of the
+SHA-256 over its SubjectPublicKeyInfo. A directory of checkpoints holds two files a node: `<node>.pem`, its public key,
+and `<node>.jsonl`, one signed checkpoint a line. It belongs where nobody can write who can write the journal.
+"""
+
+import json
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from fcntl import LOCK_EX, flock
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from mtlsd.errors import JournalUnavailable
+from mtlsd.journal.proof.chain import Checkpoint
+from mtlsd.journal.spool import disk_errors, make_directory
+
+KEY = "node.key"
+NAME_DIGITS = 32
+MAX_LINE = 4096  # octets
+TAIL = 64 * 1024  # octets at the end of a file, which hold the newest checkpoint
+PRIVATE, PUBLIC = 0o600, 0o644  # modes of files: an auditor reads the public key
+UNNAMED = "unnamed"  # the chain of whoever has no key
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKey:
+    """The key of this node, which signs its checkpoints and nothing else."""
+
+    private: Ed25519PrivateKey
+
+    @property
+    def node(self) -> str:
+        return node_of(self.private.public_key())
+
+    @property
+    def public_pem(self) -> bytes:
+        return pem_of(self.private.public_key())
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCheckpoint:
+    """A checkpoint whose signature is still to be looked at; `line` counts from 1, in its file."""
+
+    checkpoint: Checkpoint
+    signature: bytes
+    line: int
+
+    @property
+    def text(self) -> bytes:
+        """The line of the file."""
+        signature = b64encode(self.signature).decode()
+        return json.dumps({**json.loads(self.checkpoint.text), "signature": signature}).encode()
+
+    def is_signed_by(self, key: Ed25519PublicKey) -> bool:
+        try:
+            key.verify(self.signature, self.checkpoint.text)
+        except InvalidSignature:
+            return False
+        return True
+
+
+class CheckpointUnreadable(JournalUnavailable):
+    """The public key beside the checkpoints of a node is missing, or is not the one that the node is named after."""
+
+
+def load_key(state: Path) -> NodeKey:
+    """The key of the node, which is made where there is none; raises JournalUnavailable or SpoolFull."""
+    path = state / KEY
+    with disk_errors():
+        if not path.exists():
+            _make_key(path)
+        data = path.read_bytes()
+    try:
+        private = load_pem_private_key(data, password=None)
+    except ValueError as error:
+        raise JournalUnavailable(f"{path} is no key: {error}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise JournalUnavailable(f"{path} is not an Ed25519 key")
+    return NodeKey(private)
+
+
+def node_name(state: Path) -> str:
+    """The name of the node, for others than the daemon; of none, where the daemon has made no key so far."""
+    return load_key(state).node if (state / KEY).exists() else UNNAMED
+
+
+def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckpoint:
+    """Sign a checkpoint as the next one here and bring it to the disk; raises JournalUnavailable or SpoolFull."""
+    assert checkpoint.node == key.node
+    with disk_errors():
+        make_directory(directory)
+        public = directory / f"{key.node}.pem"
+        if not public.exists():
+            _write_new(public, key.public_pem, PUBLIC)
+        with _locked(directory / f"{key.node}.jsonl") as fd:  # nobody else counts on meanwhile
+            signed = _signed(key, replace(checkpoint, sequence=_last_sequence(fd) + 1))
+            _append(fd, signed.text)
+    return signed
+
+
+def _signed(key: NodeKey, checkpoint: Checkpoint) -> SignedCheckpoint:
+    return SignedCheckpoint(checkpoint, key.private.sign(checkpoint.text), 0)
+
+
+def nodes(directory: Path) -> list[str]:
+    """The nodes that have checkpoints in this directory."""
+    with disk_errors():
+        return sorted(each.stem for each in directory.glob("*.jsonl"))
+
+
+def public_key(directory: Path, node: str) -> Ed25519PublicKey:
+    """The key that a node's name stands for; raises CheckpointUnreadable."""
+    path = directory / f"{node}.pem"
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no public key"
+        raise CheckpointUnreadable(f"{path} cannot be read: {why}. Put the public key of the node there") from error
+    if not isinstance(key, Ed25519PublicKey) or node_of(key) != node:
+        raise CheckpointUnreadable(f"{path} is the key of another node")
+    return key
+
+
+def read(directory: Path, node: str) -> Iterator[SignedCheckpoint]:
+    """The checkpoints of a node as they were written; a line that is none is what a crash left, and is passed over."""
+    for number, line in _lines(directory, node):
+        if signed := _parse(number, line):
+            yield signed
+
+
+def lost(directory: Path, node: str) -> tuple[int, str] | None:
+    """The number of the entry before which a checkpoint is missing, and a sentence's end; None where all are here.
+
+    What was cut off at the end does not show here. A line that a crash left is no loss once the next one was signed.
+    """
+    expected, number, unreadable = 1, 0, 0
+    for line, text in _lines(directory, node):
+        signed = _parse(line, text)
+        if signed is None:
+            unreadable = unreadable or line
+        elif signed.checkpoint.sequence != expected:
+            return number + 1, _missing(node, expected, signed.checkpoint.sequence, unreadable)
+        else:
+            expected, number, unreadable = expected + 1, signed.checkpoint.number, 0
+    if unreadable:
+        return number + 1, f"has lost a checkpoint: line {unreadable} of {node}.jsonl cannot be read"
+    return None
+
+
+def _missing(node: str, expected: int, found: int, unreadable: int) -> str:
+    where = f"line {unreadable} of {node}.jsonl cannot be read" if unreadable else f"lines of {node}.jsonl are missing"
+    return f"has lost a checkpoint: number {expected} is to come, and {found} does: {where}"
+
+
+def _lines(directory: Path, node: str) -> Iterator[tuple[int, bytes]]:
+    path = directory / f"{node}.jsonl"
+    with disk_errors():
+        data = path.read_bytes() if path.exists() else b""
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line:
+            yield number, line[:MAX_LINE]
+
+
+def last(directory: Path, node: str) -> Checkpoint | None:
+    """The newest checkpoint of a node."""
+    signed = list(read(directory, node))
+    return max((each.checkpoint for each in signed), key=lambda each: each.number, default=None)
+
+
+def node_of(key: Ed25519PublicKey) -> str:
+    """The name of the node that has this key."""
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()[:NAME_DIGITS]
+
+
+def pem_of(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _parse(number: int, line: bytes) -> SignedCheckpoint | None:
+    try:
+        values = json.loads(line)
+        what = str(values["node"]), int(values["number"]), str(values["digest"])
+        checkpoint = Checkpoint(*what, float(values["at"]), int(values["sequence"]))
+        return SignedCheckpoint(checkpoint, b64decode(values["signature"]), number)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _make_key(path: Path) -> None:
+    private = Ed25519PrivateKey.generate()
+    make_directory(path.parent)
+    _write_new(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), PRIVATE)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """All of it or nothing; who was quicker stays."""
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+    _sync(path.parent)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """The file, which is made where there is none: the daemon and `mtlsd journal prove` may write at once."""
+    is_new = not path.exists()
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        flock(fd, LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+    if is_new:
+        _sync(path.parent)
+
+
+def _last_sequence(fd: int) -> int:
+    """That of the newest checkpoint in the file; 0 where there is none."""
+    size = os.fstat(fd).st_size
+    for length in (min(size, TAIL), size):  # the rest is read only where the end of it holds nothing
+        lines = os.pread(fd, length, size - length).split(b"\n")
+        if found := [signed.checkpoint.sequence for line in lines if (signed := _parse(0, line[:MAX_LINE]))]:
+            return max(found)
+    return 0
+
+
+def _append(fd: int, line: bytes) -> None:
+    size = os.fstat(fd).st_size
+    torn = size and os.pread(fd, 1, size - 1) != b"\n"  # by a crash: what it left stays a line of its own
+    rest = (b"\n" if torn else b"") + line + b"\n"
+    while rest:  # a disk that is full takes some of it, and says so the next time
+        rest = rest[os.write(fd, rest) :]
+    os.fsync(fd)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,249 @@
+"""What the chain says of a message, a refusal and a delivery, and whether they still are what it says.
+
+The chain has digests alone, and each is salted with the record's own salt: who has the record can show that it is the
+one, and once it is erased nobody can guess it from the chain. Pure.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import Any
+
+from mtlsd.journal.model import (
+    Acceptance,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Evidence,
+    Message,
+    Refusal,
+    StoredMDN,
+)
+from mtlsd.journal.proof.chain import Entry, EntryKind, Note, canonical
+
+_CHANGES = {"mdn", "contents"}  # may be others later than at the beginning
+_MESSAGE = tuple(each.name for each in fields(Message) if each.name not in _CHANGES)
+_REFUSAL = tuple(each.name for each in fields(Refusal) if each.name not in _CHANGES)
+_ATTEMPT = tuple(each.name for each in fields(Attempt))
+_OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
+
+
+def record_of(about: Message | Refusal) -> bytes:
+    """The record as the chain knows it: canonical JSON of all that never changes."""
+    names = _MESSAGE if isinstance(about, Message) else _REFUSAL
+    return canonical({name: getattr(about, name) for name in names}).encode()
+
+
+def mdn_octets(mdn: StoredMDN) -> bytes:
+    """An MDN as one file: its header, an empty line, its body."""
+    header = "".join(f"{name}: {value}\r\n" for name, value in mdn.headers)
+    return header.encode("utf-8", "surrogateescape") + b"\r\n" + mdn.body
+
+
+def commitment(salt: str, data: bytes) -> str:
+    """The digest of the salt, a line feed and the data."""
+    return sha256(salt.encode() + b"\n" + data).hexdigest()
+
+
+def delivery_text(delivery: Delivery) -> bytes:
+    """What the chain knows of a delivery."""
+    values = {"id": delivery.id, "kind": delivery.kind, "target": delivery.target, "created_at": delivery.created_at}
+    return canonical(values).encode()
+
+
+# --- Saying it ------------------------------------------------------------------------------------------------
+
+
+def accepted(acceptance: Acceptance) -> Iterator[Note]:
+    """What is entered for a message, and for the deliveries that were attempted before."""
+    message = acceptance.message
+    facts: dict[str, Any] = {
+        "configuration": message.configuration,
+        "contents": _contents(message),
+        **_digests(message, acceptance.deliveries, message.mdn),
+    }
+    yield Note(EntryKind.ACCEPTED, message.id, message.received_at, facts)
+    states = {each.id: each.state for each in acceptance.deliveries}
+    for attempt in acceptance.attempts:
+        made = [each for each in acceptance.attempts if each.delivery_id == attempt.delivery_id]
+        yield outcome(message.id, message.salt, attempt, states[attempt.delivery_id], attempt.finished_at, made)
+
+
+def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
+    """What is entered for a refusal."""
+    facts = {"configuration": refusal.configuration, **_digests(refusal, deliveries, refusal.mdn)}
+    return Note(EntryKind.REFUSED, refusal.id, refusal.refused_at, facts)
+
+
+def promised(subject: str, salt: str, delivery: Delivery) -> Note:
+    """What is entered for one delivery more."""
+    return Note(EntryKind.PROMISED, subject, delivery.created_at, _promises(salt, [delivery], None))
+
+
+def answered(subject: str, salt: str, mdn: StoredMDN, now: float) -> Note:
+    """What is entered for an MDN that was made late."""
+    return Note(EntryKind.PROMISED, subject, now, _promises(salt, [], mdn))
+
+
+def outcome(
+    subject: str, salt: str, attempt: Attempt, state: DeliveryState, now: float, made: Iterable[Attempt]
+) -> Note:
+    """What is entered where an attempt was the last one; `made` are all attempts at the delivery, with this one."""
+    facts = {"delivery": attempt.delivery_id, "attempt": attempt.number, "attempts": _attempts(salt, made)}
+    told = {"status": attempt.status, "reason": attempt.reason}
+    return Note(state, subject, now, facts | {name: value for name, value in told.items() if value is not None})
+
+
+def replayed(subject: str, delivery_id: str, now: float) -> Note:
+    """What is entered where a delivery is due again."""
+    return Note(EntryKind.REPLAYED, subject, now, {"delivery": delivery_id})
+
+
+def dropped(subject: str, salt: str, delivery_id: str, now: float, made: Iterable[Attempt]) -> Note:
+    """What is entered where an operator gave a delivery up, after these attempts."""
+    return Note(EntryKind.DROPPED, subject, now, {"delivery": delivery_id, "attempts": _attempts(salt, made)})
+
+
+def _attempts(salt: str, made: Iterable[Attempt]) -> str:
+    in_order = sorted(made, key=lambda each: each.number)
+    return commitment(salt, canonical([[getattr(each, name) for name in _ATTEMPT] for each in in_order]).encode())
+
+
+def _contents(message: Message) -> str:
+    return commitment(message.salt, canonical(message.contents).encode())
+
+
+def _digests(about: Message | Refusal, deliveries: Iterable[Delivery], mdn: StoredMDN | None) -> dict[str, Any]:
+    return {"record": sha256(record_of(about)).hexdigest(), **_promises(about.salt, deliveries, mdn)}
+
+
+def _promises(salt: str, deliveries: Iterable[Delivery], mdn: StoredMDN | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"deliveries": {each.id: commitment(salt, delivery_text(each)) for each in deliveries}}
+    if mdn is not None:
+        facts["mdn"] = commitment(salt, mdn_octets(mdn))
+    return facts
+
+
+# --- Checking it ----------------------------------------------------------------------------------------------
+
+
+def doubts(evidence: Evidence) -> Iterator[str]:
+    """What the rows and the entries of one subject do not agree about; each ends a sentence about the subject.
+
+    Documents are not looked at.
+    """
+    kinds = {entry.kind for entry in evidence.entries}
+    if EntryKind.ERASED in kinds:
+        if evidence.about is not None:
+            yield "was inserted again after it was erased"
+        return
+    if evidence.about is None:
+        yield "was removed: the chain knows of it, and nothing says that it was erased"
+        return
+    if not kinds & {EntryKind.ACCEPTED, EntryKind.REFUSED}:
+        yield "was inserted: the chain does not know of it"
+        return
+    said = _said(evidence.entries)
+    yield from _record_doubts(evidence.about, said)
+    yield from _delivery_doubts(evidence, evidence.about, said)
+
+
+def has_entered_mdn(about: Message | Refusal, entries: Iterable[Entry]) -> bool:
+    """Whether its MDN, or that it has none, is what these entries, which are about it, say."""
+    return _fits_mdn(about, _said(entries))
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one entry says."""
+
+    kind: str
+    at: float
+    facts: Mapping[str, Any]
+
+
+Said = list[Statement]
+
+
+def _said(entries: Iterable[Entry]) -> Said:
+    return [Statement(entry.kind, entry.at, facts_of(entry.facts)) for entry in entries]
+
+
+def _record_doubts(about: Message | Refusal, said: Said) -> Iterator[str]:
+    records = [each.facts["record"] for each in said if "record" in each.facts]
+    if records != [sha256(record_of(about)).hexdigest()]:
+        yield "was altered: its row is not what was entered"
+    if not _fits_mdn(about, said):
+        yield "has another MDN than was entered"
+    if isinstance(about, Message):
+        yield from _contents_doubts(about, said)
+
+
+def _contents_doubts(about: Message, said: Said) -> Iterator[str]:
+    if any(each.kind == EntryKind.PRUNED for each in said):
+        if about.contents:
+            yield "was altered: its contents are here again after they were pruned"
+    elif [each.facts["contents"] for each in said if "contents" in each.facts] != [_contents(about)]:
+        yield f"was altered: it has {about.contents} octets of contents, and was entered with others"
+
+
+def _fits_mdn(about: Message | Refusal, said: Said) -> bool:
+    mdns = [each.facts["mdn"] for each in said if "mdn" in each.facts]
+    return mdns == ([commitment(about.salt, mdn_octets(about.mdn))] if about.mdn else [])
+
+
+def _delivery_doubts(evidence: Evidence, about: Message | Refusal, said: Said) -> Iterator[str]:
+    promised = {id_: digest for each in said for id_, digest in _table(each.facts.get("deliveries")).items()}
+    for delivery in evidence.deliveries:
+        known = promised.pop(delivery.id, None)
+        if known is None:
+            yield f"has a delivery {delivery.id} that was inserted: the chain does not know of it"
+        elif known != commitment(about.salt, delivery_text(delivery)):
+            yield f"has a delivery {delivery.id} that was altered"
+        else:
+            outcomes = [each for each in said if each.facts.get("delivery") == delivery.id]
+            made = [each for each in evidence.attempts if each.delivery_id == delivery.id]
+            yield from _outcome_doubts(delivery, outcomes)
+            yield from _attempt_doubts(delivery, made, outcomes, about.salt)
+    for id_ in promised:
+        yield f"has lost its delivery {id_}: the row was removed"
+
+
+def _outcome_doubts(delivery: Delivery, outcomes: Said) -> Iterator[str]:
+    if not outcomes or outcomes[-1].kind == EntryKind.REPLAYED:
+        if delivery.state not in _OPEN:
+            yield f"has a delivery {delivery.id} that is {delivery.state}, and was entered as {' or '.join(_OPEN)}"
+        return
+    last = outcomes[-1]
+    if delivery.state != last.kind:
+        yield f"has a delivery {delivery.id} that is {delivery.state}, and was entered as {last.kind}"
+    elif delivery.finished_at != last.at:
+        yield f"has a delivery {delivery.id} that ended at another time than was entered"
+    elif last.kind != EntryKind.DROPPED and delivery.last_reason != last.facts.get("reason"):
+        yield f"has a delivery {delivery.id} whose last reason is not the one that was entered"
+
+
+def _attempt_doubts(delivery: Delivery, made: list[Attempt], outcomes: Said, salt: str) -> Iterator[str]:
+    """Each outcome vouches for all attempts up to its own; what came behind the last one is open still."""
+    for each in outcomes:
+        if "attempts" not in each.facts:  # it was replayed
+            continue
+        up_to = each.facts.get("attempt", delivery.attempts)
+        up_to = up_to if isinstance(up_to, int) else 0  # what is no number was not written by us
+        if _attempts(salt, (one for one in made if one.number <= up_to)) != each.facts["attempts"]:
+            yield f"has attempts up to {up_to} at {delivery.id} that are not what was entered"
+        elif each is outcomes[-1] and any(one.number > up_to for one in made):
+            yield f"has an attempt behind {up_to} at {delivery.id} that was inserted"
+
+
+def facts_of(text: str) -> Mapping[str, Any]:
+    """The facts of an entry; none where somebody who can make digests wrote what is no table."""
+    try:
+        return _table(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

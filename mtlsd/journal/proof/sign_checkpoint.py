@@ -1,0 +1,43 @@
+"""Signing a checkpoint. The chain is followed from the last one on, so nothing is ever signed over a break."""
+
+from pathlib import Path
+
+from mtlsd.errors import MtlsdError
+from mtlsd.journal.proof import checkpoints
+from mtlsd.journal.proof.chain import Break, Checkpoint, Follower, Head
+from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
+from mtlsd.journal.proof.verify import chain_entries
+from mtlsd.journal.protocol import Journal
+
+
+class ChainBroken(MtlsdError):
+    """The chain is not what it was when it was signed last."""
+
+    def __init__(self, broken: Break) -> None:
+        super().__init__(f"entry {broken.number} {broken.what}; mtlsd journal verify says more")
+        self.broken = broken
+
+
+def sign_checkpoint(
+    journal: Journal, key: NodeKey, directory: Path, last: Checkpoint | None, now: float
+) -> SignedCheckpoint | None:
+    """Sign all that came behind the last checkpoint; None where that is nothing.
+
+    Several processes may do so at once. Raises ChainBroken, JournalUnavailable or SpoolFull.
+    """
+    if last and not _is_there(journal, last):
+        raise ChainBroken(Break(last.node, last.number, "", "is not what the last checkpoint signed"))
+    follower = Follower(key.node, head=Head(last.number, last.digest) if last else None)
+    signed_up_to = follower.head.number
+    for entry in chain_entries(journal, key.node, signed_up_to):
+        if broken := follower.follow(entry):
+            raise ChainBroken(broken)
+    if follower.head.number == signed_up_to:
+        return None
+    return checkpoints.write(directory, key, Checkpoint(key.node, follower.head.number, follower.head.digest, now))
+
+
+def _is_there(journal: Journal, last: Checkpoint) -> bool:
+    """Whether the entry that was signed last is as it was."""
+    found = journal.proof.entries(last.node, last.number - 1, 1)
+    return bool(found) and (found[0].number, found[0].digest) == (last.number, last.digest)

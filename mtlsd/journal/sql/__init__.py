@@ -1,0 +1,1 @@
+"""The journal in SQL: one file of SQLite for one node, or PostgreSQL for several."""

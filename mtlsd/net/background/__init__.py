@@ -1,0 +1,1 @@
+"""What goes on beside the exchanges: checkpoints, retention, notices of expiry."""

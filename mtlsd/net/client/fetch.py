@@ -1,0 +1,86 @@
+"""Get what a CA publishes, with bounds: a deadline, a size, no redirect, and no address inside unless it is listed.
+
+The URL may come out of a certificate. So the name is resolved here, every address is looked at, and the connection
+goes to one of those very addresses: a second lookup could say something else.
+"""
+
+import ssl
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import trio
+
+from mtlsd.config.model import Backend
+from mtlsd.errors import MtlsdError, UpstreamFailed
+from mtlsd.net.client import http
+
+OK = 200
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA has given out no other; site-local and IPv4-compatible are outside
+NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the prefix for local use, 64:ff9b:1::/48, is never public
+TEREDO = IPv6Network("2001::/32")  # RFC 4380: it leads to an IPv4 address, and no CA is there
+
+
+class FetchFailed(MtlsdError):
+    """Nothing came that counts; the text says why."""
+
+
+async def fetch(
+    url: str, *, listed: bool, limit: int, seconds: float, question: bytes = b"", content_type: str = ""
+) -> bytes:
+    """A GET, or a POST of `question`; at most `limit` octets within `seconds`. Raises FetchFailed.
+
+    `listed`: the operators wrote this URL down, so it may be at a private address.
+    """
+    try:
+        with trio.fail_after(seconds):
+            return await _fetch(Backend.parse(url), listed, limit, seconds, question, content_type)
+    except trio.TooSlowError as error:
+        raise FetchFailed(f"{url}: no whole answer within {seconds:g} s") from error
+    except (UpstreamFailed, OSError, ValueError) as error:
+        raise FetchFailed(f"{url}: {error}") from error
+
+
+async def _fetch(
+    backend: Backend, listed: bool, limit: int, seconds: float, question: bytes, content_type: str
+) -> bytes:
+    fields = [("Content-Type", content_type), ("Content-Length", str(len(question)))] if question else []
+    answer = await http.send(
+        backend,
+        "POST" if question else "GET",
+        fields,
+        [question] if question else (),
+        timeout=seconds,
+        context=await trio.to_thread.run_sync(ssl.create_default_context) if backend.scheme == "https" else None,
+        connect_to=(await _address(backend, listed), backend.port),
+        max_answer=limit,
+    )
+    if answer.status != OK:
+        raise ValueError(f"the server said {answer.status}")
+    if len(answer.body) > limit:
+        raise ValueError(f"more than {limit} octets")
+    return answer.body
+
+
+async def _address(backend: Backend, listed: bool) -> str:
+    """One address of this server; ValueError where any of them is private and the URL is not listed."""
+    found = await trio.socket.getaddrinfo(backend.host, backend.port, type=trio.socket.SOCK_STREAM)
+    addresses = [str(each[4][0]) for each in found]
+    if not listed and not all(map(is_public, addresses)):
+        raise ValueError("a private address: list the very URL in the partner's settings if that is right")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is out in the world, for all that its digits tell; one that holds an IPv4 address is as it."""
+    parsed: IPv4Address | IPv6Address = ip_address(address)
+    if isinstance(parsed, IPv4Address):
+        return parsed.is_global and not parsed.is_multicast
+    if (inside := _inside(parsed)) is not None:
+        return is_public(str(inside))
+    return parsed in GLOBAL_UNICAST and parsed not in TEREDO and parsed.is_global
+
+
+def _inside(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that a gateway or this host itself would go to."""
+    if address in NAT64:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour

@@ -1,0 +1,274 @@
+"""The client that delivers: one request, its body from a file, one answer. No redirects, no credentials.
+
+The server is a stranger where it takes a partner's MDN: all that it says has a bound, in octets and in time.
+"""
+
+import ssl
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import h11
+import trio
+from trio import socket
+
+from mtlsd.config.model import Backend
+from mtlsd.errors import (
+    FailureCause,
+    UpstreamBadAnswer,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamTLS,
+    UpstreamUnreachable,
+    UpstreamUntrusted,
+)
+from mtlsd.net.client.tls_stream import SecureStream
+
+CHUNK = 256 * 1024  # octets of a body at a time
+MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for
+FRAMING = 4  # times the body is what comes in all, at most, with the framing
+MAX_RECEIVED = FRAMING * MAX_ANSWER  # octets in all
+MAX_HEADER = 64 * 1024  # octets of an answer's header
+MAX_INTERIM = 10  # answers 1xx before the one that counts
+RECEIVE = 64 * 1024
+HTTP = b"HTTP/"  # how an answer begins (RFC 9112, section 4)
+
+# X509_V_ERR_…, of OpenSSL's x509_vfy.h
+_OTHER_NAME = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+_UNKNOWN_ISSUER = {2, 18, 19, 20}  # UNABLE_TO_GET_ISSUER_CERT and its _LOCALLY, and the two of self-signed certificates
+_NO_TLS = {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}  # SSL_R_…
+
+Stream = trio.SocketStream | SecureStream
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, the header fields (names in lower case), and the body up to MAX_ANSWER."""
+
+    status: int
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def get(self, name: str) -> str | None:
+        return next((value for each, value in self.fields if each == name), None)
+
+
+@dataclass(slots=True)
+class Recording:
+    """The octets of one exchange, as they are inside TLS: those handed over for sending, and those that came."""
+
+    sent: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
+
+
+async def send(
+    backend: Backend,
+    method: str,
+    fields: Iterable[tuple[str, str]],
+    body: Iterable[bytes],
+    *,
+    timeout: float,
+    context: ssl.SSLContext | None = None,
+    connect_to: tuple[str, int] | None = None,
+    recording: Recording | None = None,
+    max_answer: int = MAX_ANSWER,
+) -> Answer:
+    """Send a request; raises UpstreamFailed. Of an answer's body, at least `max_answer` octets are read, if there are.
+
+    `timeout`, in seconds, is for the connection with its TLS, for the server to take each piece of the body, and for
+    its whole answer. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every
+    octet, also of a failed exchange.
+    """
+    request: _Request | None = None
+    try:
+        with trio.fail_after(timeout):
+            stream = await _connect(backend, context, connect_to)
+        request = _Request(stream, timeout, recording, max_answer)
+        try:
+            return await request.run(backend, method, fields, body)
+        finally:
+            with trio.move_on_after(1):
+                await stream.aclose()
+    except trio.TooSlowError as error:
+        what = "answer" if request else "connection"
+        raise UpstreamTimeout(f"no {what} within {timeout:g} s", body_began=_began(request)) from error
+    except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+        cause = _cause(error, request.first if request else b"")
+        raise _kind(error)(why(error), body_began=_began(request), cause=cause) from error
+
+
+def _began(request: "_Request | None") -> bool:
+    return request is not None and request.body_began
+
+
+async def _connect(backend: Backend, context: ssl.SSLContext | None, connect_to: tuple[str, int] | None) -> Stream:
+    stream = await trio.open_tcp_stream(*(connect_to or (backend.host, backend.port)))
+    if backend.scheme == "http":
+        return stream
+    secure = SecureStream(stream, context or ssl.create_default_context(), backend.host)
+    try:
+        await secure.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secure
+
+
+class _Request:
+    def __init__(
+        self,
+        stream: Stream,
+        timeout: float,
+        recording: Recording | None,
+        max_answer: int,
+    ) -> None:
+        self._stream = stream
+        self._timeout = timeout
+        self._recording = recording
+        self._max_answer = max_answer
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
+        self._received = 0  # octets
+        self.body_began = False
+        self.first = b""  # octets of the answer, as many as HTTP begins with
+
+    async def run(
+        self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
+    ) -> Answer:
+        with suppress(trio.BrokenResourceError):  # a server may refuse early and close: then its answer counts
+            await self._send(backend, method, fields, body)
+        with trio.fail_after(self._timeout):
+            answer = await self._receive()
+        if self._http.our_state is h11.SEND_BODY and answer.status < 300:
+            raise trio.BrokenResourceError(f"the server said {answer.status} before it had the whole document")
+        return answer
+
+    async def _send(
+        self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
+    ) -> None:
+        default_port = 443 if backend.scheme == "https" else 80
+        name = f"[{backend.host}]" if ":" in backend.host else backend.host
+        authority = name if backend.port == default_port else f"{name}:{backend.port}"
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        headers = [(b"Host", authority.encode("ascii")), *headers, (b"Connection", b"close")]
+        await self._write(h11.Request(method=method, target=backend.target, headers=headers))
+        self.body_began = True
+        for data in body:
+            await self._write(h11.Data(data=data))
+        await self._write(h11.EndOfMessage())
+
+    async def _write(self, event: h11.Event) -> None:
+        octets = self._http.send(event) or b""
+        if self._recording:
+            self._recording.sent += octets
+        with trio.fail_after(self._timeout):
+            await self._stream.send_all(octets)
+
+    async def _receive(self) -> Answer:
+        """Raises h11.RemoteProtocolError for what is no answer, or has no end."""
+        response: h11.Response | None = None
+        body, interim = bytearray(), 0
+        while True:
+            event = await self._next_event()
+            if isinstance(event, h11.InformationalResponse):
+                interim += 1
+                if interim > MAX_INTERIM:
+                    raise h11.RemoteProtocolError(f"more than {MAX_INTERIM} answers 1xx")
+            elif isinstance(event, h11.Response):
+                response = event
+            elif isinstance(event, h11.Data):
+                body += event.data
+            if response and (isinstance(event, h11.EndOfMessage) or len(body) > self._max_answer):
+                return _answer(response, bytes(body))
+            if isinstance(event, h11.ConnectionClosed):
+                when = "inside its answer" if response else "before it answered"
+                raise trio.BrokenResourceError(f"the server closed the connection {when}")
+
+    async def _next_event(self) -> h11.Event:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            data = bytes(await self._stream.receive_some(RECEIVE))
+            self._received += len(data)
+            self.first = (self.first + data)[: len(HTTP)]
+            if self._received > FRAMING * self._max_answer:
+                limit = FRAMING * self._max_answer
+                raise h11.RemoteProtocolError(f"an answer of more than {limit} octets with its framing")
+            if self._recording:
+                self._recording.received += data
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                raise trio.BrokenResourceError("the server closed the connection before it answered")
+            self._http.receive_data(data)
+        assert isinstance(event, h11.Event)  # one request a connection, so it never pauses
+        return event
+
+
+def _answer(response: h11.Response, body: bytes) -> Answer:
+    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
+    return Answer(response.status_code, fields, body)
+
+
+# --- What went wrong ------------------------------------------------------------------------------------------
+
+
+def _kind(error: Exception) -> type[UpstreamFailed]:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return UpstreamUntrusted
+        case ssl.SSLError():
+            return UpstreamTLS
+        case h11.RemoteProtocolError():
+            return UpstreamBadAnswer
+    return UpstreamUnreachable
+
+
+def why(error: Exception) -> str:
+    """What a failed connection says of itself, in words for operators."""
+    return "; ".join(dict.fromkeys(map(_words, _behind(error))))
+
+
+def _behind(error: Exception) -> Sequence[BaseException]:
+    """What a connection failed with: one error for each address that was tried."""
+    cause = error.__cause__ or error
+    return cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
+
+
+def _cause(error: Exception, first: bytes) -> FailureCause | None:
+    """What kept the server from answering; `first` are the first octets that it sent."""
+    found = {_cause_of_one(each, first) for each in _behind(error)}
+    return next((each for each in FailureCause if each in found), None)
+
+
+def _cause_of_one(error: BaseException, first: bytes) -> FailureCause | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _untrusted(error.verify_code)
+        case ssl.SSLError() if error.reason in _NO_TLS:
+            return FailureCause.NO_TLS
+        case h11.RemoteProtocolError() if not HTTP.startswith(first):
+            return FailureCause.NO_HTTP
+        case socket.gaierror():
+            return FailureCause.NO_ADDRESS
+        case ConnectionRefusedError():
+            return FailureCause.CONNECTION_REFUSED
+    return None
+
+
+def _untrusted(verify_code: int) -> FailureCause | None:
+    if verify_code in _OTHER_NAME:
+        return FailureCause.OTHER_NAME
+    return FailureCause.UNKNOWN_ISSUER if verify_code in _UNKNOWN_ISSUER else None
+
+
+def _words(cause: BaseException) -> str:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not trusted: {cause.verify_message}"
+        case ssl.SSLEOFError():
+            return "the other side ended TLS without a word"
+        case ssl.SSLError():
+            return f"TLS did not come about: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
+        case h11.RemoteProtocolError():
+            return f"not HTTP as it should be: {cause}"
+        case trio.BrokenResourceError() | trio.ClosedResourceError() if not cause.args:
+            return "the other side broke the connection"
+        case OSError():
+            return cause.strerror or str(cause) or "the connection failed"
+    return str(cause) or "the connection broke"

@@ -1,0 +1,1 @@
+"""Deliveries to backends and asynchronous MDNs: the `worker` claims one, an `attempt` makes it."""

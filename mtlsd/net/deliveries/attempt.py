@@ -1,0 +1,202 @@
+"""One attempt at a delivery: the targets are asked, one after another, until one has said something that counts.
+
+No second backend is asked once the first may have taken the message (`relay.upstreams`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from io import BytesIO
+from typing import BinaryIO
+
+import trio
+
+from mtlsd import log
+from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
+from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
+from mtlsd.journal.integrity import check_document, check_mdn
+from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
+from mtlsd.net.client import http
+from mtlsd.net.client.tls_context import context_for
+from mtlsd.net.services.state import State
+from mtlsd.partners.rollover import Use
+from mtlsd.relay import write_file_drop
+from mtlsd.relay.file_drop import deposit_of
+from mtlsd.relay.request import build_request
+from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.relay.upstreams import may_have_taken_it, may_try_another
+from mtlsd.snapshot.snapshot import Snapshot
+
+OpenDocument = Callable[[str], BinaryIO]
+CREATED = 201  # what a directory would answer
+_TO_TRUST = {  # what helps where a server's certificate is not trusted
+    True: "if the partner confirms it, put its root into mdn/ of the partner's directory",
+    False: "the backend needs a certificate of a root that the system trusts (docs/operations.md)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of it: the last target's outcome, what was wrong with those before, and who may have the message."""
+
+    outcome: Outcome
+    target: str
+    detail: str
+    pinned: str | None
+
+
+async def attempt(state: State, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
+    """Ask the targets, the best first; raises NotIntact, and what `open_document` raises."""
+    if delivery.kind is DeliveryKind.MDN:
+        await trio.to_thread.run_sync(check_mdn, state.journal, about)
+    outcome: Outcome = UpstreamUnreachable("paused after failures")
+    target, failures = delivery.target, []
+    for target in _order(state, about, delivery):
+        outcome = await _watched(state, about, delivery, target, open_document)
+        if not may_try_another(outcome):
+            break
+        failures.append(f"{without_query(target)}: {_said(outcome)}")
+    is_pinned = (" " in delivery.target or _is_ordered(delivery)) and may_have_taken_it(outcome)
+    detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
+    return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
+
+
+def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
+    """The delivery, and of an ordered one that no backend may have yet, with the backends that its route has now.
+
+    Else a line that begins at a backend that is gone would never move.
+    """
+    delivery, about = claimed.delivery, claimed.about
+    if not _is_ordered(delivery) or delivery.pinned or not isinstance(about, Message):
+        return claimed
+    route = _route(snapshot, about)
+    if route is None:
+        return claimed
+    return replace(claimed, delivery=replace(delivery, target=" ".join(each.url for each in route.backend)))
+
+
+def circuits_of(delivery: Delivery) -> tuple[str, ...]:
+    """The names of the circuits that a delivery goes through: its backends, or the partner's receiver of MDNs."""
+    return (delivery.lane,) if delivery.kind is DeliveryKind.MDN else tuple(delivery.target.split(" "))
+
+
+def _order(state: State, about: Message | Refusal, delivery: Delivery) -> list[str]:
+    if delivery.pinned:
+        return [delivery.pinned]
+    targets = delivery.target.split(" ")
+    if len(targets) == 1:
+        return targets
+    in_turn = isinstance(about, Message) and _balance(state.snapshot, about) is Balance.ROUND_ROBIN
+    return state.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
+
+
+def _is_ordered(delivery: Delivery) -> bool:
+    return delivery.lane.startswith(ORDERED)
+
+
+def _balance(snapshot: Snapshot, message: Message) -> Balance:
+    route = _route(snapshot, message)
+    return route.balance if route else Balance.PRIORITY
+
+
+def _route(snapshot: Snapshot, message: Message) -> Route | None:
+    """The route that a message came by, as it is configured now."""
+    host = snapshot.hosts.get(message.host)
+    return next((route for route in (host.routes if host else ()) if route.path == message.route), None)
+
+
+async def _watched(
+    state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+) -> Outcome:
+    """Ask one target, and remember how it fared."""
+    circuit = delivery.lane if delivery.kind is DeliveryKind.MDN else target
+    outcome: Outcome | None = None
+    state.upstreams.begin(circuit)
+    try:
+        outcome = await _ask(state, about, delivery, target, open_document)
+    except UpstreamUntrusted as failure:
+        remedy = _TO_TRUST[delivery.kind is DeliveryKind.MDN]
+        outcome = UpstreamUntrusted(f"{failure}; {remedy}", body_began=failure.body_began)
+    except UpstreamFailed as failure:
+        outcome = failure
+    finally:
+        changed = state.upstreams.report(circuit, outcome, trio.current_time())
+        if changed and outcome is not None:
+            tell(state, circuit, outcome)
+    if delivery.kind is not DeliveryKind.MDN:
+        state.note_backend(target, outcome)
+    return outcome
+
+
+def tell(state: State, circuit: str, outcome: Outcome) -> None:
+    """Log that a backend is left alone from now on, or is well again."""
+    backend = without_query(circuit)
+    if circuit in state.upstreams.open_circuits():
+        state.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
+    else:
+        state.log.info(log.BACKEND_RESUMED, backend=backend)
+
+
+async def _ask(
+    state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
+) -> Answered:
+    if delivery.kind is not DeliveryKind.MDN and isinstance(place := parse_backend(target), Directory):
+        assert isinstance(about, Message)
+        deposit = deposit_of(about, delivery)
+        with open_document(deposit.document) as file:
+            await _check(about, file, deposit.document, deposit.size)
+            await trio.to_thread.run_sync(write_file_drop.put, place.path, deposit, file)
+        return Answered(CREATED)
+    return await _post(state, about, delivery, Backend.parse(target), open_document)
+
+
+async def _post(
+    state: State, about: Message | Refusal, delivery: Delivery, target: Backend, open_document: OpenDocument
+) -> Answered:
+    request, snapshot = build_request(about, delivery), state.snapshot
+    now, context = datetime.fromtimestamp(state.clock(), UTC), None
+    if target.scheme == "https":
+        context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
+    body = request.body
+    with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
+        if isinstance(body, str):
+            await _check(about, file, body, int(dict(request.headers)["Content-Length"]))
+        answer = await http.send(
+            target,
+            request.method,
+            request.headers,
+            _pieces(file),
+            timeout=snapshot.configuration.delivery.timeout_seconds,
+            context=context,
+        )
+    if context and request.credentials and 200 <= answer.status < 300:
+        _note_use(state, request.credentials.host, now)
+    return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+
+
+def _note_use(state: State, host: str, now: datetime) -> None:
+    """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
+    if keys := state.snapshot.keys.get(host):
+        state.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
+
+
+def _words(outcome: Outcome) -> str:
+    return "" if isinstance(outcome, Answered) else str(outcome)
+
+
+def _said(outcome: Outcome) -> str:
+    return str(outcome.status) if isinstance(outcome, Answered) else str(outcome)
+
+
+async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: int) -> None:
+    """Send nothing of a document that is cut, has grown or was altered; raises NotIntact."""
+    assert isinstance(about, Message)
+    if isinstance(file, BytesIO):
+        check_document(file, name, about, promised)  # small, and here already
+    else:
+        await trio.to_thread.run_sync(check_document, file, name, about, promised)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(file.read, http.CHUNK), b"")

@@ -1,0 +1,53 @@
+"""Health checks: a backend with a health page is asked for it now and then, and left alone while it is not well."""
+
+import ssl
+from collections.abc import Iterator
+
+import trio
+
+from mtlsd.config.model import Backend
+from mtlsd.errors import UpstreamFailed
+from mtlsd.net.client import http
+from mtlsd.net.deliveries.attempt import tell
+from mtlsd.net.services.state import State
+from mtlsd.relay.retry import Answered, Outcome
+from mtlsd.snapshot.snapshot import Snapshot
+
+TIMEOUT_SECONDS = 5
+
+
+async def check_backends(state: State) -> None:
+    """Ask all of them, again and again, until it is cancelled."""
+    while True:
+        async with trio.open_nursery() as nursery:
+            for backend, path in dict.fromkeys(_pages(state.snapshot)):
+                nursery.start_soon(_check, state, backend, path)
+        await trio.sleep(state.snapshot.configuration.delivery.health_seconds)
+
+
+def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
+    for host in snapshot.hosts.values():
+        for route in host.routes:
+            for backend in route.backend:
+                if route.health and isinstance(backend, Backend):
+                    yield backend, route.health
+
+
+async def _check(state: State, backend: Backend, path: str) -> None:
+    """A page that is not well pauses its backend at once; one that is ends the pause."""
+    outcome = await _ask(backend, path)
+    if state.upstreams.note_health(backend.url, outcome, trio.current_time()):
+        tell(state, backend.url, outcome)
+        state.due.set()
+
+
+async def _ask(backend: Backend, path: str) -> Outcome:
+    page = Backend(backend.scheme, backend.host, backend.port, path, backend.url)
+    try:
+        context = None
+        if page.scheme == "https":
+            context = await trio.to_thread.run_sync(ssl.create_default_context)
+        answer = await http.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
+    except UpstreamFailed as failure:
+        return failure
+    return Answered(answer.status)

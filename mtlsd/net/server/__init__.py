@@ -1,0 +1,1 @@
+"""Partners' connections: `listeners` accept, a `connection` serves one client over its `wire`."""

@@ -1,0 +1,209 @@
+"""The listener of the test partner: it takes one asynchronous MDN, and is polite to whatever else comes.
+
+One request a connection, and limits on all that a stranger controls: connections, octets, seconds, notes. A stranger
+may know the Message-ID and send an MDN of his own: it neither ends the waiting nor keeps the true one out.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+import trio
+
+from mtlsd.config.model import Address
+from mtlsd.net.client.http import Answer, why
+from mtlsd.net.server.listeners import listener_on, open_socket
+from mtlsd.net.server.one_request import HEADER_SECONDS, Connection, Conversation, PostedMDN, Refused
+
+MAX_CONNECTIONS = 32  # at a time
+MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others
+MAX_NOTES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """The HTTP status for what came, and why it is not what is waited for; None where it is.
+
+    With a `rank` it may be it all the same, and is kept in case that nothing better comes: the highest one counts.
+    """
+
+    status: int
+    note: str | None = None
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerNote:
+    """Something that came and is not the MDN: from where, what, and whether it went away in the TLS handshake."""
+
+    client: str
+    text: str
+    in_handshake: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.client}: {self.text}"
+
+
+Receive = Callable[[PostedMDN], Reception]
+
+
+class MDNListener:
+    """Listens from the moment it is made, on `address`; with a `context`, over TLS.
+
+    `receive` says what a POST of at most `max_body` octets is worth.
+    """
+
+    def __init__(self, address: Address, context: ssl.SSLContext | None, max_body: int) -> None:
+        """Bind and listen; raises OSError."""
+        self._socket = open_socket(address)
+        self.address = Address(address.host, self._socket.getsockname()[1])
+        self._context = context
+        self._max_body = max_body
+        self._found: PostedMDN | None = None
+        self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
+        self._notes: list[ListenerNote] = []
+        self._arrived = trio.Event()
+        self._connections: list[Connection] = []  # the oldest one first
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Listen no more."""
+        self._socket.close()
+
+    @property
+    def posted(self) -> PostedMDN | None:
+        """The MDN that was waited for; where it did not come, the best of those that may be it."""
+        return self._found or (self._best[0] if self._best else None)
+
+    @property
+    def notes(self) -> tuple[ListenerNote, ...]:
+        """What came beside `posted`."""
+        own = self._best[2] if self._best and not self._found else None
+        return tuple(each for each in self._notes if each != own)
+
+    async def serve(self, receive: Receive) -> None:
+        """Take connections, until this is cancelled."""
+
+        async def handler(stream: trio.SocketStream) -> None:
+            await self._connected(stream, receive)
+
+        await trio.serve_listeners(handler, [listener_on(self._socket)])
+
+    async def wait(self) -> None:
+        """Wait until the MDN is there, and is answered."""
+        await self._arrived.wait()
+
+    async def _connected(self, stream: trio.SocketStream, receive: Receive) -> None:
+        connection = Connection("somebody", trio.CancelScope(deadline=trio.current_time() + HEADER_SECONDS))
+        try:
+            with connection.scope:
+                connection.client = stream.socket.getpeername()[0]
+                if self._has_room_for(connection):
+                    await self._admitted(stream, connection, receive)
+            if connection.scope.cancelled_caught or connection.crowded_out:
+                self._note(ListenerNote(connection.client, connection.why_ended()))
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
+            self._note(ListenerNote(connection.client, f"the connection broke: {why(error)}"))
+        finally:
+            self._leave(connection)
+            await trio.aclose_forcefully(stream)
+
+    def _has_room_for(self, newest: Connection) -> bool:
+        """Note the connection; where they are too many, the one that has been silent longest makes room.
+
+        Whoever sends an MDN is silent for a moment only, so strangers who are silent do not keep it out.
+        """
+        alike = [each for each in self._connections if each.client == newest.client]
+        crowd = alike if len(alike) >= MAX_FROM_ONE else self._connections
+        self._connections.append(newest)
+        if len(alike) < MAX_FROM_ONE and len(self._connections) <= MAX_CONNECTIONS:
+            return True
+        oldest = next((each for each in crowd if each.silent), newest)
+        oldest.crowded_out = True
+        oldest.scope.cancel()
+        self._leave(oldest)
+        return oldest is not newest
+
+    def _leave(self, connection: Connection) -> None:
+        with suppress(ValueError):  # it left already, to make room
+            self._connections.remove(connection)
+
+    async def _admitted(self, stream: trio.SocketStream, connection: Connection, receive: Receive) -> None:
+        if self._context is None:
+            await self._converse(Conversation(stream, connection, None, self._max_body), receive)
+            return
+        secure = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
+        try:
+            await secure.do_handshake()
+        except (trio.BrokenResourceError, ssl.SSLError) as error:
+            self._note(ListenerNote(connection.client, f"the TLS handshake broke: {why(error)}", in_handshake=True))
+            return
+        certificate = secure.getpeercert(binary_form=True)
+        await self._converse(Conversation(secure, connection, certificate, self._max_body), receive)
+
+    async def _converse(self, conversation: "Conversation", receive: Receive) -> None:
+        try:
+            posted = await conversation.receive()
+        except Refused as refused:
+            self._note(ListenerNote(conversation.client, str(refused)))
+            await conversation.answer(refused.status)
+            return
+        if posted is None:
+            await conversation.answer(200)
+            return
+        reception = receive(posted)
+        if reception.note is not None:
+            note = ListenerNote(conversation.client, reception.note)
+            self._keep(posted, reception.rank, note)
+            self._note(note)
+            await conversation.answer(reception.status)
+            return
+        self._found = self._found or posted
+        try:
+            await conversation.answer(reception.status)
+        finally:
+            self._arrived.set()
+
+    def _keep(self, posted: PostedMDN, rank: int, note: ListenerNote) -> None:
+        if rank > (self._best[1] if self._best else 0):
+            self._best = posted, rank, note
+
+    def _note(self, note: ListenerNote) -> None:
+        if len(self._notes) < MAX_NOTES:
+            self._notes.append(note)
+
+
+async def send_and_listen(
+    send: Callable[[], Awaitable[Answer]],
+    listener: MDNListener,
+    receive: Receive,
+    *,
+    promised: Callable[[Answer], bool],
+    timeout: float,
+) -> Answer:
+    """Send while the listener listens; where the answer promises an MDN, wait for it, at most `timeout` seconds.
+
+    The MDN may come before the answer does. It is in `listener.posted`. Raises what `send` raises.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.serve, receive)
+            answer = await send()
+            if promised(answer):
+                with trio.move_on_after(timeout):
+                    await listener.wait()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+    return answer
+
+
+def _only(error: BaseException) -> BaseException:
+    """The error itself, where a nursery has wrapped one in a group."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

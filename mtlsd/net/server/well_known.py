@@ -1,0 +1,77 @@
+"""What mtlsd itself answers on every host, below /.well-known/mtlsd/."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from mtlsd.access.rate_limits import network_of
+from mtlsd.config.model import ClientCertificate, VirtualHost
+from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
+from mtlsd.handlers.well_known import whoami
+from mtlsd.http.messages import Request, Response
+from mtlsd.net.services.state import State
+from mtlsd.partners import matching
+from mtlsd.partners.rules import Finding, Result, Rule
+from mtlsd.pki.certificate import PeerVerified, Presented
+from mtlsd.tls import report, verify
+from mtlsd.tls.engine import HandshakeCompleted
+
+Seen = whoami.Seen
+
+
+def admit(state: State, request: Request, address: str) -> None:
+    """Before anything is done for a question to whoami; raises TooManyRequests or ReadOnly."""
+    state.whoami.take(network_of(address), state.clock())
+    whoami.check_method(request)
+
+
+def who_is_it(
+    state: State, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
+) -> Response:
+    """The answer of whoami, to whom `admit` let in."""
+    now = datetime.fromtimestamp(state.clock(), UTC)
+    seen = whoami.Seen(
+        request=request,
+        request_id=request_id,
+        now=now,
+        address=address,
+        host=host.name,
+        client_certificate=host.client_certificate,
+        tls=handshake.version,
+        cipher=handshake.cipher,
+        sni=handshake.server_name,
+    )
+    return whoami.answer(_judged(seen, state, handshake, host))
+
+
+def _judged(seen: Seen, state: State, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
+    """With what becomes of the certificate, or of its absence, on every other request."""
+    if host.client_certificate is ClientCertificate.NONE:
+        return seen
+    if handshake.unreadable:
+        return replace(seen, unreadable=handshake.unreadable, refusal=CertUntrustedIssuer("it cannot be read"))
+    if handshake.presented is None:
+        required = host.client_certificate is ClientCertificate.REQUIRED
+        return replace(seen, refusal=ClientCertMissing() if required else None)
+    return _with_verdict(seen, state, handshake.presented, host)
+
+
+def _with_verdict(seen: Seen, state: State, presented: Presented, host: VirtualHost) -> Seen:
+    snapshot = state.snapshot
+    claim = matching.claim(presented, snapshot.truststore)
+    verdict = verify.judge(presented, claim.anchors, seen.now, claim.relax, state.revocations.evidence(claim))
+    findings = report.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
+    seen = replace(seen, presented=presented, findings=findings)
+    try:
+        peer = matching.match(verdict, claim, snapshot.truststore, host.name)
+    except PeerError as refusal:
+        proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
+        if isinstance(refusal, PartnerDisabled):
+            findings = tuple(map(_without_chain, findings))
+        return replace(seen, findings=findings, refusal=refusal, partner=claim.partner if proven else None)
+    routes = tuple((each, snapshot.organizations[each.organization].as2_id) for each in host.routes)
+    return replace(seen, partner=peer.partner, routes=routes)
+
+
+def _without_chain(finding: Finding) -> Finding:
+    """Of a partner that is out of use there is nothing that its chain could end at: that is not the client's fault."""
+    return Finding(Rule.CHAIN, Result.NOT_JUDGED) if finding.rule is Rule.CHAIN else finding

@@ -1,0 +1,1 @@
+"""What connections and background tasks share: `state`, the group commit, what is known of revocation."""

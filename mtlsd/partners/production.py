@@ -1,0 +1,37 @@
+"""`production = true`: certificates of a test CA prove nothing."""
+
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+
+from mtlsd.errors import Problem
+from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.test_ca.marks import certificates_for_tests, sentence
+
+_USES = ("public_certificates", "trusted_roots", "intermediates", "message_certificates", "mdn_roots")
+
+
+def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
+    """The partner as it is in production: what a test CA made proves nothing, nor does what was issued below that.
+
+    The partner keeps its claim to such certificates. Without any certificate left, it is disabled.
+    """
+    partner = loaded.partner
+    if partner is None:
+        return loaded
+    everything = {each for use in _USES for each in getattr(partner, use)}
+    tests = set(certificates_for_tests(everything))
+    if not tests:
+        return loaded
+    problems = tuple(Problem(directory, sentence(each)) for each in sorted(tests, key=attrgetter("sha256")))
+    left = _without(partner, tests)
+    if not (left.public_certificates or left.trusted_roots or left.message_certificates):
+        problems = (*problems, disabled_by("no other certificate", directory))
+        return replace(loaded, partner=None, problems=(*loaded.problems, *problems))
+    return replace(loaded, partner=left, problems=(*loaded.problems, *problems))
+
+
+def _without(partner: Partner, tests: set[Certificate]) -> Partner:
+    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in _USES}
+    return replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them

@@ -1,0 +1,1 @@
+"""All that the files say, at one moment, as one immutable value."""

@@ -1,0 +1,106 @@
+"""What is set aside: for each file under partners/ that is not in use, a note that says why, in the state directory.
+
+`state/trust/<partner>/<file>.why` appears with the mistake and goes when it is mended. The trust directory itself is
+never written. The log says the same; a note waits for whoever looks after the log has turned over.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from string import ascii_letters, digits
+
+from mtlsd.errors import Problem
+from mtlsd.snapshot.snapshot import Snapshot
+
+DIRECTORY = "trust"
+WHY = ".why"
+PLAIN = frozenset(f"{ascii_letters}{digits}._- ")  # what a file name keeps as it is
+MAX_NAME = 180  # octets, of 255 that a file system takes
+FOOT = """
+mtlsd goes on without this file, and reads it again as soon as it changes. It has not been moved or touched.
+`mtlsd check` says what is wrong now; `mtlsd cert doctor FILE` looks into a certificate file, and mends it where it can.
+This note goes away by itself.
+"""
+
+
+def notes_directory(snapshot: Snapshot) -> Path:
+    """The directory of the notes."""
+    return snapshot.configuration.server.state / DIRECTORY
+
+
+def update_notes(snapshot: Snapshot) -> None:
+    """Bring the notes up to date; raises OSError. It waits for the disk."""
+    partners = snapshot.configuration.server.certs / "partners"
+    write_notes(notes_directory(snapshot), notes(partners, snapshot.problems))
+
+
+def notes(partners: Path, problems: Iterable[Problem]) -> dict[Path, str]:
+    """The text for each file with a problem, by the note's place below `state/trust/`."""
+    said: defaultdict[Path, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        if problem.file.is_relative_to(partners) and len(problem.file.relative_to(partners).parts) > 1:
+            said[problem.file].append(problem)
+    return {_place(file.relative_to(partners)): _text(several) for file, several in said.items()}
+
+
+def write_notes(directory: Path, wanted: Mapping[Path, str]) -> None:
+    """Make the notes below the directory these and no others; raises OSError."""
+    for place in _notes_below(directory):
+        if place.relative_to(directory) not in wanted:
+            place.unlink()
+            _remove_empty(place.parent, directory)
+    for place, text in wanted.items():
+        _write(directory / place, text.encode())
+
+
+def safe_name(name: str) -> str:
+    """A file name that leads nowhere and means nothing to a shell or a terminal; two names never give the same."""
+    octets = os.fsencode(name)
+    encoded = "".join(chr(each) if chr(each) in PLAIN else f"%{each:02X}" for each in octets)
+    if encoded.startswith("."):
+        encoded = f"%2E{encoded[1:]}"
+    if len(encoded) <= MAX_NAME:
+        return encoded
+    return f"{encoded[:MAX_NAME]}%{sha256(octets).hexdigest()[:16]}"
+
+
+def _place(relative: Path) -> Path:
+    *above, name = map(safe_name, relative.parts)
+    return Path(*above, name + WHY)
+
+
+def _text(problems: Iterable[Problem]) -> str:
+    lines = "".join(f"{_printable(str(each))}\n" for each in problems)
+    return f"{lines}{FOOT}"
+
+
+def _printable(text: str) -> str:
+    """A file may name what is inside of it, and whoever made it chose that name."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _notes_below(directory: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(directory):  # does not follow links
+        yield from (Path(folder, name) for name in names if name.endswith(WHY))
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    with suppress(OSError):  # it is not empty
+        while folder != top:
+            folder.rmdir()
+            folder = folder.parent
+
+
+def _write(path: Path, data: bytes) -> None:
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,231 @@
+"""Everything that the files say, as one immutable value. A reload builds a whole new one and swaps a reference."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
+from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.stamps import look_at, stamp_of
+from mtlsd.partners.ours.host_keys import HostKeys, load_host
+from mtlsd.partners.ours.organization import Organization, load_organization
+from mtlsd.partners.registry import Registry, Remarks, read_registry, reread
+from mtlsd.partners.trust_store import TrustStore
+from mtlsd.partners.validity import date_warnings
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.test_ca.marks import refuse_for_tests
+from mtlsd.snapshot.digest import PartnersDigest, digest_of_own, version_of
+from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What of the files is to be read anew."""
+
+    own: bool = False  # all that is not below partners/
+    partners: frozenset[str] = frozenset()  # names below partners/
+
+    def __or__(self, other: "Changes") -> "Changes":
+        return Changes(self.own or other.own, self.partners | other.partners)
+
+    def __bool__(self) -> bool:
+        return self.own or bool(self.partners)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """What the files say that are not below partners/."""
+
+    stamp: bytes
+    configuration: Configuration
+    hosts: Mapping[str, VirtualHost]
+    listeners: Mapping[Address, ListenerContexts]
+    organizations: Mapping[str, Organization]
+    keys: Mapping[str, HostKeys]  # by host
+    warnings: tuple[Problem, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The configuration, who is whom, and the TLS contexts, as they stood when the files were read."""
+
+    configuration: Configuration
+    hosts: Mapping[str, VirtualHost]
+    listeners: Mapping[Address, ListenerContexts]
+    organizations: Mapping[str, Organization]
+    truststore: TrustStore
+    read_at: float  # seconds of the epoch: what changed later is not in it
+    version: str = ""  # a digest over all of it
+    keys: Mapping[str, HostKeys] = field(default_factory=dict)  # by host
+    own: Own | None = None  # for the next reload; so what follows
+    registry: Registry | None = None
+    partners: PartnersDigest = field(default_factory=PartnersDigest)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Under partners/: what is out of use until it is mended."""
+        return self.remarks().problems
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What the operators should look at; of the time when each file was read."""
+        return self.remarks().warnings
+
+    def remarks(self, previous: "Snapshot | None" = None) -> Remarks:
+        """Problems and warnings: all, or those of what was read since `previous`, from which this one was made."""
+        own, registry = self.own, self.registry
+        if own is None or registry is None:
+            return Remarks()
+        if previous is None or previous.registry is None:
+            found = registry.about(None)
+            return Remarks(found.problems, (*own.warnings, *found.warnings))
+        found = registry.about(registry.concerned, previous.registry)
+        return Remarks(found.problems, (*(own.warnings if own is not previous.own else ()), *found.warnings))
+
+    @property
+    def backends(self) -> frozenset[str]:
+        """Their URLs."""
+        return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
+
+
+def load_snapshot(
+    file: Path,
+    credentials: Path | None,
+    read_at: float,
+    previous: Snapshot | None = None,
+    changes: Changes | None = None,
+) -> Snapshot:
+    """Read the files; raises ConfigurationError with every mistake outside of partners/.
+
+    `read_at` is the time, in seconds of the epoch. With `changes`, everything else is taken from `previous`; without
+    them, all files are read. A TLS context of `previous` is used again if its key pair and its policy are the same.
+    """
+    now = datetime.fromtimestamp(read_at, UTC)
+    own = previous.own if previous and changes and not changes.own else None
+    own = own or _read_own(file, credentials, previous, now)
+    server = own.configuration.server
+    place = server.certs / "partners", server.production
+    registry, partners = previous.registry if previous else None, PartnersDigest()
+    if previous and registry and changes and (registry.directory, registry.production) == place:
+        registry, partners = reread(registry, changes.partners, now), previous.partners
+    else:
+        registry = read_registry(server.certs / "partners", now, production=server.production)
+    partners = partners.changed(registry.store, registry.concerned)
+    return Snapshot(
+        configuration=own.configuration,
+        hosts=own.hosts,
+        listeners=own.listeners,
+        organizations=own.organizations,
+        keys=own.keys,
+        truststore=registry.store,
+        read_at=read_at,
+        version=version_of(own.digest, partners),
+        own=own,
+        registry=registry,
+        partners=partners,
+    )
+
+
+def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, now: datetime) -> Own:
+    looked = look_at(file.absolute())  # before it is read: what changes meanwhile is to be seen as a change later
+    configuration = read_configuration(file)
+    server = configuration.server
+    stamp = stamp_of(looked, server.certs)
+    loader = _Loader(server.certs, credentials, server.production)
+    keys = loader.hosts(configuration)
+    organizations = loader.organizations(configuration)
+    if loader.problems:
+        raise ConfigurationError(tuple(loader.problems))
+    dates = (date_warnings(directory, several, now) for directory, several in loader.certificates.items())
+    return Own(
+        stamp,
+        configuration,
+        {host.name: host for host in configuration.virtualhosts},
+        _listeners(configuration, keys, previous),
+        organizations,
+        keys,
+        (*loader.warnings, *chain.from_iterable(dates)),
+        digest_of_own(configuration, keys, organizations),
+    )
+
+
+@dataclass(slots=True)
+class _Loader:
+    certs: Path
+    credentials: Path | None
+    production: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    certificates: dict[Path, tuple[Certificate, ...]] = field(default_factory=dict)  # ours, by directory
+
+    def hosts(self, configuration: Configuration) -> dict[str, HostKeys]:
+        keys = {}
+        for host in configuration.virtualhosts:
+            with self._collecting():
+                directory = self.certs / "hosts" / host.name
+                loaded = load_host(directory, self.credentials)
+                keys[host.name] = loaded.keys
+                self._note(directory, *loaded.keys.pairs)
+                self.warnings += loaded.warnings
+        return keys
+
+    def organizations(self, configuration: Configuration) -> dict[str, Organization]:
+        names = {route.organization for host in configuration.virtualhosts for route in host.routes}
+        organizations = {}
+        for name in sorted(names):
+            with self._collecting():
+                directory = self.certs / "organizations" / name
+                loaded = load_organization(directory, self.credentials)
+                organizations[name] = loaded.organization
+                self._note(directory, *loaded.organization.signing_pairs, *loaded.organization.decryption)
+                self.warnings += loaded.warnings
+        return organizations
+
+    def _note(self, directory: Path, *pairs: KeyPair) -> None:
+        self.certificates[directory] = tuple(each for pair in pairs for each in (pair.certificate, *pair.chain))
+        if self.production:
+            self.problems += refuse_for_tests(directory, self.certificates[directory])
+
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        try:
+            yield
+        except ConfigurationError as error:
+            self.problems += error.problems
+
+
+def _listeners(
+    configuration: Configuration, keys: Mapping[str, HostKeys], previous: Snapshot | None
+) -> dict[Address, ListenerContexts]:
+    known = list(_contexts(previous)) if previous else []
+    refusing = {host.listen for host in configuration.virtualhosts if host.on_untrusted is OnUntrusted.HANDSHAKE}
+    by_address: dict[Address, dict[str, list[HostContext]]] = defaultdict(dict)
+    for host in configuration.virtualhosts:
+        depth = FOLLOWED if host.listen in refusing else 0
+        by_address[host.listen][host.name] = [_context(host, pair, depth, known) for pair in keys[host.name].server]
+    return {address: _listener(hosts) for address, hosts in by_address.items()}
+
+
+def _listener(hosts: Mapping[str, list[HostContext]]) -> ListenerContexts:
+    later = {name: tuple(several[1:]) for name, several in hosts.items() if several[1:]}
+    return ListenerContexts({name: several[0] for name, several in hosts.items()}, later)
+
+
+def _contexts(snapshot: Snapshot) -> Iterator[HostContext]:
+    for listener in snapshot.listeners.values():
+        yield from chain(listener.hosts.values(), *listener.later.values())
+
+
+def _context(host: VirtualHost, pair: KeyPair, depth: int, known: Iterable[HostContext]) -> HostContext:
+    wanted = (host.name, host.client_certificate, pair, host.on_untrusted, depth)
+    for each in known:
+        if (each.name, each.client_certificate, each.key_pair, each.on_untrusted, each.verify_depth) == wanted:
+            return each
+    return build_context(host.name, host.client_certificate, pair, host.on_untrusted, depth)

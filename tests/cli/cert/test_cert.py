@@ -1,0 +1,260 @@
+"""`mtlsd cert`: files of any form are shown, mended and converted; `openssl` judges what is written."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates, read_contents
+from tests.support import pki
+from tests.support.odd import ORGANIZATION, PRINTABLE, named, odd
+from tests.support.site import mtlsd, mtlsd_json
+
+ROOT = pki.root()
+CA = pki.intermediate(ROOT)
+LEAF = pki.leaf(CA, san=("dns:edi.acme.example",))
+OTHER = pki.leaf(CA, "other")
+ODD = Certificate.from_der(odd(named((ORGANIZATION, PRINTABLE, b"A & B"))))
+SUBJECT = "CN=edi.acme.example"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With a chain in the wrong order, its key, and a password."""
+    (tmp_path / "chain.pem").write_bytes(CA.pem + LEAF.pem + CA.pem)
+    (tmp_path / "key.pem").write_bytes(LEAF.key_pem)
+    (tmp_path / "secret").write_bytes(b"p\xc3\xa4ss word\n")
+    (tmp_path / "in.pem").write_bytes(LEAF.key_pem + CA.pem + LEAF.pem)
+    return tmp_path
+
+
+def openssl(*arguments: object, stdin: bytes = b"") -> bytes:
+    command = ["openssl", *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=True).stdout
+
+
+def convert(folder: Path, source: str, target: str, *more: object) -> Path:
+    result = mtlsd("cert", "convert", folder / source, folder / target, *more)
+    assert (result.exit_code, result.output) == (0, "")
+    return folder / target
+
+
+# --- show ---------------------------------------------------------------------------------------------------
+
+
+def test_everything_of_a_file_is_shown(folder: Path) -> None:
+    result = mtlsd("cert", "show", folder / "in.pem")
+    assert result.exit_code == 0
+    for words in (
+        f"{folder}/in.pem: PEM",
+        f"leaf        {SUBJECT}",
+        "intermediate  CN=Intermediate",
+        "issuer      CN=Intermediate",
+        f"serial      {LEAF.certificate.serial:x}",
+        "not before  2026-10-22T12:00:00Z",
+        "names       dns:edi.acme.example",
+        "key         RSA 2048",
+        "uses        clientAuth",
+        f"sha256      {LEAF.certificate.sha256}",
+        f"private key: RSA 2048, belongs to {SUBJECT}",
+        "note: an issuer is missing: CN=Root",
+    ):
+        assert words in result.stdout
+    assert "PRIVATE KEY" not in result.stdout
+
+
+def test_the_json_has_it_all(folder: Path) -> None:
+    found = mtlsd_json("cert", "show", folder / "in.pem")
+    assert set(found) == {"file", "form", "certificates", "private_keys", "missing_issuers", "remarks"}
+    leaf, intermediate = found["certificates"]
+    assert (leaf["role"], intermediate["role"]) == ("leaf", "intermediate")
+    assert (leaf["san"], leaf["extended_key_usage"]) == (["dns:edi.acme.example"], ["clientAuth"])
+    assert found["private_keys"] == [{"key": "RSA 2048", "belongs_to": LEAF.certificate.sha256}]
+    assert found["missing_issuers"] == ["CN=Root"]
+
+
+def test_a_key_of_nobody_and_a_key_under_a_password_are_said(folder: Path) -> None:
+    (folder / "a").write_bytes(LEAF.pem + OTHER.key_pem + OTHER.encrypted_key_pem(b"x"))
+    written = mtlsd("cert", "show", folder / "a").stdout
+    assert "private key: RSA 2048, belongs to none of the certificates" in written
+    assert "note: a private key that is not read: an encrypted private key" in written
+
+
+def test_what_is_odd_about_a_certificate_is_shown(folder: Path) -> None:
+    (folder / "odd").write_bytes(ODD.pem)
+    assert "spelled as the standards do not allow" in mtlsd("cert", "show", folder / "odd").stdout
+
+
+@pytest.mark.parametrize("command", ["show", "doctor"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "file: empty"),
+        (b"<html>", "file: an HTML page"),
+        (b"\xfe\xed\xfe\xed", "file: a Java keystore"),
+        (LEAF.pem[:99], "file: cut short"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_file_that_is_none_ends_with_1_and_the_reason(folder: Path, command: str, content: bytes, words: str) -> None:
+    (folder / "file").write_bytes(content)
+    result = mtlsd("cert", command, folder / "file")
+    assert (result.exit_code, result.stdout, words in result.stderr) == (1, "", True)
+
+
+def test_a_missing_file_ends_with_1(folder: Path) -> None:
+    result = mtlsd("cert", "show", folder / "none")
+    assert (result.exit_code, "cannot be read: No such file" in result.stderr) == (1, True)
+
+
+# --- doctor -------------------------------------------------------------------------------------------------
+
+
+def test_a_broken_file_is_mended_and_the_fault_named(folder: Path) -> None:
+    (folder / "mail.txt").write_text((CA.pem + LEAF.pem).decode().replace("\n", "\\n").replace("-----", "\u2014\u2014"))
+    result = mtlsd("cert", "doctor", folder / "mail.txt")
+    assert result.exit_code == 0
+    assert r"it has \n written out" in result.stderr
+    assert "it has typographic dashes" in result.stderr
+    assert result.stdout.encode() == LEAF.pem + CA.pem
+    assert openssl("x509", "-noout", "-subject", stdin=result.stdout_bytes) == b"subject=CN = edi.acme.example\n"
+
+
+def test_a_good_file_is_fine(folder: Path) -> None:
+    (folder / "good.pem").write_bytes(LEAF.pem + CA.pem + ROOT.pem)
+    result = mtlsd("cert", "doctor", folder / "good.pem")
+    assert (result.exit_code, result.stderr) == (0, f"{folder}/good.pem: it is fine\n")
+    assert result.stdout.encode() == LEAF.pem + CA.pem + ROOT.pem
+
+
+def test_a_private_key_goes_into_a_file_of_its_owner_only(folder: Path) -> None:
+    result = mtlsd("cert", "doctor", folder / "in.pem")
+    assert "PRIVATE KEY" not in result.output
+    assert "the private key is not written to stdout" in result.stderr
+    assert mtlsd("cert", "doctor", folder / "in.pem", "--output", folder / "out.pem").exit_code == 0
+    assert (folder / "out.pem").stat().st_mode & 0o777 == 0o600
+    assert (folder / "out.pem").read_bytes() == LEAF.pem + CA.pem + LEAF.key_pem
+    again = mtlsd("cert", "doctor", folder / "in.pem", "--output", folder / "out.pem")
+    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+
+
+def test_a_key_of_another_certificate_cannot_be_mended(folder: Path) -> None:
+    (folder / "a").write_bytes(LEAF.pem + OTHER.key_pem)
+    result = mtlsd("cert", "doctor", folder / "a")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"belongs to none of the certificates; the first is {SUBJECT}" in result.stderr
+
+
+# --- convert ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("legacy", "algorithm"), [((), "AES-256-CBC"), (("--legacy",), "3-KeyTripleDES-CBC")])
+@pytest.mark.parametrize("target", ["own.pfx", "own.P12"])
+def test_openssl_reads_the_keystore(folder: Path, legacy: tuple[str], algorithm: str, target: str) -> None:
+    arguments = ("--key", folder / "key.pem", "--out-password-file", folder / "secret", *legacy)
+    path = convert(folder, "chain.pem", target, *arguments)
+    options = ("-passin", "pass:päss word", "-nodes", "-info", *(legacy and ["-legacy"]))
+    done = subprocess.run(["openssl", "pkcs12", "-in", str(path), *options], capture_output=True, check=True)
+    assert algorithm in done.stderr.decode()
+    found = read_contents(done.stdout)
+    assert set(found.certificates) == {LEAF.certificate, CA.certificate}
+    assert load_pem_private_key(found.keys[0].data, None).public_key() == LEAF.key.public_key()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_keystore_comes_back_as_it_went(folder: Path) -> None:
+    secret = ("--out-password-file", folder / "secret")
+    convert(folder, "in.pem", "a.pfx", *secret)
+    convert(folder, "a.pfx", "b.json", "--password-file", folder / "secret")
+    convert(folder, "b.json", "c.pem")
+    assert (folder / "c.pem").read_bytes() == LEAF.pem + CA.pem + LEAF.key_pem
+    assert json.loads((folder / "b.json").read_bytes())["key"].encode() == LEAF.key_pem
+    (folder / "a.pfx.password").write_bytes((folder / "secret").read_bytes())
+    assert convert(folder, "a.pfx", "d.crt").read_bytes() == LEAF.pem + CA.pem
+
+
+def test_openssl_reads_the_bundle(folder: Path) -> None:
+    path = convert(folder, "chain.pem", "chain.p7b")
+    printed = openssl("pkcs7", "-inform", "DER", "-in", path, "-print_certs")
+    assert read_certificates(printed) == (LEAF.certificate, CA.certificate)
+    assert convert(folder, "chain.p7b", "chain.crt").read_bytes() == LEAF.pem + CA.pem
+
+
+def test_an_odd_certificate_stays_as_it_is(folder: Path) -> None:
+    (folder / "odd.der").write_bytes(ODD.der)
+    path = convert(folder, "odd.der", "odd.p7b")
+    printed = openssl("pkcs7", "-inform", "DER", "-in", path, "-print_certs")
+    assert read_certificates(printed) == (ODD,)
+    result = mtlsd("cert", "convert", folder / "odd.der", folder / "a.pfx", "--out-password-file", folder / "secret")
+    assert (result.exit_code, "spelled too oddly" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("target", "content", "mode"),
+    [
+        ("a.pem", LEAF.pem + CA.pem + LEAF.key_pem, 0o600),
+        ("a.crt", LEAF.pem + CA.pem, 0o644),
+        ("a.key", LEAF.key_pem, 0o600),
+        ("a.der", LEAF.certificate.der, 0o644),
+        ("a.cer", LEAF.certificate.der, 0o644),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_name_says_the_form(folder: Path, target: str, content: bytes, mode: int) -> None:
+    path = convert(folder, "in.pem", target)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (content, mode)
+
+
+def test_a_key_may_be_left_out(folder: Path) -> None:
+    assert convert(folder, "in.pem", "a.pem", "--no-key").read_bytes() == LEAF.pem + CA.pem
+
+
+def test_an_encrypted_key_is_opened_with_the_password(folder: Path) -> None:
+    (folder / "locked.pem").write_bytes(LEAF.encrypted_key_pem("päss word".encode()) + LEAF.pem)
+    result = mtlsd("cert", "convert", folder / "locked.pem", folder / "a.pem")
+    assert (result.exit_code, "an encrypted private key" in result.stderr) == (1, True)
+    path = convert(folder, "locked.pem", "a.pem", "--password-file", folder / "secret")
+    assert path.read_bytes() == LEAF.pem + LEAF.key_pem
+
+
+def test_nothing_is_written_over(folder: Path) -> None:
+    (folder / "a.pem").write_bytes(b"mine")
+    result = mtlsd("cert", "convert", folder / "in.pem", folder / "a.pem")
+    assert (result.exit_code, (folder / "a.pem").read_bytes()) == (1, b"mine")
+    assert "--force" in result.stderr
+    assert LEAF.pem in convert(folder, "in.pem", "a.pem", "--force").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("chain.pem", "a.xyz"), 2, "OUT ends with one of .pem .crt"),
+        (("chain.pem", "a.key"), 1, "there is no private key for a .key file: give it with --key"),
+        (("chain.pem", "a.json"), 1, "there is no private key"),
+        (("chain.pem", "a.json", "--key", "other.pem"), 1, "the private key belongs to none of the certificates"),
+        (("chain.pem", "a.json", "--key", "chain.pem"), 1, "expected one private key"),
+        (("two.pem", "a.der"), 1, "there are 2 certificates, and DER holds one"),
+        (("key.pem", "a.der"), 1, "there is no certificate to write"),
+        (("chain.pem", "a.pfx", "--out-password-file", "empty"), 1, "a password that is not empty"),
+        (("chain.pem", "a.pfx", "--out-password-file", "none"), 1, "none: cannot be read"),
+        (("chain.pem", "none/a.pem"), 1, "a.pem cannot be written: No such file"),
+    ],
+)
+def test_what_cannot_be_converted_is_refused_and_nothing_is_left(
+    folder: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    (folder / "other.pem").write_bytes(OTHER.key_pem)
+    (folder / "two.pem").write_bytes(LEAF.pem + OTHER.pem)
+    (folder / "empty").write_bytes(b"")
+    before = sorted(folder.iterdir())
+    result = mtlsd("cert", "convert", *(each if each.startswith("-") else folder / each for each in arguments))
+    assert (result.exit_code, words in result.stderr) == (code, True), result.stderr
+    assert sorted(folder.iterdir()) == before
+
+
+def test_help_shows_each_form() -> None:
+    written = mtlsd("cert", "convert", "--help").stdout
+    assert [form for form in (".pem", ".crt", ".der", ".p7b", ".pfx", ".json", ".key") if form not in written] == []

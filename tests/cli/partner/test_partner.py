@@ -1,0 +1,364 @@
+"""`mtlsd partner add|show|disable|enable|remove`: whole or not at all, and the same again changes nothing."""
+
+import json
+import os
+import shutil
+import stat
+import tomllib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from mtlsd.partners.partner import load_partner
+from tests.support import pki
+from tests.support.client import Answer, opened, request
+from tests.support.daemon import LONG, Daemon, Tree, acme, globex, running
+from tests.support.pki import Issued
+from tests.support.site import mtlsd, mtlsd_json
+
+
+def asked(daemon: Daemon, issued: Issued) -> Answer:
+    """What somebody with this certificate is told at a path that is not served."""
+    with opened(daemon.address, issued) as client:
+        return client.request(request("GET", "/nowhere"))
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "site")
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """What a new partner sent."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    own = newco()
+    (folder / "f.cer").write_bytes(own.certificate.der)
+    (folder / "root.cer").write_bytes(own.issuers[0].pem)
+    (folder / "bundle.pem").write_bytes(own.pem + own.issuers[0].pem)
+    (folder / "self.pem").write_bytes(pki.self_signed("self", ca=True, **LONG).pem)
+    (folder / "acme.pem").write_bytes(acme().pem)
+    (folder / "key.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    (folder / "text.pem").write_bytes(b"no certificate")
+    return folder
+
+
+@cache
+def newco() -> Issued:
+    return pki.leaf(pki.root("NEWCO Root", **LONG), "edi.newco.example", **LONG)
+
+
+def add(tree: Tree, given: Path, *more: object, name: str = "NEWCO") -> Result:
+    files = ("--cert", given / "f.cer", "--root", given / "root.cer")
+    return mtlsd("partner", "add", name, "--config", tree.configuration, "--as2-id", "NEWCO", *files, *more)
+
+
+def partner(tree: Tree, command: str, *more: object) -> Result:
+    return mtlsd("partner", command, *more, "--config", tree.configuration)
+
+
+def files(tree: Tree) -> dict[str, bytes]:
+    top = tree.certs / "partners"
+    return {str(each.relative_to(top)): each.read_bytes() for each in top.rglob("*") if each.is_file()}
+
+
+# --- Adding -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_command_makes_a_partner(tree: Tree, given: Path) -> None:
+    result = add(tree, given)
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "NEWCO is added")
+    loaded = load_partner(tree.certs / "partners" / "NEWCO")
+    assert loaded.partner
+    assert (loaded.problems, loaded.partner.as2_ids) == ((), ("NEWCO",))
+    assert loaded.partner.public_certificates == loaded.partner.message_certificates == (newco().certificate,)
+    assert [each.subject for each in loaded.partner.trusted_roots] == ["CN=NEWCO Root"]
+    assert mtlsd("check", "--config", tree.configuration).exit_code == 0
+
+
+def test_an_empty_directory_is_filled(tree: Tree, given: Path) -> None:
+    (tree.certs / "partners" / "NEWCO").mkdir()
+    assert add(tree, given).stdout.splitlines()[-1] == "NEWCO is added"
+
+
+def test_a_running_daemon_serves_it(tree: Tree, given: Path) -> None:
+    with running(tree) as daemon:
+        assert add(tree, given).exit_code == 0
+        daemon.wait_for("reloaded")
+        assert asked(daemon, newco()).status == 404
+
+
+def test_the_same_again_changes_nothing_and_says_so(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    before = files(tree)
+    inode = (tree.certs / "partners" / "NEWCO").stat().st_ino
+    result = add(tree, given)
+    assert (result.exit_code, "nothing changes" in result.stdout) == (0, True)
+    assert (files(tree), (tree.certs / "partners" / "NEWCO").stat().st_ino) == (before, inode)
+
+
+def test_the_same_by_other_files_is_the_same(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    more = ("--config", tree.configuration, "--as2-id", "NEWCO", "--cert", given / "bundle.pem")
+    result = mtlsd("partner", "add", "NEWCO", *more)
+    assert (result.exit_code, "nothing changes" in result.stdout) == (0, True)
+
+
+def test_another_content_is_refused_without_replace(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    before = files(tree)
+    result = add(tree, given, "--relax", "sha1")
+    assert (result.exit_code, "--replace" in result.stderr, files(tree)) == (1, True, before)
+    assert "+ relax: sha1" in result.stdout
+    assert add(tree, given, "--relax", "sha1", "--replace").exit_code == 0
+    loaded = load_partner(tree.certs / "partners" / "NEWCO")
+    assert loaded.partner
+    assert loaded.partner.relax == {"sha1"}
+    assert not [each for each in (tree.certs / "partners").iterdir() if each.name.startswith(".")]
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(tree: Tree, given: Path) -> None:
+    before = files(tree)
+    result = add(tree, given, "--dry-run")
+    assert (result.exit_code, files(tree)) == (0, before)
+    assert "+ as2_id: NEWCO" in result.stdout.splitlines()
+    assert [line for line in result.stdout.splitlines() if line.startswith("+ roots: CN=NEWCO Root (")]
+    assert result.stdout.splitlines()[-1] == "NEWCO would be added"
+    add(tree, given)
+    result = add(tree, given, "--dry-run", "--host", "as2.example.com")
+    assert "- hosts: all\n+ hosts: as2.example.com\n" in result.stdout
+    told = json.loads(add(tree, given, "--dry-run", "--json", "--host", "as2.example.com").stdout)
+    assert (told["changed"], told["differences"]) == (False, ["- hosts: all", "+ hosts: as2.example.com"])
+
+
+def test_every_setting_stands_in_the_file(tree: Tree, given: Path) -> None:
+    more = (
+        *("--as2-id", 'NEW "CO"', "--host", "as2.example.com", "--mdn-url", "https://newco.example/mdn"),
+        *("--match-subject", "CN=edi.newco.example,O=NEWCO", "--match-san", "dns:edi.newco.example"),
+        *("--require", "sign", "--relax", "sha1", "--as2-version", "1.2", "--async-ack", "202"),
+        *("--tls-cert", given / "f.cer", "--as2-cert", given / "self.pem", "--mdn-cert", given / "self.pem"),
+    )
+    assert add(tree, given, *more).exit_code == 0
+    folder = tree.certs / "partners" / "NEWCO"
+    assert tomllib.loads((folder / "partner.toml").read_text()) == {
+        "as2_id": ["NEWCO", 'NEW "CO"'],
+        "hosts": ["as2.example.com"],
+        "relax": ["sha1"],
+        "mdn_urls": ["https://newco.example/mdn"],
+        "require": ["sign"],
+        "as2_version": "1.2",
+        "async_ack": 202,
+        "match": {"subject": "CN=edi.newco.example,O=NEWCO", "san": ["dns:edi.newco.example"]},
+    }
+    assert {each.name: len(list(each.iterdir())) for each in folder.iterdir() if each.is_dir()} == {
+        "tls": 2,
+        "as2": 1,
+        "mdn": 1,
+    }
+
+
+def test_everybody_may_read_what_is_no_secret(tree: Tree, given: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        add(tree, given)
+    finally:
+        os.umask(before)
+    found = tree.certs / "partners" / "NEWCO"
+    assert {stat.S_IMODE(each.stat().st_mode) for each in found.rglob("*")} == {0o644, 0o755}
+
+
+REFUSALS = {
+    "a certificate of another partner": (("--tls-cert", "acme.pem"), "is claimed by NEWCO and acme"),
+    "an AS2 id of another partner": (("--as2-id", "ACME"), '"ACME" is claimed by NEWCO and acme'),
+    "a private key": (("--cert", "key.pem"), "a private key: remove it"),
+    "no certificate": (("--cert", "text.pem"), "neither PEM nor DER"),
+    "a file that is not there": (("--cert", "none.pem"), "cannot be read"),
+    "a root that is no CA": (("--root", "f.cer"), "is no CA"),
+    "a host that is none of ours": (("--host", "other.example"), "is not a virtual host: there are as2.example.com"),
+    "an unknown relaxation": (("--relax", "everything"), "relax: found"),
+    "a subject that is none": (("--match-subject", "edi"), "match.subject: found"),
+}
+
+
+@pytest.mark.parametrize(("more", "said"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_wrong_is_said_and_nothing_is_changed(
+    tree: Tree, given: Path, more: tuple[str, str], said: str
+) -> None:
+    before = sorted(tree.certs.rglob("*"))
+    option, value = more
+    result = add(tree, given, option, given / value if value.endswith((".pem", ".cer")) else value)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert sorted(tree.certs.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["../acme", "a/b", ".hidden", "", " a", "a~", "notes.md", "ä"])
+def test_a_name_that_is_no_directory_of_its_own_is_wrong_usage(tree: Tree, given: Path, name: str) -> None:
+    assert add(tree, given, name=name).exit_code == 2
+
+
+def test_what_is_a_link_is_left_to_who_made_it(tree: Tree, given: Path) -> None:
+    (tree.certs / "partners" / "NEWCO").symlink_to(given)
+    assert "is a symbolic link" in add(tree, given, "--replace").stderr
+
+
+def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: Path) -> None:
+    mtlsd("ca", "init", tmp_path / "ca", "--key", "ec")
+    tree.server = "production = true"
+    tree.configure()
+    result = add(tree, given, "--root", tmp_path / "ca" / "ca.pem")
+    assert (result.exit_code, "is of a test CA" in result.stderr) == (1, True)
+
+
+def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree: Tree, given: Path) -> None:
+    words = "first: CN=self is a root only, and nobody connects with it: second has it, too"
+    for name, code in (("first", 0), ("second", 1)):
+        more = ("--config", tree.configuration, "--as2-id", name, "--cert", given / "self.pem")
+        result = mtlsd("partner", "add", name, *more)
+        assert result.exit_code == code
+    assert words in result.stderr
+    assert not (tree.certs / "partners" / "second").exists()
+    shutil.copytree(tree.certs / "partners" / "first", tree.certs / "partners" / "second")
+    assert words in mtlsd("check", "--config", tree.configuration).stdout
+    listed = mtlsd_json("partner", "list", "--config", tree.configuration)
+    assert "second has it, too" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
+
+
+MORE = """
+disabled = true
+
+[revocation]
+crl = "hard"
+
+[[certificate]]
+sha256 = "{sha256}"
+retire_after = 2098-01-01
+
+[retention]
+days = 7
+"""
+
+
+def test_what_has_no_option_is_kept_and_shown(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    directory = tree.certs / "partners" / "NEWCO"
+    with (directory / "partner.toml").open("a") as file:
+        file.write(MORE.format(sha256=newco().certificate.sha256))
+    (directory / "own.crl").write_bytes(pki.crl(pki.root("CRL")))
+    before = load_partner(directory).held
+    assert "nothing changes" in add(tree, given).stdout
+    result = add(tree, given, "--relax", "sha1", "--replace")
+    assert (result.exit_code, [each for each in result.stdout.splitlines() if each[0] in "+-"]) == (
+        0,
+        ["+ relax: sha1"],
+    )
+    assert before
+    assert load_partner(directory).held == replace(before, relax=frozenset({"sha1"}))
+    shown = partner(tree, "show", "NEWCO").stdout
+    for words in ('crl = "hard"', "retire_after 2098-01-01", "CN=CRL ("):
+        assert words in shown
+
+
+def test_what_cannot_be_kept_is_not_replaced(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    path = tree.certs / "partners" / "NEWCO" / "partner.toml"
+    path.write_text('as2_ids = "x"\n[revocation]\ncrl = "hard"\n')
+    assert "revocation would go" in add(tree, given, "--replace").stderr
+
+
+def test_a_root_may_be_given_to_two_partners(tree: Tree, given: Path) -> None:
+    add(tree, given)
+    more = ("--config", tree.configuration, "--as2-id", "x", "--root", given / "root.cer", "--match-subject", "CN=x")
+    assert mtlsd("partner", "add", "second", *more).exit_code == 0
+
+
+# --- Showing ----------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_shown(tree: Tree, given: Path) -> None:
+    add(tree, given, "--mdn-cert", given / "self.pem", "--relax", "sha1")
+    shown = partner(tree, "show", "NEWCO").stdout
+    certificate = newco().certificate
+    for words in (certificate.sha256, f"{certificate.serial:x}", "connections, messages: CN=edi.newco.example", "sha1"):
+        assert words in shown
+    assert "MDN servers: CN=self" in shown
+    assert "days left" in shown
+    found = mtlsd_json("partner", "show", "NEWCO", "--config", tree.configuration)
+    assert (found["state"], found["as2_ids"], found["warnings"]) == ("in use", ["NEWCO"], [])
+    assert {each["use"] for each in found["certificates"]} == {"connections, messages", "root", "MDN servers"}
+
+
+def test_doubts_are_shown(tree: Tree, given: Path) -> None:
+    command = ("--config", tree.configuration, "--as2-id", "N", "--tls-cert", given / "f.cer")
+    assert "warning: " in mtlsd("partner", "add", "NEWCO", *command).stdout
+    assert "pinned without a root" in partner(tree, "show", "NEWCO").stdout
+
+
+@pytest.mark.parametrize("command", ["show", "disable", "enable", "remove"])
+def test_who_is_not_there_is_said_with_who_is_nearest(tree: Tree, command: str) -> None:
+    result = partner(tree, command, "acmee")
+    assert (result.exit_code, "there is acme" in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["..", "../partners/acme", ".", "a/../acme"])
+def test_a_name_never_leads_elsewhere(tree: Tree, name: str) -> None:
+    assert partner(tree, "remove", name, "--yes").exit_code == 1
+    assert (tree.certs / "partners" / "acme").is_dir()
+
+
+# --- Disabling --------------------------------------------------------------------------------------------------------
+
+
+def test_a_partner_is_disabled_and_enabled_again(tree: Tree) -> None:
+    path = tree.certs / "partners" / "acme" / "partner.toml"
+    path.write_text('# ours\nas2_id = "ACME"\n[match]\nsubject = "CN=a"\n')
+    before = path.read_bytes()
+    assert partner(tree, "disable", "acme").stdout == "acme is disabled\n"
+    assert partner(tree, "disable", "acme").stdout == "acme is disabled already\n"
+    assert tomllib.loads(path.read_text())["disabled"] is True
+    shown = partner(tree, "show", "acme").stdout
+    assert "disabled: disabled = true in partner.toml" in shown
+    assert "AS2 ids      ACME" in shown
+    assert partner(tree, "enable", "acme").stdout == "acme is in use\n"
+    assert path.read_bytes() == before
+
+
+def test_the_daemon_refuses_a_disabled_partner_by_name(tree: Tree) -> None:
+    with running(tree) as daemon:
+        partner(tree, "disable", "globex")
+        daemon.wait_for("reloaded", removed=["globex"])
+        assert asked(daemon, globex()).reason == "partner_disabled"
+
+
+@pytest.mark.parametrize("text", ['"disabled" = false\nas2_id = "A"\n', "no toml", 'as2_id = """\ndisabled = 1\n"""\n'])
+def test_a_file_that_cannot_be_changed_safely_is_left_alone(tree: Tree, text: str) -> None:
+    path = tree.certs / "partners" / "acme" / "partner.toml"
+    path.write_text(text)
+    result = partner(tree, "disable", "acme")
+    assert result.exit_code == 1 or tomllib.loads(path.read_text()) == tomllib.loads(text) | {"disabled": True}
+    assert result.exit_code == 0 or path.read_text() == text
+
+
+# --- Removing ---------------------------------------------------------------------------------------------------------
+
+
+def test_removing_shows_what_goes_and_asks(tree: Tree) -> None:
+    result = partner(tree, "remove", "acme")
+    assert result.exit_code == 1
+    assert "CN=edi.acme.example" in result.stdout
+    assert (tree.certs / "partners" / "acme").is_dir()
+
+
+def test_what_is_removed_is_gone(tree: Tree) -> None:
+    assert partner(tree, "remove", "acme", "--yes").exit_code == 0
+    assert [each.name for each in (tree.certs / "partners").iterdir()] == ["globex"]
+
+
+def test_a_link_is_left_to_who_made_it(tree: Tree, tmp_path: Path) -> None:
+    (tree.certs / "partners" / "linked").symlink_to(tree.certs / "partners" / "acme")
+    result = partner(tree, "remove", "linked", "--yes")
+    assert (result.exit_code, (tree.certs / "partners" / "acme").is_dir()) == (1, True)

@@ -41,16 +41,17 @@ class Reader:
     """Follows texts of errors through one module: by assignments, and by calls of its own functions."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._tree = tree
         self._sentences = {name for name, value in constants(tree) if has_sentence(value)}
-        self._functions = {each.name: each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
-        self._tainted: dict[ast.AST, set[str]] = {each: set() for each in self._scopes()}
+        functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self._functions = {each.name: each for each in functions}
+        self._scopes: list[ast.AST] = [tree, *functions]
+        self._tainted: dict[ast.AST, set[str]] = {each: set() for each in self._scopes}
         while self._spread():
             pass
 
     def found(self) -> Iterator[tuple[int, str]]:
         """The line of every decision by wording, and what decides."""
-        for scope in self._scopes():
+        for scope in self._scopes:
             for node in own_nodes(scope):
                 line = getattr(node, "lineno", 0)
                 for text in judged(node):
@@ -59,14 +60,10 @@ class Reader:
                     elif self._is_sentence(text, scope) and not is_shared_key(node, text):
                         yield line, f"a sentence: {ast.unparse(node)}"
 
-    def _scopes(self) -> list[ast.AST]:
-        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-        return [self._tree, *(each for each in ast.walk(self._tree) if isinstance(each, functions))]
-
     def _spread(self) -> bool:
         """Taint what texts of errors are assigned or handed to; whether there was anything new."""
         before = sum(map(len, self._tainted.values()))
-        for scope in self._scopes():
+        for scope in self._scopes:
             for node in own_nodes(scope):
                 for name, value in assigned(node):
                     if self._is_text_of_error(value, scope):

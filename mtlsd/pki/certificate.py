@@ -114,7 +114,7 @@ class Presented:
 
 @dataclass(frozen=True, slots=True)
 class PeerVerified:
-    """A chain that verifies `at` the time it was judged. Only `tls.judge` makes one."""
+    """A chain that verifies `at` the time it was judged. Only `tls.verify` makes one."""
 
     presented: Presented
     at: datetime

@@ -81,7 +81,9 @@ class Story:
         assert promoter.flush()
         for name in ("acme", "globex"):
             certificate = pair(name.upper()).certificate
-            about = Expiring(f"partner {name}", "message", certificate.subject, certificate.sha256, moment)
+            about = Expiring(
+                f"partner {name}", "message", certificate.subject, certificate.sha256, moment, is_ours=False
+            )
             alert = Alert(about, 30)
             assert alert_claims.claim(proof, alert, self.later()) is alert_claims.Standing.OURS
             alert_claims.enter_given(proof, [alert] if name == "acme" else [], self.later())

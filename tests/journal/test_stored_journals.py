@@ -192,7 +192,7 @@ def test_what_was_promoted_and_told_counts(stored: Stored) -> None:
 
 
 def _expiring(certificate: Certificate) -> Expiring:
-    return Expiring("partner", "message", certificate.subject, certificate.sha256, certificate.not_after)
+    return Expiring("partner", "message", certificate.subject, certificate.sha256, certificate.not_after, is_ours=False)
 
 
 # --- What operators do ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 from mtlsd import log
 from mtlsd.handlers.well_known import selftest
 from mtlsd.journal.documents import remove_files
-from mtlsd.journal.model import Attempt, Claimed, DeliveryState, Reason
+from mtlsd.journal.model import ORDERED, Attempt, Claimed, DeliveryState, Reason
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import NodeKey
@@ -174,7 +174,7 @@ class Story:
         """What waits, what is under way, and what stands behind another in an ordered lane."""
         self.take("ordered-several", "sE")
         (claimed,) = self.journal.claim("node-1", self.later(), 60 * LEASE, 10)
-        assert claimed.delivery.lane.startswith("ordered acme ")
+        assert claimed.delivery.lane.startswith(f"{ORDERED}acme ")
         self.deliver({f"{self.take('several', 's', partner='globex')}-1": [SILENT]}, rounds=1)
         for partner in ("globex", "acme"):
             for path in ("ordered-several", "ordered", "ordered-files"):

@@ -147,7 +147,7 @@ def _updated(values: Mapping[str, T], changes: Mapping[str, T | None]) -> dict[s
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Without the garbage collector: nearly everything that is made of the partners stays, and searching it takes long."""
+    """Without the garbage collector: nearly all that is made of the partners stays, and searching it takes long."""
     were_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,38 @@
-"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3).
+"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3), read as it arrives.
 
-`SignedMultipart` reads one as it arrives: a layer of a message does so, and `verify_detached`, for an MDN that we
-got, which is small and comes whole.
+The rules, and why:
+
+1. *There are exactly two parts* (RFC 1847, section 2.1): an entity, then its signature, which is a SignedData without
+   content (RFC 5652, section 5). The CMS value decides. `protocol` and the header of the second part are often wrong
+   and prove nothing, so nothing depends on them. A SignedData with content is refused: it would prove that content, and
+   not the first part.
+2. *Signed is the first part with its header*: from the first octet behind the delimiter line up to the last octet
+   before the line end that belongs to the next delimiter (RFC 2046, section 5.1.1; `parser.py` has the rules).
+3. *The signer hashed a canonical form*, in which every line ends with CRLF (RFC 8551, section 3.1.1). Which one, we
+   cannot know: AS2 sends binary content without a transfer encoding (RFC 4130, section 5.2.1), whose octets 0x0A are no
+   line ends, and some products sign CRLF and send LF, or sign what they send. So `FormDigests` hashes up to three forms
+   at once: as received; with CRLF in the header; and, if the body is 7bit or 8bit, with CRLF everywhere. The form whose
+   digest the signature confirms is the form of the message, and the MIC is over this form (RFC 4130, section 7.3.1).
+4. *The digest algorithm is needed first and known last.* The SignerInfo, at the end, names the one that counts;
+   `micalg` only announces it. If that digest was not computed, the content is read once more (`DigestNotComputed`).
+5. *An error in the content is reported only after the signature has verified.* The first part is hashed and read at the
+   same time, so such an error is found first. If it were reported at once, anyone without the key could change an
+   envelope and learn from the errors what it decrypts to. Errors of the multipart itself are raised at once; inside an
+   envelope, `layers.py` makes each of them look like a failed decryption.
+6. *Octets around the parts are signed by nobody.* `SignedMultipart` reports them, and its caller refuses them if they
+   could do harm: to the next reader of a message that is passed on, or as octets that somebody without the key moved
+   into an envelope.
+7. *A multipart has no transfer encoding* (RFC 2045, section 6.4), but some products send one in base64.
+
+For the code below:
+
+- `SignedPart` hashes every octet, even after the content was refused: otherwise rule 5 could not be kept. `Deferred`
+  keeps the refusal until the signature was checked.
+- `SignedPart` also serves a SignedData that has its content inside. `SignedContent` has the first octets and the size,
+  because content that looks like signed attributes must not pass as content (RFC 8933, section 4; `cms/verify.py`).
+- A layer of a message and `verify_detached` use the same classes. The latter is for an MDN that we received, which is
+  small and in memory, so it reads again by itself.
+- Memory is bounded: the content is never kept, and the signature part has `MAX_SIGNATURE` octets at most.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

@@ -1,6 +1,34 @@
-"""MIME (RFC 2045, 2046) over raw bytes, never serialised again: a signature is over the bytes as they came.
+"""MIME (RFC 2045, 2046) over raw octets, as they arrive: header blocks, Content-Type, multiparts, transfer encodings.
 
-Header blocks, the parameters of a Content-Type, the parts of a multipart, and transfer decoding, all as data arrives.
+The rules, and why:
+
+1. *Nothing is serialised again.* A signature and a MIC are over the octets as they were sent (RFC 4130, section 7.3.1).
+   A header that is parsed and written again has other folding, other spelling or other line ends, and no longer
+   verifies.
+2. *An entity is a header block, an empty line and a body* (RFC 2045, section 3). The line end is CRLF. A lone LF also
+   counts, because some products, and gateways on the way, write nothing else. The empty line belongs to the header
+   block, so that header block and body together are every octet of the entity.
+3. *An entity may have no header at all*; some products send only the document. Lines are a header block only if each of
+   them is a field and at least one is a MIME field. Otherwise all of them are body.
+4. *Of two equal fields or parameters, the first counts.* Two different boundaries are an error: another reader of the
+   same message could take the other one, and see other parts.
+5. *A delimiter is a whole line* (RFC 2046, section 5.1.1): `--`, the boundary, blanks at most; `--` behind the boundary
+   closes the multipart. Therefore `--boundaryX` is content, and the delimiters of a multipart inside are content, even
+   if one boundary is the beginning of the other.
+6. *The line end before a delimiter belongs to the delimiter*, not to the part. One line end too many or too few, and no
+   signature over the part verifies. A part that itself ends with a line end is followed by two.
+7. *Octets outside the parts* (preamble and epilogue) *mean nothing* and go nowhere. Nobody signs them, so whether there
+   are any is reported, for the caller to judge.
+
+For the code below:
+
+- Every reader takes octets in pieces of any size, and the pieces do not change the result. A reader holds only what it
+  cannot decide yet: `HeaderBlockReader` a block up to its empty line, `MultipartReader` a last line that may become a
+  delimiter, with the line end before it. Each such length has a limit.
+- `HeaderBlockReader` decides early: `BEGINNING` octets that cannot be a field are a document without a header, and
+  `MAX_HEADER_BLOCK` octets without an empty line are also one. It never waits for the end of a large document.
+- A limit that a header exceeds without doubt (`MAX_HEADER_FIELDS`) raises, and so does everything that has two
+  readings, such as base64 behind its padding. All of it is AS2MIMEMalformed.
 """
 
 import binascii

@@ -1,10 +1,45 @@
-"""The hash chain of a node: what was done, in its order, each entry bound to all before it. Pure.
+"""The hash chain of a node: what was done, in its order, each entry bound to all entries before it. Pure.
 
-An entry is one line of JSON in ASCII, `Entry.line`; its digest is the SHA-256 of that line, and the line of the next
-entry holds it as `previous`. So `sha256sum` is all that it takes to follow a chain.
+The rules, and why:
 
-An entry names things by ids of ours and by salted digests. What they are about can be erased, then, and the chain is as
-whole as before. What was cut off at the end shows by `Checkpoint` alone, which is signed and kept elsewhere.
+1. *An entry is one line of JSON in ASCII* (`Entry.line`), and its digest is the SHA-256 of that line, without a line
+   feed. The keys have a fixed order, and `facts` is canonical JSON, so the same entry is always the same octets.
+   `sha256sum` is all that anybody needs to follow a chain.
+2. *An entry holds the digest of the entry before it* as `previous`; the first one holds `GENESIS`. Numbers count from 1
+   without a gap. So the digest of the last entry, with its number the *head*, stands for the whole chain.
+3. *Each node has its own chain*, because nodes must not wait for each other. The node's name is in every line.
+4. *Records are named by our ids and by salted digests.* The salt is in the record and not in the chain. Whoever has the
+   record can show that it is the one that was entered; after the record was erased, nobody can guess it from the chain,
+   and the chain is as whole as before.
+5. *A checkpoint is a head that the node signed*, kept where nobody who can write the journal can write. Checkpoints are
+   counted (`sequence`), so that a line missing from their file is noticed, unless it was the last one.
+
+What a chain proves:
+
+- An entry that was altered no longer has its digest. If its digest was computed again, the next entry follows another
+  one. If all later digests were computed again, the next checkpoint has another digest.
+- A missing entry leaves a gap in the numbers, and an inserted entry has a number that is already taken.
+- An end that was cut off is known to a checkpoint only, and so is a chain that was written anew from the beginning.
+
+What a chain does not prove:
+
+- That an entry behind the last checkpoint is ours. An entry needs no key: anyone who can write the journal can append
+  one, or replace all that is unsigned. The next checkpoint signs such entries, because they continue the chain.
+- That an entry is true. It was entered, in this order, and not altered since it was signed.
+- Anything at all against someone who has the node's key, or can write the checkpoints too.
+- That the rows of the journal are still those that were entered: `entries.py` and `verify.py` compare them.
+
+For the code below:
+
+- The line is a stored format. `Entry.is_whole` writes the line again from the columns of an old row, so neither the
+  order of the keys nor the text of a number may change. `facts` is stored as text, never encoded again, and comes last,
+  so that no text in it can pass for another key.
+- `follow` makes entries from notes and a head. The journal locks the chain, and commits the entries together with the
+  rows that they are about.
+- `Follower` checks one entry at a time and holds only the last one, so a chain of any length can be read in pages. It
+  can begin behind a head that the caller trusts: this is how a checkpoint is signed without reading from number 1.
+- A `Break` names the first entry that can be wrong. If entry 8 does not follow entry 7, and entry 8 is whole, then
+  entry 7 was altered; if a checkpoint disagrees, it is one of the entries since the checkpoint before.
 """
 
 import json

@@ -6,7 +6,7 @@ The rules, and why:
    content (RFC 5652, section 5). The CMS value decides. `protocol` and the header of the second part are often wrong
    and prove nothing, so nothing depends on them. A SignedData with content is refused: it would prove that content, and
    not the first part.
-2. *Signed is the first part with its header*: from the first octet behind the delimiter line up to the last octet
+2. *Signed is the first part with its header*: from the first octet after the delimiter line up to the last octet
    before the line end that belongs to the next delimiter (RFC 2046, section 5.1.1; `parser.py` has the rules).
 3. *The signer hashed a canonical form*, in which every line ends with CRLF (RFC 8551, section 3.1.1). Which one, we
    cannot know: AS2 sends binary content without a transfer encoding (RFC 4130, section 5.2.1), whose octets 0x0A are no
@@ -54,7 +54,7 @@ MAX_SIGNATURE = 1024 * 1024  # octets
 
 @dataclass(frozen=True, slots=True)
 class SignedEntity:
-    """The octets that were signed, header included, as they came; who signed them, and the SignedData that says so."""
+    """The octets that were signed, with their header, as received; their signer, and the SignedData that proves it."""
 
     octets: bytes
     signer: Certificate
@@ -82,13 +82,13 @@ def open_detached(
     now: datetime,
     relax: Collection[str] = frozenset(),
 ) -> SignedEntity:
-    """Verify as `verify_detached` does, and say who signed."""
+    """Verify as `verify_detached` does, and return the signer with the octets."""
     fields = {name.lower(): value for name, value in headers}
     content_type = ContentType.parse(fields.get("content-type", ""))
     if content_type.value != "multipart/signed":
         raise AS2MIMEMalformed("not a multipart/signed")
     algorithms = frozenset(announced_digests(content_type))
-    while True:  # each turn adds a digest of the few that there are
+    while True:  # each turn adds a digest, and there are only a few
         octets, signed_data = _Octets(), bytearray()
         multipart = SignedMultipart(content_type, algorithms, octets, signed_data.extend)
         decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
@@ -104,7 +104,7 @@ def open_detached(
 
 
 def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
-    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    """The signed entity and the SignedData of a multipart/signed, not verified; raises AS2MIMEMalformed."""
     fields = {name.lower(): value for name, value in headers}
     octets, signed_data = _Octets(), bytearray()
     content_type = ContentType.parse(fields.get("content-type", ""))
@@ -116,18 +116,18 @@ def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[byt
 
 
 def announced_digests(content_type: ContentType) -> list[str]:
-    """The digests that `micalg` announces, as far as we have them; SHA-256 where it announces none."""
+    """The digests that `micalg` announces, if we support them; SHA-256 if none is left."""
     labels = content_type.parameters.get("micalg", "").split(",")
     return [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
 
 
 def encoding_of_multipart(block: HeaderBlock) -> str:
-    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
+    """The transfer encoding of a multipart: base64, which some products send, or binary (RFC 2045, section 6.4)."""
     return "base64" if block.transfer_encoding() == "base64" else "binary"
 
 
 class SignedMultipart:
-    """The signed part, which is hashed and goes on into `inside`, then its SignedData, which `signature` is given."""
+    """Hashes the signed part and writes it to `inside`; gives the octets of its SignedData to `signature`."""
 
     def __init__(
         self,
@@ -143,24 +143,24 @@ class SignedMultipart:
 
     @property
     def signers(self) -> tuple[reader.SignerInfo, ...]:
-        """Who claims to have signed, after `close`; raises AS2MIMEMalformed."""
+        """The signers that the SignedData names, not verified; only after `close`. Raises AS2MIMEMalformed."""
         return self._signature.signers
 
     @property
     def has_odd_surroundings(self) -> bool:
-        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        """Whether the octets around the parts could have been put into an envelope by somebody without the key."""
         return self._parts.has_odd_preamble or self._parts.has_epilogue
 
     @property
     def has_surroundings(self) -> bool:
-        """Whether there is anything but blanks around the parts."""
+        """Whether anything but blanks is around the parts."""
         return self._parts.has_preamble or self._parts.has_epilogue
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 
     def close(self) -> None:
-        """The end of the multipart; raises AS2MIMEMalformed where it has not its two parts."""
+        """End the multipart; raises AS2MIMEMalformed if it does not have two parts."""
         self._parts.close()
         if self._count != 2:
             raise AS2MIMEMalformed("multipart/signed without its two parts")
@@ -173,7 +173,7 @@ class SignedMultipart:
 
 
 class SignedPart:
-    """The part that was signed, its header included: hashed as it comes, and read on."""
+    """The signed part with its header: hashed as it arrives, and written to `inside`."""
 
     def __init__(self, algorithms: Iterable[str], inside: Sink) -> None:
         self._digests = FormDigests(algorithms)
@@ -224,7 +224,7 @@ class SignaturePart:
 
     @property
     def signers(self) -> tuple[reader.SignerInfo, ...]:
-        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
+        """The signers; raises AS2MIMEMalformed if the part is not a detached SignedData."""
         self._cms.close()
         match self._cms.events:
             case [reader.SignedDataStarted(), reader.ContentInfoEnded(signers)]:
@@ -248,7 +248,7 @@ class SignaturePart:
 
 
 class _WithoutContent:
-    """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
+    """Keeps the few events of a ContentInfo, and refuses content as soon as it arrives."""
 
     def __init__(self, taken: Callable[[bytes], None]) -> None:
         self._taken = taken
@@ -268,7 +268,7 @@ class _WithoutContent:
 
 
 class Deferred:
-    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
+    """Writes to a sink until the first refusal, and keeps the refusal: the layer around decides when to raise it."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

@@ -1,7 +1,8 @@
-"""What the chain says of a message, a refusal and a delivery, and whether they still are what it says.
+"""The chain's entries about messages, refusals and deliveries, and the check that their rows still match.
 
-The chain has digests alone, and each is salted with the record's own salt: who has the record can show that it is the
-one, and once it is erased nobody can guess it from the chain. `digests.py` defines the bytes. Pure.
+The chain has only digests, and each is salted with the record's own salt: whoever has the record can prove that it is
+the one that was entered, and after it was erased nobody can guess it from the chain. `digests.py` defines the digested
+bytes. Pure.
 """
 
 import json
@@ -26,11 +27,11 @@ from mtlsd.journal.proof.digests import attempts_text, commitment, delivery_text
 _OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
 
 
-# --- Saying it ------------------------------------------------------------------------------------------------
+# --- Entering --------------------------------------------------------------------------------------------------
 
 
 def accepted(acceptance: Acceptance) -> Iterator[Note]:
-    """What is entered for a message, and for the deliveries that were attempted before."""
+    """The notes for a message, and for the attempts at its deliveries that were made before it was accepted."""
     message = acceptance.message
     facts: dict[str, Any] = {
         "configuration": message.configuration,
@@ -45,36 +46,36 @@ def accepted(acceptance: Acceptance) -> Iterator[Note]:
 
 
 def refused(refusal: Refusal, deliveries: Iterable[Delivery] = ()) -> Note:
-    """What is entered for a refusal."""
+    """The note for a refusal."""
     facts = {"configuration": refusal.configuration, **_digests(refusal, deliveries, refusal.mdn)}
     return Note(EntryKind.REFUSED, refusal.id, refusal.refused_at, facts)
 
 
 def promised(subject: str, salt: str, delivery: Delivery) -> Note:
-    """What is entered for one delivery more."""
+    """The note for another delivery."""
     return Note(EntryKind.PROMISED, subject, delivery.created_at, _promises(salt, [delivery], None))
 
 
 def answered(subject: str, salt: str, mdn: StoredMDN, now: float) -> Note:
-    """What is entered for an MDN that was made late."""
+    """The note for an MDN that was made later than its record."""
     return Note(EntryKind.PROMISED, subject, now, _promises(salt, [], mdn))
 
 
 def outcome(
     subject: str, salt: str, attempt: Attempt, state: DeliveryState, now: float, made: Iterable[Attempt]
 ) -> Note:
-    """What is entered where an attempt was the last one; `made` are all attempts at the delivery, with this one."""
+    """The note for the last attempt at a delivery; `made` are all attempts at the delivery, with this one."""
     facts = {"delivery": attempt.delivery_id, "attempt": attempt.number, "attempts": _attempts(salt, made)}
     return Note(state, subject, now, facts | if_set(status=attempt.status, reason=attempt.reason))
 
 
 def replayed(subject: str, delivery_id: str, now: float) -> Note:
-    """What is entered where a delivery is due again."""
+    """The note for a delivery that is due again."""
     return Note(EntryKind.REPLAYED, subject, now, {"delivery": delivery_id})
 
 
 def dropped(subject: str, salt: str, delivery_id: str, now: float, made: Iterable[Attempt]) -> Note:
-    """What is entered where an operator gave a delivery up, after these attempts."""
+    """The note for a delivery that an operator gave up after these attempts."""
     return Note(EntryKind.DROPPED, subject, now, {"delivery": delivery_id, "attempts": _attempts(salt, made)})
 
 
@@ -97,13 +98,13 @@ def _promises(salt: str, deliveries: Iterable[Delivery], mdn: StoredMDN | None) 
     return facts
 
 
-# --- Checking it ----------------------------------------------------------------------------------------------
+# --- Checking ------------------------------------------------------------------------------------------------
 
 
 def doubts(evidence: Evidence) -> Iterator[str]:
-    """What the rows and the entries of one subject do not agree about; each ends a sentence about the subject.
+    """The differences between the rows and the entries of one subject; each ends a sentence about the subject.
 
-    Documents are not looked at.
+    Documents are not checked.
     """
     kinds = {entry.kind for entry in evidence.entries}
     if EntryKind.ERASED in kinds:
@@ -122,13 +123,13 @@ def doubts(evidence: Evidence) -> Iterator[str]:
 
 
 def has_entered_mdn(about: Message | Refusal, entries: Iterable[Entry]) -> bool:
-    """Whether its MDN, or that it has none, is what these entries, which are about it, say."""
+    """Whether the entries about a record have its MDN, or have none if it has none."""
     return _fits_mdn(about, _said(entries))
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one entry says."""
+    """The content of one entry."""
 
     kind: str
     at: float
@@ -197,12 +198,12 @@ def _outcome_doubts(delivery: Delivery, outcomes: Said) -> Iterator[str]:
 
 
 def _attempt_doubts(delivery: Delivery, made: list[Attempt], outcomes: Said, salt: str) -> Iterator[str]:
-    """Each outcome vouches for all attempts up to its own; what came behind the last one is open still."""
+    """Each outcome covers all attempts up to its own; attempts after the last outcome are still open."""
     for each in outcomes:
         if "attempts" not in each.facts:  # it was replayed
             continue
         up_to = each.facts.get("attempt", delivery.attempts)
-        up_to = up_to if isinstance(up_to, int) else 0  # what is no number was not written by us
+        up_to = up_to if isinstance(up_to, int) else 0  # we never write anything but a number
         if _attempts(salt, (one for one in made if one.number <= up_to)) != each.facts["attempts"]:
             yield f"has attempts up to {up_to} at {delivery.id} that are not what was entered"
         elif each is outcomes[-1] and any(one.number > up_to for one in made):
@@ -210,7 +211,7 @@ def _attempt_doubts(delivery: Delivery, made: list[Attempt], outcomes: Said, sal
 
 
 def facts_of(text: str) -> Mapping[str, Any]:
-    """The facts of an entry; none where somebody who can make digests wrote what is no table."""
+    """The facts of an entry; none if the text is not a JSON object, which only a forged entry can have."""
     try:
         return _table(json.loads(text))
     except (ValueError, RecursionError):

@@ -119,7 +119,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
             "DELETE FROM deliveries",
             "DELETE FROM messages WHERE id = FIRST",
         ),
-        "entry 2 .* was removed: the chain knows of it",
+        "entry 2 .* was removed: the chain has an entry for it",
     ),
     "a delivery altered": (("UPDATE deliveries SET target = 'http://192.0.2.1/'",), "entry 2 .* that was altered"),
     "a delivery removed": (
@@ -137,7 +137,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "an attempt inserted": (
         ("INSERT INTO attempts SELECT delivery_id, 2, 1.0, 2.0, 200, NULL, '', NULL FROM attempts",),
-        "entry 2 .* has an attempt behind 1 at .* that was inserted",
+        "entry 2 .* has an attempt after number 1 at .* that was inserted",
     ),
     "an end altered": (("UPDATE deliveries SET finished_at = 1",), "entry 2 .* that ended at another time"),
     "a certificate removed": (("DELETE FROM certificates",), "entry 2 .* has lost the certificate of its signer"),
@@ -163,7 +163,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
             "UPDATE forged SET id = '00', message_id = '<forged@acme.example>'",
             "INSERT INTO messages SELECT * FROM forged",
         ),
-        "a row, about 00, was inserted: no chain knows of it",
+        "a row, about 00, was inserted: no chain has an entry for it",
     ),
 }
 
@@ -224,7 +224,7 @@ def test_a_checkpoint_that_somebody_else_signed_is_named(tree: Tree) -> None:
 LOST: dict[str, tuple[Callable[[Path], object], str]] = {
     "a line removed": (
         lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[1]),
-        "entry 1 .* has lost a checkpoint: number 1 is to come, and 2 does",
+        "entry 1 .* has lost a checkpoint: expected number 1, found 2",
     ),
     "a line made garbage": (
         lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b"garbage\n"),

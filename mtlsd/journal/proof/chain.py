@@ -101,7 +101,7 @@ class Entry:
 
     @property
     def line(self) -> bytes:
-        """The octets that the digest is over. The facts are last, so that no other column can pass for a part of them."""
+        """The octets that are digested. The facts are last, so that no other column can pass for a part of them."""
         return _line(self.node, self.number, self.at, self.kind, self.subject, self.facts, self.previous)
 
     @property
@@ -185,21 +185,21 @@ class Follower:
         """End the chain: None, or a break if a checkpoint is about an entry that the chain does not have."""
         if self._at == len(self._checkpoints):
             return None
-        last, first = self._checkpoints[-1], self.head.number + 1
-        return self._break(first, f"was removed, with all up to {last.number}: the chain was cut, or never came back")
+        last, first = self._checkpoints[-1].number, self.head.number + 1
+        return self._break(first, f"was removed, with all entries up to {last}: the chain was cut off")
 
     def _broken(self, entry: Entry) -> Break | None:
         number = self.head.number + 1
         if entry.number > number:
             return self._break(number, "was removed" + _up_to(number, entry.number - 1))
         if entry.number < number:
-            return self._break(entry.number, "was inserted: its number is there already", entry.subject)
+            return self._break(entry.number, "was inserted: its number already exists", entry.subject)
         if entry.node != self._node or not entry.is_whole:
-            return self._break(number, "was altered: its digest is of other words", entry.subject)
+            return self._break(number, "was altered: its digest does not match", entry.subject)
         if entry.previous != self.head.digest:
             if number == 1:
-                return self._break(number, "was altered: it does not begin a chain", entry.subject)
-            return self._break(number - 1, f"was altered: entry {number} follows another one", self._subject)
+                return self._break(number, "was altered: it is not the beginning of a chain", entry.subject)
+            return self._break(number - 1, f"was altered: entry {number} follows a different entry", self._subject)
         return None
 
     def _past_checkpoints(self) -> Break | None:

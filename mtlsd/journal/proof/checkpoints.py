@@ -90,7 +90,7 @@ def load_key(state: Path) -> NodeKey:
     try:
         private = load_pem_private_key(data, password=None)
     except ValueError as error:
-        raise JournalUnavailable(f"{path} is no key: {error}") from error
+        raise JournalUnavailable(f"{path} is not a key: {error}") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise JournalUnavailable(f"{path} is not an Ed25519 key")
     return NodeKey(private)
@@ -131,7 +131,7 @@ def public_key(directory: Path, node: str) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no public key"
+        why = error.strerror if isinstance(error, OSError) else "it is not a public key"
         raise CheckpointUnreadable(f"{path} cannot be read: {why}. Put the public key of the node there") from error
     if not isinstance(key, Ed25519PublicKey) or node_of(key) != node:
         raise CheckpointUnreadable(f"{path} is the key of another node")
@@ -167,7 +167,7 @@ def lost(directory: Path, node: str) -> tuple[int, str] | None:
 
 def _missing(node: str, expected: int, found: int, unreadable: int) -> str:
     where = f"line {unreadable} of {node}.jsonl cannot be read" if unreadable else f"lines of {node}.jsonl are missing"
-    return f"has lost a checkpoint: number {expected} is to come, and {found} does: {where}"
+    return f"has lost a checkpoint: expected number {expected}, found {found}: {where}"
 
 
 def _lines(directory: Path, node: str) -> Iterator[tuple[int, bytes]]:

@@ -26,7 +26,7 @@ def sign_checkpoint(
     Several processes may do this at the same time. Raises ChainBroken, JournalUnavailable or SpoolFull.
     """
     if last and not _is_there(journal, last):
-        raise ChainBroken(Break(last.node, last.number, "", "is not what the last checkpoint signed"))
+        raise ChainBroken(Break(last.node, last.number, "", "is not the entry that the last checkpoint signed"))
     follower = Follower(key.node, head=Head(last.number, last.digest) if last else None)
     signed_up_to = follower.head.number
     for entry in chain_entries(journal, key.node, signed_up_to):

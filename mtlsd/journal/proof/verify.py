@@ -15,7 +15,7 @@ from mtlsd.journal.integrity import digest_of, documents_of
 from mtlsd.journal.model import Evidence, Message, Refusal
 from mtlsd.journal.proof import checkpoints as on_disk
 from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, EntryKind, Follower
-from mtlsd.journal.proof.entries import doubts, facts_of
+from mtlsd.journal.proof.entries import differences, facts_of
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
@@ -78,7 +78,7 @@ def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Pro
         chains.append(chain)
         if broken:
             return Verification(tuple(chains), 0, broken, deeds)
-    if broken := next(_certificate_doubts(journal), None):
+    if broken := next(_altered_certificates(journal), None):
         return Verification(tuple(chains), 0, broken, deeds)
     records = 0
     for broken in _records(journal, spool, [each.node for each in chains], progress):
@@ -162,20 +162,20 @@ def _records(journal: Journal, spool: Spool | None, nodes: list[str], progress: 
 
 def _check(journal: Journal, spool: Spool | None, entry: Entry) -> Break | None:
     evidence = journal.proof.evidence(entry.subject)
-    what = next(doubts(evidence), None) or _signer_doubt(journal, evidence.about)
+    what = next(differences(evidence), None) or _lost_signer(journal, evidence.about)
     if what is None and spool and isinstance(evidence.about, Message):
-        what = next(document_doubts(journal, spool, evidence, evidence.about), None)
+        what = next(document_differences(journal, spool, evidence, evidence.about), None)
     return Break(entry.node, entry.number, entry.subject, what) if what else None
 
 
-def _signer_doubt(journal: Journal, about: Message | Refusal | None) -> str | None:
+def _lost_signer(journal: Journal, about: Message | Refusal | None) -> str | None:
     signer = about.signer_sha256 if isinstance(about, Message) else None
     if signer is None or journal.proof.certificate(signer):
         return None
     return f"has lost the certificate of its signer ({signer}): it was removed"
 
 
-def _certificate_doubts(journal: Journal) -> Iterator[Break]:
+def _altered_certificates(journal: Journal) -> Iterator[Break]:
     """The breaks for stored certificates that do not match their digest."""
     after = ""
     while page := journal.proof.certificates(after, PAGE):
@@ -189,13 +189,13 @@ def _unknown(evidence: Evidence, subject: str) -> Break | None:
     """The break for a row without a first entry, unless it was erased a moment ago."""
     if evidence.about is None or any(entry.kind in _BEGINNINGS for entry in evidence.entries):
         return None
-    return Break("", 0, subject, "was inserted: no chain knows of it")
+    return Break("", 0, subject, "was inserted: no chain has an entry for it")
 
 
 # --- Documents ------------------------------------------------------------------------------------------------
 
 
-def document_doubts(journal: Journal, spool: Spool, evidence: Evidence, message: Message) -> Iterator[str]:
+def document_differences(journal: Journal, spool: Spool, evidence: Evidence, message: Message) -> Iterator[str]:
     """The differences between the documents of a message and their digests, unless they were pruned."""
     if any(entry.kind == EntryKind.PRUNED for entry in evidence.entries):
         return
@@ -204,9 +204,9 @@ def document_doubts(journal: Journal, spool: Spool, evidence: Evidence, message:
         if found is None and journal.proof.evidence(message.id).about != message:
             return  # it was pruned meanwhile
         if found is None:
-            yield f"has lost its {kind} ({name}): it was removed, and nothing says that it was pruned"
+            yield f"has lost its {kind} ({name}): it was removed, and no entry says that it was pruned"
         elif found != known:
-            yield f"has another {kind} ({name}) than was entered: it was altered"
+            yield f"has another {kind} ({name}) than the one that was entered: it was altered"
 
 
 def _digest_of(journal: Journal, spool: Spool, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The client's certificate for the backend (RFC 9440): `Client-Cert`, and `Client-Cert-Chain` beside it.
+"""The client's certificate for the backend (RFC 9440): `Client-Cert` and `Client-Cert-Chain`.
 
 A delivery may be made days after the connection ended. So the certificates stay with the message, among its header
 fields, which the chain of the journal covers. Their names there begin with a colon: no client can send such a field
@@ -23,12 +23,12 @@ def keep_client_cert(certificate: bytes, chain: Sequence[bytes] = ()) -> HeaderP
 
 
 def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
-    """The fields for the backend; none where nothing was kept."""
+    """The fields for the backend; none if no certificate was kept."""
     yield from ((_FIELDS[name], value) for name, value in message.headers if name in _FIELDS)
 
 
 def client_certs(message: Message) -> dict[str, object]:
-    """The same as base64 of DER, for those who read no fields: one certificate, and a list."""
+    """The same values as base64 of DER for a JSON file: one certificate, and a list."""
     kept = dict(message.headers)
     found: dict[str, object] = {"client_cert": kept[LEAF].strip(":")} if LEAF in kept else {}
     chain = [each.strip(":") for each in kept[CHAIN].split(", ")] if CHAIN in kept else []
@@ -36,7 +36,7 @@ def client_certs(message: Message) -> dict[str, object]:
 
 
 def received_fields(message: Message) -> HeaderPairs:
-    """The message's header as received, but without what could be taken for a word of ours, in whatever spelling."""
+    """The message's header as received, without fields that could be mistaken for ours in any spelling."""
     return tuple(field for field in message.headers if not _is_ours(field[0]))
 
 

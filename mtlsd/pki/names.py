@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from cryptography.x509 import Name
 from cryptography.x509.oid import NameOID
 
-SPELLINGS = {  # of attribute types, beside those of RFC 4514
+SPELLINGS = {  # of attribute types, in addition to those of RFC 4514
     "emailAddress": NameOID.EMAIL_ADDRESS,
     "E": NameOID.EMAIL_ADDRESS,
     "serialNumber": NameOID.SERIAL_NUMBER,
@@ -43,4 +43,4 @@ def list_of_texts(value: object, expected: str) -> list[str]:
     return value
 
 
-SHORT = 16  # digits of a fingerprint, where people compare it
+SHORT = 16  # digits of a fingerprint that people compare

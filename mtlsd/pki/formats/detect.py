@@ -1,4 +1,4 @@
-"""What octets are, told from their first ones or from the outermost fields of their DER; nothing is believed yet."""
+"""Recognizes a file by its first octets or by the outermost fields of its DER, without verifying anything."""
 
 from enum import Enum, auto
 
@@ -19,7 +19,7 @@ KEYSTORE = (
 HTML = "an HTML page, not a certificate: download the file itself, not the page that shows it"
 UNKNOWN = "neither PEM nor DER: nothing that we know as a certificate"
 
-MAGIC = {  # the first octets of what is put in by mistake
+MAGIC = {  # the first octets of files that are often used by mistake
     b"\xfe\xed\xfe\xed": KEYSTORE.format("JKS"),
     b"\xce\xce\xce\xce": KEYSTORE.format("JCEKS"),
     b"\x1f\x8b": ARCHIVE.format("a gzip"),
@@ -42,7 +42,7 @@ PKCS_7 = bytes.fromhex("2a864886f70d0107")  # the arc of its content types (RFC 
 
 
 class Shape(Enum):
-    """What a value in DER is, by its outermost fields."""
+    """The type of a DER value, by its outermost fields."""
 
     CERTIFICATE = auto()
     REQUEST = auto()
@@ -69,7 +69,7 @@ _OUTERMOST = (
     ("020202020202", Shape.PRIVATE_KEY),  # RSAPrivateKey (RFC 8017), or one of DSA
     ("0204", Shape.PRIVATE_KEY),  # ECPrivateKey (RFC 5915)
     ("3004", Shape.ENCRYPTED_KEY),  # EncryptedPrivateKeyInfo (RFC 5958)
-    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be in pieces
+    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be fragmented
     ("06a0", Shape.PKCS7),  # ContentInfo (RFC 5652)
 )
 _SIGNED = (  # the fields of what is signed: a SEQUENCE, an algorithm and a BIT STRING around it
@@ -83,12 +83,12 @@ _SIGNED = (  # the fields of what is signed: a SEQUENCE, an algorithm and a BIT 
 
 
 def magic(data: bytes) -> str | None:
-    """The sentence about a file that its first octets betray."""
+    """The sentence about a file with known first octets, or None."""
     return next((sentence for start, sentence in MAGIC.items() if data.startswith(start)), None)
 
 
 def shape_of(der: bytes) -> Shape:
-    """What a value seems to be; never raises."""
+    """The probable type of a value; never raises."""
     try:
         fields = values(first_value(der).content, at_most=20)
     except ValueError:
@@ -104,7 +104,7 @@ def shape_of(der: bytes) -> Shape:
 
 
 def cut_short(der: bytes) -> str | None:
-    """What to say of DER that ends before it should, or goes on behind its end."""
+    """The sentence about truncated DER, or None if it is not truncated."""
     octets = der[1] & 0x7F if len(der) > 6 and 0x81 <= der[1] <= 0x84 else 0
     if not octets:
         return None

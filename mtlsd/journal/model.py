@@ -149,17 +149,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A promise to bring something to `target`: a message, its MDN, or the MDN of a refusal.
+    """A promise to deliver something: a message, its MDN, or the MDN of a refusal.
 
-    `target` is a URL, or several with blanks between, of which one is to take it; `pinned` is the one of them that may
-    have taken it already, so that no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
+    `targets` are URLs, of which one is to take it; `pinned` is the one of them that may have taken it already, so that
+    no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
     begins with ORDERED each waits for those before it, and for an operator where one of those has FAILED.
     `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
     that a crash cut off counts too.
     """
 
     id: str
-    target: str
+    targets: tuple[str, ...]
     not_before: float
     created_at: float
     lane: str = ""

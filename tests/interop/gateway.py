@@ -143,7 +143,7 @@ class Gateway:
         (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
         outgoing = build_request(kept, due)
         assert isinstance(outgoing.body, bytes)
-        assert due.target == TARGET
+        assert due.targets == (TARGET,)
         return Answer(200, outgoing.headers, outgoing.body)
 
     def _check_kept(self, kept: Message, built: Built) -> None:

@@ -206,7 +206,7 @@ def test_an_mdn_that_is_still_to_be_sent_is_promised_once_for_each_target(journa
     new, again = message(1), replace(mdn_delivery(message(1)), id="again")
     accept(journal, new, [mdn_delivery(new)])
     journal.promise(again)  # pending
-    journal.promise(replace(again, id="elsewhere", target="http://127.0.0.1:9001/other", not_before=99.0))
+    journal.promise(replace(again, id="elsewhere", targets=("http://127.0.0.1:9001/other",), not_before=99.0))
     assert [each.id for each in journal.deliveries(new.id)] == ["elsewhere", "m0001"]
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     journal.promise(again)  # under way

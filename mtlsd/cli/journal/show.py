@@ -30,12 +30,19 @@ def say_deliveries(
 
     for delivery, attempts in deliveries:
         say()
-        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
+        say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
         say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             target = f"to {without_query(each.target)}  " if each.target else ""
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
+
+
+def shown_targets(delivery: "Delivery") -> str:
+    """Its targets on one line, without what may be secret."""
+    from mtlsd.config.model import without_query
+
+    return " ".join(map(without_query, delivery.targets))
 
 
 def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
@@ -135,20 +142,25 @@ def _place(name: str, size: int) -> str:
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
-    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
+    values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
+    del values["targets"]
+    values |= _without_queries(values, "pinned", "lane")
+    values = _with_times(values, "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_attempt(each) for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
-def _shown(record: "Delivery | Attempt") -> dict[str, object]:
-    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+def _attempt(attempt: "Attempt") -> dict[str, object]:
+    values = asdict(attempt)
+    return _with_times(values | _without_queries(values, "target"), "started_at", "finished_at")
+
+
+def _without_queries(values: Mapping[str, object], *names: str) -> dict[str, object]:
+    """These values without what may be secret: URLs stay whole only in the journal."""
     from mtlsd.config.model import without_query
 
-    values: dict[str, object] = asdict(record)
-    return values | {
-        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
-    }
+    return {name: without_query(str(values[name])) for name in names if values[name] is not None}
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

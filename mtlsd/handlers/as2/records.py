@@ -119,13 +119,13 @@ def _new_salt() -> str:
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
     """What is promised together with a message."""
     call = inbound.call
-    target = " ".join(each.url for each in call.route.backend)
+    targets = tuple(each.url for each in call.route.backend)
     yield Delivery(
         id=f"{message.id}-1",
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
-        target=target,
-        lane=f"{ORDERED}{message.partner} {message.host}{message.route}" if call.route.ordered else target,
+        targets=targets,
+        lane=f"{ORDERED}{message.partner} {message.host}{message.route}" if call.route.ordered else " ".join(targets),
         not_before=call.now,
         created_at=call.now,
     )
@@ -141,7 +141,7 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     return Delivery(
         id=f"{call.request_id}-mdn",
         kind=DeliveryKind.MDN,
-        target=inbound.target,
+        targets=(inbound.target,),
         lane=f"mdn {inbound.partner.name}",
         not_before=call.now + ANSWER_FIRST_SECONDS,
         created_at=call.now,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     Acceptance,
     Attempt,
@@ -48,7 +49,8 @@ def commitment(salt: str, data: bytes) -> str:
 
 def delivery_text(delivery: Delivery) -> bytes:
     """What the chain knows of a delivery."""
-    values = {"id": delivery.id, "kind": delivery.kind, "target": delivery.target, "created_at": delivery.created_at}
+    target = columns.targets_text(delivery.targets)
+    values = {"id": delivery.id, "kind": delivery.kind, "target": target, "created_at": delivery.created_at}
     return canonical(values).encode()
 
 

@@ -435,8 +435,7 @@ def _attempts(db: Database, delivery_id: str) -> list[Attempt]:
 def _is_to_be_made(db: Database, delivery: Delivery) -> bool:
     """Whether there is the like of it; two nodes that promise the same ask one after the other."""
     db.execute(QUERIES["lock_message"], {"id": delivery.message_id})
-    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
-    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
+    return db.execute(QUERIES["delivery_to_be_made"], rows.like_values(delivery)).fetchone() is not None
 
 
 def _promise_more(db: Database, delivery: Delivery) -> Note:

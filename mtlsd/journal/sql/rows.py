@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     Attempt,
     Delivery,
@@ -35,8 +36,9 @@ _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-delivery_values = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
+_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets
+_STANDING = attrgetter(
+    *("lane", "pinned", "state", "not_before", "attempts"),
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
@@ -53,6 +55,16 @@ def refusal_values(refusal: Refusal) -> tuple[object, ...]:
 
 def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
     return (_encode(mdn.headers), mdn.body) if mdn else (None, None)
+
+
+def delivery_values(delivery: Delivery) -> tuple[object, ...]:
+    return *_WHOSE(delivery), columns.targets_text(delivery.targets), *_STANDING(delivery)
+
+
+def like_values(delivery: Delivery) -> dict[str, object]:
+    """By what another delivery is known to do the same."""
+    target = columns.targets_text(delivery.targets)
+    return {"message_id": delivery.message_id, "kind": delivery.kind, "target": target}
 
 
 def outcome_values(
@@ -111,6 +123,7 @@ def refusal(row: Row) -> Refusal:
 def delivery(row: Row) -> Delivery:
     values: dict[str, Any] = dict(row)
     values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
+    values["targets"] = columns.targets(values.pop("target"))
     return Delivery(**values)
 
 

@@ -438,8 +438,7 @@ def _attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:
 
 def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
     """Whether there is the like of it; never of a refusal, each of which is a new one."""
-    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
-    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
+    return db.execute(QUERIES["delivery_to_be_made"], rows.like_values(delivery)).fetchone() is not None
 
 
 def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:

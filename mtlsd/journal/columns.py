@@ -4,6 +4,10 @@ The digests of the hash chain are over this text as well. So it is a stored form
 written again, as the same characters, for as long as there are journals. Pure.
 """
 
+from mtlsd.journal.model import Lane
+
+_ORDERED = "ordered "  # how the name of an ordered lane begins; the queries compare with it
+
 
 def targets_text(targets: tuple[str, ...]) -> str:
     """The URLs of a delivery, with blanks between: no URL contains a blank."""
@@ -12,3 +16,11 @@ def targets_text(targets: tuple[str, ...]) -> str:
 
 def targets(text: str) -> tuple[str, ...]:
     return tuple(text.split(" "))
+
+
+def lane_text(lane: Lane) -> str:
+    return f"{_ORDERED}{lane.name}" if lane.ordered else lane.name
+
+
+def lane(text: str) -> Lane:
+    return Lane(text.removeprefix(_ORDERED), ordered=text.startswith(_ORDERED))

@@ -16,9 +16,6 @@ from mtlsd.journal.proof.chain import Entry
 
 HeaderPairs = tuple[tuple[str, str], ...]
 
-ORDERED = "ordered "  # how the name of a lane begins that keeps the order
-NO_LANES: Mapping[str, int] = MappingProxyType({})
-
 
 class LeaseLost(MtlsdError):
     """The delivery is not, or no longer, claimed by this owner."""
@@ -147,22 +144,34 @@ class Refusal:
     salt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Deliveries that share a limit.
+
+    In an ordered lane each of them waits for those before it, and for an operator if one of those has FAILED.
+    """
+
+    name: str
+    ordered: bool = False
+
+
+NO_LANES: Mapping[Lane, int] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A promise to deliver something: a message, its MDN, or the MDN of a refusal.
 
     `targets` are URLs, of which one is to take it; `pinned` is the one of them that may have taken it already, so that
-    no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
-    begins with ORDERED each waits for those before it, and for an operator where one of those has FAILED.
-    `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
-    that a crash cut off counts too.
+    no other may get it. `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts
+    claims, so an attempt that a crash cut off counts too.
     """
 
     id: str
     targets: tuple[str, ...]
     not_before: float
     created_at: float
-    lane: str = ""
+    lane: Lane = Lane("")
     pinned: str | None = None
     message_id: str | None = None
     refusal_id: str | None = None

@@ -142,8 +142,11 @@ def _place(name: str, size: int) -> str:
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
+    from mtlsd.journal.columns import lane_text
+
     values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
     del values["targets"]
+    values["lane"] = lane_text(delivery.lane)
     values |= _without_queries(values, "pinned", "lane")
     values = _with_times(values, "not_before", "created_at", "lease_until", "finished_at")
     tried = [_attempt(each) for each in attempts]

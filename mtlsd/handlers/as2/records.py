@@ -6,12 +6,13 @@ from typing import Any
 
 from mtlsd.as2.layers import Evidence
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
-from mtlsd.config.model import ClientCert, Deliver
+from mtlsd.config.model import ClientCert, Deliver, Route
 from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.handlers.context import Call, Inbound
 from mtlsd.http.messages import Request
+from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import Kept
-from mtlsd.journal.model import ORDERED, Delivery, DeliveryKind, HeaderPairs, Message, Refusal, StoredMDN
+from mtlsd.journal.model import Delivery, DeliveryKind, HeaderPairs, Lane, Message, Refusal, StoredMDN
 from mtlsd.pki.chain import issuers_of
 from mtlsd.relay.client_cert import keep_client_cert
 
@@ -125,12 +126,19 @@ def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
         targets=targets,
-        lane=f"{ORDERED}{message.partner} {message.host}{message.route}" if call.route.ordered else " ".join(targets),
+        lane=_lane(call.route, message, targets),
         not_before=call.now,
         created_at=call.now,
     )
     if inbound.target is not None and message.mdn is not None:
         yield mdn_delivery(inbound, message_id=message.id)
+
+
+def _lane(route: Route, message: Message, targets: tuple[str, ...]) -> Lane:
+    """One for each partner and route that keeps the order, else one for each backend."""
+    if route.ordered:
+        return Lane(f"{message.partner} {message.host}{message.route}", ordered=True)
+    return Lane(targets_text(targets))
 
 
 def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id: str | None = None) -> Delivery:
@@ -142,7 +150,7 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
         id=f"{call.request_id}-mdn",
         kind=DeliveryKind.MDN,
         targets=(inbound.target,),
-        lane=f"mdn {inbound.partner.name}",
+        lane=Lane(f"mdn {inbound.partner.name}"),
         not_before=call.now + ANSWER_FIRST_SECONDS,
         created_at=call.now,
         message_id=message_id,

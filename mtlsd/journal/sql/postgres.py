@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from psycopg import errors
 
 from mtlsd.errors import JournalUnavailable
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     NO_LANES,
-    ORDERED,
     Acceptance,
     Attempt,
     Backlog,
@@ -26,6 +26,7 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Lane,
     LeaseLost,
     Listed,
     Message,
@@ -179,7 +180,7 @@ class PostgresJournal:
             return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted, prepare=False)]
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         def work(db: Database) -> list[Claimed]:
             due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
@@ -236,7 +237,7 @@ class PostgresJournal:
 
         self._write(work)
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         with self._read() as db:
             due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
         return min((max(each, now) for each in due if each is not None), default=None)
@@ -247,7 +248,7 @@ class PostgresJournal:
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
         with self._read() as db:
-            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
+            first = _first(db, delivery.lane) if delivery.lane.ordered else None
         return first if first and first.id < delivery.id else None
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
@@ -459,37 +460,37 @@ def _lock(db: Database, delivery_id: str) -> Delivery | None:
     return rows.delivery(row) if row else None
 
 
-def _lanes(db: Database) -> list[str]:
-    return [row["lane"] for row in db.execute(QUERIES["open_lanes"])]
+def _lanes(db: Database) -> list[Lane]:
+    return [columns.lane(row["lane"]) for row in db.execute(QUERIES["open_lanes"])]
 
 
-def _due(db: Database, lane: str, now: float, limit: int) -> list[Delivery]:
+def _due(db: Database, lane: Lane, now: float, limit: int) -> list[Delivery]:
     """What may be claimed in a lane, oldest first, and is locked now; of an ordered one the first, if it is due."""
     if limit <= 0:
         return []
-    if not lane.startswith(ORDERED):
-        wanted = {"lane": lane, "now": now, "limit": limit}
+    if not lane.ordered:
+        wanted = {"lane": columns.lane_text(lane), "now": now, "limit": limit}
         return [rows.delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
     due = rows.due_at(first := _lock_first(db, lane))
     return [first] if first and due is not None and due <= now else []
 
 
-def _lock_first(db: Database, lane: str) -> Delivery | None:
+def _lock_first(db: Database, lane: Lane) -> Delivery | None:
     """The first of an ordered lane as it is now; none where another node has it: the next one is not to overtake it."""
     first = _first(db, lane)
     row = first and db.execute(QUERIES["lock_first"], {"id": first.id}).fetchone()
     return rows.delivery(row) if row else None
 
 
-def _next_due(db: Database, lane: str) -> float | None:
-    if lane.startswith(ORDERED):
+def _next_due(db: Database, lane: Lane) -> float | None:
+    if lane.ordered:
         return rows.due_at(_first(db, lane))
-    row = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()
+    row = db.execute(QUERIES["next_due_in_lane"], {"lane": columns.lane_text(lane)}).fetchone()
     return row["due"] if row else None
 
 
-def _first(db: Database, lane: str) -> Delivery | None:
-    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
+def _first(db: Database, lane: Lane) -> Delivery | None:
+    row = db.execute(QUERIES["first_in_lane"], {"lane": columns.lane_text(lane)}).fetchone()
     return rows.delivery(row) if row else None
 
 

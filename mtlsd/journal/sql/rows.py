@@ -36,9 +36,9 @@ _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets
+_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets and its lane
 _STANDING = attrgetter(
-    *("lane", "pinned", "state", "not_before", "attempts"),
+    *("pinned", "state", "not_before", "attempts"),
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
@@ -58,7 +58,8 @@ def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
 
 
 def delivery_values(delivery: Delivery) -> tuple[object, ...]:
-    return *_WHOSE(delivery), columns.targets_text(delivery.targets), *_STANDING(delivery)
+    target, lane = columns.targets_text(delivery.targets), columns.lane_text(delivery.lane)
+    return *_WHOSE(delivery), target, lane, *_STANDING(delivery)
 
 
 def like_values(delivery: Delivery) -> dict[str, object]:
@@ -123,7 +124,7 @@ def refusal(row: Row) -> Refusal:
 def delivery(row: Row) -> Delivery:
     values: dict[str, Any] = dict(row)
     values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
-    values["targets"] = columns.targets(values.pop("target"))
+    values |= {"targets": columns.targets(values.pop("target")), "lane": columns.lane(values["lane"])}
     return Delivery(**values)
 
 

@@ -15,9 +15,9 @@ from threading import Lock
 from typing import Any
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     NO_LANES,
-    ORDERED,
     Acceptance,
     Attempt,
     Backlog,
@@ -25,6 +25,7 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Lane,
     LeaseLost,
     Listed,
     Message,
@@ -173,7 +174,7 @@ class SQLiteJournal:
             return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         with self._write() as db:
             due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
@@ -224,7 +225,7 @@ class SQLiteJournal:
             db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
             enter(db, self.proof.node, [_dropped(db, delivery, now)])
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         with self._read() as db:
             due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
         return min((max(each, now) for each in due if each is not None), default=None)
@@ -235,7 +236,7 @@ class SQLiteJournal:
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
         with self._read() as db:
-            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
+            first = _first(db, delivery.lane) if delivery.lane.ordered else None
         return first if first and first.id < delivery.id else None
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
@@ -456,30 +457,30 @@ def _delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
     return row and rows.delivery(row)
 
 
-def _lanes(db: sqlite3.Connection) -> list[str]:
-    return [lane for (lane,) in db.execute(QUERIES["open_lanes"])]
+def _lanes(db: sqlite3.Connection) -> list[Lane]:
+    return [columns.lane(text) for (text,) in db.execute(QUERIES["open_lanes"])]
 
 
-def _due(db: sqlite3.Connection, lane: str, now: float, limit: int) -> list[Delivery]:
+def _due(db: sqlite3.Connection, lane: Lane, now: float, limit: int) -> list[Delivery]:
     """What may be claimed in a lane, oldest first; of an ordered one the first, if it is due."""
     if limit <= 0:
         return []
-    if not lane.startswith(ORDERED):
-        wanted = {"lane": lane, "now": now, "limit": limit}
+    if not lane.ordered:
+        wanted = {"lane": columns.lane_text(lane), "now": now, "limit": limit}
         return [rows.delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
     due = rows.due_at(first := _first(db, lane))
     return [first] if first and due is not None and due <= now else []
 
 
-def _next_due(db: sqlite3.Connection, lane: str) -> float | None:
-    if lane.startswith(ORDERED):
+def _next_due(db: sqlite3.Connection, lane: Lane) -> float | None:
+    if lane.ordered:
         return rows.due_at(_first(db, lane))
-    due: float | None = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()[0]
+    due: float | None = db.execute(QUERIES["next_due_in_lane"], {"lane": columns.lane_text(lane)}).fetchone()[0]
     return due
 
 
-def _first(db: sqlite3.Connection, lane: str) -> Delivery | None:
-    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
+def _first(db: sqlite3.Connection, lane: Lane) -> Delivery | None:
+    row = db.execute(QUERIES["first_in_lane"], {"lane": columns.lane_text(lane)}).fetchone()
     return row and rows.delivery(row)
 
 

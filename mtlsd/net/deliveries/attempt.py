@@ -17,7 +17,7 @@ from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal.columns import targets_text
 from mtlsd.journal.integrity import check_document, check_mdn
-from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
+from mtlsd.journal.model import Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
 from mtlsd.net.client.tls_context import context_for
 from mtlsd.net.services.state import State
@@ -59,7 +59,7 @@ async def attempt(state: State, about: Message | Refusal, delivery: Delivery, op
         if not may_try_another(outcome):
             break
         failures.append(f"{without_query(target)}: {_said(outcome)}")
-    is_pinned = (several or _is_ordered(delivery)) and may_have_taken_it(outcome)
+    is_pinned = (several or delivery.lane.ordered) and may_have_taken_it(outcome)
     detail = "; ".join(failures) if several and failures else _words(outcome)
     return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
 
@@ -70,7 +70,7 @@ def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
     Else a line that begins at a backend that is gone would never move.
     """
     delivery, about = claimed.delivery, claimed.about
-    if not _is_ordered(delivery) or delivery.pinned or not isinstance(about, Message):
+    if not delivery.lane.ordered or delivery.pinned or not isinstance(about, Message):
         return claimed
     route = _route(snapshot, about)
     if route is None:
@@ -80,7 +80,7 @@ def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
 
 def circuits_of(delivery: Delivery) -> tuple[str, ...]:
     """The names of the circuits that a delivery goes through: its backends, or the partner's receiver of MDNs."""
-    return (delivery.lane,) if delivery.kind is DeliveryKind.MDN else delivery.targets
+    return (delivery.lane.name,) if delivery.kind is DeliveryKind.MDN else delivery.targets
 
 
 def _order(state: State, about: Message | Refusal, delivery: Delivery) -> Sequence[str]:
@@ -90,10 +90,6 @@ def _order(state: State, about: Message | Refusal, delivery: Delivery) -> Sequen
         return delivery.targets
     in_turn = isinstance(about, Message) and _balance(state.snapshot, about) is Balance.ROUND_ROBIN
     return state.upstreams.order(delivery.targets, trio.current_time(), in_turn=in_turn)
-
-
-def _is_ordered(delivery: Delivery) -> bool:
-    return delivery.lane.startswith(ORDERED)
 
 
 def _balance(snapshot: Snapshot, message: Message) -> Balance:
@@ -111,7 +107,7 @@ async def _watched(
     state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Outcome:
     """Ask one target, and remember how it fared."""
-    circuit = delivery.lane if delivery.kind is DeliveryKind.MDN else target
+    circuit = delivery.lane.name if delivery.kind is DeliveryKind.MDN else target
     outcome: Outcome | None = None
     state.upstreams.begin(circuit)
     try:

@@ -80,9 +80,10 @@ class Message:
     """A verified message that we accepted.
 
     `message_id` is exactly as received. `size` is the payload's, in bytes, and `original_size` the body's; `payload`
-    and `original` are names in the spool; `headers` are those of the AS2 request as received; `mic` is base64. A
-    message that we hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be
-    checked, and what was odd. Text holds no lone surrogates, because it is stored as UTF-8.
+    and `original` are names in the spool; `headers` are those of the AS2 request as received; `client_certificates` are
+    those that the backend is shown: the client's, then those above it, each in DER; `mic` is base64. A message that we
+    hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be checked, and what
+    was odd. Text holds no lone surrogates, because it is stored as UTF-8.
 
     For proof: `signed` and `signature` name the signed entity and the SignedData, where they are kept; `form` is how
     the entity was taken for hashing; `digests` are SHA-256 of the documents by suffix, kept or not; `configuration` is
@@ -105,6 +106,7 @@ class Message:
     original_size: int
     headers: HeaderPairs
     request_id: str
+    client_certificates: tuple[bytes, ...] = ()
     notes: tuple[str, ...] = ()
     compressed: bool = False
     subject: str | None = None

@@ -78,8 +78,7 @@ def whole(
     ahead: "Mapping[str, Delivery] | None" = None,
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
-    values = asdict(about)
-    values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
+    values = _record(about)
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
@@ -108,6 +107,8 @@ def _say_refusal(refusal: "Refusal") -> None:
 
 
 def _say_message(message: "Message") -> None:
+    from mtlsd.journal.columns import header_fields
+
     mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
     say_fields(
         [
@@ -134,11 +135,22 @@ def _say_message(message: "Message") -> None:
     )
     say()
     say("request")
-    say_fields(message.headers, indent="  ")
+    say_fields(header_fields(message), indent="  ")
 
 
 def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
+
+
+def _record(about: "Message | Refusal") -> dict[str, object]:
+    from mtlsd.journal.columns import header_fields
+    from mtlsd.journal.model import Message
+
+    values: dict[str, object] = asdict(about)
+    if not isinstance(about, Message):
+        return _with_times(values, "refused_at")
+    del values["client_certificates"]
+    return _with_times(values | {"headers": header_fields(about)}, "received_at")
 
 
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:

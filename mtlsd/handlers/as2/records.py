@@ -14,7 +14,6 @@ from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import Kept
 from mtlsd.journal.model import Delivery, DeliveryKind, HeaderPairs, Lane, Message, Refusal, StoredMDN
 from mtlsd.pki.chain import issuers_of
-from mtlsd.relay.client_cert import keep_client_cert
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -43,7 +42,8 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         received_at=call.now,
         original=kept.names["as2"],
         original_size=kept.sizes["as2"],
-        headers=(*_received(call.request), *kept_certificates(call)),
+        headers=_received(call.request),
+        client_certificates=_client_certificates(call),
         request_id=call.request_id,
         subject=headers.subject or None,
         signed=kept.names.get(Evidence.SIGNED_ENTITY),
@@ -158,13 +158,13 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     )
 
 
-def kept_certificates(call: Call) -> HeaderPairs:
-    """What the message keeps of them; nothing where TLS proved nobody."""
+def _client_certificates(call: Call) -> tuple[bytes, ...]:
+    """What the backend is to see of the client's chain; nothing if TLS proved nobody."""
     if call.route.client_cert is ClientCert.OFF or call.peer is None:
         return ()
     leaf = call.peer.certificate
     if call.route.client_cert is ClientCert.LEAF:
-        return keep_client_cert(leaf.der)
+        return (leaf.der,)
     sent_along = call.presented.chain if call.presented else ()
     chain = issuers_of(leaf, (*sent_along, *call.peer.partner.intermediates))
-    return keep_client_cert(leaf.der, [each.der for each in chain])
+    return (leaf.der, *(each.der for each in chain))

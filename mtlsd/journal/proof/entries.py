@@ -24,7 +24,8 @@ from mtlsd.journal.model import (
 from mtlsd.journal.proof.chain import Entry, EntryKind, Note, canonical
 
 _CHANGES = {"mdn", "contents"}  # may be others later than at the beginning
-_MESSAGE = tuple(each.name for each in fields(Message) if each.name not in _CHANGES)
+_WITH_THE_HEADER = "client_certificates"
+_MESSAGE = tuple(each.name for each in fields(Message) if each.name not in {*_CHANGES, _WITH_THE_HEADER})
 _REFUSAL = tuple(each.name for each in fields(Refusal) if each.name not in _CHANGES)
 _ATTEMPT = tuple(each.name for each in fields(Attempt))
 _OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
@@ -32,8 +33,10 @@ _OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
 
 def record_of(about: Message | Refusal) -> bytes:
     """The record as the chain knows it: canonical JSON of all that never changes."""
-    names = _MESSAGE if isinstance(about, Message) else _REFUSAL
-    return canonical({name: getattr(about, name) for name in names}).encode()
+    if isinstance(about, Refusal):
+        return canonical({name: getattr(about, name) for name in _REFUSAL}).encode()
+    values = {name: getattr(about, name) for name in _MESSAGE}
+    return canonical(values | {"headers": columns.header_fields(about)}).encode()
 
 
 def mdn_octets(mdn: StoredMDN) -> bytes:

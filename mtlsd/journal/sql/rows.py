@@ -32,9 +32,10 @@ PAGE = 1000  # messages a read of `spool_names`
 Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 _encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
-_JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_JSON = {"headers", "notes", "digests"}
+_ELSEWHERE = {"client_certificates", "mdn"}  # in the column of the header; in two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, *_ELSEWHERE}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
 _WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets and its lane
 _STANDING = attrgetter(
@@ -45,7 +46,7 @@ attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
 
 
 def message_values(message: Message) -> tuple[object, ...]:
-    texts = map(_encode, (message.headers, message.notes, message.digests))
+    texts = map(_encode, (columns.header_fields(message), message.notes, message.digests))
     return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
@@ -107,7 +108,7 @@ def message(row: Row) -> Message:
     values: dict[str, Any] = dict(row)
     values.pop("state", None)  # of a listed row
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
-    values["headers"] = _pairs(values["headers"])
+    values["headers"], values["client_certificates"] = columns.header(_pairs(values["headers"]))
     values["notes"] = tuple(json.loads(values["notes"]))
     values["digests"] = _pairs(values["digests"])
     values["compressed"] = bool(values["compressed"])

@@ -7,6 +7,7 @@ from typing import Any
 import h11
 
 from mtlsd.errors import BadRequest, HostUnclear, PeerError
+from mtlsd.partners.rollover import Used
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed in a value (RFC 9110, section 5.5)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*)", re.IGNORECASE)
@@ -62,7 +63,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `error` is why, where it is a refusal, `facts` are for the log, and `alert` for the operators."""
+    """An answer; `error` is why, where it is a refusal, `facts` are for the log, and `alert` for the operators.
+
+    `partner` is whom it is for, if the handler knows; `used` are the certificates that were needed for it.
+    """
 
     status: int
     fields: Fields = ()
@@ -71,6 +75,8 @@ class Response:
     error: PeerError | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     alert: str = ""
+    partner: str = ""
+    used: tuple[Used, ...] = ()
 
 
 def read_request(event: h11.Request) -> Request:

@@ -36,6 +36,7 @@ from mtlsd.errors import (
 )
 from mtlsd.handlers.as2 import backend_mdn, receipts, records
 from mtlsd.handlers.as2.backend_mdn import BackendReceipt
+from mtlsd.handlers.as2.used import used_for
 from mtlsd.handlers.context import Deferred, Inbound, Refused, Services
 from mtlsd.http import problems
 from mtlsd.http.messages import Response
@@ -394,18 +395,23 @@ class Exchange:
             error=answer.error,
             facts=answer.facts,
             alert=answer.alert,
+            partner=answer.partner,
+            used=answer.used,
             delivery=delivery,
             refusal=refusal,
         )
 
     def _answer(self, mdn: StoredMDN | None, read: VerifiedMessage | SealedMessage) -> Response:
         assert self._inbound.partner is not None  # the message has proved it, where TLS did not
-        facts = {"partner": self._inbound.partner.name, **_facts(read), "receipt_signer": self._receipt_signer}
+        partner, used = self._inbound.partner.name, tuple(used_for(self._inbound, read, self._receipt_signer))
+        facts = {**_facts(read), "receipt_signer": self._receipt_signer}
         if self._inbound.target is not None:  # senders expect that the connection closes before the MDN comes
             facts["receipt_target"] = self._inbound.target
-            return Response(self._acknowledgement, close=True, facts=facts, alert=self._alert)
+            return Response(
+                self._acknowledgement, close=True, facts=facts, alert=self._alert, partner=partner, used=used
+            )
         headers, body = (mdn.headers, mdn.body) if mdn else ((), b"")
-        return Response(200, headers, body, facts=facts, alert=self._alert)
+        return Response(200, headers, body, facts=facts, alert=self._alert, partner=partner, used=used)
 
     @property
     def _acknowledgement(self) -> int:

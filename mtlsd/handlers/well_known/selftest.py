@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
 
 from mtlsd.as2 import header_lint
 from mtlsd.as2.explain import Candidate
@@ -121,11 +120,11 @@ class SelfTest:
         if mdn is not None:
             self._enter(mdn)
         assert self._inbound.partner is not None
-        facts: dict[str, Any] = {"selftest": True, "partner": self._inbound.partner.name, "mic": str(verified.mic)}
+        partner, facts = self._inbound.partner.name, {"selftest": True, "mic": str(verified.mic)}
         if _wants_report(self._call.request):
-            return self._json(report, Response(200, facts=facts), mdn)
+            return self._json(report, Response(200, facts=facts, partner=partner), mdn)
         headers, body = (mdn.headers, mdn.body) if mdn else (_TEXT, as_text(report).encode("ascii"))
-        return Response(200, headers, body, facts=facts)
+        return Response(200, headers, body, facts=facts, partner=partner)
 
     def _refuse(self, refusal: AS2Refused) -> Response:
         """What a route would answer; in JSON with the oddities of the header, which the client wrote in the clear."""

@@ -21,7 +21,7 @@ from mtlsd.journal.model import Claimed, Delivery, DeliveryKind, Message, Refusa
 from mtlsd.net.client import http
 from mtlsd.net.client.tls_context import context_for
 from mtlsd.net.services.state import State
-from mtlsd.partners.rollover import Use
+from mtlsd.partners.rollover import Use, Used
 from mtlsd.relay import write_file_drop
 from mtlsd.relay.file_drop import deposit_of
 from mtlsd.relay.request import build_request
@@ -175,7 +175,7 @@ async def _post(
 def _note_use(state: State, host: str, now: datetime) -> None:
     """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
     if keys := state.snapshot.keys.get(host):
-        state.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
+        state.note_use(Used(Use.CLIENT, host, keys.client_at(now).certificate.sha256))
 
 
 def _words(outcome: Outcome) -> str:

@@ -46,7 +46,7 @@ from mtlsd.net.server.well_known import admit, who_is_it
 from mtlsd.net.server.wire import Wire
 from mtlsd.net.services.state import State
 from mtlsd.partners.matching import Peer
-from mtlsd.partners.rollover import Use
+from mtlsd.partners.rollover import Use, Used
 from mtlsd.pki.certificate import Presented
 from mtlsd.pki.relaxations import Relax
 from mtlsd.tls.contexts import ListenerContexts
@@ -65,7 +65,6 @@ class Record:
     started: float
     request: Request | None = None
     peer: Peer | None = None
-    organization: str = ""
 
 
 class Connection:
@@ -105,7 +104,7 @@ class Connection:
             return False
         self._state.metrics.handshake()
         host = self._listener.hosts[self._handshake.host]
-        self._state.note_use(Use.SERVER, host.name, host.certificate.sha256)
+        self._state.note_use(Used(Use.SERVER, host.name, host.certificate.sha256))
         return True
 
     def _examine(self, host: str, presented: Presented) -> PeerError | None:
@@ -190,7 +189,7 @@ class Connection:
         route = self._route(host, request)
         if self._state.stopping:
             raise ShuttingDown()
-        snapshot, record.organization = self._state.snapshot, route.organization
+        snapshot = self._state.snapshot
         call = Call(
             request=request,
             request_id=record.request_id,
@@ -337,23 +336,17 @@ class Connection:
 
     def _note_uses(self, response: Response, record: Record) -> None:
         """What went well was done with these certificates."""
-        peer, facts = record.peer, response.facts
-        partner = peer.partner.name if peer else facts.get("partner")
-        uses = (
-            (Use.CONNECTION, partner, peer.certificate.sha256 if peer else None),
-            (Use.MESSAGE, partner, facts.get("signer")),
-            (Use.DECRYPTION, record.organization, facts.get("recipient")),
-            (Use.SIGNING, record.organization, facts.get("receipt_signer")),
-        )
-        for use, owner, sha256 in uses:
-            if owner and sha256:
-                self._state.note_use(use, owner, sha256)
+        if peer := record.peer:
+            self._state.note_use(Used(Use.CONNECTION, peer.partner.name, peer.certificate.sha256))
+        for each in response.used:
+            self._state.note_use(each)
 
     # --- The log ----------------------------------------------------------------------------------------------------
 
     def _log_exchange(self, response: Response, record: Record) -> None:
         assert self._handshake is not None
         request, peer = record.request, record.peer
+        partner = response.partner or (peer.partner.name if peer else "")
         bytes_in, bytes_out = self._wire.take_counts()
         seconds = trio.current_time() - record.started
         facts = {
@@ -362,7 +355,7 @@ class Connection:
             "host": self._handshake.host,
             "sni": self._handshake.server_name,
             "tls": self._handshake.version,
-            "partner": peer.partner.name if peer else None,
+            "partner": partner,
             "revocation": list(self._judgement.warnings),
             "method": request.method if request else None,
             "path": request.path if request else None,
@@ -381,7 +374,7 @@ class Connection:
             self._log_refusal(log.EXCHANGE_FINISHED, response.error, **facts)
         self._state.metrics.exchange(
             self._handshake.host,
-            facts["partner"] or "",
+            partner,
             response.status,
             response.error.reason if response.error else "",
             seconds=seconds,

@@ -1,7 +1,7 @@
-"""Shows what mtlsd does: starts it in a fresh folder, then acts as its partners and as its backend.
+"""Demonstrates mtlsd: starts the daemon in a new folder, then acts as its partners and as its backend.
 
-Everything is real: the daemon is `mtlsd run` as a process of its own, its partners connect over TLS, receipts are
-checked with the openssl command. Nothing leaves this machine.
+Nothing is simulated: the daemon is `mtlsd run` in its own process, the partners connect over TLS, and the openssl
+command verifies the receipts. No data leaves this machine.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from scripts.demo_story import Story
 
 
 def main() -> int:
-    """Tell the story, or serve; the exit code."""
+    """Run the scenario, or serve; return the exit code."""
     arguments = _arguments()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -39,20 +39,20 @@ def main() -> int:
     except (Failed, demo_daemon.DaemonGone, MtlsdError, subprocess.CalledProcessError) as error:
         print(f"\nThe demo failed. {error}", file=sys.stderr)
         return 1
-    print("\nAll of it held. To try it yourself: scripts/demo --serve")
+    print("\nEvery step succeeded. To try mtlsd yourself, run: scripts/demo --serve")
     return 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--serve", action="store_true", help="leave it running, and print commands to try it with")
-    parser.add_argument("--keep", action="store_true", help="keep the folder when all went well, too")
+    parser.add_argument("--serve", action="store_true", help="keep the daemon running, and print commands to try")
+    parser.add_argument("--keep", action="store_true", help="keep the folder even if every step succeeds")
     return parser.parse_args()
 
 
 @contextmanager
 def _folder(*, keep: bool) -> Iterator[Path]:
-    """A fresh folder, removed in the end unless something failed."""
+    """A new folder, removed at the end unless a step failed."""
     folder = Path(tempfile.mkdtemp(prefix="mtlsd-demo-"))
     try:
         yield folder
@@ -61,7 +61,7 @@ def _folder(*, keep: bool) -> Iterator[Path]:
         raise
     finally:
         if keep:
-            print(f"\nThe folder is kept: {folder}")
+            print(f"\nThe folder was kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A demo backend: an HTTP server that keeps every request, knows of no duplicates, and can go away and return."""
+"""A demo backend: an HTTP server that stores every request, detects no duplicates, and can be stopped and restarted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request as it came."""
+    """One received request."""
 
     headers: dict[str, str]
     body: bytes
 
 
 class Backend:
-    """Listens on a port that the system chooses, and on the same one after each `start`."""
+    """Listens on a port that the system chooses, and on the same port after each `start`."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -32,31 +32,31 @@ class Backend:
 
     @property
     def received(self) -> tuple[Received, ...]:
-        """Everything so far, over all starts and stops."""
+        """All requests so far, across all starts and stops."""
         with self._changed:
             return tuple(self._received)
 
     def start(self) -> None:
-        """Listen, and keep what comes."""
+        """Listen, and store each request."""
         assert self._server is None
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
         self._port = self._server.server_port
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def stop(self) -> None:
-        """Close the port: whoever connects is refused."""
+        """Close the port: new connections are refused."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
     def wait_for(self, count: int, seconds: float) -> bool:
-        """Whether there are so many requests within that time."""
+        """Whether there are at least `count` requests within that time."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self._received) >= count, seconds)
 
     def with_key(self, key: str) -> int:
-        """How many requests had this Idempotency-Key."""
+        """The number of requests with this Idempotency-Key."""
         return sum(each.headers.get("idempotency-key") == key for each in self.received)
 
     def _keep(self, received: Received) -> None:
@@ -75,14 +75,14 @@ class Backend:
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # as http.server has it
-                """The story says what came."""
+                """The scenario prints the requests itself."""
 
         return Handler
 
 
 @contextmanager
 def running() -> Iterator[Backend]:
-    """A backend that is gone in the end."""
+    """A running backend, stopped at the end."""
     backend = Backend()
     try:
         yield backend

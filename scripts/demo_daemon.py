@@ -1,4 +1,4 @@
-"""`mtlsd run` as a process of its own: its log as events that one can wait for, and its journal."""
+"""`mtlsd run` in its own process: its log as events to wait for, and its journal."""
 
 import json
 import sqlite3
@@ -18,11 +18,11 @@ LAST_LINES = 12
 
 
 class DaemonGone(Exception):
-    """The daemon ended by itself."""
+    """The daemon exited unexpectedly."""
 
 
 class Daemon:
-    """A running daemon. Its log goes to `log_file`, line by line, and from there to whoever waits."""
+    """A running daemon. Each line of its log is written to `log_file` and passed to those who wait for an event."""
 
     def __init__(self, configuration: Path) -> None:
         self.log_file = configuration.with_name("mtlsd.log")
@@ -34,18 +34,18 @@ class Daemon:
             [sys.executable, "-m", "mtlsd", "run", "--config", str(configuration)],
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,  # Ctrl-C is for us: we stop it
+            process_group=0,  # Ctrl-C goes to the demo only, which then stops the daemon
         )
         assert self._process.stderr is not None
         Thread(target=self._read_log, args=(self._process.stderr,), daemon=True).start()
 
     def mark(self) -> int:
-        """The place in the log where we are: a wait may begin there."""
+        """The current position in the log, from which a wait can begin."""
         with self._changed:
             return len(self._events)
 
     def wait_for(self, name: str, seconds: float, since: int = 0, **facts: object) -> Event | None:
-        """The first event of that name, with these facts in it; None where it does not come in time."""
+        """The first event with this name and these facts; None if it is not logged in time."""
         found: list[Event] = []
 
         def looked() -> bool:
@@ -55,11 +55,11 @@ class Daemon:
         with self._changed:
             self._changed.wait_for(looked, seconds)
             if not found and self._ended:
-                raise DaemonGone("\n".join((f"mtlsd ended with exit code {self._process.wait()}:", *self.last_lines())))
+                raise DaemonGone("\n".join((f"mtlsd exited with code {self._process.wait()}:", *self.last_lines())))
         return found[0] if found else None
 
     def deliveries(self) -> list[str]:
-        """The state of each delivery in the journal, the oldest first."""
+        """The state of each delivery in the journal, oldest first."""
         with closing(sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True)) as journal:
             return [state for (state,) in journal.execute("SELECT state FROM deliveries ORDER BY created_at")]
 
@@ -71,7 +71,7 @@ class Daemon:
         return self._process.poll() is None
 
     def stop(self) -> int:
-        """SIGTERM, and wait: it finishes what it is doing. The exit code."""
+        """Send SIGTERM, wait until open exchanges have finished, and return the exit code."""
         self._process.terminate()
         try:
             return self._process.wait(STOP_SECONDS)
@@ -97,11 +97,11 @@ class Daemon:
 
 @contextmanager
 def running(configuration: Path) -> Iterator[Daemon]:
-    """A daemon that serves already, and is gone in the end."""
+    """A daemon that is ready to serve, and is stopped at the end."""
     daemon = Daemon(configuration)
     try:
         if daemon.wait_for("started", START_SECONDS) is None:
-            raise DaemonGone(f"mtlsd was not up within {START_SECONDS} s")
+            raise DaemonGone(f"mtlsd was not ready within {START_SECONDS} s")
         yield daemon
     finally:
         daemon.stop()
@@ -112,7 +112,7 @@ def _fits(event: Event, name: str, facts: dict[str, object]) -> bool:
 
 
 def _event(line: str) -> Event:
-    """A line of the log; what is not JSON, such as a traceback, is an event without a name."""
+    """A line of the log; a line that is not JSON, such as one of a traceback, is an event without a name."""
     try:
         event = json.loads(line)
     except ValueError:

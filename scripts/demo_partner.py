@@ -37,7 +37,7 @@ UNZ+1+{number}'
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for a request."""
+    """The answer to a request."""
 
     status: int
     reason_phrase: str
@@ -49,12 +49,12 @@ class Answer:
         return f"HTTP/1.1 {self.status} {self.reason_phrase}"
 
     def get(self, name: str) -> str:
-        """The value of a field, or nothing."""
+        """The value of a field, or an empty string."""
         return next((value for each, value in self.headers if each.lower() == name.lower()), "")
 
 
 class Connection(HTTPConnection):
-    """HTTPS to a host by its own name, at the loopback address; it never connects anew by itself."""
+    """HTTPS to a host by its name, at the loopback address; never reconnects automatically."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
         super().__init__(host, port, timeout=TIMEOUT_SECONDS)
@@ -68,7 +68,7 @@ class Connection(HTTPConnection):
 
     @property
     def local_port(self) -> int:
-        """Which connection this is."""
+        """Our port, which identifies the connection."""
         port: int = self.sock.getsockname()[1]
         return port
 
@@ -81,7 +81,7 @@ class Connection(HTTPConnection):
 
 @dataclass(frozen=True)
 class Partner:
-    """A company with the keys in its folder (see scripts/dev-certs), and what it knows of us."""
+    """A company with the keys in its folder (see scripts/dev-certs), and our certificates and AS2 id."""
 
     as2_id: str
     folder: Path
@@ -101,7 +101,7 @@ class Partner:
         return text.replace("\n", "\r\n").encode("ascii")
 
     def message(self, number: int, *, sign: bool = True) -> BuiltMessage:
-        """That order as an AS2 message: compressed, signed, encrypted; or in the clear. It asks for a signed MDN."""
+        """The order as an AS2 message that requests a signed MDN; without `sign` it is only compressed."""
         document = Document(self.order(number), "application/edifact", f"order-{number}.edi")
         draft = Draft(
             as2_from=self.as2_id,
@@ -131,7 +131,7 @@ class Partner:
         return read_certificates(self.receiver_certificate.read_bytes())[0]
 
     def _verify(self, headers: Headers, body: bytes) -> bytes:
-        """`openssl cms -verify`, with the one certificate that the receipt must be signed with."""
+        """Run `openssl cms -verify` with the only certificate that may sign the receipt."""
         content_type = next(value for name, value in headers if name.lower() == "content-type")
         entity = b"MIME-Version: 1.0\r\nContent-Type: %b\r\n\r\n%b" % (content_type.encode("ascii"), body)
         pinned = ["-noverify", "-nointern", "-certfile", str(self.receiver_certificate)]

@@ -1,4 +1,4 @@
-"""`scripts/demo --serve`: everything is left running, with commands to try it with from another terminal."""
+"""`scripts/demo --serve`: keeps everything running, and prints commands to try in another terminal."""
 
 import shlex
 import sys
@@ -15,19 +15,19 @@ MTLSD = Path(sys.executable).with_name("mtlsd")
 
 
 def serve(site: Site, daemon: Daemon, backend: Backend) -> None:
-    """Print the commands, then what the backend gets, until Ctrl-C; raises DaemonGone where the daemon ends first."""
+    """Print the commands, then each request to the backend, until Ctrl-C; raises DaemonGone if the daemon exits."""
     acme = site.partner("ACME")
     document = site.folder / "order.edi"
     document.write_bytes(acme.order(4711))
-    print(f"mtlsd is running: {site.folder} has its files, Ctrl-C stops it and removes them.")
+    print(f"mtlsd is running. Its files are in {site.folder}. Press Ctrl-C to stop mtlsd and to remove the files.")
     for title, command in _commands(site, acme, document):
         print(f"\n# {title}\n{command}")
-    print(f"\nWhat the backend gets at {backend.url}:", flush=True)
+    print(f"\nThe backend receives at {backend.url}:", flush=True)
     shown = 0
     while True:
         while not backend.wait_for(shown + 1, 1):
             if not daemon.is_running:
-                raise DaemonGone("mtlsd ended by itself")
+                raise DaemonGone("mtlsd exited unexpectedly")
         received = backend.received[shown]
         shown += 1
         words = [f"{name}: {received.headers.get(name, '-')}" for name in ("mtlsd-partner", "mtlsd-message-id")]
@@ -38,10 +38,10 @@ def _commands(site: Site, acme: Partner, document: Path) -> list[tuple[str, str]
     mutual, signed = site.mutual_tls, site.signed_only
     tls = ["--cert", str(acme.folder / "tls-cert.pem"), "--key", str(acme.folder / "tls-key.pem")]
     return [
-        ("Without a certificate: 400, and why", _curl(site, mutual)),
+        ("Without a certificate: 400, with the reason", _curl(site, mutual)),
         ("With ACME's certificate: 200", _curl(site, mutual, "--head", *tls)),
         ("An AS2 message from ACME, with its receipt", _send(site, acme, mutual, document, *tls)),
-        ("The same to the host that asks for no client certificate", _send(site, acme, signed, document)),
+        ("The same message to the host that requests no client certificate", _send(site, acme, signed, document)),
         ("The daemon's log", _joined("tail", "-n", "20", str(site.folder / "mtlsd.log"))),
     ]
 
@@ -61,7 +61,7 @@ def _send(site: Site, acme: Partner, host: VirtualHost, document: Path, *options
 
 
 def _joined(*words: str) -> str:
-    """A command for a shell, its options on lines of their own."""
+    """A shell command, with each option on a separate line."""
     lines = [""]
     for word in words:
         if word.startswith("--"):

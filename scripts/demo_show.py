@@ -1,4 +1,4 @@
-"""How the demo speaks: headings, what was sent and got, and a tick for each thing that held."""
+"""The output of the demo: headings, labelled lines, and a tick for each expectation that was met."""
 
 import os
 import sys
@@ -9,11 +9,11 @@ INDENT = " " * 14
 
 
 class Failed(Exception):
-    """Something that the demo promises did not hold."""
+    """An expectation of the demo was not met."""
 
 
 class Show:
-    """Writes to stdout; in colour only where a person looks at it."""
+    """Writes to stdout; in colour only on a terminal."""
 
     def __init__(self) -> None:
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -24,19 +24,19 @@ class Show:
         print(f"\n{self._painted('1', text)}")
 
     def line(self, label: str, *texts: str) -> None:
-        """A label, and what belongs to it below each other; long texts are folded."""
+        """A label, and its texts one below the other; long texts are wrapped."""
         for text in texts:
             print(textwrap.fill(text, WIDTH, initial_indent=f"   {label:<10} ", subsequent_indent=INDENT))
             label = ""
 
     def expect(self, holds: bool, what: str) -> None:
-        """Tick it off, or raise Failed."""
+        """Print a tick, or raise Failed."""
         if not holds:
-            raise Failed(f"this did not hold: {what}")
+            raise Failed(f"expectation not met: {what}")
         print(f" {self.tick(True)} {what}")
 
     def tick(self, holds: bool | None) -> str:
-        """A mark for what held, what did not, and what was not tried."""
+        """A mark for success, for failure, and for a step that was not reached (None)."""
         marks = {True: ("32", "✓"), False: ("31", "✗"), None: ("2", "-")}
         return self._painted(*marks[holds])
 

@@ -1,4 +1,4 @@
-"""Where the demo happens: a fresh folder with certificates and a copy of virtualhosts.toml for free ports."""
+"""The folder of the demo: certificates, and a copy of virtualhosts.toml with free ports."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ class Site:
 
     @property
     def organization(self) -> str:
-        """Our AS2 id, which is the name of its directory here."""
+        """Our AS2 id, which is also the name of the organization's directory."""
         return self.mutual_tls.routes[0].organization
 
     @property
@@ -42,21 +42,21 @@ class Site:
 
     @property
     def signed_only(self) -> VirtualHost:
-        """The host that asks for none."""
+        """The host that requests no client certificate."""
         return self._host(ClientCertificate.NONE)
 
     def partner(self, name: str) -> Partner:
-        """Someone whose keys are in partners/."""
+        """A partner whose keys are in partners/."""
         folder = self.folder / "partners" / name
         return Partner(name, folder, self.server_ca, self.organization, self.organization_certificate)
 
     def make_partner(self, name: str) -> Partner:
-        """A new partner's keys; nobody trusts it yet."""
+        """A new partner with its keys; mtlsd does not trust it yet."""
         _dev_certs(self.folder, name)
         return self.partner(name)
 
     def trust(self, partner: Partner) -> Path:
-        """Drop what the partner sent us into certs/partners/, file by file, as an operator would."""
+        """Copy the partner's files into certs/partners/, file by file, as an operator would."""
         target = self.configuration.server.certs / "partners" / partner.as2_id
         shutil.copytree(partner.folder / "for-us", target)
         return target
@@ -66,7 +66,7 @@ class Site:
 
 
 def prepare(folder: Path, backend: str) -> Site:
-    """Fill the folder: certificates, and the repository's virtualhosts.toml with other addresses in it."""
+    """Fill the folder: certificates, and the repository's virtualhosts.toml with other addresses."""
     _dev_certs(folder)
     text = (REPOSITORY / "virtualhosts.toml").read_text(encoding="utf-8")
     file = folder / "virtualhosts.toml"
@@ -79,7 +79,7 @@ def _dev_certs(*arguments: str | Path) -> None:
 
 
 def _adapt(text: str, backend: str) -> str:
-    """Free loopback ports, our backend, and a first retry after one second, so that nobody waits."""
+    """Set free loopback ports, our backend, and a first retry after one second, to keep the demo short."""
     ports = iter(_free_ports(len(re.findall(r"(?m)^(?:listen|admin) = ", text))))
     text = re.sub(r'(?m)^(listen|admin) = ".*"$', lambda line: f'{line[1]} = "{LOOPBACK}:{next(ports)}"', text)
     text = re.sub(r'(?m)^backend = ".*"$', f'backend = "{backend}"', text)

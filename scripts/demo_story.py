@@ -1,4 +1,4 @@
-"""The story: what partners see, what the backend gets, and what the log says, step by step."""
+"""The scenario, step by step: what partners see, what the backend gets, and what the log reports."""
 
 import time
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from scripts.demo_show import Failed, Show
 from scripts.demo_site import Site
 
 ABOUT = (
-    "(RFC 4130) carries business documents between companies, signed and encrypted, over HTTPS. The receiver answers "
-    "with a signed receipt, the MDN. A hash of what arrived, the MIC, is in it: with that the sender can prove what "
-    "was received."
+    "(RFC 4130) transfers business documents between companies, signed and encrypted, over HTTPS. The receiver "
+    "returns a signed receipt, the MDN. The MDN contains a hash of the received content, the MIC, with which the "
+    "sender can prove what was received."
 )
-PATIENCE_SECONDS = 10  # for what comes at once if all is well
+PATIENCE_SECONDS = 10  # for events that normally happen at once
 RELOAD_SECONDS = 2.0
 BACKEND_HEADERS = ("content-type", "mtlsd-partner", "mtlsd-message-id", "mtlsd-as2-from", "mtlsd-as2-to", "mtlsd-mic",
                    "mtlsd-filename", "mtlsd-request-id", "forwarded", "idempotency-key")  # fmt: skip
@@ -30,7 +30,7 @@ BACKEND_HEADERS = ("content-type", "mtlsd-partner", "mtlsd-message-id", "mtlsd-a
 
 @dataclass
 class Story:
-    """What is told, and what a later step needs of an earlier one."""
+    """The scenario, and the results of one step that a later step needs."""
 
     site: Site
     daemon: Daemon
@@ -39,7 +39,7 @@ class Story:
     first: tuple[BuiltMessage, Answer] | None = field(default=None, init=False)
 
     def tell(self) -> None:
-        """All steps, and the table in the end; raises Failed at the first thing that does not hold."""
+        """Run all steps and print the summary; raises Failed at the first expectation that is not met."""
         self._introduce()
         for at, (title, step) in enumerate(STEPS):
             self.show.heading(f"{_letter(at)}) {title}")
@@ -57,7 +57,7 @@ class Story:
 
     @cached_property
     def kept(self) -> Connection:
-        """ACME's connection; it stays open from its first message to the end."""
+        """ACME's connection; it stays open from ACME's first message to the end of the demo."""
         return self.acme.connect(*self.address)
 
     @property
@@ -74,20 +74,20 @@ class Story:
         return connection.ask("POST", self.path, message.body, message.headers)
 
     def refused(self, partner: Partner, *, with_certificate: bool, sentence: str) -> Event:
-        """Connect, get a 400 with nginx's sentence in it, and return what the log says of it."""
+        """Connect, expect a 400 with nginx's sentence, and return the log event of the refusal."""
         since = self.daemon.mark()
         answer = partner.connect(*self.address, with_certificate=with_certificate).ask("POST", self.path, b"", ())
         reason = answer.get("Mtlsd-Reason")
         self.show.line("got", f"{answer.status_line}   Mtlsd-Reason: {reason}", _title(answer))
-        told = answer.status == 400 and sentence in _title(answer) and bool(reason)
-        self.show.expect(told, "400, in nginx's words, with the reason code")
+        explained = answer.status == 400 and sentence in _title(answer) and bool(reason)
+        self.show.expect(explained, "the answer is 400, in nginx's wording, with a reason code")
         return self.logged("exchange_finished", since, reason=reason)
 
     def logged(self, name: str, since: int, **facts: object) -> Event:
-        """Wait for a line of the log; raises Failed."""
+        """Wait for an event in the log; raises Failed."""
         event = self.daemon.wait_for(name, PATIENCE_SECONDS, since, **facts)
         if event is None:
-            raise Failed(f"the log has no {name} with {facts}")
+            raise Failed(f"the log has no event {name} with {facts}")
         return event
 
     def receipt(self, partner: Partner, message: BuiltMessage, answer: Answer) -> None:
@@ -98,11 +98,11 @@ class Story:
         said = f"{mdn.disposition_mode}; {mdn.disposition_type}" + (f"/{mdn.modifier}" if mdn.modifier else "")
         self.show.line("got", f"{answer.status_line}   Disposition: {said}", f"MIC {mdn.mic}, {mdn.mic_algorithm}")
         self.show.expect(
-            mdn.signed and mdn.confirmed, "the receipt is signed (openssl verified it) and has the sender's own MIC"
+            mdn.signed and mdn.confirmed, "the receipt is signed (openssl verified it), and its MIC is the sender's"
         )
 
     def delivered(self, since: int, message: BuiltMessage) -> Received:
-        """Wait until the backend has the message; what it got."""
+        """Wait until the backend has the message, and return the request that it received."""
         facts = {"state": "delivered", "message_id": _message_id(message)}
         self.logged("delivery_finished", since, **facts)
         return next(each for each in self.backend.received if each.headers["mtlsd-message-id"] == _message_id(message))
@@ -110,7 +110,7 @@ class Story:
     # --- Before and after -----------------------------------------------------------------------------------------
 
     def _introduce(self) -> None:
-        self.show.heading("mtlsd between its partners and a backend, all on this machine")
+        self.show.heading("mtlsd, two partners and a backend, all on this machine")
         self.show.line("AS2", ABOUT)
         self.show.line("folder", f"{self.site.folder}: virtualhosts.toml, certificates, journal, mtlsd.log")
         for host in self.site.configuration.virtualhosts:
@@ -118,13 +118,13 @@ class Story:
         self.show.line("backend", self.backend.url)
 
     def _summary(self, *, held: int, failed: bool) -> None:
-        self.show.heading("What held")
+        self.show.heading("Summary")
         for at, (title, _) in enumerate(STEPS):
             outcome = True if at < held else (False if failed and at == held else None)
             print(f" {self.show.tick(outcome)} {_letter(at)}) {title}")
 
     def _log_tail(self) -> None:
-        self.show.heading("The end of the daemon's log")
+        self.show.heading("The last lines of the daemon's log")
         for line in self.daemon.last_lines():
             print(f"   {line}")
 
@@ -136,13 +136,13 @@ def _no_certificate(story: Story) -> None:
 
 def _stranger(story: Story) -> None:
     stranger = story.site.partner("stranger")
-    story.show.line("sent", f"POST {story.path}, with a certificate that nobody registered")
+    story.show.line("sent", f"POST {story.path}, with a certificate that is not registered")
     event = story.refused(stranger, with_certificate=True, sentence="The SSL certificate error")
     names = [f"{name}={event.get(name)}" for name in ("subject", "issuer", "sha256")]
     story.show.line("log", ", ".join(names[:2]), names[2])
     der = PEM_cert_to_DER_cert((stranger.folder / "tls-cert.pem").read_text(encoding="ascii"))
     named = event.get("sha256") == sha256(der).hexdigest() and event.get("subject") and event.get("issuer")
-    story.show.expect(bool(named), "the log says who it was: subject, issuer, fingerprint")
+    story.show.expect(bool(named), "the log identifies the certificate: subject, issuer, fingerprint")
 
 
 def _message(story: Story) -> None:
@@ -150,28 +150,28 @@ def _message(story: Story) -> None:
     document = story.acme.order(4711)
     how = "compressed, signed (SHA-256), encrypted (AES-256)"
     story.show.line("sent", f"an order of {len(document)} bytes, {how}; {len(message.body)} bytes on the wire")
-    story.show.line("asked", "for a signed receipt (MDN) in the answer")
+    story.show.line("requested", "a signed receipt (MDN) in the answer")
     answer = story.post(story.kept, message)
     story.first = message, answer
     story.receipt(story.acme, message, answer)
     received = story.delivered(since, message)
     story.show.line("backend", *(f"{name}: {received.headers.get(name, '-')}" for name in BACKEND_HEADERS))
-    story.show.expect(received.body == document, f"the backend has the very {len(document)} bytes of the order")
+    story.show.expect(received.body == document, f"the backend received the order unchanged, all {len(document)} bytes")
     public = all(name in received.headers for name in BACKEND_HEADERS)
-    story.show.expect(public, "and the headers that say from whom, and how to know it again")
+    story.show.expect(public, "its headers identify the sender and the message")
 
 
 def _again(story: Story) -> None:
     assert story.first is not None
     (message, answer), since = story.first, story.daemon.mark()
-    story.show.line("sent", f"{_message_id(message)} once more, as a partner does whose network broke")
+    story.show.line("sent", f"{_message_id(message)} again, as a partner does after a network failure")
     again = story.post(story.kept, message)
     event = story.logged("exchange_finished", since, message_id=_message_id(message))
     story.show.line("log", f"duplicate_of={event.get('duplicate_of')}")
     same = (again.status, again.body, again.get("content-type")) == (200, answer.body, answer.get("content-type"))
-    story.show.expect(same, f"the same receipt, all {len(answer.body)} bytes of it")
+    story.show.expect(same, f"the receipt is the same, all {len(answer.body)} bytes")
     once = len(story.backend.received) == 1 and story.daemon.deliveries() == ["delivered"]
-    story.show.expect(once, "no second delivery: the journal has one, and the backend got one")
+    story.show.expect(once, "there is no second delivery, neither in the journal nor at the backend")
 
 
 def _new_partner(story: Story) -> None:
@@ -183,20 +183,20 @@ def _new_partner(story: Story) -> None:
     target = story.site.trust(newcomer)
     answer = _answer_after_reload(story, newcomer, message, since)
     seconds = time.monotonic() - started
-    story.show.line("done", f"its files copied to {target.relative_to(story.site.folder)}/, nothing restarted")
+    story.show.line("done", f"NEWCO's files copied to {target.relative_to(story.site.folder)}/, without a restart")
     story.receipt(newcomer, message, answer)
-    within = f"within {RELOAD_SECONDS:g} s: {seconds:.2f} s from the first file to the receipt"
+    within = f"NEWCO is accepted within {RELOAD_SECONDS:g} s: {seconds:.2f} s from the first file to the receipt"
     story.show.expect(before.status == 400 and seconds < RELOAD_SECONDS, within)
     story.delivered(since, message)
     order = story.acme.message(4712)
     confirmed = story.acme.read_receipt(story.post(story.kept, order), order).confirmed
     unbroken = confirmed and story.kept.local_port == port
-    story.show.expect(unbroken, f"ACME's connection, open since c), took its next order (port {port} on its side)")
+    story.show.expect(unbroken, f"ACME's connection, open since c), carried the next order (local port {port})")
     story.delivered(since, order)
 
 
 def _answer_after_reload(story: Story, partner: Partner, message: BuiltMessage, since: int) -> Answer:
-    """Try after each reload: where copying is slow, the first may come in the middle of it."""
+    """Try after each reload: if copying is slow, the first reload may happen before the last file is copied."""
     while True:
         story.logged("reloaded", since)
         since = story.daemon.mark()
@@ -217,10 +217,10 @@ def _backend_down(story: Story) -> None:
     story.backend.start()
     received = story.delivered(since, message)
     key = received.headers["idempotency-key"]
-    story.show.line("backend", f"started again; got {len(received.body)} bytes, Idempotency-Key: {key}")
-    story.show.expect(received.body == story.acme.order(4713), "nothing was lost: the very bytes of the order")
+    story.show.line("backend", f"restarted; received {len(received.body)} bytes, Idempotency-Key: {key}")
+    story.show.expect(received.body == story.acme.order(4713), "the order was delivered unchanged")
     once = story.backend.with_key(key) == 1 and set(story.daemon.deliveries()) == {"delivered"}
-    story.show.expect(once, "delivered once, and nothing is left to deliver")
+    story.show.expect(once, "it was delivered once, and no delivery is pending")
 
 
 def _signed_only(story: Story) -> None:
@@ -233,17 +233,17 @@ def _signed_only(story: Story) -> None:
     message = story.acme.message(4715)
     story.receipt(story.acme, message, connection.ask("POST", host.routes[0].path, *_parts(message)))
     received = story.delivered(since, message)
-    story.show.expect(received.body == story.acme.order(4715), "the signed one is at the backend")
+    story.show.expect(received.body == story.acme.order(4715), "the signed message reached the backend")
 
 
 STEPS: tuple[tuple[str, Callable[[Story], None]], ...] = (
-    ("No client certificate: refused, in words that the partner can read", _no_certificate),
-    ("A stranger's certificate: refused, with the reason", _stranger),
-    ("The partner's certificate and an AS2 message: receipt and delivery", _message),
+    ("A client without a certificate: refused, with a reason that the partner can read", _no_certificate),
+    ("An unknown certificate: refused, with the reason", _stranger),
+    ("A partner's certificate and an AS2 message: receipt and delivery", _message),
     ("The same message again: the same receipt, no second delivery", _again),
-    ("A new partner's certificates, dropped in while it runs", _new_partner),
-    ("The backend is down: accepted all the same, delivered when it is back", _backend_down),
-    ("The other host: a partner whose product has no client certificates", _signed_only),
+    ("The certificates of a new partner, added while the daemon is running", _new_partner),
+    ("The backend is down: the message is accepted, and delivered when the backend is back", _backend_down),
+    ("The second host: for partners whose product does not support client certificates", _signed_only),
 )
 
 
@@ -268,5 +268,5 @@ def _url(host: VirtualHost) -> str:
 
 
 def _title(answer: Answer) -> str:
-    """The sentence in nginx's page."""
+    """The title of nginx's error page."""
     return answer.body.decode("latin-1").partition("<title>")[2].partition("</title>")[0]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Run the matrix of tests/interop and render docs/interop.md; with --check, run nothing and say whether it is current.
+"""Run the matrix of tests/interop and render docs/interop.md; with --check, only compare the page with the tests.
 
-The page has what the tests expect: a run that finds anything else fails, and writes nothing.
+The page shows the expected results of the tests: if a run has any other result, it fails and writes nothing.
 """
 
 import sys
@@ -34,35 +34,37 @@ Outcomes = Mapping[tuple[str, str], str]  # the disposition by the cell and the 
 INTRODUCTION = f"""\
 # Interoperability
 
-<!-- Rendered from a run of tests/interop by {COMMAND}. Change the tables there, then run that. -->
+<!-- Rendered from a run of tests/interop by {COMMAND}. Change the tables in the tests, then run the script. -->
 
-Every cell is a message that somebody else built, sent through the handler, the journal and the spool. It passes when
-the document comes out byte for byte, exactly one delivery is due, the MIC is the sender's own, and the receipt says
-`processed`; an asynchronous one is judged in the form in which it is posted. A cell names the peers whose message
-passed; a dash stands where no peer can build it. The partner of these tests has the relaxations `sha1` and `3des`, and
-requires no layer.
+Every cell is a message that another implementation (a peer) built. The test sends the message through the handler, the
+journal and the spool. The message passes if the document is unchanged, byte for byte, exactly one delivery is due, the
+MIC equals the sender's, and the receipt says `processed`. An asynchronous receipt is checked in the form in which it is
+posted. A cell lists the peers whose message passed; a dash means that no peer can build such a message. The partner in
+these tests has the relaxations `sha1` and `3des`, and requires no layer.
 """
 
 PERMUTATIONS = f"""\
 ## Permutations
 
-The id of a cell is that of its row and its receipt, as in `P-110-ss`. Layers are named from the inside. {len(PERMUTED)}
-messages.
+The id of a cell consists of its row and its receipt, such as `P-110-ss`. Layers are listed from the inside out.
+{len(PERMUTED)} messages.
 
 """
 ALGORITHMS = f"""\
 ## Algorithms
 
-Signed with RSA PKCS #1 v1.5, encrypted with RSA PKCS #1 v1.5 key transport, with a signed receipt. The id of a cell is
-that of its algorithms, as in `ALG-sha256-aes256-cbc`. {len(SWEPT)} messages. MD5 is refused.
+Messages are signed with RSA PKCS #1 v1.5, encrypted with RSA PKCS #1 v1.5 key transport, and answered with a signed
+receipt. The id of a cell consists of its algorithms, such as `ALG-sha256-aes256-cbc`. {len(SWEPT)} messages. MD5 is
+refused.
 
 """
-WISHED_MICS = f"""\
-## Wishes for a MIC
+REQUESTED_MICS = f"""\
+## Requested MIC algorithms
 
-The message is signed with SHA-256. Where `signed-receipt-micalg` lists that, it is taken; else the first that we have.
-A sender that compares with the digest of its signature whatever it asked for, as pyas2lib does, must ask for that one:
-here the MIC that it expects is computed anew over what it signed. {len(WISHES)} messages.
+The message is signed with SHA-256. If `signed-receipt-micalg` lists SHA-256, mtlsd uses SHA-256; otherwise it uses the
+first algorithm in the list that it supports. Some senders, such as pyas2lib, always compare the MIC with the digest of
+their signature, so they must request that algorithm. In these tests, the MIC that the sender expects is computed
+again, over the content that the sender signed. {len(WISHES)} messages.
 
 """
 FORMS_OF_CMS = f"""\
@@ -84,11 +86,11 @@ LAYERS = {"c": "compressed", "s": "signed", "E": "encrypted"}
 
 
 def main() -> int:
-    """Write the page, or compare it; the exit code is 1 where something differs."""
+    """Write the page, or compare it; the exit code is 1 if anything differs."""
     if "--check" in sys.argv[1:]:
         if TARGET.exists() and TARGET.read_text(encoding="utf-8") == render(expected()):
             return 0
-        print(f"docs/interop.md is not what tests/interop says: run {COMMAND}")
+        print(f"docs/interop.md differs from the results that tests/interop expects: run {COMMAND}")
         return 1
     outcomes = run()
     wrong = [
@@ -102,12 +104,12 @@ def main() -> int:
 
 
 def expected() -> Outcomes:
-    """What the tests hold every entry to."""
+    """The result that the tests expect of every entry."""
     return {(each.id, each.peer): each.expected for each in ENTRIES}
 
 
 def run() -> Outcomes:
-    """What every entry gets now."""
+    """Run every entry and return its result."""
     with TemporaryDirectory() as name:
         gateway = Gateway(Path(name))
         try:
@@ -124,7 +126,7 @@ def render(outcomes: Outcomes) -> str:
 
 def _peers() -> str:
     rows = [(peer.letter, peer.name, str(_count(ENTRIES, peer.name)), peer.lacks) for peer in PEERS]
-    return "## Peers\n\n" + _table(("", "peer", "messages", "what it lacks"), rows)
+    return "## Peers\n\n" + _table(("", "peer", "messages", "limitations"), rows)
 
 
 def _receipts() -> str:
@@ -133,10 +135,10 @@ def _receipts() -> str:
 
 
 def _judges(receipt: Receipt) -> str:
-    """Who looks at a receipt of this kind."""
+    """The programs that check a receipt of this kind."""
     if receipt is Receipt.NONE:
-        return "nothing to verify; the MIC in the journal is compared"
-    reads = "pyas2lib reads it, and compares the MIC"
+        return "no receipt; the MIC in the journal is compared"
+    reads = "pyas2lib reads the receipt, and compares the MIC"
     return f"openssl cms and pyas2lib each verify the signature; {reads}" if receipt.is_signed else reads
 
 
@@ -178,15 +180,15 @@ def _cases(outcomes: Outcomes) -> str:
         (f"`{case.id}`", case.what, case.peer, f"`{outcomes[f'{case.id} {case.what}', case.peer]}`") for case in CASES
     ]
     return (
-        WISHED_MICS
-        + _table(("case", "asked for", "label of the MIC", "peers", "disposition"), wishes)
+        REQUESTED_MICS
+        + _table(("case", "requested", "label of the MIC", "peers", "disposition"), wishes)
         + FORMS_OF_CMS
         + _table(("case", "form", "peer", "disposition"), forms)
     )
 
 
 def _passed(cell: str, outcomes: Outcomes, wanted: str = PROCESSED) -> str:
-    """The letters of the peers whose message got what is wanted, then whatever else was said."""
+    """The letters of the peers whose message got the wanted disposition, then every other disposition."""
     found = {peer.letter: outcomes[cell, peer.name] for peer in PEERS if (cell, peer.name) in outcomes}
     passed = " ".join(letter for letter, said in found.items() if said == wanted)
     refused = [f"{letter}: `{said}`" for letter, said in found.items() if said != wanted]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mtlsd.journal import columns
 from mtlsd.journal.model import HeaderPairs, Lane
-from mtlsd.journal.proof.entries import delivery_text, record_of
+from mtlsd.journal.proof.digests import delivery_text, record_of
 from mtlsd.journal.sql import rows
 from tests.support.examples import FULL
 

@@ -93,6 +93,7 @@ def test_a_credential_takes_the_place_of_the_key_whatever_its_mode(tmp_path: Pat
     credential.write_bytes(HOST.key_pem)
     credential.chmod(0o444)
     assert load_host(host, tmp_path).warnings == ()
+    credential.unlink()  # nobody but root may write into it
     credential.write_bytes(OTHER.key_pem)
     with pytest.raises(ConfigurationError, match=r"host.as2.example.com.key: the private key does not belong"):
         load_host(host, tmp_path)

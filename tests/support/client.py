@@ -2,11 +2,14 @@
 
 import socket
 import ssl
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from OpenSSL import SSL
 
 from tests.support.pki import Issued
 
@@ -129,6 +132,22 @@ def opened(
     tcp = connect(address, source=source)
     with tcp, secure(tcp, settings or context(issued, version), sni) as stream:
         yield Client(stream)
+
+
+@contextmanager
+def opened_by_pyopenssl(address: tuple[str, int], version: ssl.TLSVersion) -> Iterator[SSL.Connection]:
+    """A TLS connection without a certificate, by a library that shows more than the standard one; handshake done."""
+    settings = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    settings.set_min_proto_version(version)
+    settings.set_max_proto_version(version)
+    with connect(address) as tcp:
+        tcp.settimeout(None)  # with Python's own timeout, the library would see a socket that does not block
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", TIMEOUT, 0))
+        connection = SSL.Connection(settings, tcp)
+        connection.set_tlsext_host_name(b"as2.example.com")
+        connection.set_connect_state()
+        connection.do_handshake()
+        yield connection
 
 
 def request(

@@ -36,7 +36,8 @@ def on_a_terminal(*arguments: object) -> tuple[int, str]:
     """Run a command in a process of its own on a terminal; the exit code, and all that the terminal got."""
     ours, its = os.openpty()
     command = [sys.executable, "-m", "mtlsd", *map(str, arguments)]
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its)
+    env = os.environ | {"TERM": "xterm"}  # a dumb one gets no progress bar
+    process = subprocess.Popen(command, env=env, stdin=its, stdout=its, stderr=its)
     os.close(its)
     written = b""
     with suppress(OSError):  # EIO: the process has ended

@@ -64,6 +64,10 @@ def files(tree: Tree, below: str = "") -> dict[str, bytes]:
     return {str(each.relative_to(top)): each.read_bytes() for each in top.rglob("*") if each.is_file()}
 
 
+def modes(tree: Tree) -> dict[Path, int]:
+    return {each: stat.S_IMODE(each.stat().st_mode) for each in tree.certs.rglob("*") if each.is_file()}
+
+
 def entries(tree: Tree, kind: str) -> list[dict[str, Any]]:
     journal = open_journal(Place("sqlite", tree.state), read_only=True)
     try:
@@ -139,10 +143,11 @@ def test_what_went_from_a_partner_goes_there_too(here: Tree, there: Tree, secret
     assert files(there) == files(here)
 
 
-def test_keys_are_their_owners_alone(here: Tree, there: Tree, secret: Path) -> None:
+def test_keys_are_their_owners_alone_and_what_is_new_is_for_all(here: Tree, there: Tree, secret: Path) -> None:
+    before = modes(there)
     import_(there, export(here, secret, "--include-private-keys"), secret, "--yes")
-    for path in (each for each in there.certs.rglob("*") if each.is_file()):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if path.name == "key.pem" else 0o644)
+    for path, mode in modes(there).items():
+        assert mode == (0o600 if path.name == "key.pem" else before.get(path, 0o644))
 
 
 DEEP = ("hosts/as2.example.com/client/next", "hosts/as2.example.com/a/b/c/d")

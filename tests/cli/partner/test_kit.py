@@ -2,16 +2,16 @@
 
 import json
 import os
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from mtlsd.pki.formats.reader import read_certificates
-from tests.support import pki
+from tests.support import pki, standins
 from tests.support.daemon import LONG, Tree, acme, keys
 from tests.support.site import Site, mtlsd
 
@@ -125,7 +125,7 @@ def test_a_hostile_as2_id_runs_nothing(tree: Tree, tmp_path: Path) -> None:
     tree.add("acme", HOSTILE.replace("\\", "\\\\").replace('"', '\\"'), acme())
     host = made(tree, tmp_path) / "as2.example.com"
     acme().write(host, "your-certificate.pem", "your-key.pem")
-    environment = os.environ | {"URL": "file:///dev/null"}
+    environment = os.environ | {"URL": "file:///dev/null", "PATH": standins.path(tmp_path, ["curl"])}
     subprocess.run(["sh", "message.sh"], cwd=host, env=environment, capture_output=True, check=False)
     assert (host / "message.p7m").exists()
     assert not list(tmp_path.rglob("hit"))
@@ -140,28 +140,44 @@ def kit(site: Site, tmp_path: Path) -> Path:
     return made(site.tree, tmp_path, "--connect", f"{address}:{port}") / "as2.example.com"
 
 
-def test_the_line_for_curl_connects_as_the_partner(site: Site, kit: Path) -> None:
+WITH_CURL = pytest.mark.parametrize("replaced", standins.ways("curl"))
+WITH_KEYTOOL = pytest.mark.parametrize("replaced", standins.ways("keytool"))
+
+
+@WITH_CURL
+def test_the_line_for_curl_connects_as_the_partner(
+    site: Site, kit: Path, tmp_path: Path, replaced: tuple[str, ...]
+) -> None:
     site.daemon.forget()
-    run(kit / "curl.sh", CERT=site.folder / "tls.pem", KEY=site.folder / "tls.key")
+    files = {"CERT": site.folder / "tls.pem", "KEY": site.folder / "tls.key"}
+    said = run(kit / "curl.sh", **files, PATH=standins.path(tmp_path, replaced))
+    assert "HTTP/1.1 200 OK" in said
     assert site.daemon.wait_for("exchange_finished", path="/.well-known/mtlsd/whoami")["partner"] == "acme"
 
 
-def test_the_line_for_openssl_completes_a_handshake(site: Site, kit: Path) -> None:
-    said = run(kit / "openssl.sh", CERT=site.folder / "tls.pem", KEY=site.folder / "tls.key")
-    assert "CONNECTION ESTABLISHED" in said
-    assert "Verification: OK" in said
+def test_the_line_for_openssl_completes_a_handshake_with_us_alone(site: Site, kit: Path) -> None:
+    files = {"CERT": str(site.folder / "tls.pem"), "KEY": str(site.folder / "tls.key")}
+    run(kit / "openssl.sh", **files)
+    (kit / "chain.pem").write_bytes(pki.root("Somebody").pem)
+    command = ["sh", str(kit / "openssl.sh")]
+    assert subprocess.run(command, env=os.environ | files, capture_output=True, check=False).returncode == 1
 
 
-def test_the_lines_make_a_message_that_is_accepted(site: Site, kit: Path) -> None:
+@WITH_CURL
+def test_the_lines_make_a_message_that_is_accepted(
+    site: Site, kit: Path, tmp_path: Path, replaced: tuple[str, ...]
+) -> None:
     files = {"CERT": site.folder / "tls.pem", "KEY": site.folder / "tls.key"}
     signer = {"SIGN_CERT": site.folder / "as2.pem", "SIGN_KEY": site.folder / "as2.key"}
-    said = run(kit / "message.sh", **files, **signer, URL="https://as2.example.com:8443/as2")
+    there = {"URL": "https://as2.example.com:8443/as2", "PATH": standins.path(tmp_path, replaced)}
+    said = run(kit / "message.sh", **files, **signer, **there)
     assert "automatic-action/MDN-sent-automatically; processed" in said
     assert "Error" not in said
 
 
-def test_the_lines_for_java_make_a_trust_store(kit: Path) -> None:
-    subprocess.run(["sh", "-n", str(kit / "keytool.sh")], check=True)
-    if shutil.which("keytool"):  # Java is not everywhere
-        run(kit / "keytool.sh", STOREPASS="changeit")
-        assert (kit / "truststore.p12").stat().st_size > 0
+@WITH_KEYTOOL
+def test_the_lines_for_java_make_a_trust_store(kit: Path, tmp_path: Path, replaced: tuple[str, ...]) -> None:
+    run(kit / "keytool.sh", STOREPASS="changeit", PATH=standins.path(tmp_path, replaced))
+    trusted = load_pkcs12((kit / "truststore.p12").read_bytes(), b"changeit").additional_certs
+    chain = read_certificates((kit / "chain.pem").read_bytes())
+    assert {each.certificate for each in trusted} == {each.x509 for each in chain}

@@ -7,6 +7,7 @@ from typing import Any
 import h11
 
 from mtlsd.errors import BadRequest, HostUnclear, PeerError
+from mtlsd.journal.model import NO_PROMISE, Promise
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed in a value (RFC 9110, section 5.5)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*)", re.IGNORECASE)
@@ -62,7 +63,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `error` is why, where it is a refusal, `facts` are for the log, and `alert` for the operators."""
+    """An answer. `promise` must be on disk before it is sent.
+
+    `error` is the reason of a refusal; `facts` are for the log, and `alert` is for the operators.
+    """
 
     status: int
     fields: Fields = ()
@@ -71,6 +75,7 @@ class Response:
     error: PeerError | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     alert: str = ""
+    promise: Promise = NO_PROMISE
 
 
 def read_request(event: h11.Request) -> Request:

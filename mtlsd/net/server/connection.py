@@ -34,13 +34,13 @@ from mtlsd.errors import (
 )
 from mtlsd.handlers.as2 import begin as as2
 from mtlsd.handlers.as2.exchange import Exchange
-from mtlsd.handlers.context import Call, Deferred, Refused
+from mtlsd.handlers.context import Call
 from mtlsd.handlers.well_known import selftest, whoami
 from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http import problems, routing
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.ids import new_id
-from mtlsd.journal.model import Acceptance
+from mtlsd.net.server import promises
 from mtlsd.net.server.backend_first import forward
 from mtlsd.net.server.well_known import admit, who_is_it
 from mtlsd.net.server.wire import Wire
@@ -147,10 +147,7 @@ class Connection:
             if isinstance(event, h11.ConnectionClosed):
                 return False
             response = await self._respond(event, record)
-            if isinstance(response, Deferred):
-                await self._promise(response)
-            elif isinstance(response, Refused):
-                await self._state.committer.refuse(response.refusal)
+            await promises.keep(self._state, response.promise)
         except PeerError as refusal:
             response = self._refuse(refusal, record)
         except trio.Cancelled:
@@ -208,11 +205,18 @@ class Connection:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
             self._state.require_room(request.content_length)
-        begin = selftest.begin if route.path == selftest.PATH else as2.begin
-        exchange = begin(call, self._state.services)
-        if not isinstance(exchange, Response):
-            return await self._receive_body(exchange)
-        return await self._without_body(request, exchange)
+        if route.path == selftest.PATH:
+            return await self._test(call)
+        exchange = as2.begin(call, self._state.services)
+        if isinstance(exchange, Response):
+            return await self._without_body(request, exchange)
+        return await self._accept(exchange, await self._receive_body(exchange))
+
+    async def _test(self, call: Call) -> Response:
+        test = selftest.begin(call, self._state.services)
+        if isinstance(test, Response):
+            return await self._without_body(call.request, test)
+        return await self._receive_body(test)
 
     def _route(self, host: VirtualHost, request: Request) -> Route:
         """What serves this path; raises NoRoute or MethodNotAllowed."""
@@ -272,30 +276,23 @@ class Connection:
             if self._wire.waits_for_continue:
                 await self._wire.send_continue()
             await self._feed(exchange)
-            accepted = exchange.finish() if exchange.is_small else await trio.to_thread.run_sync(exchange.finish)
+            return exchange.finish() if exchange.is_small else await trio.to_thread.run_sync(exchange.finish)
         except BaseException:
             exchange.abort()
             raise
-        if isinstance(accepted, Response):
-            return accepted
-        assert isinstance(exchange, Exchange)
+
+    async def _accept(self, exchange: Exchange, response: Response) -> Response:
+        """The answer to a message that was read, once it is accepted, if that is what came of it."""
+        acceptance = response.promise.acceptance
+        if acceptance is None:
+            return response
         if exchange.asks_backend_first:
-            return await self._forward(exchange, accepted)
-        holder = await self._state.accept(exchange, accepted)
+            response = await forward(self._state, exchange, response)
+            self._state.due.set()  # there may be an asynchronous MDN
+            return response
+        holder = await self._state.accept(exchange, acceptance)
         self._state.due.set()
-        if exchange.is_first(holder):
-            return exchange.conclude(holder)
-        return await trio.to_thread.run_sync(exchange.conclude, holder)
-
-    async def _forward(self, exchange: Exchange, accepted: Acceptance) -> Response:
-        response = await forward(self._state, exchange, accepted)
-        self._state.due.set()  # there may be an asynchronous MDN
-        return response
-
-    async def _promise(self, response: Deferred) -> None:
-        """Bring what the answer promises to the disk; raises JournalUnavailable or SpoolFull."""
-        await trio.to_thread.run_sync(self._state.journal.promise, response.delivery, response.refusal)
-        self._state.due.set()
+        return await promises.conclude(exchange, response, holder)
 
     async def _feed(self, exchange: Exchange | SelfTest) -> None:
         """Hand the body over as it comes; raises BodyTooLarge, SpoolFull, or RequestTimeout where it is slow."""

@@ -215,6 +215,21 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What must be on disk before an answer is sent: an acceptance, or else a refusal, an MDN to deliver, or both.
+
+    The delivery brings the MDN of that refusal or, without one, of a message that is here already.
+    """
+
+    acceptance: Acceptance | None = None
+    refusal: Refusal | None = None
+    delivery: Delivery | None = None
+
+
+NO_PROMISE = Promise()
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A delivery that is ours until its lease is over, and what it is about."""
 

@@ -28,6 +28,7 @@ DECISIONS = ROOT / "docs" / "decisions"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "certs" / "README.md"])
 TOP = {"certs", "docs", "mtlsd", "scripts", "tests"}
 THEIRS = ("certs/hosts", "certs/organizations", "certs/partners")  # what a user puts there
+WHERE_IN_A_THOUSAND = 1.5  # words
 CODE_BLOCK = re.compile(r"^( *)```\w*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -46,6 +47,14 @@ def test_the_reasons_are_rendered_from_the_code() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "errors_doc.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_where_is_kept_for_places() -> None:
+    """A condition is "if", a time is "when": CONTRIBUTING.md, "English"."""
+    texts = [each.read_text(encoding="utf-8") for each in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))]
+    where = sum(len(re.findall(r"\bwhere\b", text, re.IGNORECASE)) for text in texts)
+    words = sum(len(text.split()) for text in texts)
+    assert where <= WHERE_IN_A_THOUSAND * words / 1000, f"{where} in {words} words"
 
 
 # --- Files and links --------------------------------------------------------------------------------------------------
@@ -204,7 +213,7 @@ def test_every_command_is_shown() -> None:
 
 
 def test_the_first_partner_of_the_readme_connects(tmp_path: Path) -> None:
-    """The lines of the README, as they stand, but for the installation, the port, and when the daemon ends."""
+    """Run the lines of the README unchanged, except for the installation, the port, and the end of the daemon."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your first partner")[1].split("\n## ")[0]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

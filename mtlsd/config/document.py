@@ -45,11 +45,22 @@ def read_document(file: Path) -> Document:
     try:
         return Document(file, tomllib.loads(text), key_lines(text))
     except tomllib.TOMLDecodeError as error:
-        raise _syntax_error(file, text, str(error)) from None
+        raise _syntax_error(file, text, error) from None
     except RecursionError:
         raise _unreadable(file, "arrays or tables are nested too deeply: flatten them") from None
     except ValueError:  # Python's own limit on the digits of an integer
         raise _unreadable(file, "a number has too many digits: expected at most 19") from None
+
+
+def syntax_error(error: tomllib.TOMLDecodeError) -> tuple[str, int | None]:
+    """What is wrong and in which line; None is the end of the document.
+
+    Before Python 3.14 the line is nowhere but in the text of the error.
+    """
+    found = _SYNTAX_ERROR.fullmatch(str(error))  # no code: of tomllib
+    if found is None:
+        return str(error), None
+    return found["what"], int(found["line"]) if found["line"] else None
 
 
 def shown(value: object) -> str:
@@ -105,10 +116,9 @@ def _decode(file: Path, data: bytes) -> str:
         raise _unreadable(file, "is not UTF-8: save it in that encoding", line) from None
 
 
-def _syntax_error(file: Path, text: str, message: str) -> ConfigurationError:
-    found = _SYNTAX_ERROR.fullmatch(message)
-    what, line = (found["what"], found["line"]) if found else (message, None)
-    return _unreadable(file, f"is not TOML: {what}", int(line) if line else text.rstrip().count("\n") + 1)
+def _syntax_error(file: Path, text: str, error: tomllib.TOMLDecodeError) -> ConfigurationError:
+    what, line = syntax_error(error)
+    return _unreadable(file, f"is not TOML: {what}", line or text.rstrip().count("\n") + 1)
 
 
 def _unreadable(file: Path, message: str, line: int | None = None) -> ConfigurationError:

@@ -201,7 +201,7 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
     dates, more = _dates(directory, values.get("certificate", ()), (*sorted_out.public, *messages), warnings)
     mistakes = (*mistakes, *more)
     if not (beside or for_tls or for_as2):
-        mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
+        mistakes = (*mistakes, disabled_by("no certificate", directory))
     roots = _unique(for_mdns)
     partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, roots, dates, crls)
     disabled = values.get("disabled", False)
@@ -217,6 +217,11 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
         problems=(*mistakes, *problems),
         warnings=tuple(warnings),
     )
+
+
+def disabled_by(mistake: str, directory: Path) -> Problem:
+    """The problem of a directory whose partner is disabled by this mistake."""
+    return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 
 # --- partner.toml ---------------------------------------------------------------------------------------

@@ -1,25 +1,24 @@
-"""The rules that a client certificate is judged by, one by one: which of them hold, and why the others do not.
+"""The rules for the certificates of clients: the one list that the gate, the report and the warnings take them from.
 
-The gate itself stops at the first that fails (`tls.judge`, `match`). Whoever asks what is wrong wants to hear of all.
+The gate (`mtlsd.tls.verify`) stops at the first rule that is broken; a report (`mtlsd.tls.report`) goes through all of
+them, so that one answer names everything that is wrong; the warnings ask the same of certificates that are registered.
+All three excuse a partner from what its `relax` lists, because the rules themselves do.
+
+The rules here need one certificate and `relax` alone. `mtlsd.tls.verify.RULES` adds those that need a time, a chain or
+revocation lists, and is the list of them all, in the order of the gate.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
 
-from mtlsd.errors import CertificateRefused, CertKeyUsage, PeerError
+from mtlsd.errors import CertificateRefused, PeerError
+from mtlsd.pki import policy
 from mtlsd.pki.certificate import Certificate
-from mtlsd.pki.policy import (
-    _check_critical_extensions,
-    _check_key,
-    _check_purpose,
-    check_signature_algorithm,
-    may_sign,
-    refused,
-)
 
 
-class Rule(StrEnum):
+class RuleName(StrEnum):
     """One thing that is asked of a client certificate, in the order in which people look at them."""
 
     DATES = "dates"
@@ -34,62 +33,93 @@ class Rule(StrEnum):
 
 
 class Result(StrEnum):
-    """What came of a rule."""
+    """The result of a rule."""
 
     PASSED = "passed"
     FAILED = "failed"
-    NOT_JUDGED = "not judged"  # something else must be mended first
+    NOT_JUDGED = "not judged"  # something else must be fixed first
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one rule, and the refusal where it failed. `remark` is about the client's own certificates alone."""
+    """The result of one rule, with the refusal if it failed. `remark` is about the client's own certificates alone."""
 
-    rule: Rule
+    rule: RuleName
     result: Result
     error: PeerError | None = None
     remark: str = ""
 
 
-_RULES = {
-    Rule.DATES: ("cert_expired", "cert_not_yet_valid"),
-    Rule.KEY: ("cert_key_too_weak",),
-    Rule.KEY_USAGE: ("cert_key_usage",),
-    Rule.EXTENDED_KEY_USAGE: ("cert_eku_no_client_auth",),
-    Rule.EXTENSIONS: ("cert_unhandled_critical_ext",),
-    Rule.SIGNATURE_ALGORITHM: ("cert_sig_alg_weak",),
-    Rule.REVOCATION: ("cert_revoked", "crl_missing", "crl_expired", "ocsp_unreachable"),
-    Rule.MAPPING: (
+class Terms(Protocol):
+    """What decides beside the certificate; a partner is enough."""
+
+    @property
+    def relax(self) -> frozenset[str]: ...
+
+
+T = TypeVar("T", bound=Terms, contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[T]):
+    """One rule: its name, and the check, which raises CertificateRefused if a certificate breaks it."""
+
+    name: RuleName
+    check: Callable[[Certificate, T], None]
+
+
+KEY: Rule[Terms] = Rule(RuleName.KEY, lambda certificate, _: policy.check_key(certificate))
+KEY_USAGE: Rule[Terms] = Rule(
+    RuleName.KEY_USAGE, lambda certificate, terms: policy.check_key_usage(certificate, terms.relax)
+)
+EXTENDED_KEY_USAGE: Rule[Terms] = Rule(
+    RuleName.EXTENDED_KEY_USAGE, lambda certificate, terms: policy.check_purpose(certificate, terms.relax)
+)
+EXTENSIONS: Rule[Terms] = Rule(
+    RuleName.EXTENSIONS, lambda certificate, _: policy.check_critical_extensions(certificate)
+)
+SIGNATURE_ALGORITHM: Rule[Terms] = Rule(
+    RuleName.SIGNATURE_ALGORITHM,
+    lambda certificate, terms: policy.check_signature_algorithm(certificate, terms.relax),
+)
+IS_CA: Rule[Terms] = Rule(RuleName.CHAIN, lambda certificate, _: policy.check_is_ca(certificate))
+
+CLIENT_RULES = (KEY, KEY_USAGE, EXTENDED_KEY_USAGE, EXTENSIONS)
+ISSUER_RULES = (IS_CA, KEY, EXTENDED_KEY_USAGE)
+
+
+def refusals(rules: Iterable[Rule[T]], certificate: Certificate, terms: T) -> Iterator[CertificateRefused]:
+    """Why this certificate is refused: one refusal for each rule that it breaks, in the order of the rules."""
+    for rule in rules:
+        if error := refusal(rule, certificate, terms):
+            yield error
+
+
+def refusal(rule: Rule[T], certificate: Certificate, terms: T) -> CertificateRefused | None:
+    """Why this rule refuses the certificate; None if it does not."""
+    try:
+        rule.check(certificate, terms)
+    except CertificateRefused as error:
+        return error
+    return None
+
+
+_REASONS = {
+    RuleName.DATES: ("cert_expired", "cert_not_yet_valid"),
+    RuleName.KEY: ("cert_key_too_weak",),
+    RuleName.KEY_USAGE: ("cert_key_usage",),
+    RuleName.EXTENDED_KEY_USAGE: ("cert_eku_no_client_auth",),
+    RuleName.EXTENSIONS: ("cert_unhandled_critical_ext",),
+    RuleName.SIGNATURE_ALGORITHM: ("cert_sig_alg_weak",),
+    RuleName.REVOCATION: ("cert_revoked", "crl_missing", "crl_expired", "ocsp_unreachable"),
+    RuleName.MAPPING: (
         *("cert_pin_mismatch", "cert_known_but_retired", "cert_known_but_pending", "cert_known_other_host"),
         *("cert_subject_not_mapped", "cert_ambiguous_mapping", "partner_disabled"),
     ),
 }
-_RULE_OF = {reason: rule for rule, reasons in _RULES.items() for reason in reasons}
+_RULE_OF = {reason: rule for rule, reasons in _REASONS.items() for reason in reasons}
 
 
-def rule_of(error: PeerError) -> Rule:
-    """The rule that a refusal is about; what is no other rule's is the chain's."""
-    return _RULE_OF.get(error.reason, Rule.CHAIN)
-
-
-def find(rule: Rule, check: Callable[[], None]) -> Finding:
-    """What came of a check that raises CertificateRefused about a certificate of the client's own."""
-    try:
-        check()
-    except CertificateRefused as error:
-        return Finding(rule, Result.FAILED, error, error.detail)
-    return Finding(rule, Result.PASSED)
-
-
-def examine_client(certificate: Certificate, relax: frozenset[str] = frozenset()) -> Iterator[Finding]:
-    """What came of each rule that `check_client` checks, and of its signature algorithm."""
-    yield find(Rule.KEY, lambda: _check_key(certificate))
-    yield find(Rule.KEY_USAGE, lambda: _check_key_usage(certificate))
-    yield find(Rule.EXTENDED_KEY_USAGE, lambda: _check_purpose(certificate, relax))
-    yield find(Rule.EXTENSIONS, lambda: _check_critical_extensions(certificate))
-    yield find(Rule.SIGNATURE_ALGORITHM, lambda: check_signature_algorithm(certificate))
-
-
-def _check_key_usage(certificate: Certificate) -> None:
-    if not may_sign(certificate):
-        raise refused(CertKeyUsage, certificate)
+def rule_of(error: PeerError) -> RuleName:
+    """The rule that a refusal is about; one that belongs to no other rule belongs to the chain."""
+    return _RULE_OF.get(error.reason, RuleName.CHAIN)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mtlsd.config.document import syntax_error
 from mtlsd.config.model import Backend
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
@@ -36,7 +37,6 @@ MAX_AS2_ID = 128  # RFC 4130, section 6.2
 _AS2_ID = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_AS2_ID - 2}}}[!-~])?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _ROW = re.compile(r"(\w+)\[(\d+)\]")
-_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
 def read_settings(path: Path, table: Table, within: Path | None = None) -> tuple[dict[str, Any], tuple[Problem, ...]]:
@@ -49,8 +49,7 @@ def read_settings(path: Path, table: Table, within: Path | None = None) -> tuple
     except UnicodeDecodeError:
         return {}, (Problem(path, "not UTF-8"),)
     except tomllib.TOMLDecodeError as error:
-        line = _AT_LINE.search(str(error))
-        return {}, (Problem(path, f"not TOML: {error}", line=int(line[1]) if line else None),)
+        return {}, (Problem(path, f"not TOML: {error}", line=syntax_error(error)[1]),)
     except RecursionError:
         return {}, (Problem(path, "arrays or tables are nested too deeply"),)
     except ValueError:  # Python's own limit on the digits of an integer

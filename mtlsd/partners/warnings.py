@@ -8,9 +8,10 @@ from pathlib import Path
 from mtlsd.errors import CertificateRefused, Problem
 from mtlsd.partners.partner import SETTINGS, Partner
 from mtlsd.partners.rollover import Standing, State, Use, not_in_use
+from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, refusals
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.lint import same_issuer_and_serial
-from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, may_sign
+from mtlsd.pki.policy import may_sign
 
 SOON = timedelta(days=1)  # most lists are made anew each day or each week
 NOBODY = "nobody can connect as this partner"
@@ -107,13 +108,8 @@ def _always_refused(partner: Partner) -> Iterator[str]:
 
 
 def _refusal(certificate: Certificate, partner: Partner) -> CertificateRefused | None:
-    check = check_client if certificate in partner.public_certificates else check_issuer
-    try:
-        check(certificate, partner.relax)
-        check_signature_algorithm(certificate, partner.relax)
-    except CertificateRefused as error:
-        return error
-    return None
+    rules = CLIENT_RULES if certificate in partner.public_certificates else ISSUER_RULES
+    return next(refusals((*rules, SIGNATURE_ALGORITHM), certificate, partner), None)
 
 
 def _without_a_way(partner: Partner) -> Iterator[str]:

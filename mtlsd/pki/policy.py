@@ -1,8 +1,9 @@
-"""What a certificate must be on its own, whatever its dates and its chain: its key, its uses, its algorithms.
+"""What is asked of one certificate, whatever its chain: its dates, its key, its uses, its algorithms.
 
-Asked of each certificate that a client presents, and of each that is registered, so that the operators hear of
-one that is always refused before the partner does.
+`mtlsd.partners.rules` says which check is asked of whose certificate, and in which order.
 """
+
+from datetime import datetime, timedelta
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -11,9 +12,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlsd.errors import (
     CertEKUNoClientAuth,
+    CertExpired,
     CertificateRefused,
     CertKeyTooWeak,
     CertKeyUsage,
+    CertNotYetValid,
     CertSigAlgWeak,
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
@@ -26,21 +29,65 @@ CURVE_BITS = 256
 DIGESTS = {"sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"}
 
 
-def check_client(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
-    """What the certificate of a client must be; raises CertificateRefused."""
-    _check_key(certificate)
+def check_dates(certificate: Certificate, now: datetime) -> None:
+    """Raises CertNotYetValid or CertExpired."""
+    if now < certificate.not_before:
+        begins = f"valid in {_rounded(certificate.not_before - now)}, from {certificate.not_before}"
+        raise refused(CertNotYetValid, certificate, begins)
+    if now > certificate.not_after:
+        ended = f"ended {_rounded(now - certificate.not_after)} ago, on {certificate.not_after}"
+        raise refused(CertExpired, certificate, ended)
+
+
+def check_key(certificate: Certificate) -> None:
+    """Raises CertKeyTooWeak if the key is weak, unknown, or too expensive to verify with."""
+    try:
+        key = certificate.x509.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
+    if is_costly(key):
+        raise refused(CertKeyTooWeak, certificate, "an RSA key or a public exponent that is too large to verify with")
+    match key:
+        case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
+            return
+        case ec.EllipticCurvePublicKey(key_size=bits) if bits >= CURVE_BITS:
+            return
+        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
+            return
+    raise refused(CertKeyTooWeak, certificate, f"{type(key).__name__}, {getattr(key, 'key_size', '?')} bits")
+
+
+def check_key_usage(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
+    """Raises CertKeyUsage if the key may sign no handshake."""
     if Relax.ANY_KEY_USAGE not in relax and not may_sign(certificate):
         raise refused(CertKeyUsage, certificate, "its key usage has no digitalSignature")
-    _check_purpose(certificate, relax)
-    _check_critical_extensions(certificate)
 
 
-def check_issuer(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
-    """What a certificate above a client's must be; raises CertificateRefused."""
+def check_purpose(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
+    """Raises CertEKUNoClientAuth if the extended key usage, which may be missing, excludes TLS clients."""
+    try:
+        usages = set(certificate.x509.extensions.get_extension_for_class(ExtendedKeyUsage).value)
+    except ExtensionNotFound:
+        return
+    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if Relax.SERVER_AUTH_ONLY in relax:
+        allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
+    if usages.isdisjoint(allowed):
+        named = ", ".join(sorted(each.dotted_string for each in usages))
+        raise refused(CertEKUNoClientAuth, certificate, f"its extended key usage is {named}")
+
+
+def check_critical_extensions(certificate: Certificate) -> None:
+    """Raises CertUnhandledCriticalExt. OpenSSL would too, but never sees a certificate that is its own anchor."""
+    for each in certificate.x509.extensions:
+        if each.critical and isinstance(each.value, UnrecognizedExtension):
+            raise refused(CertUnhandledCriticalExt, certificate, f"extension {each.oid.dotted_string}")
+
+
+def check_is_ca(certificate: Certificate) -> None:
+    """Raises CertUntrustedIssuer if the certificate may not issue others."""
     if not certificate.is_ca:
         raise refused(CertUntrustedIssuer, certificate, "an issuer in the chain is not a CA")
-    _check_key(certificate)
-    _check_purpose(certificate, relax)
 
 
 def check_signature_algorithm(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
@@ -71,38 +118,6 @@ def refused(
     return error(detail, **{**certificate.facts(), **facts})
 
 
-def _check_key(certificate: Certificate) -> None:
-    try:
-        key = certificate.x509.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise refused(CertKeyTooWeak, certificate, f"a key that is not supported: {error}") from error
-    if is_costly(key):
-        raise refused(CertKeyTooWeak, certificate, "an RSA key or a public exponent that is too large to verify with")
-    match key:
-        case rsa.RSAPublicKey(key_size=bits) if bits >= RSA_BITS:
-            return
-        case ec.EllipticCurvePublicKey(key_size=bits) if bits >= CURVE_BITS:
-            return
-        case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
-            return
-    raise refused(CertKeyTooWeak, certificate, f"{type(key).__name__}, {getattr(key, 'key_size', '?')} bits")
-
-
-def _check_purpose(certificate: Certificate, relax: frozenset[str]) -> None:
-    try:
-        usages = set(certificate.x509.extensions.get_extension_for_class(ExtendedKeyUsage).value)
-    except ExtensionNotFound:
-        return
-    allowed = {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-    if Relax.SERVER_AUTH_ONLY in relax:
-        allowed.add(ExtendedKeyUsageOID.SERVER_AUTH)
-    if usages.isdisjoint(allowed):
-        named = ", ".join(sorted(each.dotted_string for each in usages))
-        raise refused(CertEKUNoClientAuth, certificate, f"its extended key usage is {named}")
-
-
-def _check_critical_extensions(certificate: Certificate) -> None:
-    """OpenSSL does this too, but a certificate that is its own anchor does not come before it."""
-    for each in certificate.x509.extensions:
-        if each.critical and isinstance(each.value, UnrecognizedExtension):
-            raise refused(CertUnhandledCriticalExt, certificate, f"extension {each.oid.dotted_string}")
+def _rounded(time: timedelta) -> str:
+    """Whole days if there are several, else hours, minutes and seconds."""
+    return f"{time.days} days" if time.days > 1 else str(timedelta(seconds=round(time.total_seconds())))

@@ -1,46 +1,111 @@
-"""Each rule for a client certificate judged on its own, so that one answer names all that is wrong.
+"""The report on a client: every rule of the gate, so that one answer names everything that is wrong.
 
-What lets a request in is `judge`, and this changes nothing about it: the checks are the same functions.
+What lets a request in is `judge` and `match`. The report goes through the same list of rules to its end, with the same
+relaxations, and changes nothing about the verdict.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.partners.rules import Finding, Result, Rule, examine_client, find, rule_of
+from mtlsd.errors import PartnerDisabled, PeerError
+from mtlsd.partners.matching import Claim, match
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.rules import Finding, Result, RuleName, rule_of
+from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.anchors import Anchors
-from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
-from mtlsd.tls.verify import _check_dates, judge
+from mtlsd.pki.certificate import PeerVerified, Presented
+from mtlsd.pki.relaxations import RELAXATIONS
+from mtlsd.pki.revocation import Evidence
+from mtlsd.tls.verify import CHAIN, NO_EVIDENCE, RULES, Breach, Case, breaches, judge
 
 ABOVE = "of a certificate above yours"
+UNTOLD = {RuleName.REVOCATION}  # unless it fails: most partners have no lists
+TOLD = {rule.name for _, rules in RULES for rule in rules} - UNTOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdict on a client, and the result of every rule."""
+
+    findings: tuple[Finding, ...]
+    refusal: PeerError | None = None  # the reason that counts: every request of this client gets it
+    partner: Partner | None = None  # proven by a chain that verifies, or by the key of a registered certificate
+
+
+def report(
+    presented: Presented, claim: Claim, truststore: TrustStore, host: str, now: datetime, evidence: Evidence
+) -> Report:
+    """What the gate says of this client on this host, and every rule behind it."""
+    findings = examine(presented, claim.anchors, now, _relax(claim), evidence)
+    verdict = judge(presented, claim.anchors, now, claim.relax, evidence)
+    try:
+        partner = match(verdict, claim, truststore, host).partner
+    except PeerError as refusal:
+        if isinstance(refusal, PartnerDisabled):
+            findings = tuple(map(_without_chain, findings))
+        proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
+        shown = claim.partner if proven else None
+        return Report((*findings, _mapping(refusal, shown)), refusal, shown)
+    return Report((*findings, _mapping(None, partner)), None, partner)
 
 
 def examine(
     presented: Presented,
     anchors: Anchors,
     now: datetime,
-    relax: frozenset[str],
-    verdict: PeerVerified | PeerUnverified,
+    relax: frozenset[str] = frozenset(),
+    evidence: Evidence = NO_EVIDENCE,
 ) -> tuple[Finding, ...]:
-    """What came of each rule but the mapping; `verdict` is the one of `judge` for the same arguments.
+    """The result of each rule but the mapping, for the arguments of `judge`.
 
-    Where the client's certificate is out of its dates, the chain is judged as of its last day, or its first.
+    If the client's certificate is not valid now, its chain is judged as of its last day, or its first.
     """
-    leaf = presented.certificate
-    own = (find(Rule.DATES, lambda: _check_dates(leaf, now)), *examine_client(leaf, relax))
-    moment = min(max(now, leaf.not_before), leaf.not_after)
-    if moment == now:
-        return _with_chain(own, verdict, "")
-    return _with_chain(own, judge(presented, anchors, moment, relax), f"as of {moment:%Y-%m-%d}")
+    case = Case(presented, anchors, now, relax, evidence)
+    failed: dict[RuleName, Finding] = {}
+    for breach in breaches(case):
+        name = rule_of(breach.error)
+        failed.setdefault(name, Finding(name, Result.FAILED, breach.error, _remark(breach, case)))
+    return tuple(_findings(case, failed))
 
 
-def _with_chain(own: tuple[Finding, ...], verdict: PeerVerified | PeerUnverified, as_of: str) -> tuple[Finding, ...]:
-    """The findings with that of the chain. What `judge` says in detail is left out: it could be about others."""
-    if isinstance(verdict, PeerVerified):
-        return (*own, Finding(Rule.CHAIN, Result.PASSED, remark=as_of))
-    rule = rule_of(verdict.error)
-    if rule is Rule.CHAIN:
-        return (*own, Finding(rule, Result.FAILED, verdict.error, as_of))
-    unknown = Finding(Rule.CHAIN, Result.NOT_JUDGED)
-    if any(each.rule is rule and each.result is Result.FAILED for each in own):
-        return (*own, unknown)
-    others = tuple(each for each in own if each.rule is not rule)
-    return (*others, Finding(rule, Result.FAILED, verdict.error, ABOVE), unknown)
+def _findings(case: Case, failed: dict[RuleName, Finding]) -> Iterator[Finding]:
+    for name in RuleName:
+        if name in failed:
+            yield failed[name]
+        elif name is RuleName.CHAIN:
+            yield Finding(name, Result.PASSED, remark=_as_of(case)) if case.chain else Finding(name, Result.NOT_JUDGED)
+        elif name in TOLD:
+            yield Finding(name, Result.PASSED)
+
+
+def _remark(breach: Breach, case: Case) -> str:
+    """In words what is wrong with the client's own certificate; of a chain no details, which could be about others."""
+    leaf = case.presented.certificate
+    if breach.certificate != leaf or breach.error.facts.get("revocation_of", leaf.subject) != leaf.subject:
+        return ABOVE
+    if breach.rule is CHAIN:
+        return _as_of(case) if rule_of(breach.error) is RuleName.CHAIN else ABOVE
+    return "" if rule_of(breach.error) is RuleName.REVOCATION else breach.error.detail
+
+
+def _as_of(case: Case) -> str:
+    return "" if case.moment == case.now else f"as of {case.moment:%Y-%m-%d}"
+
+
+def _relax(claim: Claim) -> frozenset[str]:
+    """What the client is excused from; everything, if it is some partner's and we cannot say which or how."""
+    undecided = bool(claim.names) and claim.partner is None  # disabled, or claimed by several
+    return frozenset(RELAXATIONS) if undecided else claim.relax
+
+
+def _mapping(refusal: PeerError | None, partner: Partner | None) -> Finding:
+    """Whose certificate it is; nothing is said while the chain does not verify, for a subject alone proves nothing."""
+    if refusal and rule_of(refusal) is RuleName.MAPPING:
+        return Finding(RuleName.MAPPING, Result.FAILED, refusal)
+    return Finding(RuleName.MAPPING, Result.PASSED if partner else Result.NOT_JUDGED)
+
+
+def _without_chain(finding: Finding) -> Finding:
+    """For a disabled partner there is nothing that its chain could end at: that is not the client's fault."""
+    return Finding(RuleName.CHAIN, Result.NOT_JUDGED) if finding.rule is RuleName.CHAIN else finding

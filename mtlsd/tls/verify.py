@@ -1,15 +1,17 @@
 """A presented chain judged: at a given time, under given anchors, with OpenSSL and a policy of our own.
 
-The order of the checks is the order of usefulness: what is wrong with the client's own certificate is said
-before what is wrong above it. The store holds the given roots and nothing else, and PARTIAL_CHAIN is never set:
-with it a pinned certificate would verify beside a root that has nothing to do with it.
+`RULES` is the one list of rules. `judge`, which lets a request in or not, stops at the first that is broken; a report
+(`mtlsd.tls.report`) goes on to the end of the same list. Its order is the order of usefulness: what is wrong with the
+client's own certificate is said before what is wrong above it. The store holds the given roots and nothing else, and
+PARTIAL_CHAIN is never set: with it a pinned certificate would verify beside a root that has nothing to do with it.
 
 OpenSSL takes a certificate with `keyCertSign` and no basic constraints for a CA, and does not look at a purpose
 unless it is given one, which pyOpenSSL cannot do: so the verified chain is looked at once more.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from OpenSSL import crypto
 
@@ -29,9 +31,10 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
+from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, Rule, RuleName, refusal
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
-from mtlsd.pki.policy import check_client, check_issuer, check_signature_algorithm, refused
+from mtlsd.pki.policy import check_dates, refused
 from mtlsd.pki.revocation import Evidence, check_revocation
 
 NOT_YET_VALID = 9
@@ -62,6 +65,35 @@ REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509
 }
 
 
+@dataclass(slots=True, eq=False)
+class Case:
+    """A chain and all that decides about it; the rules enter what they find out, for the rules that follow."""
+
+    presented: Presented
+    anchors: Anchors
+    now: datetime
+    relax: frozenset[str] = frozenset()
+    evidence: Evidence = NO_EVIDENCE
+    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's certificate on; empty until then
+    warnings: tuple[str, ...] = ()  # what is not known of revocations, if that is no refusal
+    is_broken: bool = False  # some rule is
+
+    @property
+    def moment(self) -> datetime:
+        """When the chain is judged: now, or the nearest time at which the client's own certificate is valid."""
+        leaf = self.presented.certificate
+        return min(max(self.now, leaf.not_before), leaf.not_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A rule that does not hold: for which certificate, and the refusal."""
+
+    rule: Rule[Case]
+    certificate: Certificate
+    error: CertificateRefused
+
+
 def judge(
     presented: Presented,
     anchors: Anchors,
@@ -73,32 +105,76 @@ def judge(
 
     `relax` says what the claimed partner is excused from, `evidence` what is known of revocations.
     """
-    try:
-        chain = _checked_chain(presented, anchors, now, relax)
-        warnings = check_revocation(chain, evidence, now)
-    except CertificateRefused as error:
-        return PeerUnverified(presented, error)
-    return PeerVerified(presented, now, warnings, chain)
+    case = Case(presented, anchors, now, relax, evidence)
+    first = next(breaches(case), None)
+    if first is not None:
+        return PeerUnverified(presented, first.error)
+    assert case.chain, "a rule makes it or refuses"
+    return PeerVerified(presented, now, case.warnings, case.chain)
 
 
-def _checked_chain(
-    presented: Presented, anchors: Anchors, now: datetime, relax: frozenset[str]
-) -> tuple[Certificate, ...]:
-    """The chain that verifies, from the client's certificate on; raises CertificateRefused."""
-    leaf = presented.certificate
-    _check_dates(leaf, now)
-    check_client(leaf, relax)
-    if len(presented.chain) > MAX_CHAIN:
-        raise refused(CertChainTooLong, leaf, f"{len(presented.chain)} certificates were sent along")
-    if _is_its_own_anchor(leaf, anchors):
-        check_signature_algorithm(leaf, relax)
-        return (leaf,)
-    chain = _verified_chain(presented, anchors, now)
-    for each in chain[:-1]:  # the signature of the root, which we have as a file, proves nothing
-        check_signature_algorithm(each, relax)
-    for each in chain[1:]:
-        check_issuer(each, relax)
-    return chain
+def breaches(case: Case) -> Iterator[Breach]:
+    """Every rule that does not hold, in the order of `RULES`; a rule is checked only when its turn is asked for."""
+    for whose, rules in RULES:
+        for certificate in whose(case):
+            for rule in rules:
+                error = refusal(rule, certificate, case)
+                if error is not None:
+                    case.is_broken = True
+                    yield Breach(rule, certificate, error)
+
+
+# --- The rules ------------------------------------------------------------------------------------------
+
+
+def _check_chain(leaf: Certificate, case: Case) -> None:
+    sent = case.presented.chain
+    if len(sent) > MAX_CHAIN:
+        raise refused(CertChainTooLong, leaf, f"{len(sent)} certificates were sent along")
+    if _is_its_own_anchor(leaf, case.anchors):
+        case.chain = (leaf,)
+    else:
+        case.chain = _verified_chain(case.presented, case.anchors, case.moment)
+
+
+def _check_revocation(_: Certificate, case: Case) -> None:
+    """Nobody is asked about a chain that is refused for something else, so a missing answer is not held against it."""
+    unasked = case.is_broken and case.evidence.ocsp is None
+    evidence = case.evidence.without_ocsp() if unasked else case.evidence
+    case.warnings = check_revocation(case.chain, evidence, case.now)
+
+
+def _own(case: Case) -> tuple[Certificate, ...]:
+    return (case.presented.certificate,)
+
+
+def _below_the_root(case: Case) -> tuple[Certificate, ...]:
+    """The signature of the root, which we have as a file, proves nothing."""
+    return (case.presented.certificate, *case.chain[1:-1])
+
+
+def _issuers(case: Case) -> tuple[Certificate, ...]:
+    return case.chain[1:]
+
+
+def _own_if_verified(case: Case) -> tuple[Certificate, ...]:
+    return case.chain[:1]
+
+
+DATES: Rule[Case] = Rule(RuleName.DATES, lambda certificate, case: check_dates(certificate, case.now))
+CHAIN: Rule[Case] = Rule(RuleName.CHAIN, _check_chain)
+REVOCATION: Rule[Case] = Rule(RuleName.REVOCATION, _check_revocation)
+
+# Whose certificates, and the rules for each of these. What follows CHAIN may use the chain that it found.
+RULES: tuple[tuple[Callable[[Case], tuple[Certificate, ...]], tuple[Rule[Case], ...]], ...] = (
+    (_own, (DATES, *CLIENT_RULES, CHAIN)),
+    (_below_the_root, (SIGNATURE_ALGORITHM,)),
+    (_issuers, ISSUER_RULES),
+    (_own_if_verified, (REVOCATION,)),
+)
+
+
+# --- The chain ------------------------------------------------------------------------------------------
 
 
 def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
@@ -110,21 +186,6 @@ def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
     if leaf.is_self_signed:
         return leaf == anchors.pin or leaf in anchors.roots
     return leaf == anchors.pin and not anchors.roots
-
-
-def _check_dates(leaf: Certificate, now: datetime) -> None:
-    if now < leaf.not_before:
-        raise refused(CertNotYetValid, leaf, f"valid in {_rounded(leaf.not_before - now)}, from {leaf.not_before}")
-    if now > leaf.not_after:
-        raise refused(CertExpired, leaf, f"ended {_rounded(now - leaf.not_after)} ago, on {leaf.not_after}")
-
-
-def _rounded(time: timedelta) -> str:
-    """Whole days where there are several, else hours, minutes and seconds."""
-    return f"{time.days} days" if time.days > 1 else str(timedelta(seconds=round(time.total_seconds())))
-
-
-# --- The chain ------------------------------------------------------------------------------------------
 
 
 def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tuple[Certificate, ...]:

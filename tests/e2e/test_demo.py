@@ -1,4 +1,4 @@
-"""The first command of the README holds what it promises: scripts/demo tells its whole story and exits 0."""
+"""The first command of the README keeps its promise: scripts/demo runs every step and exits with 0."""
 
 import os
 import signal

@@ -25,8 +25,10 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
+from mtlsd.partners.rules import Result
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
+from mtlsd.tls.report import examine
 from mtlsd.tls.verify import judge
 from tests.support import pki
 from tests.support.pki import DAY, NOW
@@ -411,3 +413,5 @@ def test_a_damaged_chain_is_never_an_exception(data: st.DataObject) -> None:
         return
     verdict = judge(Presented(leaf, (ca,)), anchors(ROOT), NOW)
     assert isinstance(verdict, PeerUnverified) or damaged == [LEAF.certificate.der, CA.certificate.der]
+    results = {each.result for each in examine(Presented(leaf, (ca,)), anchors(ROOT), NOW)}
+    assert (results == {Result.PASSED}) == isinstance(verdict, PeerVerified)

@@ -19,7 +19,7 @@ from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Entry
 from mtlsd.journal.proof.checkpoints import SignedCheckpoint
-from mtlsd.journal.proof.entries import mdn_octets, record_of
+from mtlsd.journal.proof.digests import mdn_octets, record_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool

@@ -28,7 +28,7 @@ from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import StoredMDN
 from mtlsd.journal.proof.chain import EntryKind, Note
-from mtlsd.journal.proof.entries import mdn_octets
+from mtlsd.journal.proof.digests import mdn_octets
 from mtlsd.partners.ours.organization import Organization
 
 PATH = "/.well-known/mtlsd/as2-selftest"

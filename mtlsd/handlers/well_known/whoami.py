@@ -14,7 +14,7 @@ from mtlsd.errors import CertChainIncomplete, ClientCertMissing, PeerError, Read
 from mtlsd.handlers.well_known.whoami_page import POLICY, page
 from mtlsd.http.messages import Request, Response
 from mtlsd.partners.partner import Partner
-from mtlsd.partners.rules import Finding, Result, Rule, rule_of
+from mtlsd.partners.rules import Finding
 from mtlsd.pki.certificate import Certificate, Presented
 
 PATH = "/.well-known/mtlsd/whoami"
@@ -92,7 +92,7 @@ def report(seen: Seen) -> dict[str, object]:
             "host": seen.host,
             "client_certificate": seen.client_certificate.value,
         },
-        "rules": [_rule(each) for each in (*seen.findings, *_mapping(seen))],
+        "rules": [_rule(each) for each in seen.findings],
         "certificates": [_certificate(each, seen.now) for each in _certificates(seen.presented)],
         "unreadable": seen.unreadable or None,
     }
@@ -126,16 +126,6 @@ def _certificate(certificate: Certificate, now: datetime) -> Mapping[str, object
 def _days_left(certificate: Certificate, now: datetime) -> int:
     """Whole days, until then or since; `timedelta.days` would say -6 of what ended 5 days and an hour ago."""
     return int((certificate.not_after - now) / timedelta(days=1))
-
-
-def _mapping(seen: Seen) -> Iterator[Finding]:
-    """Whose it is. While the chain does not verify, a subject proves nothing, so nothing is said about it."""
-    if seen.presented is None:
-        return
-    if seen.refusal and rule_of(seen.refusal) is Rule.MAPPING:
-        yield Finding(Rule.MAPPING, Result.FAILED, seen.refusal)
-    else:
-        yield Finding(Rule.MAPPING, Result.PASSED if seen.partner else Result.NOT_JUDGED)
 
 
 def _rule(finding: Finding) -> Mapping[str, object]:

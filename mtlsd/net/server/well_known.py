@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 
 from mtlsd.access.rate_limits import network_of
 from mtlsd.config.model import ClientCertificate, VirtualHost
-from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing, PartnerDisabled, PeerError
+from mtlsd.errors import CertUntrustedIssuer, ClientCertMissing
 from mtlsd.handlers.well_known import whoami
 from mtlsd.http.messages import Request, Response
 from mtlsd.net.services.state import State
 from mtlsd.partners import matching
-from mtlsd.partners.rules import Finding, Result, Rule
-from mtlsd.pki.certificate import PeerVerified, Presented
-from mtlsd.tls import report, verify
+from mtlsd.pki.certificate import Presented
+from mtlsd.tls import report
 from mtlsd.tls.engine import HandshakeCompleted
 
 Seen = whoami.Seen
@@ -58,20 +57,9 @@ def _judged(seen: Seen, state: State, handshake: HandshakeCompleted, host: Virtu
 def _with_verdict(seen: Seen, state: State, presented: Presented, host: VirtualHost) -> Seen:
     snapshot = state.snapshot
     claim = matching.claim(presented, snapshot.truststore)
-    verdict = verify.judge(presented, claim.anchors, seen.now, claim.relax, state.revocations.evidence(claim))
-    findings = report.examine(presented, claim.anchors, seen.now, claim.relax, verdict)
-    seen = replace(seen, presented=presented, findings=findings)
-    try:
-        peer = matching.match(verdict, claim, snapshot.truststore, host.name)
-    except PeerError as refusal:
-        proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
-        if isinstance(refusal, PartnerDisabled):
-            findings = tuple(map(_without_chain, findings))
-        return replace(seen, findings=findings, refusal=refusal, partner=claim.partner if proven else None)
-    routes = tuple((each, snapshot.organizations[each.organization].as2_id) for each in host.routes)
-    return replace(seen, partner=peer.partner, routes=routes)
-
-
-def _without_chain(finding: Finding) -> Finding:
-    """Of a partner that is out of use there is nothing that its chain could end at: that is not the client's fault."""
-    return Finding(Rule.CHAIN, Result.NOT_JUDGED) if finding.rule is Rule.CHAIN else finding
+    evidence = state.revocations.evidence(claim)
+    told = report.report(presented, claim, snapshot.truststore, host.name, seen.now, evidence)
+    seen = replace(seen, presented=presented, findings=told.findings, refusal=told.refusal, partner=told.partner)
+    if seen.refusal:
+        return seen
+    return replace(seen, routes=tuple((each, snapshot.organizations[each.organization].as2_id) for each in host.routes))

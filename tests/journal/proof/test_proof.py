@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mtlsd.journal.documents import Document, keep
 from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Message, Reason
 from mtlsd.journal.proof.chain import Head, Note, follow
-from mtlsd.journal.proof.entries import accepted, doubts, outcome, record_of
+from mtlsd.journal.proof.digests import record_of
+from mtlsd.journal.proof.entries import accepted, doubts, outcome
 from mtlsd.journal.proof.verify import chain_entries, verify
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune, would_prune

@@ -38,6 +38,7 @@ def open_daemon(tmp_path_factory: pytest.TempPathFactory, untouched: Backend) ->
     tree.add("late", "LATE", late())
     tree.add("elsewhere", "ELSEWHERE", elsewhere(), 'hosts = ["maybe.example.com"]')
     tree.add("soon", "SOON", soon())
+    tree.add("excused", "EXCUSED", excused(), 'relax = ["any-key-usage", "sha1-chain", "server-auth-only"]')
     folder = tree.add("gappy", "GAPPY", gappy())
     (folder / "tls" / "issuer-0.pem").unlink()  # the intermediate
     folder = tree.add("matched", "MATCHED", matched(), '[match]\nsubject = "CN=matched.example"')
@@ -59,6 +60,12 @@ def elsewhere() -> Issued:
 @cache
 def soon() -> Issued:
     return certificate(None, "soon.example", end=datetime.now(UTC) + timedelta(days=3, hours=1))
+
+
+@cache
+def excused() -> Issued:
+    options = {"uses": ("key_encipherment",), "eku": (SERVER,), "sha1": True}
+    return certificate(authority("Excused Root", key=pki.rsa_key("Excused Root")), "excused.example", **options)
 
 
 @cache
@@ -171,6 +178,13 @@ def test_an_expired_certificate_that_is_registered_is_known_and_its_chain_is_rig
     assert failed(found) == {"dates": "cert_expired"}
     (chain,) = (each for each in found["rules"] if each["rule"] == "chain")
     assert (chain["result"], chain["remark"]) == ("passed", "as of 2021-01-01")
+
+
+def test_a_partner_is_not_told_to_replace_what_its_relaxations_allow(open_daemon: Daemon) -> None:
+    found = told(ask(open_daemon, excused()))
+    assert (found["verdict"], found["partner"]) == ("accepted", "excused")
+    assert failed(found) == {}
+    assert found["next"] == ["Nothing: your certificate is accepted."]
 
 
 def test_the_issuer_that_is_missing_is_named_from_what_the_client_sent(open_daemon: Daemon) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,12 @@ from mtlsd.as2.agreement import Limits
 from mtlsd.config.model import Route
 from mtlsd.handlers.as2.begin import begin
 from mtlsd.handlers.as2.exchange import Exchange
-from mtlsd.handlers.context import Call, Deferred, Refused, Services
+from mtlsd.handlers.context import Call, Services
 from mtlsd.handlers.well_known import selftest
 from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http import routing
 from mtlsd.http.messages import Request, Response
-from mtlsd.journal.model import Acceptance, Attempt
+from mtlsd.journal.model import NO_PROMISE, Acceptance, Attempt, Promise
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.partners import matching
@@ -140,10 +140,8 @@ class Site:
         services = Services(journal, self.spool, limits, self._failures, 4096, keeps_evidence)
         start = selftest.begin if path == selftest.PATH else begin
         begun = start(call, services)
-        if isinstance(begun, Exchange | SelfTest):
-            begun.receive_data(sent.body)
-            begun = _finished(begun, journal, now)
-        _keep_promise(journal, begun)
+        answer = begun if isinstance(begun, Response) else _finished(begun, sent.body, journal, now)
+        _keep(journal, answer.promise)
         return call.request_id
 
     def _call(self, sent: Sent, now: float, path: str, client: Issued | None) -> Call:
@@ -185,16 +183,17 @@ def id_at(now: float, count: int) -> str:
     return str(UUID(int=int(now * 1000) << 80 | 0x7 << 76 | 0x2 << 62 | count))
 
 
-def _finished(begun: Exchange | SelfTest, journal: Journal, now: float) -> Response:
-    finished = begun.finish()
-    if isinstance(finished, Acceptance):
-        assert isinstance(begun, Exchange)
-        if begun.asks_backend_first:
-            finished = begun.delivered(finished, _attempt(finished, now), Answered(200))
-    if isinstance(finished, Acceptance):
-        assert isinstance(begun, Exchange)
-        return begun.conclude(journal.accept([finished])[0])
-    return finished
+def _finished(begun: Exchange | SelfTest, body: bytes, journal: Journal, now: float) -> Response:
+    begun.receive_data(body)
+    answer = begun.finish()
+    if isinstance(begun, SelfTest) or (acceptance := answer.promise.acceptance) is None:
+        return answer
+    if begun.asks_backend_first:
+        answer = begun.delivered(acceptance, _attempt(acceptance, now), Answered(200))
+        acceptance = answer.promise.acceptance
+        assert acceptance is not None, "the backend took it"
+    (holder,) = journal.accept([acceptance])
+    return replace(answer, promise=NO_PROMISE) if begun.is_first(holder) else begun.duplicate(holder)
 
 
 def _attempt(acceptance: Acceptance, now: float) -> Attempt:
@@ -205,12 +204,12 @@ def _attempt(acceptance: Acceptance, now: float) -> Attempt:
     )
 
 
-def _keep_promise(journal: Journal, answer: Response) -> None:
+def _keep(journal: Journal, promise: Promise) -> None:
     """As the connection does before it answers."""
-    if isinstance(answer, Deferred):
-        journal.promise(answer.delivery, answer.refusal)
-    elif isinstance(answer, Refused):
-        journal.accept([], [answer.refusal])
+    if promise.delivery is not None:
+        journal.promise(promise.delivery, promise.refusal)
+    elif promise.refusal is not None:
+        journal.accept([], [promise.refusal])
 
 
 # --- The files ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from itertools import takewhile
 
 from mtlsd.journal.model import HeaderPairs, Lane, Message
 
-_ORDERED = "ordered "  # how the name of an ordered lane begins; the queries compare with it
+_ORDERED = "ordered"  # the first word of an ordered lane; the queries compare with it
 _LEAF, _CHAIN = ":client-cert", ":client-cert-chain"
 
 
@@ -26,11 +26,12 @@ def targets(text: str) -> tuple[str, ...]:
 
 
 def lane_text(lane: Lane) -> str:
-    return f"{_ORDERED}{lane.name}" if lane.ordered else lane.name
+    return f"{_ORDERED} {lane.name}" if lane.ordered else lane.name
 
 
 def lane(text: str) -> Lane:
-    return Lane(text.removeprefix(_ORDERED), ordered=text.startswith(_ORDERED))
+    word, blank, name = text.partition(" ")
+    return Lane(name, ordered=True) if blank and word == _ORDERED else Lane(text, ordered=False)
 
 
 def header_fields(message: Message) -> HeaderPairs:

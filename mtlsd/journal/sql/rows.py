@@ -1,14 +1,13 @@
 """Records as rows and rows as records: what every database stores in the same columns, and checks alike.
 
-The `*_values` are in the order of the columns in the INSERT statements; a row is anything that `dict` takes.
+The `*_values` are in the order of the columns in the INSERT statements.
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from mtlsd.journal.model import (
     Attempt,
@@ -25,11 +24,6 @@ from mtlsd.journal.model import (
     transition,
 )
 
-LAST = "\U0010ffff"  # sorts after every id
-PAGE = 1000  # messages a read of `spool_names`
-
-Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
-
 _encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
 _JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
@@ -40,6 +34,13 @@ delivery_values = attrgetter(
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
+
+
+class Row(Protocol):
+    """The columns of a row by name: what `dict` takes."""
+
+    def keys(self) -> Iterable[str]: ...
+    def __getitem__(self, column: str, /) -> Any: ...  # whatever the column holds
 
 
 def message_values(message: Message) -> tuple[object, ...]:
@@ -71,16 +72,9 @@ def outcome_values(
     }
 
 
-def range_values(
-    since: float | None, until: float | None, after: str | None, before: str | None
-) -> dict[str, float | str]:
-    """The limits of a list, where nothing means no limit."""
-    return {
-        "since": -math.inf if since is None else since,
-        "until": math.inf if until is None else until,
-        "after": after or "",
-        "before": before or LAST,
-    }
+def lease_values(leased: Delivery) -> dict[str, object]:
+    """What a claim changes in a delivery."""
+    return {"id": leased.id, "attempts": leased.attempts, "owner": leased.lease_owner, "until": leased.lease_until}
 
 
 def list_query(partner: str | None, state: DeliveryState | None, reason: str | None) -> str:

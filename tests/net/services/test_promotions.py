@@ -15,8 +15,8 @@ from trio.testing import MockClock
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.sql.proof import SQLProof
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from mtlsd.journal.sql.sqlite_proof import SQLiteProof
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
 from mtlsd.partners.rollover import State, Use
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
@@ -135,7 +135,7 @@ def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_pat
         journal.close()
 
 
-class Unwilling(SQLiteProof):
+class Unwilling(SQLProof):
     """Takes nothing the first time."""
 
     willing = False
@@ -149,7 +149,7 @@ class Unwilling(SQLiteProof):
 
 def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(journal: SQLiteJournal, snapshot: Snapshot) -> None:
     text = io.StringIO()
-    journal.proof = Unwilling(journal._read, journal._write, "node")
+    journal.proof = Unwilling(journal.port, "node")
     one = promoter(journal, text)
     use_new(one, snapshot)
     assert not one.flush()

@@ -61,7 +61,7 @@ def missing_directory(directory: Path) -> Problem | None:
     names = {each.name.lower(): each.name for each in _directories(directory.parent)}
     alike = get_close_matches(directory.name.lower(), names, n=1)
     hint = f"; there is {names[alike[0]]}" if alike else ""
-    return Problem(directory, f"there is no such directory{hint}")
+    return Problem(directory, f"the directory does not exist{hint}")
 
 
 def _directories(directory: Path) -> tuple[Path, ...]:

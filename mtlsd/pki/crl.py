@@ -138,7 +138,7 @@ def _parse(der: bytes) -> RevocationList:
     crl = x509.load_der_x509_crl(der)
     for each in crl.extensions:
         if isinstance(each.value, x509.DeltaCRLIndicator):
-            raise CRLUnreadable("a list of changes (delta CRL): put the whole list in")
+            raise CRLUnreadable("a list of changes (delta CRL): use the complete list")
         if each.critical and not isinstance(each.value, _UNDERSTOOD):
             raise CRLUnreadable(f"a revocation list with the critical extension {each.oid.dotted_string}")
     return RevocationList(

@@ -73,7 +73,7 @@ def load_pair_in(directory: Path, chain_name: str, credential: Path | None = Non
         return load_key_pair(*usual, credential)
     if len(several) > 1:
         names = ", ".join(each.name for each in several)
-        raise ConfigurationError((Problem(directory, f"which of them is meant? Leave only one of {names}"),))
+        raise ConfigurationError((Problem(directory, f"only one of them may be here: keep one of {names}"),))
     return _load_both(several[0])
 
 
@@ -195,6 +195,6 @@ def _joined(
     chain = chain_of(own, certificates)
     for each in certificates:
         if each not in (own, *chain):
-            text = f"{each.subject} is not above {own.subject}, and is not sent along"
+            text = f"{each.subject} is not an issuer of {own.subject}, and is not sent"
             warnings.append(Problem(chain_file, text))
     return LoadedKeyPair(KeyPair(own, chain, private_key), tuple(warnings))

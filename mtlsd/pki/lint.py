@@ -19,9 +19,9 @@ def oddities(certificate: Certificate) -> Iterator[str]:
     countries = dict.fromkeys(str(each.value) for each in names if each.oid == NameOID.COUNTRY_NAME)
     for country in countries:
         if len(country) != COUNTRY_LETTERS:
-            yield f"C={country} is no country code of two letters"
+            yield f"C={country} is not a country code of two letters"
     if certificate.is_respelled:
-        yield "its names or extensions are spelled as the standards do not allow, such as & or * in a PrintableString"
+        yield "its names or extensions have an encoding that no standard allows, such as & or * in a PrintableString"
 
 
 def same_issuer_and_serial(certificates: Iterable[Certificate]) -> Iterator[str]:

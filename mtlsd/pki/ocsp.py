@@ -81,7 +81,7 @@ def read_answer(
 def _read(data: bytes, certificate: Certificate, issuer: Certificate, now: datetime, nonce: bytes | None) -> OCSPStatus:
     response = ocsp.load_der_ocsp_response(data)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        raise OCSPInvalid(f"the responder said {response.response_status.name.lower()}")
+        raise OCSPInvalid(f"the responder returned {response.response_status.name.lower()}")
     _check_signature(response, issuer, now)
     _check_nonce(response, nonce)
     for each in response.responses:
@@ -104,9 +104,9 @@ def _is_about(single: ocsp.OCSPSingleResponse, certificate: Certificate, issuer:
 def _status(single: ocsp.OCSPSingleResponse, now: datetime) -> OCSPStatus:
     begins, ends = single.this_update_utc, single.next_update_utc or single.this_update_utc + WITHOUT_END
     if begins > now + SKEW:
-        raise OCSPInvalid(f"the answer is of {begins}, which is still to come")
+        raise OCSPInvalid(f"the answer is dated {begins}, which is in the future")
     if ends < now - SKEW:
-        raise OCSPInvalid(f"the answer was good until {ends}")
+        raise OCSPInvalid(f"the answer was valid until {ends}")
     if single.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
         raise OCSPInvalid("the responder does not know the certificate")
     revoked = single.certificate_status is ocsp.OCSPCertStatus.REVOKED
@@ -124,7 +124,7 @@ def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:
     except x509.ExtensionNotFound:
         return
     if nonce is not None and theirs != nonce:
-        raise OCSPInvalid("the answer is to another question: its nonce is not ours")
+        raise OCSPInvalid("the answer is for another request: its nonce is not ours")
 
 
 # --- The signer -----------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _check_signature(response: ocsp.OCSPResponse, issuer: Certificate, now: date
     for signer in _signers(response, issuer, now):
         if _verifies(response, signer):
             return
-    raise OCSPInvalid("the answer is signed neither by the issuer nor by a responder that it named")
+    raise OCSPInvalid("the answer is signed neither by the issuer nor by a responder that the issuer authorized")
 
 
 def _signers(response: ocsp.OCSPResponse, issuer: Certificate, now: datetime) -> Iterator[x509.Certificate]:

@@ -35,7 +35,7 @@ def check_dates(certificate: Certificate, now: datetime) -> None:
         begins = f"valid in {_rounded(certificate.not_before - now)}, from {certificate.not_before}"
         raise refused(CertNotYetValid, certificate, begins)
     if now > certificate.not_after:
-        ended = f"ended {_rounded(now - certificate.not_after)} ago, on {certificate.not_after}"
+        ended = f"expired {_rounded(now - certificate.not_after)} ago, on {certificate.not_after}"
         raise refused(CertExpired, certificate, ended)
 
 

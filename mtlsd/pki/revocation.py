@@ -99,7 +99,7 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime)
         if not whole and expected:
             yield _Finding(CRLMissing, certificate, f"no list of {issuer.subject} for {certificate.subject}", hard)
         elif whole and all(each.has_ended(now) for each in whole):
-            ended = f"the list of {issuer.subject} ended on {whole[0].next_update}"
+            ended = f"the list of {issuer.subject} expired on {whole[0].next_update}"
             yield _Finding(CRLExpired, certificate, ended, hard)
 
 
@@ -115,8 +115,8 @@ def _newest(
 
 
 def _revoked(certificate: Certificate, crl: RevocationList) -> _Finding:
-    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, as {crl.issuer} says in its list"
-    return _Finding(CertRevoked, certificate, f"{words} of {crl.this_update}")
+    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, according to the list of {crl.issuer}"
+    return _Finding(CertRevoked, certificate, f"{words}, dated {crl.this_update}")
 
 
 # --- OCSP -----------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def _by_ocsp(leaf: Certificate, evidence: Evidence) -> Iterator[_Finding]:
         return
     if isinstance(found, OCSPStatus):
         if found.revoked:
-            yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, as the OCSP responder says")
+            yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, according to OCSP")
         return
-    detail = found.detail if found else "nobody was asked"
+    detail = found.detail if found else "no responder was asked"
     yield _Finding(OCSPUnreachable, leaf, detail, settings.ocsp is Check.HARD)

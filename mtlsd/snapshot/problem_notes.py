@@ -20,9 +20,9 @@ WHY = ".why"
 PLAIN = frozenset(f"{ascii_letters}{digits}._- ")  # characters that are not encoded
 MAX_NAME = 180  # octets, of the 255 that a file system allows
 FOOT = """
-mtlsd goes on without this file, and reads it again as soon as it changes. It has not been moved or touched.
-`mtlsd check` says what is wrong now; `mtlsd cert doctor FILE` looks into a certificate file, and mends it where it can.
-This note goes away by itself.
+mtlsd does not use this file, and reads it again as soon as it changes. The file has not been moved or modified.
+`mtlsd check` reports what is wrong now; `mtlsd cert doctor FILE` examines a certificate file, and repairs it if it can.
+mtlsd deletes this note by itself.
 """
 
 

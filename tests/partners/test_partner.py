@@ -334,7 +334,7 @@ def test_a_certificate_file_may_have_any_name(acme: Path, name: str, der: bool) 
     ("content", "expected"),
     [
         (b"", "bad: empty"),
-        (LEAF.key_pem, "bad: a private key: remove it from here and rotate it"),
+        (LEAF.key_pem, "bad: a private key: remove it from here and replace it"),
         (LEAF.pem + LEAF.key_pem, "bad: a private key"),
         (b"<html>", "bad: an HTML page"),
         (b"hello", "bad: neither PEM nor DER"),

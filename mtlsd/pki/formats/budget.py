@@ -30,7 +30,7 @@ class Allowance:
         self._octets -= octets
         self._parts -= 1
         if self._octets < 0:
-            raise CertificateUnreadable(f"more than {MAX_UNPACKED} octets are packed into it: unpack it yourself")
+            raise CertificateUnreadable(f"more than {MAX_UNPACKED} bytes are packed into it: unpack it yourself")
         if self._parts < 0:
             raise CertificateUnreadable(f"more than {MAX_PARTS} parts are packed into it: unpack it yourself")
 

@@ -57,7 +57,7 @@ def is_email(text: str) -> bool:
 def email_parts(data: bytes, allowance: Allowance) -> Iterator[Part]:
     """The parts of an e-mail that may be certificates, without the signature of the e-mail itself."""
     if data.lower().count(b"boundary") > MAX_MULTIPARTS:
-        raise CertificateUnreadable("an e-mail of too many parts: save what is attached to it")
+        raise CertificateUnreadable("an e-mail with too many parts: save its attachment")
     try:
         message = email.message_from_bytes(data)
         for number, part in enumerate(message.walk(), 1):
@@ -70,7 +70,7 @@ def email_parts(data: bytes, allowance: Allowance) -> Iterator[Part]:
     except (RecursionError, LookupError, ValueError) as error:
         if isinstance(error, CertificateUnreadable):
             raise
-        raise CertificateUnreadable("an e-mail that cannot be taken apart: save what is attached to it") from error
+        raise CertificateUnreadable("an e-mail that cannot be taken apart: save its attachment") from error
 
 
 def json_texts(text: str, allowance: Allowance) -> Iterator[Part] | None:
@@ -102,9 +102,9 @@ def _texts(value: object, name: str, allowance: Allowance, depth: int) -> Iterat
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowance) -> Part:
     if info.flag_bits & ENCRYPTED:
-        return Part(info.filename, None, "it is under a password: unpack it")
+        return Part(info.filename, None, "it has a password: unpack it yourself")
     if info.compress_type not in METHODS:
-        return Part(info.filename, None, "it is packed in an unusual way: unpack it")
+        return Part(info.filename, None, "its compression is not supported: unpack it yourself")
     with archive.open(info) as member:
         content = member.read(allowance.octets + 1)  # the size in the archive's directory may be wrong
     allowance.unpack(len(content))

@@ -4,20 +4,20 @@ from enum import Enum, auto
 
 from mtlsd.pki.formats.tlv import Value, first_value, values
 
-PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have been read by others"
-REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"
+PRIVATE_KEY = "a private key: remove it from here and replace it, because others may have read it"
+REQUEST = "a certificate request, not a certificate: ask for the certificate that the CA issued for it"
 CRL = "a certificate revocation list (CRL), not a certificate: in a partner's directory its name ends with .crl"
-PUBLIC_KEY = "a public key alone, not a certificate: ask for the certificate that it is in"
-SSH = "an SSH key: TLS and AS2 need an X.509 certificate; ask for that"
-PGP = "an OpenPGP key or message: TLS and AS2 need an X.509 certificate; ask for that"
-ARCHIVE = "{} archive: unpack it, and put in what is inside"
+PUBLIC_KEY = "only a public key, not a certificate: ask for the certificate that contains it"
+SSH = "an SSH key: TLS and AS2 need an X.509 certificate; ask for one"
+PGP = "an OpenPGP key or message: TLS and AS2 need an X.509 certificate; ask for one"
+ARCHIVE = "{} archive: unpack it, and use the files inside"
 KEYSTORE = (
-    "a Java keystore ({}): write the certificate out with keytool -exportcert -rfc -alias NAME -keystore FILE "
-    "-file FILE.pem, or a key of our own with keytool -importkeystore -srckeystore FILE -destkeystore FILE.pfx "
+    "a Java keystore ({}): export the certificate with keytool -exportcert -rfc -alias NAME -keystore FILE "
+    "-file FILE.pem, or your own key with keytool -importkeystore -srckeystore FILE -destkeystore FILE.pfx "
     "-deststoretype PKCS12"
 )
 HTML = "an HTML page, not a certificate: download the file itself, not the page that shows it"
-UNKNOWN = "neither PEM nor DER: nothing that we know as a certificate"
+UNKNOWN = "neither PEM nor DER: not a certificate in any known form"
 
 MAGIC = {  # the first octets of files that are often used by mistake
     b"\xfe\xed\xfe\xed": KEYSTORE.format("JKS"),
@@ -28,7 +28,7 @@ MAGIC = {  # the first octets of files that are often used by mistake
     b"7z\xbc\xaf\x27\x1c": ARCHIVE.format("a 7-Zip"),
     b"Rar!\x1a\x07": ARCHIVE.format("a RAR"),
     b"%PDF-": "a PDF document: ask for the certificate as a file",
-    b"\xd0\xcf\x11\xe0": "an Outlook message or an old Office document: save what is attached to it",
+    b"\xd0\xcf\x11\xe0": "an Outlook message or an old Office document: save its attachment",
     b"\x89PNG": "an image: ask for the certificate as a file",
     b"\xff\xd8\xff": "an image: ask for the certificate as a file",
     b"GIF8": "an image: ask for the certificate as a file",
@@ -111,7 +111,7 @@ def cut_short(der: bytes) -> str | None:
     size = 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")
     if size <= len(der):
         return None
-    return f"cut short: {len(der)} of {size} octets are there; have it sent again"
+    return f"cut short: {len(der)} of {size} bytes are there; ask for the file again"
 
 
 def _signed(inner: Value) -> Shape:

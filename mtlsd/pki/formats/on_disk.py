@@ -40,8 +40,8 @@ def read_public_file(
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)
-    warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
-    warnings += (f"not read in it: {each}" for each in found.others)
+    warnings = [*(f"it {each}: mtlsd reads it, and `mtlsd cert doctor` rewrites it as PEM" for each in found.remarks)]
+    warnings += (f"ignored in it: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
     if password is not None and (words := exposed(mode, "password")):
         warnings.append(words)

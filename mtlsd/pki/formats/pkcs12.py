@@ -46,14 +46,14 @@ MAX_KEY = 8192  # octets: RSA with 8192 bits takes 5000
 BLOCK = 64  # octets, of SHA-256
 MAC_KEY = b"\x03"  # the ID of appendix B.3
 
-DAMAGED = "a PKCS#12 file that is damaged or cut short: have it sent again"
+DAMAGED = "a PKCS#12 file that is damaged or cut short: ask for it again"
 WITHOUT = (
-    "a PKCS#12 file under a password: put the password into a file beside it, of the same name with .password behind it"
+    "a PKCS#12 file with a password: put the password into a file beside it, with the same name and .password appended"
 )
-WRONG = "a PKCS#12 file, and the password for it is wrong, or the file is damaged"
+WRONG = "a PKCS#12 file with another password, or the file is damaged"
 UNREADABLE_INSIDE = (
-    "a PKCS#12 file with a certificate that is not read from there: "
-    "write it out with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
+    "a PKCS#12 file with a certificate that cannot be read in it: "
+    "export it with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
 )
 
 

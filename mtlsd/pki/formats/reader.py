@@ -25,7 +25,7 @@ from mtlsd.pki.formats.pem import Block
 from mtlsd.pki.formats.tlv import first_value
 
 EMPTY = "empty"
-COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
+COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: not accepted"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
 LABELS: Final = {
     "CERTIFICATE REQUEST": detect.REQUEST,
@@ -126,7 +126,7 @@ class _Reader:
 
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
+            raise CertificateUnreadable("nested too deeply: unpack it yourself")
         if (der := pem.plain_certificate(data)) is not None:
             self._forms.append("PEM")
             self._plain_certificate(der)

@@ -99,7 +99,7 @@ def read_request(data: bytes) -> x509.CertificateSigningRequest:
         load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
         request = load(data)
         if not request.is_signature_valid:
-            raise RequestRefused("the request was not signed with the key that is in it")
+            raise RequestRefused("the request is not signed with its own key")
         _check_key(request.public_key())
         request.subject.rfc4514_string()
         requested_names(request)
@@ -124,7 +124,7 @@ def _issue(authority: KeyPair, subject: x509.Name, key: PublicKey, wanted: Wante
     if not (above.is_ca and is_for_tests(above)) or not isinstance(authority.private_key, PrivateKey):
         raise RequestRefused(f"{above.subject} is not a test CA of mtlsd ca init")
     if now > above.not_after:
-        raise RequestRefused(f"the CA {above.subject} ended on {above.not_after:%Y-%m-%d}")
+        raise RequestRefused(f"the CA {above.subject} expired on {above.not_after:%Y-%m-%d}")
     end = min(now + timedelta(days=wanted.days), above.not_after)
     builder = _begun(subject, above.x509.subject, key, max(now, above.not_before + EARLIER), end)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.private_key.public_key())

@@ -19,7 +19,7 @@ EXTENSION = ObjectIdentifier("2.25.204957951690202167315794487851566365516")  # 
 # A UTF8String, so that tools that show unknown extensions show the text.
 MARKED = UnrecognizedExtension(EXTENSION, b"\x0c" + bytes([len(MARK)]) + MARK.encode())
 
-REFUSED = "is of a test CA (mtlsd ca), which counts for nothing where production = true"
+REFUSED = "is from a test CA (mtlsd ca), which is refused if production = true"
 
 
 def is_for_tests(certificate: Certificate) -> bool:

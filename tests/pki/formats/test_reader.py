@@ -85,7 +85,7 @@ def test_der_is_read() -> None:
     [
         (b"", "empty"),
         (b" \r\n\n", "empty"),
-        (LEAF.key_pem, "a private key: remove it from here and rotate it"),
+        (LEAF.key_pem, "a private key: remove it from here and replace it"),
         (LEAF.pem + LEAF.key_pem, "a private key"),
         (b"-----BEGIN CERTIFICATE-----\n" + LEAF.key_pem, "a private key"),
         (LEAF.key_pem[:200], "a private key"),
@@ -94,7 +94,7 @@ def test_der_is_read() -> None:
         (key_der(encrypted=True), "a private key"),
         (REQUEST.public_bytes(Encoding.PEM), "a certificate request"),
         (REQUEST.public_bytes(Encoding.DER), "a certificate request"),
-        (p12(), "a private key: remove it from here and rotate it"),
+        (p12(), "a private key: remove it from here and replace it"),
         (b"<!DOCTYPE html><html></html>", "an HTML page"),
         (b"\n<HTML>", "an HTML page"),
         (b"hello", "neither PEM nor DER"),

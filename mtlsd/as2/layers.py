@@ -62,7 +62,7 @@ ORDERS = ("", "c", "s", "sc", "cs", "e", "ec", "es", "esc", "ecs")
 
 @dataclass(slots=True)
 class Findings:
-    """What the layers have found out so far."""
+    """The results of the layers so far."""
 
     layers: str = ""
     cipher: str | None = None
@@ -97,7 +97,7 @@ def witness_nothing(_: Evidence, __: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every layer needs: the agreement and its limits, digests to compute, and the receiver of the payload."""
+    """The input of all layers: the agreement and its limits, digests to compute, and the receiver of the payload."""
 
     agreement: Agreement
     limits: Limits

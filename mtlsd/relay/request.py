@@ -116,9 +116,9 @@ def _fields(message: Message) -> Iterator[tuple[str, str]]:
 
 def _fit(value: str) -> str:
     inner = value.strip(_BLANKS)
-    before, _, behind = value.partition(inner) if inner else (value, "", "")
+    before, _, after = value.partition(inner) if inner else (value, "", "")
     encoded = _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), inner)
-    return f"{quote(before, safe='')}{encoded}{quote(behind, safe='')}"
+    return f"{quote(before, safe='')}{encoded}{quote(after, safe='')}"
 
 
 def _filename(name: str) -> str:

@@ -33,7 +33,7 @@ _ORDER = (ClientCertificate.REQUIRED, ClientCertificate.OPTIONAL, ClientCertific
 
 @dataclass(frozen=True, slots=True)
 class HostContext:
-    """What a virtual host needs for a handshake."""
+    """The TLS context of a virtual host for one key pair, with the host's policy."""
 
     name: str
     client_certificate: ClientCertificate

@@ -57,7 +57,7 @@ def examine(
     relax: frozenset[str] = frozenset(),
     evidence: Evidence = NO_EVIDENCE,
 ) -> tuple[Finding, ...]:
-    """The result of each rule but the mapping, for the arguments of `judge`.
+    """The result of each rule except the mapping, for the arguments of `judge`.
 
     If the client's certificate is not valid now, its chain is judged as of its last day, or its first.
     """

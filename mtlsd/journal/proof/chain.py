@@ -19,7 +19,7 @@ What a chain proves:
 - An entry that was altered no longer has its digest. If its digest was computed again, the next entry follows another
   one. If all later digests were computed again, the next checkpoint has another digest.
 - A missing entry leaves a gap in the numbers, and an inserted entry has a number that is already taken.
-- An end that was cut off is known to a checkpoint only, and so is a chain that was written anew from the beginning.
+- An end that was cut off is known to a checkpoint only, and so is a chain that was rewritten from the beginning.
 
 What a chain does not prove:
 
@@ -58,7 +58,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=Fals
 
 
 class EntryKind(StrEnum):
-    """What was done. The outcome of a delivery has the name of the resulting state."""
+    """The kind of an entry. The outcome of a delivery has the name of the resulting state."""
 
     SELFTESTED = "selftested"  # a receipt was signed for a self-test, whose message is not stored
     CONFIGURATION = "configuration"  # another configuration is in force

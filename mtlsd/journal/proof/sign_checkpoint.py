@@ -14,7 +14,7 @@ class ChainBroken(MtlsdError):
     """The chain was altered since it was last signed, or is broken after that."""
 
     def __init__(self, broken: Break) -> None:
-        super().__init__(f"entry {broken.number} {broken.what}; mtlsd journal verify says more")
+        super().__init__(f"entry {broken.number} {broken.what}; run mtlsd journal verify")
         self.broken = broken
 
 

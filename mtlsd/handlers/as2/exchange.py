@@ -43,7 +43,7 @@ from mtlsd.journal import documents
 from mtlsd.journal.documents import Document, Kept, open_kept
 from mtlsd.journal.integrity import check_mdn
 from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryState, Message, Refusal, StoredMDN
-from mtlsd.partners.partner import DEFAULT_VERSION, Require
+from mtlsd.partners.partner_toml import DEFAULT_VERSION, Require
 from mtlsd.relay.retry import Answered, Outcome, reason_of
 
 SMALL = 64 * 1024  # octets that are verified without a thread of their own

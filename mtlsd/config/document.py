@@ -14,6 +14,7 @@ from mtlsd.config.locate import KeyPath, key_lines
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, is_directory, read_file
 
+BYTE_ORDER_MARK = "\ufeff"  # some editors begin a file with it
 _MAX_SHOWN = 80  # characters of a value in a message
 _SECRETS = re.compile(r"(?<=:)(/*).*(?=@)|(?<=password=)[^&\s]+", re.IGNORECASE | re.DOTALL)
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
@@ -108,7 +109,7 @@ def advise(key: str, known: Iterable[str]) -> str:
 
 def _text(file: Path, within: Path | None) -> str:
     try:
-        return read_file(file, within).data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+        return read_file(file, within).data.decode().removeprefix(BYTE_ORDER_MARK)
     except FileRefused as error:
         raise ConfigurationError((Problem(file, _why_unreadable(file, error)),)) from None
     except UnicodeDecodeError as error:

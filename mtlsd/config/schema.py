@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -87,8 +87,7 @@ class Schema(Generic[T]):
         return advise(key, self.tables[tuple(above)].keys)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[T]):
+class Reading(NamedTuple, Generic[T]):
     """What came of a file: `value` as `Schema.check` makes it, and whatever is wrong."""
 
     document: Document

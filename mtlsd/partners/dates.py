@@ -64,12 +64,12 @@ def _check_order(active_from: datetime | None, retire_after: datetime | None) ->
 
 
 def dates_by_certificate(
-    rows: Iterable[CertificateRow], directory: Path, document: Document, known: Iterable[Certificate]
+    rows: tuple[CertificateRow, ...], directory: Path, document: Document, known: Iterable[Certificate]
 ) -> tuple[dict[str, Dates], list[Problem], list[Problem]]:
     """The dates by sha256, the mistakes, and the warnings: a row about nothing is none, for what is gone is gone."""
     found: dict[str, Dates] = {}
     mistakes, warnings = [], []
-    there = {each.sha256 for each in known}
+    there = {each.sha256 for each in known} if rows else set()
     for index, row in enumerate(rows):
         named = _named(row, directory) & there
         if not named:

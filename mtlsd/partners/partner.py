@@ -126,7 +126,7 @@ def list_partner(directory: Path, now: float | None = None) -> Listing:
 def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
     """Read `certs/partners/<partner>/`; never raises for what it finds there."""
     listing = listing or list_partner(directory)
-    settings, reading = read_partner_toml(directory)
+    settings, document, mistakes = read_partner_toml(directory)
     problems: list[Problem] = []
     warnings: list[Problem] = []
     crls: list[RevocationList] = []
@@ -134,19 +134,19 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
     for_tls = _read_certificates(directory, CONNECTIONS, listing, problems, warnings, crls)
     for_as2 = _read_certificates(directory, MESSAGES, listing, problems, warnings)
     for_mdns = _read_certificates(directory, MDN_SERVERS, listing, problems, warnings)
-    has_match = isinstance(reading.document.tables.get("match"), dict)  # right or not
+    has_match = isinstance(document.tables.get("match"), dict)  # right or not
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match)
     messages = _unique((*beside, *for_as2))
     known = (*sorted_out.public, *messages)
-    dates, more, doubts = dates_by_certificate(settings.certificate, directory, reading.document, known)
-    mistakes = (*reading.problems, *more)
+    dates, more, doubts = dates_by_certificate(settings.certificate, directory, document, known)
+    mistakes = (*mistakes, *more)
     warnings += doubts
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
     roots = _unique(for_mdns)
     partner = None if mistakes else _partner(directory.name, settings, sorted_out, messages, roots, dates, crls)
     if partner and settings.disabled:
-        warnings.append(reading.document.problem(("disabled",), DISABLED))
+        warnings.append(document.problem(("disabled",), DISABLED))
     return LoadedPartner(
         name=directory.name,
         partner=None if settings.disabled else partner,
@@ -238,7 +238,7 @@ def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[Revocat
 def _certificate_files(
     partner: Path, below: str, listing: Listing, problems: list[Problem], warnings: list[Problem]
 ) -> Iterator[Path]:
-    directory = partner / below
+    directory = partner / below if below else partner
     for each in _entries(partner, below, listing, problems):
         if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
             continue

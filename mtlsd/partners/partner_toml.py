@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from mtlsd.config import fields, values
+from mtlsd.config.document import Document
 from mtlsd.config.fields import choice, choices, key, number, text, texts
-from mtlsd.config.schema import Reading, Schema, read_toml
+from mtlsd.config.schema import Schema, read_toml
 from mtlsd.errors import Problem
 from mtlsd.partners.dates import CertificateRow
 from mtlsd.partners.mdn_urls import url_prefix
@@ -78,28 +79,29 @@ class Settings:
     disabled: fields.Flag = False
     match: Match | None = None
     revocation: Revocation = BY_DEFAULT
-    retention: PartnerRetention = field(default_factory=PartnerRetention)
+    retention: PartnerRetention = PartnerRetention()
 
 
 SCHEMA = Schema(Settings)
 
 
-def read_partner_toml(directory: Path) -> tuple[Settings, Reading[Settings]]:
-    """What a partner's file says as far as it is right, and how it was read; never raises for what it finds."""
-    reading = read_toml(directory / SETTINGS, SCHEMA, within=directory)
-    settings = reading.value or Settings()
-    return settings, replace(reading, problems=tuple(_problems(directory, settings, reading)))
+def read_partner_toml(directory: Path) -> tuple[Settings, Document, tuple[Problem, ...]]:
+    """What a partner's file says as far as it is right, the file, and what is wrong; never raises."""
+    file = directory / SETTINGS
+    reading = read_toml(file, SCHEMA, within=directory)
+    document, settings, problems = reading
+    if settings:
+        problems = (*problems, *_beside(settings, document))
+    elif not os.path.lexists(file):
+        problems = (Problem(file, NO_AS2_ID),)
+    if not directory.name.isascii() or not directory.name.isprintable():
+        problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
+    return settings or Settings(), document, problems
 
 
-def _problems(directory: Path, settings: Settings, reading: Reading[Settings]) -> Iterator[Problem]:
-    document, missing = reading.document, reading.value is None and not os.path.lexists(directory / SETTINGS)
-    if missing:
-        yield Problem(directory / SETTINGS, NO_AS2_ID)
-    else:
-        yield from reading.problems
-    if reading.value and "as2_id" not in document.tables:
+def _beside(settings: Settings, document: Document) -> Iterator[Problem]:
+    """What no single key shows."""
+    if "as2_id" not in document.tables:
         yield document.problem(("as2_id",), NO_AS2_ID)
     if settings.as2_version == "1.3" and BROKEN & settings.relax:
         yield document.problem(("relax",), 'AS2 1.3 has neither SHA-1 nor 3DES: take out "sha1" and "3des"')
-    if not directory.name.isascii() or not directory.name.isprintable():
-        yield Problem(directory, "a partner's name is printable ASCII")

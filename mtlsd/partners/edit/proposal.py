@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlsd.config.document import parse_toml
+from mtlsd.config.document import BYTE_ORDER_MARK, parse_toml
 from mtlsd.errors import Problem
 from mtlsd.files.writing import PUBLIC
 from mtlsd.partners.partner import CONNECTIONS, MDN_SERVERS, MESSAGES, LoadedPartner, Partner
@@ -104,10 +104,10 @@ def with_disabled(text: str, *, disabled: bool) -> str:
 
     Raises ValueError where it is no TOML, or the line is written in a way that is left to people.
     """
-    before = parse_toml(text.removeprefix("\ufeff"))
+    before = parse_toml(text.removeprefix(BYTE_ORDER_MARK))
     if before.get("disabled", False) == disabled:
         return text
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix(BYTE_ORDER_MARK)
     head = re.search(r"(?m)^[ \t]*\[", text)
     end = head.start() if head else len(text)
     changed = _DISABLED.sub("", text[:end]) + text[end:]

@@ -14,6 +14,7 @@ from these classes.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,12 +25,17 @@ class MtlsdError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in the configuration: where it is and how to mend it."""
+    """One mistake in the configuration: where it is and how to mend it.
+
+    Texts are for people: a decision is made by `cause`.
+    """
 
     file: Path
     message: str
     line: int | None = None
     key: str | None = None
+    brief: str = ""  # `message` without its consequence, for a list that shows the consequence beside it
+    cause: type[MtlsdError] | None = None  # the kind of error that `message` quotes
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
@@ -501,6 +507,11 @@ class AS2SecurityTooLow(AS2Refused):
     disposition = "processed/error: insufficient-message-security"
     advice = "Sign and encrypt the message as agreed, with the algorithms agreed."
 
+    def __init__(self, detail: str = "", *, relaxation: str | None = None) -> None:
+        """Take the `relax` that would accept the message, if there is one."""
+        super().__init__(detail)
+        self.relaxation = relaxation
+
 
 class AS2DecryptFailed(AS2Refused):
     """The envelope did not open: not our key, or damaged content."""
@@ -672,6 +683,17 @@ class InternalError(PeerError):
 # --- The backend's: a delivery's, never a client's -----------------------------------------
 
 
+class FailureCause(Enum):
+    """What kept a server from answering, if that is known: finer than a reason code, for advice."""
+
+    OTHER_NAME = auto()  # the server's certificate is for another name or address
+    UNKNOWN_ISSUER = auto()  # no root that we trust vouches for the server's certificate
+    NO_ADDRESS = auto()  # the server's name does not resolve
+    NO_TLS = auto()  # the server does not speak TLS
+    NO_HTTP = auto()  # the server does not speak HTTP
+    CONNECTION_REFUSED = auto()  # nothing listens on that port
+
+
 class UpstreamFailed(MtlsdError):
     """An attempt at a delivery failed; `retryable` says whether another one may help.
 
@@ -681,9 +703,10 @@ class UpstreamFailed(MtlsdError):
     reason: ClassVar[str]
     retryable: ClassVar[bool] = True
 
-    def __init__(self, detail: str = "", *, body_began: bool = False) -> None:
+    def __init__(self, detail: str = "", *, body_began: bool = False, cause: FailureCause | None = None) -> None:
         super().__init__(detail)
         self.body_began = body_began
+        self.cause = cause
 
 
 class DeliveryImpossible(UpstreamFailed):

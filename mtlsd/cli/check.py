@@ -93,7 +93,7 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
             each.certificate.subject,
             each.certificate.sha256[:16],
             moment(each.certificate.not_after),
-            each.days_left if each.state == "valid" else f"{each.days_left}  {each.state.upper()}",
+            each.left,
         )
         for each in certificates
     ]

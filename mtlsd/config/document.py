@@ -73,7 +73,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _LINE.search(str(error))
+        found = _LINE.search(str(error))  # no code: of tomllib, which has the line in its text only before Python 3.14
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
         raise NotTOML(f"is not TOML: {error}", line) from None
     except RecursionError:

@@ -5,7 +5,7 @@ here and ends soon, only the one with the fewest days is given.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from mtlsd.partners.ours.organization import Organization
@@ -30,11 +30,7 @@ class Expiring:
     sha256: str
     not_after: datetime
     longest: int | None = None  # no alert more days ahead: what is made anew each week always ends soon
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether we are the ones who renew it."""
-        return not self.owner.startswith("partner ")
+    is_ours: bool = field(kw_only=True)  # we are the ones who renew it
 
     def days_left(self, now: datetime) -> int:
         """Whole days; below zero once it has ended."""
@@ -53,9 +49,9 @@ def expiring_pair(owner: str, use: str, pair: KeyPair) -> Iterator[Expiring]:
     """A key pair's certificate and what is sent along with it; none where it is retired before it ends."""
     if _is_retired_before(pair.dates, pair.certificate):
         return
-    yield _expiring(owner, use, pair.certificate)
+    yield _expiring(owner, use, pair.certificate, is_ours=True)
     for each in pair.chain:
-        yield _expiring(owner, f"{use}, chain", each)
+        yield _expiring(owner, f"{use}, chain", each, is_ours=True)
 
 
 def expiring_organization(organization: Organization) -> Iterator[Expiring]:
@@ -66,7 +62,7 @@ def expiring_organization(organization: Organization) -> Iterator[Expiring]:
     for pair in organization.decryption:
         yield from expiring_pair(owner, "decryption", pair)
     for each in organization.backend_certificates:
-        yield _expiring(owner, "backend's signature", each)
+        yield _expiring(owner, "backend's signature", each, is_ours=True)
 
 
 def expiring_partner(partner: Partner) -> Iterator[Expiring]:
@@ -74,10 +70,11 @@ def expiring_partner(partner: Partner) -> Iterator[Expiring]:
     owner = f"partner {partner.name}"
     for each, use in uses_of(partner).items():
         if not _is_retired_before(partner.dates_of(each), each):
-            yield _expiring(owner, use, each)
+            yield _expiring(owner, use, each, is_ours=False)
     for crl in partner.crls:
         if crl.next_update:
-            yield Expiring(owner, "revocation list", crl.issuer, crl.sha256, crl.next_update, LIST_DAYS)
+            end = crl.next_update
+            yield Expiring(owner, "revocation list", crl.issuer, crl.sha256, end, LIST_DAYS, is_ours=False)
 
 
 def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Iterator[Alert]:
@@ -98,12 +95,14 @@ def _merged(things: Iterable[Expiring]) -> Iterator[Expiring]:
     for several in found.values():
         owners, uses = sorted({each.owner for each in several}), sorted({each.use for each in several})
         more = f" and {len(owners) - NAMED} more" if len(owners) > NAMED else ""
-        yield replace(several[0], owner=", ".join(owners[:NAMED]) + more, use=", ".join(uses))
+        is_ours = any(each.is_ours for each in several)
+        yield replace(several[0], owner=", ".join(owners[:NAMED]) + more, use=", ".join(uses), is_ours=is_ours)
 
 
 def _is_retired_before(dates: Dates, certificate: Certificate) -> bool:
     return dates.retire_after is not None and dates.retire_after < certificate.not_after
 
 
-def _expiring(owner: str, use: str, certificate: Certificate) -> Expiring:
-    return Expiring(owner, use, certificate.subject, certificate.sha256, certificate.not_after)
+def _expiring(owner: str, use: str, certificate: Certificate, *, is_ours: bool) -> Expiring:
+    end = certificate.not_after
+    return Expiring(owner, use, certificate.subject, certificate.sha256, end, is_ours=is_ours)

@@ -142,7 +142,7 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
     mistakes = (*mistakes, *more)
     warnings += doubts
     if not (beside or for_tls or for_as2):
-        mistakes = (*mistakes, Problem(directory, "no certificate: the partner is disabled"))
+        mistakes = (*mistakes, disabled_by("no certificate", directory))
     roots = _unique(for_mdns)
     partner = None if mistakes else _partner(directory.name, settings, sorted_out, messages, roots, dates, crls)
     if partner and settings.disabled:
@@ -157,6 +157,11 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
         problems=(*mistakes, *problems),
         warnings=tuple(warnings),
     )
+
+
+def disabled_by(mistake: str, directory: Path) -> Problem:
+    """The problem of a directory whose partner is disabled by this mistake."""
+    return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 
 def _partner(

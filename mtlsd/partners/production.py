@@ -5,7 +5,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.test_ca.marks import certificates_for_tests, sentence
 
@@ -27,7 +27,7 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
     problems = tuple(Problem(directory, sentence(each)) for each in sorted(tests, key=attrgetter("sha256")))
     left = _without(partner, tests)
     if not (left.public_certificates or left.trusted_roots or left.message_certificates):
-        problems = (*problems, Problem(directory, "no other certificate: the partner is disabled"))
+        problems = (*problems, disabled_by("no other certificate", directory))
         return replace(loaded, partner=None, problems=(*loaded.problems, *problems))
     return replace(loaded, partner=left, problems=(*loaded.problems, *problems))
 

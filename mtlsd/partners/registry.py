@@ -6,21 +6,23 @@ those whom that concerns.
 
 import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.files.stamps import UNSETTLED, stays_within
 from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_partner, uses_of
-from mtlsd.partners.persistent_map import Sharded
 from mtlsd.partners.production import without_tests
 from mtlsd.partners.trust_store import TrustStore, changed
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import doubts
+
+T = TypeVar("T")
 
 OUTSIDE = "a symbolic link that leads out of the partners' directory"
 NO_PARTNERS = "no partners: every client certificate is refused"
@@ -44,10 +46,10 @@ class Registry:
     directory: Path
     production: bool = False  # what a test CA made counts for nothing
     store: TrustStore = field(default_factory=TrustStore)
-    stamps: Sharded[bytes] = field(default_factory=Sharded)  # of each name
-    found: Sharded[Remarks] = field(default_factory=Sharded)  # about the files of a name
-    doubts: Sharded[Remarks] = field(default_factory=Sharded)  # about a partner in use
-    dates: Sharded[Remarks] = field(default_factory=Sharded)  # about its certificates
+    stamps: Mapping[str, bytes] = field(default_factory=dict)  # of each name
+    found: Mapping[str, Remarks] = field(default_factory=dict)  # about the files of a name
+    doubts: Mapping[str, Remarks] = field(default_factory=dict)  # about a partner in use
+    dates: Mapping[str, Remarks] = field(default_factory=dict)  # about its certificates
     unreadable: Problem | None = None
     concerned: frozenset[str] = frozenset()  # the names that the last reading may have changed
 
@@ -89,7 +91,7 @@ def load_partners(
     With `now`, a partner whose certificates are all out of their dates is a warning, too. In production, what a test
     CA made counts for nothing.
     """
-    registry = replace(read_registry(directory, now, production=production), dates=Sharded())
+    registry = replace(read_registry(directory, now, production=production), dates={})
     return registry.store, registry.problems, registry.warnings
 
 
@@ -102,12 +104,16 @@ def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
 def read_registry(directory: Path, now: datetime | None = None, *, production: bool = False) -> Registry:
     """Read everything below `certs/partners/`; never raises for what it finds there."""
     empty = Registry(directory, production)
-    with _without_collections():
-        return reread(empty, stale(empty), now)
+    return reread(empty, stale(empty), now)
 
 
 def reread(previous: Registry, names: Iterable[str], now: datetime | None = None) -> Registry:
     """The registry after these names changed."""
+    with _without_collections():
+        return _reread(previous, names, now)
+
+
+def _reread(previous: Registry, names: Iterable[str], now: datetime | None) -> Registry:
     unreadable = _why_unreadable(previous.directory)
     read = {name: _read(previous, name, now) for name in names}
     store, concerned = changed(previous.store, previous.directory, {name: each.loaded for name, each in read.items()})
@@ -116,10 +122,10 @@ def reread(previous: Registry, names: Iterable[str], now: datetime | None = None
         previous.directory,
         previous.production,
         store,
-        previous.stamps.changed({name: each.stamp for name, each in read.items()}),
-        previous.found.changed({name: each.remarks or None for name, each in read.items()}),
-        previous.doubts.changed({name: _doubts(*each, now) for name, each in partners.items()}),
-        previous.dates.changed({name: _dates(*each, now) for name, each in partners.items()}),
+        _updated(previous.stamps, {name: each.stamp for name, each in read.items()}),
+        _updated(previous.found, {name: each.remarks or None for name, each in read.items()}),
+        _updated(previous.doubts, {name: _doubts(*each, now) for name, each in partners.items()}),
+        _updated(previous.dates, {name: _dates(*each, now) for name, each in partners.items()}),
         unreadable,
         concerned,
     )
@@ -134,9 +140,14 @@ def stale(registry: Registry) -> frozenset[str]:
     return frozenset(name for name in names if _is_stale(registry, name)) | (registry.stamps.keys() - names)
 
 
+def _updated(values: Mapping[str, T], changes: Mapping[str, T | None]) -> dict[str, T]:
+    """The mapping after these changes; None takes a key out."""
+    return {key: value for key, value in {**values, **changes}.items() if value is not None}
+
+
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Without the garbage collector: nearly all that is made of the partners stays, and to look through it is dear."""
+    """Without the garbage collector: nearly all that is made of the partners stays, and searching it takes long."""
     were_on = gc.isenabled()
     gc.disable()
     try:
@@ -194,7 +205,7 @@ def _is_stale(registry: Registry, name: str) -> bool:
 # --- Remarks --------------------------------------------------------------------------------------------
 
 
-def _chosen(remarks: Sharded[Remarks], names: Iterable[str] | None) -> tuple[Remarks, ...]:
+def _chosen(remarks: Mapping[str, Remarks], names: Iterable[str] | None) -> tuple[Remarks, ...]:
     return tuple(remarks[name] for name in sorted(remarks if names is None else names) if name in remarks)
 
 

@@ -1,55 +1,56 @@
 """The trust store: every partner, found at once by certificate, by AS2 id or by subject. Immutable.
 
-Two partners that claim the same thing both lose it until that is mended: a guess would let one speak for the
-other. That they use different hosts makes no AS2 id two: the keys of the journal and of the backend know no host.
-A disabled partner keeps its public certificates and its AS2 ids, or a mistake in its file would hand them to another.
-A self-signed CA is no such thing: partners may share one, and it is a root for each and the certificate of none then.
+The rules, and why:
 
-`changed` makes the store that holds after some partners changed. It looks at these, and at those with whom they share
-something; all else is shared with the store before, so the cost does not grow with the number of partners.
+- Two partners that claim the same AS2 id, certificate or subject both lose it until one of them gives it up. A guess
+  would let one partner speak for the other.
+- An AS2 id is one id on all virtual hosts: the keys of the journal and of the backend do not know the host.
+- A disabled partner keeps its certificates and its AS2 ids. Otherwise an error in its file would hand them to another
+  partner.
+- Partners may share a root. A self-signed CA that several partners have is a root for each of them, and the public
+  certificate of none: it says which CA, not which partner.
+
+The store is built in three steps: gather who claims what (`claimants`, `sharers`), take from each partner what it loses
+by these rules (`effective`), and index what is left. A change of one partner may concern others, so `changed` builds
+all indexes again from partners that are already parsed, and then compares. Plain dictionaries are quick enough, and
+there is no second way to a store that could differ from the first.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from mtlsd.errors import Problem
 from mtlsd.partners.conflicts import certificate_conflict, id_conflict, match_conflicts, together
 from mtlsd.partners.partner import LoadedPartner, Partner
-from mtlsd.partners.persistent_map import Sharded
 from mtlsd.pki.certificate import Certificate
 
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]
-Names = Sharded[tuple[str, ...]]
-Certificates = Sharded[tuple[Certificate, ...]]
-Claims = dict[tuple[str, str, str], None]  # the index, the key and the value: a name, or a text with one
-
-NOBODY = LoadedPartner("", None)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """Who may be whom. An empty one knows nobody. The tuples are in the order of their names or fingerprints."""
+    """Who may be whom. An empty store knows nobody. The tuples are in the order of their names or fingerprints."""
 
-    partners: Sharded[Partner] = field(default_factory=Sharded)  # by name
+    partners: Mapping[str, Partner] = field(default_factory=dict)  # by name, without the disabled
     disabled: frozenset[str] = frozenset()  # names
-    owners: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of a public certificate
-    matchers: Sharded[tuple[Partner, ...]] = field(default_factory=Sharded, repr=False)  # by the subject in [match]
-    as2_ids: Sharded[Partner] = field(default_factory=Sharded, repr=False)  # without those claimed twice
-    elsewhere: Names = field(default_factory=Sharded, repr=False)  # what opens no connection, by sha256: its use
-    roots: Certificates = field(default_factory=Sharded, repr=False)  # by subject
-    intermediates: Certificates = field(default_factory=Sharded, repr=False)  # by subject
-    holders: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of a trusted root
-    same_key: Names = field(default_factory=Sharded, repr=False)  # names, by public key in hex
-    same_subject: Names = field(default_factory=Sharded, repr=False)  # names, by subject of a public certificate
-    # What only `changed` needs:
-    loaded: Sharded[LoadedPartner] = field(default_factory=Sharded, repr=False)  # as they were read, by name
-    claimants: Names = field(default_factory=Sharded, repr=False)  # names, of the disabled too, by AS2 id
-    sharers: Names = field(default_factory=Sharded, repr=False)  # so, by sha256 of a trusted root
-    issuers: Names = field(default_factory=Sharded, repr=False)  # names, by sha256 of an intermediate
-    conflicts: Sharded[tuple[Problem, ...]] = field(default_factory=Sharded, repr=False)  # by what is claimed
+    owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
+    matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
+    as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
+    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
+    roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
+    intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
+    holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
+    same_key: Index[str] = field(default_factory=dict, repr=False)  # names, by public key in hex
+    same_subject: Index[str] = field(default_factory=dict, repr=False)  # names, by subject of a public certificate
+    loaded: Mapping[str, LoadedPartner] = field(default_factory=dict, repr=False)  # as they were read, by name
+    effective: Mapping[str, LoadedPartner] = field(default_factory=dict, repr=False)  # without what they lost
+    claimants: Index[str] = field(default_factory=dict, repr=False)  # names, of the disabled too, by AS2 id
+    sharers: Index[str] = field(default_factory=dict, repr=False)  # names, of the disabled too, by sha256 of a root
+    conflicts: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict, repr=False)  # by what is claimed
 
     def partner_by_as2_id(self, as2_id: str, host: str) -> Partner | None:
         """The partner with this AS2 id, if it may use this virtual host; case matters (RFC 4130, section 6.2)."""
@@ -69,221 +70,151 @@ class TrustStore:
 
 
 def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> tuple[TrustStore, tuple[Problem, ...]]:
-    """Index the partners, and name those that claim the same thing."""
-    store, _ = changed(TrustStore(), directory, {each.name: each for each in loaded})
+    """Index the partners, and name those that claim the same thing; `directory` is theirs, for the problems."""
+    read = {each.name: each for each in sorted(loaded, key=attrgetter("name"))}
+    claimants, sharers = _claimed(read)
+    effective = {name: _effective(each, claimants, sharers) for name, each in read.items()}
+    store = TrustStore(loaded=read, effective=effective, claimants=claimants, sharers=sharers)
+    store = replace(store, **_of_public(effective), **_of_partners(effective))
+    store = replace(store, conflicts=_conflicts(store, directory))
     return store, store.problems()
 
 
 def changed(
     store: TrustStore, directory: Path, changes: Mapping[str, LoadedPartner | None]
 ) -> tuple[TrustStore, frozenset[str]]:
-    """The store after these partners changed (None: gone), and the names of all that are other than before.
-
-    It is the same, whichever changes led to it. `directory` is where the partners are, for the conflicts.
-    """
-    base = _gather(store, changes)
-    names = _concerned(store, base, changes)
-    before = {name: _effective(store, name) for name in names}
-    after = {name: _effective(base, name) for name in names}
-    edits = _Edits(base)
-    for name in names:
-        edits.replace(_claims(before[name]), _claims(after[name]))
-    made = edits.done()
-    partners = [(before[name].partner, after[name].partner) for name in names]
-    accepting = [(before[name].partner or before[name].held, after[name].partner or after[name].held) for name in names]
-    made = replace(
-        made,
-        partners=made.partners.changed({name: after[name].partner for name in names}),
-        disabled=(made.disabled - names) | {name for name in names if after[name].name and not after[name].partner},
-        as2_ids=made.as2_ids.changed(_by_as2_id(partners)),
-        matchers=made.matchers.changed(_by_subject(made.matchers, accepting)),
-        roots=made.roots.changed(_certificates(made.roots, made.holders, _unlike(partners, "trusted_roots"))),
-        intermediates=made.intermediates.changed(
-            _certificates(made.intermediates, made.issuers, _unlike(partners, "intermediates"))
-        ),
-    )
-    subjects = {each.match.subject for pair in accepting for each in pair if each and each.match}
-    conflicts = _conflicts(made, directory, edits.keys("owners"), _ids(store, base, names), subjects)
-    return replace(made, conflicts=made.conflicts.changed(conflicts)), names
+    """The store after these partners changed (None: gone), and the names of all that are other than before."""
+    loaded = {name: each for name, each in {**store.loaded, **changes}.items() if each is not None}
+    made, _ = build_trust_store(directory, loaded.values())
+    before, after = store.effective, made.effective
+    unlike = {name for name, each in after.items() if each is not before.get(name) and each != before.get(name)}
+    return made, frozenset(unlike | changes.keys())
 
 
-# --- What is claimed by whom, before anybody loses anything -----------------------------------------------
+# --- What a partner keeps of its claims -----------------------------------------------------------------------------
 
 
-def _gather(store: TrustStore, changes: Mapping[str, LoadedPartner | None]) -> TrustStore:
-    edits = _Edits(store)
-    for name, new in changes.items():
-        edits.replace(_raw_claims(store.loaded.get(name, NOBODY)), _raw_claims(new or NOBODY))
-    return replace(edits.done(), loaded=store.loaded.changed(changes))
+def _claimed(read: Mapping[str, LoadedPartner]) -> tuple[Index[str], Index[str]]:
+    """Who claims an AS2 id, and who has a root."""
+    claimants, sharers = _Values[str](), _Values[str]()
+    for name, each in read.items():
+        for as2_id in each.as2_ids:
+            claimants.add(as2_id, name)
+        for root in each.trusted_roots:
+            sharers.add(root.sha256, name)
+    return claimants.index(), sharers.index()
 
 
-def _raw_claims(loaded: LoadedPartner) -> Claims:
-    ids = {("claimants", as2_id, loaded.name): None for as2_id in loaded.as2_ids}
-    return ids | {("sharers", root.sha256, loaded.name): None for root in loaded.trusted_roots}
-
-
-def _concerned(store: TrustStore, base: TrustStore, changes: Iterable[str]) -> frozenset[str]:
-    """Those that changed, and those that lose or get back what they share with them."""
-    names = set(changes)
-    changing = [each.get(name, NOBODY) for name in names for each in (store.loaded, base.loaded)]
-    ids = frozenset(as2_id for loaded in changing for as2_id in loaded.as2_ids)
-    roots = frozenset(root.sha256 for loaded in changing for root in loaded.trusted_roots)
-    for as2_id in ids:
-        names.update(_turned(store.claimants.get(as2_id, ()), base.claimants.get(as2_id, ())))
-    for root in roots:
-        names.update(_turned(store.sharers.get(root, ()), base.sharers.get(root, ())))
-    return frozenset(names)
-
-
-def _turned(before: tuple[str, ...], after: tuple[str, ...]) -> frozenset[str]:
-    """Those to whom it makes a difference: alone before and not alone now, or the other way round."""
-    return frozenset((*before, *after)) if (len(before) > 1) is not (len(after) > 1) else frozenset()
-
-
-def _effective(store: TrustStore, name: str) -> LoadedPartner:
+def _effective(loaded: LoadedPartner, claimants: Index[str], sharers: Index[str]) -> LoadedPartner:
     """The partner without the AS2 ids that another claims, and without certificates that are another's root, too."""
-    loaded = store.loaded.get(name, NOBODY)
-    public = _unshared(store, loaded.public_certificates)
-    partner = loaded.partner and _undisputed(store, loaded.partner)
-    if len(public) == len(loaded.public_certificates) and partner is loaded.partner:
+    disputed = [each for each in loaded.as2_ids if len(claimants[each]) > 1]
+    shared = [each.sha256 for each in loaded.public_certificates if len(sharers.get(each.sha256, ())) > 1]
+    if not shared and not disputed:
         return loaded
+    public = _without(loaded.public_certificates, shared)
+    partner = loaded.partner and replace(
+        loaded.partner,
+        as2_ids=tuple(each for each in loaded.partner.as2_ids if each not in disputed),
+        public_certificates=_without(loaded.partner.public_certificates, shared),
+    )
     return replace(loaded, partner=partner, public_certificates=public)
 
 
-def _undisputed(store: TrustStore, partner: Partner) -> Partner:
-    ids = tuple(each for each in partner.as2_ids if len(store.claimants[each]) == 1)
-    public = _unshared(store, partner.public_certificates)
-    if (len(ids), len(public)) == (len(partner.as2_ids), len(partner.public_certificates)):
-        return partner
-    return replace(partner, as2_ids=ids, public_certificates=public)
+def _without(certificates: Iterable[Certificate], shared: Collection[str]) -> tuple[Certificate, ...]:
+    return tuple(each for each in certificates if each.sha256 not in shared)
 
 
-def _unshared(store: TrustStore, certificates: Iterable[Certificate]) -> tuple[Certificate, ...]:
-    return tuple(each for each in certificates if len(store.sharers.get(each.sha256, ())) < 2)
+# --- Indexes --------------------------------------------------------------------------------------------------------
 
 
-# --- Indexes --------------------------------------------------------------------------------------------
+class _Values(Generic[T]):
+    """An index while it is filled: the values by key, each once. Equal values of a key must come one after another."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[T]] = {}
+
+    def add(self, key: str, value: T) -> None:
+        if (present := self._values.get(key)) is None:
+            self._values[key] = [value]
+        elif present[-1] is not value:
+            present.append(value)
+
+    def index(self) -> dict[str, tuple[T, ...]]:
+        return {key: tuple(values) for key, values in self._values.items()}
 
 
-class _Edits:
-    """Changes of the indexes whose values are names or texts; what stays the same is not touched."""
-
-    def __init__(self, store: TrustStore) -> None:
-        self._store = store
-        self._values: dict[tuple[str, str], set[str]] = {}
-
-    def replace(self, old: Claims, new: Claims) -> None:
-        for index, key, value in old.keys() - new.keys():
-            self._at(index, key).discard(value)
-        for index, key, value in new.keys() - old.keys():
-            self._at(index, key).add(value)
-
-    def keys(self, index: str) -> tuple[str, ...]:
-        """Where this index changed."""
-        return tuple(key for name, key in self._values if name == index)
-
-    def done(self) -> TrustStore:
-        changes: dict[str, dict[str, tuple[str, ...] | None]] = {}
-        for (index, key), values in self._values.items():
-            changes.setdefault(index, {})[key] = tuple(sorted(values)) or None
-        indexes = {index: getattr(self._store, index).changed(each) for index, each in changes.items()}
-        return replace(self._store, **indexes)
-
-    def _at(self, index: str, key: str) -> set[str]:
-        found = self._values.get((index, key))
-        if found is None:
-            found = self._values[index, key] = set(getattr(self._store, index).get(key, ()))
-        return found
+def _of_public(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
+    """The indexes of public certificates, those of disabled partners too."""
+    owners, same_key, same_subject = _Values[str](), _Values[str](), _Values[str]()
+    for name, loaded in effective.items():
+        for each in loaded.public_certificates:
+            owners.add(each.sha256, name)
+            same_key.add(each.public_key_der.hex(), name)
+            same_subject.add(each.subject, name)
+    return {"owners": owners.index(), "same_key": same_key.index(), "same_subject": same_subject.index()}
 
 
-def _claims(loaded: LoadedPartner) -> Claims:
-    """Where a partner stands in the indexes of names."""
-    claims: Claims = {}
-    for each in loaded.public_certificates:
-        claims["owners", each.sha256, loaded.name] = None
-        claims["same_key", each.public_key_der.hex(), loaded.name] = None
-        claims["same_subject", each.subject, loaded.name] = None
-    if loaded.partner:
-        claims |= {("holders", each.sha256, loaded.name): None for each in loaded.partner.trusted_roots}
-        claims |= {("issuers", each.sha256, loaded.name): None for each in loaded.partner.intermediates}
-        claims |= {("elsewhere", each.sha256, text): None for text, each in _uses(loaded.partner)}
-    return claims
-
-
-def _uses(partner: Partner) -> Iterator[tuple[str, Certificate]]:
-    """What each certificate of the partner that opens no connection is for instead."""
-    for each in dict.fromkeys((*partner.trusted_roots, *partner.intermediates, *partner.message_certificates)):
-        if each in partner.public_certificates:
-            continue
-        if each in partner.trusted_roots:
-            use = "as a root only"
-        else:
-            use = "as an intermediate only" if each in partner.intermediates else "for messages only"
-        yield f"{partner.name}, but {use}", each
-
-
-Pairs = list[tuple[Partner | None, Partner | None]]  # before, and after
-
-
-def _by_as2_id(pairs: Pairs) -> dict[str, Partner | None]:
-    found: dict[str, Partner | None] = {as2_id: None for old, _ in pairs if old for as2_id in old.as2_ids}
-    return found | {as2_id: new for _, new in pairs if new for as2_id in new.as2_ids}
-
-
-def _by_subject(matchers: Index[Partner], pairs: Pairs) -> dict[str, tuple[Partner, ...] | None]:
-    found: dict[str, dict[str, Partner]] = {}
-    for old, new in pairs:
-        for each in (old, new):
-            if each and each.match and each.match.subject not in found:
-                present = matchers.get(each.match.subject, ())
-                found[each.match.subject] = {partner.name: partner for partner in present}
-        if old and old.match:
-            del found[old.match.subject][old.name]
-        if new and new.match:
-            found[new.match.subject][new.name] = new
-    return {subject: tuple(those[name] for name in sorted(those)) or None for subject, those in found.items()}
-
-
-def _unlike(pairs: Pairs, use: str) -> Iterator[Certificate]:
-    """What only one of the two, before and after, has for this use."""
-    for old, new in pairs:
-        before: frozenset[Certificate] = frozenset(getattr(old, use) if old else ())
-        yield from before.symmetric_difference(getattr(new, use) if new else ())
-
-
-def _certificates(
-    index: Index[Certificate], names: Names, touched: Iterable[Certificate]
-) -> dict[str, tuple[Certificate, ...] | None]:
-    """What an index has for the subjects of these; a certificate that nobody holds any longer drops out."""
-    found: dict[str, dict[str, Certificate]] = {}
-    for each in touched:
-        those = found.setdefault(each.subject, {one.sha256: one for one in index.get(each.subject, ())})
-        those[each.sha256] = each
+def _of_partners(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
+    """The partners in use, and the indexes of them."""
+    partners = {name: each.partner for name, each in effective.items() if each.partner}
+    holders, elsewhere, matchers = _Values[str](), _Values[str](), _Values[Partner]()
+    roots: dict[str, Certificate] = {}
+    intermediates: dict[str, Certificate] = {}
+    for name, partner in partners.items():
+        for root in partner.trusted_roots:
+            holders.add(root.sha256, name)
+            roots[root.sha256] = root
+        for each in partner.intermediates:
+            intermediates[each.sha256] = each
+        for sha256, use in _uses(partner):
+            elsewhere.add(sha256, use)
+    for loaded in effective.values():
+        if (accepting := loaded.partner or loaded.held) and accepting.match:
+            matchers.add(accepting.match.subject, accepting)
     return {
-        subject: tuple(those[sha256] for sha256 in sorted(those) if sha256 in names) or None
-        for subject, those in found.items()
+        "partners": partners,
+        "disabled": frozenset(effective.keys() - partners.keys()),
+        "as2_ids": {as2_id: partner for partner in partners.values() for as2_id in partner.as2_ids},
+        "holders": holders.index(),
+        "elsewhere": elsewhere.index(),
+        "matchers": matchers.index(),
+        "roots": _by_subject(roots),
+        "intermediates": _by_subject(intermediates),
     }
 
 
-# --- Conflicts ------------------------------------------------------------------------------------------
+def _by_subject(certificates: Mapping[str, Certificate]) -> dict[str, tuple[Certificate, ...]]:
+    """The certificates, given by sha256, in the order of that."""
+    found = _Values[Certificate]()
+    for sha256 in sorted(certificates):
+        found.add(certificates[sha256].subject, certificates[sha256])
+    return found.index()
 
 
-def _ids(store: TrustStore, base: TrustStore, names: Iterable[str]) -> frozenset[str]:
-    both = ((store.loaded.get(name, NOBODY), base.loaded.get(name, NOBODY)) for name in names)
-    return frozenset(as2_id for pair in both for each in pair for as2_id in each.as2_ids)
+def _uses(partner: Partner) -> Iterator[tuple[str, str]]:
+    """The certificates of the partner that open no connection, by sha256, with what each is for instead."""
+    public = partner.public_certificates
+    uses = {each: "for messages only" for each in partner.message_certificates if each not in public}
+    uses |= {each: "as an intermediate only" for each in partner.intermediates if each not in public}
+    uses |= {each: "as a root only" for each in partner.trusted_roots if each not in public}
+    return ((each.sha256, f"{partner.name}, but {use}") for each, use in uses.items())
 
 
-def _conflicts(
-    store: TrustStore, directory: Path, certificates: Iterable[str], ids: Iterable[str], subjects: Iterable[str]
-) -> dict[str, tuple[Problem, ...] | None]:
-    """What is claimed twice among these; None where that is over."""
-    found: dict[str, tuple[Problem, ...] | None] = {}
-    for sha256 in certificates:
-        names = store.owners.get(sha256, ())
-        public = store.loaded[names[0]].public_certificates if len(names) > 1 else ()
-        found[f"certificate {sha256}"] = tuple(certificate_conflict(directory, sha256, public, names)) or None
-    for as2_id in ids:
-        found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, store.claimants.get(as2_id, ()))) or None
-    for subject in subjects:
-        found[f"match {subject}"] = tuple(match_conflicts(directory, store.matchers.get(subject, ()))) or None
-    return {key: problems for key, problems in found.items() if problems or key in store.conflicts}
+# --- Conflicts ------------------------------------------------------------------------------------------------------
+
+
+def _conflicts(store: TrustStore, directory: Path) -> dict[str, tuple[Problem, ...]]:
+    """What is claimed twice, by what is claimed."""
+    found: dict[str, tuple[Problem, ...]] = {}
+    for sha256, names in _several(store.owners):
+        public = store.loaded[names[0]].public_certificates
+        found[f"certificate {sha256}"] = tuple(certificate_conflict(directory, sha256, public, names))
+    for as2_id, names in _several(store.claimants):
+        found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, names))
+    for subject, partners in _several(store.matchers):
+        found[f"match {subject}"] = tuple(match_conflicts(directory, partners))
+    return {key: problems for key, problems in found.items() if problems}
+
+
+def _several(index: Index[T]) -> Iterator[tuple[str, tuple[T, ...]]]:
+    return ((key, values) for key, values in index.items() if len(values) > 1)

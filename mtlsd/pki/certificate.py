@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -38,6 +39,18 @@ UNREADABLE = (  # what `cryptography` raises for a certificate that is not well-
 
 class CertificateUnreadable(MtlsdError, ValueError):
     """The bytes are not a certificate; the text says what they look like."""
+
+    def inside(self, name: str) -> Self:
+        """The same error, of the part with this name."""
+        return type(self)(f"{name}: {self}")
+
+
+class PrivateKeyPresent(CertificateUnreadable):
+    """There is a private key in a file that should hold certificates only."""
+
+
+class PasswordNeeded(CertificateUnreadable):
+    """The bytes can be read with the right password; none was given, or another one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _read_chain(path: Path, problems: list[Problem], warnings: list[Problem]) ->
     try:
         file = read_public_file(path)
     except (FileRefused, CertificateUnreadable) as error:
-        problems.append(Problem(path, str(error)))
+        problems.append(Problem(path, str(error), cause=type(error)))
         return ()
     warnings += (Problem(path, words) for words in file.warnings)
     return file.certificates

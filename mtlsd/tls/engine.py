@@ -166,16 +166,16 @@ class Engine:
             self._may_have_input = False
             return None
         except (SSL.ZeroReturnError, SSL.SysCallError):
-            return self._closed("the client closed the connection")
+            return self._closed(TLSHandshakeFailed("the client closed the connection"))
         except SSL.Error as error:
-            return self._closed(_words(error))
+            return self._closed(_refusal(error))
 
-    def _closed(self, words: str) -> Closed:
+    def _closed(self, refusal: PeerError) -> Closed:
         if self._completed:
             return Closed()
         if self._failure is not None:
             raise self._failure
-        raise self._with_alert(_REASONS.get(words, TLSHandshakeFailed)(words))
+        raise self._with_alert(refusal)
 
     def _with_alert(self, refusal: PeerError) -> PeerError:
         """The same, with what the client is told of it, for the log."""
@@ -257,8 +257,10 @@ def _der(certificate: crypto.X509) -> bytes:
     return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
-def _words(error: SSL.Error) -> str:
+def _refusal(error: SSL.Error) -> PeerError:
+    """Why the handshake failed; of OpenSSL's error, pyOpenSSL hands on the text and drops the code."""
     try:
-        return str(error.args[0][0][2]) or "TLS failed"
+        words = str(error.args[0][0][2])
     except (IndexError, TypeError):
-        return "TLS failed"
+        words = ""
+    return _REASONS.get(words, TLSHandshakeFailed)(words or "TLS failed")  # no code: of OpenSSL

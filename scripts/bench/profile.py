@@ -17,11 +17,12 @@ from scripts.bench.figures import Figure
 from scripts.bench.rig import Rig, running
 
 STOP_SECONDS = 60
+WAITING = "waiting for events"
 COMMIT = "journal: commit (its thread, not profiled)"
 # A layer, and what stands in the path of a file, or in the name of a function in C; the first that fits.
 LAYERS = (
     ("RSA", ("openssl.rsa",)),
-    ("waiting for events", ("select.epoll",)),
+    (WAITING, ("select.epoll",)),
     ("TLS", ("/mtlsd/tls/", "/OpenSSL/", "_cffi_backend")),
     ("HTTP", ("/mtlsd/http/", "/mtlsd/net/server/wire.py", "/h11/")),
     ("CMS and MIME", ("/mtlsd/as2/", "_hashlib", "openssl.ciphers", "openssl.hashes", "zlib", "binascii")),
@@ -81,7 +82,7 @@ def by_layer(stats: pstats.Stats) -> Counter[str]:
                 seconds[_layer(caller)] += own_for_caller
         else:
             seconds[layer] += own
-    del seconds["waiting for events"]
+    del seconds[WAITING]
     return seconds
 
 

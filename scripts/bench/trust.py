@@ -23,7 +23,7 @@ from tests.support.daemon import LONG
 
 FEW = 100
 LOAD_SECONDS = 3.0  # for 10,000
-RELOAD_SECONDS = 0.05
+RELOAD_SECONDS = 0.1  # the indexes are built anew
 MATCH_RATIO = 2.0  # of many to few: the caches of the processor are allowed for
 TIMES = 20
 T = TypeVar("T")

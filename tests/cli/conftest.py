@@ -1,5 +1,6 @@
 """One daemon, with its backend, for the tests that send to it."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,14 @@ from tests.support.site import Site, issued
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder below what everybody may search, which `tmp_path` is not."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+    """A folder below what everybody may search, which `tmp_path` is not; so is what is made in it."""
+    before = os.umask(0o022)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o755)
+            yield Path(name)
+    finally:
+        os.umask(before)
 
 
 @pytest.fixture(scope="session")

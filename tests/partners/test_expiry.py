@@ -1,5 +1,6 @@
 """What ends is told so many days before and on the day, once, whatever else ends."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ DAYS = (60, 30, 14, 7, 3, 1, 0)
 
 
 def thing(left: timedelta, owner: str = "partner acme", sha256: str = "a") -> Expiring:
-    return Expiring(owner, "connections", "CN=a", sha256, NOW + left)
+    return Expiring(owner, "connections", "CN=a", sha256, NOW + left, is_ours=False)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,13 @@ def test_a_certificate_that_many_have_is_one_alert_with_some_of_their_names() ->
     things = [thing(DAY, f"partner p{number}") for number in range(8)]
     (alert,) = due(things, DAYS, NOW)
     assert alert.about.owner == "partner p0, partner p1, partner p2, partner p3, partner p4 and 3 more"
+
+
+def test_a_certificate_that_we_have_too_is_ours_to_renew() -> None:
+    ours = replace(thing(DAY, "any name at all"), is_ours=True)
+    for things, is_ours in (([thing(DAY)], False), ([thing(DAY), ours], True), ([ours], True)):
+        (alert,) = due(things, DAYS, NOW)
+        assert alert.about.is_ours == is_ours
 
 
 def test_everything_that_a_partner_uses_is_looked_at() -> None:

@@ -18,9 +18,8 @@ from mtlsd.partners.validity import Validity
 from mtlsd.pki import bundle as bundles
 from mtlsd.pki import lint
 from mtlsd.pki.bundle import Bundle
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PasswordNeeded
 from mtlsd.pki.formats.on_disk import decoded_password, password_beside
-from mtlsd.pki.formats.pkcs12 import needs_password
 from mtlsd.pki.formats.reader import Contents, read_contents
 from mtlsd.pki.key_pair import belong_together, parse_key
 from mtlsd.text import printable
@@ -72,8 +71,8 @@ def password_in(file: Path) -> str:
 def _contents(path: Path, data: bytes, password: str | None) -> tuple[Contents, str | None]:
     try:
         return read_contents(data, password), password
-    except CertificateUnreadable as error:
-        if not (needs_password(error) and password is None and sys.stdin.isatty()):
+    except PasswordNeeded:
+        if password is not None or not sys.stdin.isatty():
             raise
     password = click.prompt(f"password of {path.name}", hide_input=True, err=True)
     return read_contents(data, password), password

@@ -137,8 +137,6 @@ def _why(error: OSError | JournalUnavailable | SpoolFull) -> str:
 
 
 def _cause(error: OSError | JournalUnavailable | SpoolFull) -> OSError | None:
-    """What the operating system said, unless we said more than that."""
-    if isinstance(error, OSError):
-        return error
-    cause = error.__cause__
-    return cause if isinstance(cause, OSError) and str(cause) == error.detail else None
+    """The error of the operating system, if there is one: the journal and the spool add nothing to its text."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return cause if isinstance(cause, OSError) else None

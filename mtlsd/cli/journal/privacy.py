@@ -131,7 +131,7 @@ def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
 def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder: Path) -> None:
     from mtlsd.journal.documents import open_document
     from mtlsd.journal.model import Message
-    from mtlsd.journal.proof.entries import mdn_octets
+    from mtlsd.journal.proof.digests import mdn_octets
 
     folder.mkdir(mode=0o700)
     attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]

@@ -85,7 +85,7 @@ def show(name: str, file: Path, as_json: bool) -> None:
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
     if as_json:
-        state = "disabled" if entry.state.startswith("disabled") else "in use"
+        state = "in use" if entry.partner else "disabled"
         told = {"state": state, "warnings": [each.message for each in warnings]}
         say_json(replace(entry, partner=_partner(entry, directory)).as_json() | told | _more(entry, directory))
     else:
@@ -193,8 +193,8 @@ def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
     if partner is None:
         return {}
     told: dict[str, list[object]] = {}
-    for key, line in _more_fields(directory):
-        told.setdefault(key.replace(" ", "_"), []).append(line)
+    for key, _, line in _more_fields(directory):
+        told.setdefault(key, []).append(line)
     return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}, **told}
 
 
@@ -218,7 +218,7 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
                 ("keep bytes", partner.retention_max_bytes),
             ]
         )
-        say_fields(_more_fields(directory))
+        say_fields([(heading, line) for _, heading, line in _more_fields(directory)])
     for each in shown.certificates:
         certificate = each.certificate
         say()
@@ -230,7 +230,7 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
                 ("serial", f"{certificate.serial:x}"),
                 ("names", ", ".join(certificate.san)),
                 ("valid", f"{moment(certificate.not_before)} to {moment(certificate.not_after)}"),
-                ("days left", each.days_left if each.state == "valid" else f"{each.days_left}  {each.state.upper()}"),
+                ("days left", each.left),
                 ("sha256", certificate.sha256),
             ],
             indent="  ",
@@ -239,13 +239,14 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
         say(f"warning: {problem}")
 
 
-def _more_fields(directory: Path) -> "list[tuple[str, object]]":
-    """What is said of revocation and of dates: a line each."""
+def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
+    """What is said of revocation and of dates: the key in JSON, a heading and a line each."""
     from mtlsd.partners.edit import proposal
     from mtlsd.partners.partner import load_partner
 
     lines = proposal.describe(load_partner(directory))
-    return [(key, each) for key in ("revocation", "dates", "revocation lists") for each in lines.get(key, ())]
+    headings = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}
+    return [(key, heading, line) for key, heading in headings.items() for line in lines.get(heading, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:

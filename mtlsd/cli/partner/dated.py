@@ -31,6 +31,11 @@ class DatedCertificate:
     def state(self) -> Validity:
         return Validity.of(self.certificate, self.now)
 
+    @property
+    def left(self) -> str:
+        """The days left, and the state beside them if it is another one than valid."""
+        return f"{self.days_left}" if self.state is Validity.VALID else f"{self.days_left}  {self.state.upper()}"
+
     def warning(self) -> Problem | None:
         """What to say where it is not simply valid."""
         return date_warning(self.certificate, self.place, self.now)

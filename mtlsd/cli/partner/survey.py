@@ -32,8 +32,6 @@ from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
 from mtlsd.snapshot.snapshot import load_snapshot
 
-DISABLED = ": the partner is disabled"  # said of the partner already, where its mistakes stand beside it
-
 
 @dataclass(frozen=True, slots=True)
 class PartnerEntry:
@@ -295,7 +293,7 @@ def _shortened(problem: Problem, directory: Path) -> str:
     place = problem.file.relative_to(directory)
     line = f":{problem.line}" if problem.line else ""
     key = f"{problem.key}: " if problem.key else ""
-    message = problem.message.removesuffix(DISABLED)
+    message = problem.brief or problem.message
     return f"{place}{line}: {key}{message}" if place != Path() else f"{key}{message}"
 
 

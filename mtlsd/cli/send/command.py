@@ -125,7 +125,7 @@ def send(as_json: bool, **given: object) -> None:
         if listening and not as_json:
             say(f"listening on {listening.address} for the MDN to {receipt_url}")
         answer = exchange.exchange(options, backend, message, asked, listening, now)
-    posted, notes = (listening.posted, tuple(map(hints.handshake, listening.notes))) if listening else (None, ())
+    posted, notes = (listening.posted, tuple(map(hints.noted, listening.notes))) if listening else (None, ())
     found = verdict.judge(asked, answer, datetime.now(UTC), posted, notes)
     if as_json:
         say_json(found.as_json())

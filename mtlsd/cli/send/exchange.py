@@ -58,8 +58,7 @@ def exchange(
         receive, waits = partial(mdn.receive, asked, now), partial(send_and_listen, request, listening)
         return trio.run(partial(waits, receive, promised=_promises, timeout=options.timeout))
     except UpstreamFailed as error:
-        told = str(error).replace("the backend", "the receiver")
-        text = f"no answer from {backend.host}:{backend.port}: {told}{hints.unanswered(told)}"
+        text = f"no answer from {backend.host}:{backend.port}: {error}{hints.unanswered(error.cause)}"
         raise click.ClickException(text) from error
     finally:
         if options.save:

@@ -14,6 +14,7 @@ from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import Reception
 from mtlsd.net.server.one_request import PostedMDN
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.relaxations import Relax
 
 RECEIPTS = ("multipart/report", "multipart/signed")
 MAX_TEXT = 2000  # characters of what an MDN says that is not accepted
@@ -87,7 +88,7 @@ class MDNReader:
 
 def why_refused(error: PeerError) -> str:
     """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
-    if isinstance(error, AS2SecurityTooLow) and "SHA-1" in error.detail:
+    if isinstance(error, AS2SecurityTooLow) and error.relaxation == Relax.SHA1:
         return "it is signed with SHA-1, which only --micalg sha1 or --sign sha1 asks for"
     if _is_strange(error):
         return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"

@@ -13,10 +13,10 @@ from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.options import NONE, Options
-from mtlsd.errors import ConfigurationError
+from mtlsd.errors import ConfigurationError, MtlsdError
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.ids import new_id
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PrivateKeyPresent
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair, LoadedKeyPair, load_key_pair
 
@@ -113,7 +113,7 @@ def _load(certificate: Path, key: Path) -> LoadedKeyPair:
     try:
         return load_key_pair(certificate, key, for_tests=True)
     except ConfigurationError as error:
-        problems = (replace(each, message=_told(each.message)) for each in error.problems)
+        problems = (replace(each, message=_told(each.message, each.cause)) for each in error.problems)
         raise click.UsageError("\n".join(map(str, problems))) from error
 
 
@@ -153,9 +153,9 @@ def _certificates(path: Path, option: str) -> tuple[Certificate, ...]:
     try:
         return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:
-        raise click.BadParameter(f"{path}: {_told(str(error))}", param_hint=option) from error
+        raise click.BadParameter(f"{path}: {_told(str(error), type(error))}", param_hint=option) from error
 
 
-def _told(mistake: str) -> str:
-    """A mistake in a file; here the key is the user's own, which nobody has to rotate."""
-    return "a private key, not a certificate" if mistake.startswith("a private key") else mistake
+def _told(mistake: str, cause: type[MtlsdError] | None) -> str:
+    """What to say of a mistake in a file; a private key is the user's own here, so nobody has to rotate it."""
+    return "a private key, not a certificate" if cause is PrivateKeyPresent else mistake

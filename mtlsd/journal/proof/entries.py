@@ -1,12 +1,12 @@
 """What the chain says of a message, a refusal and a delivery, and whether they still are what it says.
 
 The chain has digests alone, and each is salted with the record's own salt: who has the record can show that it is the
-one, and once it is erased nobody can guess it from the chain. Pure.
+one, and once it is erased nobody can guess it from the chain. `digests.py` defines the bytes. Pure.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -21,35 +21,9 @@ from mtlsd.journal.model import (
     StoredMDN,
 )
 from mtlsd.journal.proof.chain import Entry, EntryKind, Note, canonical
+from mtlsd.journal.proof.digests import attempts_text, commitment, delivery_text, if_set, mdn_octets, record_of
 
-_CHANGES = {"mdn", "contents"}  # may be others later than at the beginning
-_MESSAGE = tuple(each.name for each in fields(Message) if each.name not in _CHANGES)
-_REFUSAL = tuple(each.name for each in fields(Refusal) if each.name not in _CHANGES)
-_ATTEMPT = tuple(each.name for each in fields(Attempt))
 _OPEN = (DeliveryState.PENDING, DeliveryState.CLAIMED)
-
-
-def record_of(about: Message | Refusal) -> bytes:
-    """The record as the chain knows it: canonical JSON of all that never changes."""
-    names = _MESSAGE if isinstance(about, Message) else _REFUSAL
-    return canonical({name: getattr(about, name) for name in names}).encode()
-
-
-def mdn_octets(mdn: StoredMDN) -> bytes:
-    """An MDN as one file: its header, an empty line, its body."""
-    header = "".join(f"{name}: {value}\r\n" for name, value in mdn.headers)
-    return header.encode("utf-8", "surrogateescape") + b"\r\n" + mdn.body
-
-
-def commitment(salt: str, data: bytes) -> str:
-    """The digest of the salt, a line feed and the data."""
-    return sha256(salt.encode() + b"\n" + data).hexdigest()
-
-
-def delivery_text(delivery: Delivery) -> bytes:
-    """What the chain knows of a delivery."""
-    values = {"id": delivery.id, "kind": delivery.kind, "target": delivery.target, "created_at": delivery.created_at}
-    return canonical(values).encode()
 
 
 # --- Saying it ------------------------------------------------------------------------------------------------
@@ -91,8 +65,7 @@ def outcome(
 ) -> Note:
     """What is entered where an attempt was the last one; `made` are all attempts at the delivery, with this one."""
     facts = {"delivery": attempt.delivery_id, "attempt": attempt.number, "attempts": _attempts(salt, made)}
-    told = {"status": attempt.status, "reason": attempt.reason}
-    return Note(state, subject, now, facts | {name: value for name, value in told.items() if value is not None})
+    return Note(state, subject, now, facts | if_set(status=attempt.status, reason=attempt.reason))
 
 
 def replayed(subject: str, delivery_id: str, now: float) -> Note:
@@ -106,8 +79,7 @@ def dropped(subject: str, salt: str, delivery_id: str, now: float, made: Iterabl
 
 
 def _attempts(salt: str, made: Iterable[Attempt]) -> str:
-    in_order = sorted(made, key=lambda each: each.number)
-    return commitment(salt, canonical([[getattr(each, name) for name in _ATTEMPT] for each in in_order]).encode())
+    return commitment(salt, attempts_text(made))
 
 
 def _contents(message: Message) -> str:

@@ -1,18 +1,27 @@
-"""The SQL of the journals: files of named queries, and numbered migrations, of which the n-th makes version n."""
+"""The SQL of the journals: files of named queries, and numbered migrations, of which the n-th makes version n.
+
+`journal.sql` and `proof.sql` are for every database, and each database has a file of what it says in its own way.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from types import MappingProxyType
 
 _SQL = files("mtlsd.journal").joinpath("sql")
+_SHARED = ("journal.sql", "proof.sql")
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
-def load_queries(name: str) -> Mapping[str, str]:
-    """The queries of a file in `sql/`, by the names that stand before them."""
-    text = _SQL.joinpath(name).read_text()
-    _, *parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
-    return MappingProxyType(dict(zip(parts[::2], parts[1::2], strict=True)))
+def load_queries(database: str, spell: Callable[[str], str]) -> Mapping[str, str]:
+    """The queries of one database by name; `spell` is how it writes what the shared files hold."""
+    queries: dict[str, str] = {}
+    for file in (*_SHARED, f"{database}.sql"):
+        _, *parts = _NAME.split(_SQL.joinpath(file).read_text())
+        found = dict(zip(parts[::2], map(spell, parts[1::2]), strict=True))
+        assert not queries.keys() & found.keys(), "a query is in one file only"
+        queries |= found
+    return MappingProxyType(queries)
 
 
 def load_migrations(database: str) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
 """Records as rows and rows as records: what every database stores in the same columns, and checks alike.
 
-The `*_values` are in the order of the columns in the INSERT statements; a row is anything that `dict` takes.
+The `*_values` are in the order of the columns in the INSERT statements.
 """
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     Attempt,
     Delivery,
@@ -25,25 +25,29 @@ from mtlsd.journal.model import (
     transition,
 )
 
-LAST = "\U0010ffff"  # sorts after every id
-PAGE = 1000  # messages a read of `spool_names`
-
-Row = Mapping[str, Any] | Iterable[tuple[str, Any]]
-
 _encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
-_JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_JSON = {"headers", "notes", "digests"}
+_ELSEWHERE = {"client_certificates", "mdn"}  # in the column of the header; in two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, *_ELSEWHERE}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-delivery_values = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
+_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets and its lane
+_STANDING = attrgetter(
+    *("pinned", "state", "not_before", "attempts"),
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
 
 
+class Row(Protocol):
+    """The columns of a row by name: what `dict` takes."""
+
+    def keys(self) -> Iterable[str]: ...
+    def __getitem__(self, column: str, /) -> Any: ...  # whatever the column holds
+
+
 def message_values(message: Message) -> tuple[object, ...]:
-    texts = map(_encode, (message.headers, message.notes, message.digests))
+    texts = map(_encode, (columns.header_fields(message), message.notes, message.digests))
     return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
@@ -53,6 +57,17 @@ def refusal_values(refusal: Refusal) -> tuple[object, ...]:
 
 def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
     return (_encode(mdn.headers), mdn.body) if mdn else (None, None)
+
+
+def delivery_values(delivery: Delivery) -> tuple[object, ...]:
+    target, lane = columns.targets_text(delivery.targets), columns.lane_text(delivery.lane)
+    return *_WHOSE(delivery), target, lane, *_STANDING(delivery)
+
+
+def like_values(delivery: Delivery) -> dict[str, object]:
+    """By what another delivery is known to do the same."""
+    target = columns.targets_text(delivery.targets)
+    return {"message_id": delivery.message_id, "kind": delivery.kind, "target": target}
 
 
 def outcome_values(
@@ -71,16 +86,9 @@ def outcome_values(
     }
 
 
-def range_values(
-    since: float | None, until: float | None, after: str | None, before: str | None
-) -> dict[str, float | str]:
-    """The limits of a list, where nothing means no limit."""
-    return {
-        "since": -math.inf if since is None else since,
-        "until": math.inf if until is None else until,
-        "after": after or "",
-        "before": before or LAST,
-    }
+def lease_values(leased: Delivery) -> dict[str, object]:
+    """What a claim changes in a delivery."""
+    return {"id": leased.id, "attempts": leased.attempts, "owner": leased.lease_owner, "until": leased.lease_until}
 
 
 def list_query(partner: str | None, state: DeliveryState | None, reason: str | None) -> str:
@@ -94,7 +102,7 @@ def message(row: Row) -> Message:
     values: dict[str, Any] = dict(row)
     values.pop("state", None)  # of a listed row
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
-    values["headers"] = _pairs(values["headers"])
+    values["headers"], values["client_certificates"] = columns.header(_pairs(values["headers"]))
     values["notes"] = tuple(json.loads(values["notes"]))
     values["digests"] = _pairs(values["digests"])
     values["compressed"] = bool(values["compressed"])
@@ -111,6 +119,7 @@ def refusal(row: Row) -> Refusal:
 def delivery(row: Row) -> Delivery:
     values: dict[str, Any] = dict(row)
     values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
+    values |= {"targets": columns.targets(values.pop("target")), "lane": columns.lane(values["lane"])}
     return Delivery(**values)
 
 

@@ -1,13 +1,14 @@
-"""The journal in SQLite: the default, for one node.
+"""SQLite behind the journal: the default, for one node.
 
 One connection writes, under a lock, in short transactions; one reads, under a lock of its own, and never
 waits for a commit (WAL). `synchronous=FULL` brings every commit to the disk before `COMMIT` returns.
-The SQL is in `sql/`: `sqlite_queries.sql`, and the migrations, which `PRAGMA user_version` counts.
+`PRAGMA user_version` counts the migrations.
 """
 
 import os
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from errno import EACCES
 from pathlib import Path
@@ -15,34 +16,17 @@ from threading import Lock
 from typing import Any
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
-from mtlsd.journal.model import (
-    NO_LANES,
-    ORDERED,
-    Acceptance,
-    Attempt,
-    Backlog,
-    Claimed,
-    Delivery,
-    DeliveryKind,
-    DeliveryState,
-    LeaseLost,
-    Listed,
-    Message,
-    Refusal,
-    StoredMDN,
-)
-from mtlsd.journal.proof import entries
-from mtlsd.journal.proof.chain import Note
 from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors, make_directory
-from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.journal import SQLJournal
+from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
-from mtlsd.journal.sql.sqlite_proof import SQLiteProof, accept_certificates, enter, salt_of
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _ROLLED_BACK = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}  # of a COMMIT: nothing was written
-QUERIES = load_queries("sqlite_queries.sql")
+_ROW_LOCK = re.compile(r"\s+FOR (NO KEY )?UPDATE( OF \w+)?( SKIP LOCKED)?")  # whoever writes has locked the whole file
+QUERIES = load_queries("sqlite", lambda sql: _ROW_LOCK.sub("", sql))
 MIGRATIONS = load_migrations("sqlite")
 
 
@@ -64,7 +48,7 @@ def version_of(path: Path) -> int:
         return _version(db)
 
 
-class SQLiteJournal:
+class SQLiteJournal(SQLJournal):
     """A journal in one SQLite file, which is created or migrated as needed.
 
     With `read_only` it is neither, and its version must be ours; whatever writes raises `JournalUnavailable`.
@@ -72,214 +56,89 @@ class SQLiteJournal:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, node: str = UNNAMED) -> None:
+        super().__init__(SQLitePort(path, read_only=read_only), node)
+
+
+class SQLitePort:
+    """`Port` to one file; only one process of this node ever writes new messages to it."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
         self._write_lock = Lock()
         self._read_lock = Lock()
         self._writer, self._reader = _open_to_read(path) if read_only else _open(path)
-        self.proof = SQLiteProof(self._read, self._write, node)
 
-    def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
-        with self._write() as db:
-            written = [(each, _accept(db, each.message)) for each in acceptances]
-            new = [each for each, holder in written if holder is each.message]
-            _accept_parts(db, new)
-            refused = [_refuse(db, each) for each in refusals]
-            enter(db, self.proof.node, [*(note for each in new for note in entries.accepted(each)), *refused])
-            return [holder for _, holder in written]
+    @contextmanager
+    def read(self) -> Iterator["SQLiteStatements"]:
+        with self._read_lock, sqlite_errors():
+            yield SQLiteStatements(self._reader)
+
+    @contextmanager
+    def read_one_moment(self) -> Iterator["SQLiteStatements"]:
+        with self.read() as db:
+            self._reader.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                self._reader.execute("ROLLBACK")
+
+    def write(self, work: Callable[["SQLiteStatements"], Result]) -> Result:
+        with self._write_lock, sqlite_errors(), _transaction(self._writer) as db:
+            return work(SQLiteStatements(db))
+
+    def accept(self, work: Callable[["SQLiteStatements"], Result]) -> Result:
+        return self.write(work)
 
     def is_settled(self) -> bool:
         """The next commit writes over what is left of an unclear one, or behind it."""
         return True
 
-    def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
-        with self._write() as db:
-            if refusal:
-                note = _refuse(db, refusal, delivery)
-            elif _is_to_be_made(db, delivery):
-                return
-            else:
-                subject = rows.subject(delivery)
-                note = entries.promised(subject, salt_of(db, subject), delivery)
-            db.execute(QUERIES["accept_delivery"], rows.delivery_values(delivery))
-            enter(db, self.proof.node, [note])
-
-    def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
-        with self._write() as db:
-            if db.execute(QUERIES["answer_message"], (*rows.mdn_values(mdn), message.id)).rowcount:
-                enter(db, self.proof.node, [entries.answered(message.id, message.salt, mdn, now)])
-            return rows.message(db.execute(QUERIES["message"], {"id": message.id}).fetchone())
-
-    def document(self, name: str) -> bytes | None:
-        with self._read() as db:
-            row = db.execute(QUERIES["document"], {"name": name}).fetchone()
-        return row and bytes(row[0])
-
-    def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
-        with self._read() as db:
-            return _find(db, as2_from, as2_to, message_id)
-
-    def message(self, id_or_message_id: str) -> Message | None:
-        with self._read() as db:
-            row = (
-                db.execute(QUERIES["message"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["message_by_message_id"], _newest(id_or_message_id)).fetchone()
-            )
-        return row and rows.message(row)
-
-    def refusal(self, id_or_message_id: str) -> Refusal | None:
-        with self._read() as db:
-            row = (
-                db.execute(QUERIES["refusal"], {"id": id_or_message_id}).fetchone()
-                or db.execute(QUERIES["refusal_by_message_id"], _newest(id_or_message_id)).fetchone()
-            )
-        return row and rows.refusal(row)
-
-    def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
-        wanted = _newest(message_id, limit)
-        with self._read() as db:
-            messages = [rows.message(row) for row in db.execute(QUERIES["message_by_message_id"], wanted)]
-            return [*messages, *(rows.refusal(row) for row in db.execute(QUERIES["refusal_by_message_id"], wanted))]
-
-    def messages(
-        self,
-        *,
-        limit: int,
-        partner: str | None = None,
-        state: DeliveryState | None = None,
-        reason: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        after: str | None = None,
-        before: str | None = None,
-    ) -> list[Listed]:
-        wanted: dict[str, object] = {"limit": limit, "partner": partner, "state": state, "reason": reason}
-        wanted |= rows.range_values(since, until, after, before)
-        with self._read() as db:
-            found = db.execute(QUERIES[rows.list_query(partner, state, reason)], wanted)
-            return [rows.listed(row) for row in found]
-
-    def refusals(
-        self,
-        *,
-        limit: int,
-        partner: str | None = None,
-        reason: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        after: str | None = None,
-        before: str | None = None,
-    ) -> list[Refusal]:
-        wanted = {"limit": limit, "partner": partner, "reason": reason} | rows.range_values(since, until, after, before)
-        with self._read() as db:
-            return [rows.refusal(row) for row in db.execute(QUERIES["list_refusals"], wanted)]
-
-    def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
-    ) -> list[Claimed]:
-        with self._write() as db:
-            due = (each for lane in _lanes(db) for each in _due(db, lane, now, min(limit, room.get(lane, limit))))
-            oldest = sorted(due, key=lambda each: (each.not_before, each.id))[:limit]
-            return [_claim(db, rows.leased(delivery, owner, now + lease)) for delivery in oldest]
-
-    def renew(self, delivery_id: str, owner: str, until: float) -> None:
-        wanted = {"id": delivery_id, "owner": owner, "until": until}
-        with self._write() as db:
-            if not db.execute(QUERIES["renew_lease"], wanted).rowcount:
-                raise LeaseLost(delivery_id)
-
-    def record(
-        self,
-        attempt: Attempt,
-        owner: str,
-        *,
-        state: DeliveryState,
-        not_before: float | None,
-        now: float,
-        pinned: str | None = None,
-    ) -> None:
-        outcome = rows.outcome_values(attempt, state, not_before, now, pinned)
-        with self._write() as db:
-            delivery = rows.held(_delivery(db, attempt.delivery_id), attempt, owner, state)
-            db.execute(QUERIES["record_attempt"], rows.attempt_values(attempt))
-            db.execute(QUERIES["record_outcome"], outcome)
-            if state is not DeliveryState.PENDING:
-                enter(db, self.proof.node, [_outcome(db, delivery, attempt, state, now)])
-
-    def take_back(self, owner: str, now: float) -> int:
-        with self._write() as db:
-            return db.execute(QUERIES["take_back_leases"], {"owner": owner, "now": now}).rowcount
-
-    def hasten(self, latest: float) -> int:
-        with self._write() as db:
-            return db.execute(QUERIES["hasten_deliveries"], {"latest": latest}).rowcount
-
-    def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
-        with self._write() as db:
-            delivery = rows.to_requeue(_delivery(db, delivery_id), delivery_id)
-            db.execute(QUERIES["requeue_delivery"], {"id": delivery_id, "now": now, "unpin": unpin})
-            enter(db, self.proof.node, [entries.replayed(rows.subject(delivery), delivery_id, now)])
-
-    def drop(self, delivery_id: str, now: float) -> None:
-        with self._write() as db:
-            delivery = rows.for_operators(_delivery(db, delivery_id), delivery_id, DeliveryState.DROPPED)
-            db.execute(QUERIES["drop_delivery"], {"id": delivery_id, "now": now})
-            enter(db, self.proof.node, [_dropped(db, delivery, now)])
-
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
-        with self._read() as db:
-            due = [_next_due(db, lane) for lane in _lanes(db) if room.get(lane, 1) > 0]
-        return min((max(each, now) for each in due if each is not None), default=None)
-
-    def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
-        with self._read() as db:
-            return [rows.delivery(row) for row in db.execute(QUERIES["deliveries"], {"id": id})]
-
-    def ahead(self, delivery: Delivery) -> Delivery | None:
-        with self._read() as db:
-            first = _first(db, delivery.lane) if delivery.lane.startswith(ORDERED) else None
-        return first if first and first.id < delivery.id else None
-
-    def attempts(self, delivery_id: str) -> list[Attempt]:
-        with self._read() as db:
-            return _attempts(db, delivery_id)
-
-    def counts(self) -> dict[DeliveryState, int]:
-        with self._read() as db:
-            counted = dict(db.execute(QUERIES["counts"]).fetchall())
-        return {state: counted.get(state, 0) for state in DeliveryState}
-
-    def backlog(self) -> list[Backlog]:
-        with self._read() as db:
-            found = db.execute(QUERIES["backlog"]).fetchall()
-        return [Backlog(DeliveryKind(kind), DeliveryState(state), *rest) for kind, state, *rest in found]
+    def wait_for_earlier_life(self) -> None:
+        """A process that has ended has nothing under way."""
 
     def probe(self) -> None:
-        with self._write() as db:
+        with self._write_lock, sqlite_errors(), _transaction(self._writer) as db:
             db.execute(f"PRAGMA user_version = {_version(db)}")  # the same again: SQLite writes the page, and syncs it
 
-    def spool_names(self) -> Iterator[str]:
-        after = ""
-        while page := self._spool_page(after):
-            for after, *names, contents in page:  # noqa: B007  # the last one begins the next page
-                yield from filter(None, names if contents else ())
+    def as_kept(self, record: Record) -> Record:
+        """Any text is kept as it is."""
+        return record
 
     def close(self) -> None:
         with self._write_lock, self._read_lock, sqlite_errors():
             self._reader.close()
             self._writer.close()
 
-    def _spool_page(self, after: str) -> list[sqlite3.Row]:
-        with self._read() as db:
-            return db.execute(QUERIES["spool_names"], {"after": after, "limit": rows.PAGE}).fetchall()
 
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._read_lock, sqlite_errors():
-            yield self._reader
+class SQLiteStatements:
+    """`Statements` on a connection, which is in this process: there are no round trips to save."""
 
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._write_lock, sqlite_errors(), _transaction(self._writer) as db:
-            yield db
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def all(self, query: str, /, **values: object) -> list[sqlite3.Row]:
+        return self._db.execute(QUERIES[query], values).fetchall()
+
+    def one(self, query: str, /, **values: object) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._db.execute(QUERIES[query], values).fetchone()
+        return row
+
+    def change(self, query: str, /, **values: object) -> int:
+        return self._db.execute(QUERIES[query], values).rowcount
+
+    def each(self, query: str, many: Sequence[Values]) -> None:
+        self._db.executemany(QUERIES[query], many)
+
+    def each_changed(self, query: str, many: Sequence[Values]) -> list[bool]:
+        return [self._db.execute(QUERIES[query], each).rowcount == 1 for each in many]
+
+    def each_one(self, query: str, many: Sequence[Values]) -> list[sqlite3.Row | None]:
+        return [self._db.execute(QUERIES[query], each).fetchone() for each in many]
+
+    def lock_chain(self, node: str) -> None:
+        """Whoever writes has locked every chain."""
+
+    def delete_securely(self) -> None:
+        self._db.execute("PRAGMA secure_delete = ON")  # the octets go, not the rows alone
 
 
 # --- The file -----------------------------------------------------------------------------------------------
@@ -396,106 +255,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-# --- Rows ---------------------------------------------------------------------------------------------------
-
-
-def _accept(db: sqlite3.Connection, message: Message) -> Message:
-    if db.execute(QUERIES["accept_message"], rows.message_values(message)).rowcount:
-        return message
-    earlier = _find(db, message.as2_from, message.as2_to, message.message_id)
-    assert earlier is not None
-    return earlier
-
-
-def _accept_parts(db: sqlite3.Connection, new: Sequence[Acceptance]) -> None:
-    """What belongs to messages that are written now; a statement for all of them is quicker than one for each."""
-    db.executemany(QUERIES["accept_document"], (pair for each in new for pair in each.documents.items()))
-    db.executemany(QUERIES["accept_delivery"], (rows.delivery_values(one) for each in new for one in each.deliveries))
-    db.executemany(QUERIES["record_attempt"], (rows.attempt_values(one) for each in new for one in each.attempts))
-    accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
-
-
-def _refuse(db: sqlite3.Connection, refusal: Refusal, *deliveries: Delivery) -> Note:
-    db.execute(QUERIES["accept_refusal"], rows.refusal_values(refusal))
-    return entries.refused(refusal, deliveries)
-
-
-def _outcome(db: sqlite3.Connection, delivery: Delivery, attempt: Attempt, state: DeliveryState, now: float) -> Note:
-    subject = rows.subject(delivery)
-    return entries.outcome(subject, salt_of(db, subject), attempt, state, now, _attempts(db, delivery.id))
-
-
-def _dropped(db: sqlite3.Connection, delivery: Delivery, now: float) -> Note:
-    subject = rows.subject(delivery)
-    return entries.dropped(subject, salt_of(db, subject), delivery.id, now, _attempts(db, delivery.id))
-
-
-def _attempts(db: sqlite3.Connection, delivery_id: str) -> list[Attempt]:
-    return [rows.attempt(row) for row in db.execute(QUERIES["attempts"], {"delivery_id": delivery_id})]
-
-
-def _is_to_be_made(db: sqlite3.Connection, delivery: Delivery) -> bool:
-    """Whether there is the like of it; never of a refusal, each of which is a new one."""
-    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
-    return db.execute(QUERIES["delivery_to_be_made"], wanted).fetchone() is not None
-
-
-def _newest(message_id: str, limit: int = 1) -> dict[str, str | int]:
-    return {"message_id": message_id, "limit": limit}
-
-
-def _find(db: sqlite3.Connection, as2_from: str, as2_to: str, message_id: str) -> Message | None:
-    key = {"as2_from": as2_from, "as2_to": as2_to, "message_id": message_id}
-    row = db.execute(QUERIES["find_message"], key).fetchone()
-    return row and rows.message(row)
-
-
-def _delivery(db: sqlite3.Connection, delivery_id: str) -> Delivery | None:
-    row = db.execute(QUERIES["delivery"], {"id": delivery_id}).fetchone()
-    return row and rows.delivery(row)
-
-
-def _lanes(db: sqlite3.Connection) -> list[str]:
-    return [lane for (lane,) in db.execute(QUERIES["open_lanes"])]
-
-
-def _due(db: sqlite3.Connection, lane: str, now: float, limit: int) -> list[Delivery]:
-    """What may be claimed in a lane, oldest first; of an ordered one the first, if it is due."""
-    if limit <= 0:
-        return []
-    if not lane.startswith(ORDERED):
-        wanted = {"lane": lane, "now": now, "limit": limit}
-        return [rows.delivery(row) for row in db.execute(QUERIES["due_in_lane"], wanted)]
-    due = rows.due_at(first := _first(db, lane))
-    return [first] if first and due is not None and due <= now else []
-
-
-def _next_due(db: sqlite3.Connection, lane: str) -> float | None:
-    if lane.startswith(ORDERED):
-        return rows.due_at(_first(db, lane))
-    due: float | None = db.execute(QUERIES["next_due_in_lane"], {"lane": lane}).fetchone()[0]
-    return due
-
-
-def _first(db: sqlite3.Connection, lane: str) -> Delivery | None:
-    row = db.execute(QUERIES["first_in_lane"], {"lane": lane}).fetchone()
-    return row and rows.delivery(row)
-
-
-def _claim(db: sqlite3.Connection, leased: Delivery) -> Claimed:
-    lease = {
-        "id": leased.id,
-        "attempts": leased.attempts,
-        "owner": leased.lease_owner,
-        "until": leased.lease_until,
-    }
-    db.execute(QUERIES["lease_delivery"], lease)
-    return Claimed(leased, _about(db, leased))
-
-
-def _about(db: sqlite3.Connection, delivery: Delivery) -> Message | Refusal:
-    if delivery.refusal_id is not None:
-        return rows.refusal(db.execute(QUERIES["refusal"], {"id": delivery.refusal_id}).fetchone())
-    return rows.message(db.execute(QUERIES["message"], {"id": delivery.message_id}).fetchone())

@@ -4,15 +4,17 @@ The server is a stranger where it takes a partner's MDN: all that it says has a 
 """
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import h11
 import trio
+from trio import socket
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import (
+    FailureCause,
     UpstreamBadAnswer,
     UpstreamFailed,
     UpstreamTimeout,
@@ -29,6 +31,12 @@ MAX_RECEIVED = FRAMING * MAX_ANSWER  # octets in all
 MAX_HEADER = 64 * 1024  # octets of an answer's header
 MAX_INTERIM = 10  # answers 1xx before the one that counts
 RECEIVE = 64 * 1024
+HTTP = b"HTTP/"  # how an answer begins (RFC 9112, section 4)
+
+# X509_V_ERR_…, of OpenSSL's x509_vfy.h
+_OTHER_NAME = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
+_UNKNOWN_ISSUER = {2, 18, 19, 20}  # UNABLE_TO_GET_ISSUER_CERT and its _LOCALLY, and the two of self-signed certificates
+_NO_TLS = {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}  # SSL_R_…
 
 Stream = trio.SocketStream | SecureStream
 
@@ -85,7 +93,8 @@ async def send(
         what = "answer" if request else "connection"
         raise UpstreamTimeout(f"no {what} within {timeout:g} s", body_began=_began(request)) from error
     except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
-        raise _kind(error)(why(error), body_began=_began(request)) from error
+        cause = _cause(error, request.first if request else b"")
+        raise _kind(error)(why(error), body_began=_began(request), cause=cause) from error
 
 
 def _began(request: "_Request | None") -> bool:
@@ -120,6 +129,7 @@ class _Request:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
         self._received = 0  # octets
         self.body_began = False
+        self.first = b""  # octets of the answer, as many as HTTP begins with
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
@@ -177,6 +187,7 @@ class _Request:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             data = bytes(await self._stream.receive_some(RECEIVE))
             self._received += len(data)
+            self.first = (self.first + data)[: len(HTTP)]
             if self._received > FRAMING * self._max_answer:
                 limit = FRAMING * self._max_answer
                 raise h11.RemoteProtocolError(f"an answer of more than {limit} octets with its framing")
@@ -210,9 +221,40 @@ def _kind(error: Exception) -> type[UpstreamFailed]:
 
 def why(error: Exception) -> str:
     """What a failed connection says of itself, in words for operators."""
+    return "; ".join(dict.fromkeys(map(_words, _behind(error))))
+
+
+def _behind(error: Exception) -> Sequence[BaseException]:
+    """What a connection failed with: one error for each address that was tried."""
     cause = error.__cause__ or error
-    causes = cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
-    return "; ".join(dict.fromkeys(map(_words, causes)))
+    return cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
+
+
+def _cause(error: Exception, first: bytes) -> FailureCause | None:
+    """What kept the server from answering; `first` are the first octets that it sent."""
+    found = {_cause_of_one(each, first) for each in _behind(error)}
+    return next((each for each in FailureCause if each in found), None)
+
+
+def _cause_of_one(error: BaseException, first: bytes) -> FailureCause | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _untrusted(error.verify_code)
+        case ssl.SSLError() if error.reason in _NO_TLS:
+            return FailureCause.NO_TLS
+        case h11.RemoteProtocolError() if not HTTP.startswith(first):
+            return FailureCause.NO_HTTP
+        case socket.gaierror():
+            return FailureCause.NO_ADDRESS
+        case ConnectionRefusedError():
+            return FailureCause.CONNECTION_REFUSED
+    return None
+
+
+def _untrusted(verify_code: int) -> FailureCause | None:
+    if verify_code in _OTHER_NAME:
+        return FailureCause.OTHER_NAME
+    return FailureCause.UNKNOWN_ISSUER if verify_code in _UNKNOWN_ISSUER else None
 
 
 def _words(cause: BaseException) -> str:

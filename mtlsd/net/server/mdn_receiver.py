@@ -34,6 +34,18 @@ class Reception:
     rank: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ListenerNote:
+    """Something that came and is not the MDN: from where, what, and whether it went away in the TLS handshake."""
+
+    client: str
+    text: str
+    in_handshake: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.client}: {self.text}"
+
+
 Receive = Callable[[PostedMDN], Reception]
 
 
@@ -50,8 +62,8 @@ class MDNListener:
         self._context = context
         self._max_body = max_body
         self._found: PostedMDN | None = None
-        self._best: tuple[PostedMDN, Reception] | None = None
-        self._notes: list[str] = []
+        self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
+        self._notes: list[ListenerNote] = []
         self._arrived = trio.Event()
         self._connections: list[Connection] = []  # the oldest one first
 
@@ -68,11 +80,9 @@ class MDNListener:
         return self._found or (self._best[0] if self._best else None)
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[ListenerNote, ...]:
         """What came beside `posted`."""
-        if self._best is None or self._found:
-            return tuple(self._notes)
-        own = _note(self._best[0].client, self._best[1].note)
+        own = self._best[2] if self._best and not self._found else None
         return tuple(each for each in self._notes if each != own)
 
     async def serve(self, receive: Receive) -> None:
@@ -95,9 +105,9 @@ class MDNListener:
                 if self._has_room_for(connection):
                     await self._admitted(stream, connection, receive)
             if connection.scope.cancelled_caught or connection.crowded_out:
-                self._note(connection.client, connection.why_ended())
+                self._note(ListenerNote(connection.client, connection.why_ended()))
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError) as error:
-            self._note(connection.client, f"the connection broke: {why(error)}")
+            self._note(ListenerNote(connection.client, f"the connection broke: {why(error)}"))
         finally:
             self._leave(connection)
             await trio.aclose_forcefully(stream)
@@ -130,7 +140,7 @@ class MDNListener:
         try:
             await secure.do_handshake()
         except (trio.BrokenResourceError, ssl.SSLError) as error:
-            self._note(connection.client, f"the TLS handshake broke: {why(error)}")
+            self._note(ListenerNote(connection.client, f"the TLS handshake broke: {why(error)}", in_handshake=True))
             return
         certificate = secure.getpeercert(binary_form=True)
         await self._converse(Conversation(secure, connection, certificate, self._max_body), receive)
@@ -139,7 +149,7 @@ class MDNListener:
         try:
             posted = await conversation.receive()
         except Refused as refused:
-            self._note(conversation.client, str(refused))
+            self._note(ListenerNote(conversation.client, str(refused)))
             await conversation.answer(refused.status)
             return
         if posted is None:
@@ -147,8 +157,9 @@ class MDNListener:
             return
         reception = receive(posted)
         if reception.note is not None:
-            self._keep(posted, reception)
-            self._note(conversation.client, reception.note)
+            note = ListenerNote(conversation.client, reception.note)
+            self._keep(posted, reception.rank, note)
+            self._note(note)
             await conversation.answer(reception.status)
             return
         self._found = self._found or posted
@@ -157,17 +168,13 @@ class MDNListener:
         finally:
             self._arrived.set()
 
-    def _keep(self, posted: PostedMDN, reception: Reception) -> None:
-        if reception.rank > (self._best[1].rank if self._best else 0):
-            self._best = posted, reception
+    def _keep(self, posted: PostedMDN, rank: int, note: ListenerNote) -> None:
+        if rank > (self._best[1] if self._best else 0):
+            self._best = posted, rank, note
 
-    def _note(self, client: str, text: str) -> None:
+    def _note(self, note: ListenerNote) -> None:
         if len(self._notes) < MAX_NOTES:
-            self._notes.append(_note(client, text))
-
-
-def _note(client: str, text: str | None) -> str:
-    return f"{client}: {text}"
+            self._notes.append(note)
 
 
 async def send_and_listen(

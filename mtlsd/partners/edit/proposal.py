@@ -23,6 +23,8 @@ from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
 Description = Mapping[str, tuple[str, ...]]
 
+REVOCATION, DATES, LISTS = "revocation", "dates", "revocation lists"  # headings of a description
+
 BESIDE = ""  # the directory itself: for connections and messages
 PLACES = {  # by what a certificate is given as
     "beside": BESIDE,
@@ -139,9 +141,9 @@ def describe(loaded: LoadedPartner | None) -> Description:
         "retention.days": _told(partner.retention_days),
         "retention.max_bytes": _told(partner.retention_max_bytes),
         "disabled": ("true",) if loaded.held else (),
-        "revocation": tuple(revocation_lines(partner.revocation)),
-        "dates": tuple(f"{_name(partner, sha256)} {_from_to(dates)}" for sha256, dates in partner.dates),
-        "revocation lists": tuple(sorted(crl_line(each) for each in partner.crls)),
+        REVOCATION: tuple(revocation_lines(partner.revocation)),
+        DATES: tuple(f"{_name(partner, sha256)} {_from_to(dates)}" for sha256, dates in partner.dates),
+        LISTS: tuple(sorted(crl_line(each) for each in partner.crls)),
     }
     return lines | {use: _certificates(getattr(partner, name)) for use, name in _CERTIFICATES.items()}
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
-from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.certificate import CertificateUnreadable, PasswordNeeded
 from mtlsd.pki.formats.budget import Allowance
 from mtlsd.pki.formats.tlv import (
     INTEGER,
@@ -75,11 +75,6 @@ class _Bag:
 def holds_key(data: bytes) -> bool:
     """Whether there is a private key in it; no password is needed to see that. Raises CertificateUnreadable."""
     return any(each.kind in {KEY_BAG, SHROUDED_KEY_BAG} for each in _bags(_contents(data)))
-
-
-def needs_password(error: CertificateUnreadable) -> bool:
-    """Whether the right password would help."""
-    return str(error).endswith((WITHOUT, WRONG))
 
 
 def read_pkcs12(data: bytes, password: str | None, allowance: Allowance) -> Keystore:
@@ -203,9 +198,17 @@ def _loaded(contents: bytes, password: str | None) -> PKCS12KeyAndCertificates:
         except UnsupportedAlgorithm as error:
             raise CertificateUnreadable(f"a PKCS#12 file in an unknown algorithm: {error}") from error
         except ValueError as error:
-            if "password" not in str(error):
+            if not _is_about_password(error):
                 raise CertificateUnreadable(UNREADABLE_INSIDE) from error
-    raise CertificateUnreadable(WRONG if password else WITHOUT)
+    raise PasswordNeeded(WRONG if password else WITHOUT)
+
+
+def _is_about_password(error: ValueError) -> bool:
+    """Whether OpenSSL could not decrypt the file; otherwise a certificate in the file cannot be parsed.
+
+    `cryptography` raises a plain ValueError for both and drops OpenSSL's error code, so only its text tells them apart.
+    """
+    return "password" in str(error)  # no code: of cryptography
 
 
 def _pfx(safe: bytes, password_octets: bytes) -> bytes:

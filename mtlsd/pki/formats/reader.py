@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mtlsd.pki.certificate import MAX_RSA_BITS, UNREADABLE, Certificate, CertificateUnreadable, is_costly
+from mtlsd.pki.certificate import (
+    MAX_RSA_BITS,
+    UNREADABLE,
+    Certificate,
+    CertificateUnreadable,
+    PrivateKeyPresent,
+    is_costly,
+)
 from mtlsd.pki.formats import detect, pem, pkcs7, pkcs12
 from mtlsd.pki.formats.budget import MAX_DEPTH, Allowance
 from mtlsd.pki.formats.containers import Part, email_parts, is_email, json_texts, zip_members
@@ -58,7 +65,7 @@ def read_contents(data: bytes, password: str | None = None) -> Contents:
     reader.read(data)
     found = reader.contents()
     if reader.damage:
-        raise CertificateUnreadable(reader.damage[0])
+        raise reader.damage[0]
     if not found.certificates and not found.keys:
         raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
     return found
@@ -75,9 +82,9 @@ def read_public(data: bytes, password: str | None = None) -> Contents:
     reader.read(data)
     found = reader.contents()
     if found.keys:  # before anything else in the file: this one cannot wait
-        raise CertificateUnreadable(PRIVATE_KEY)
+        raise PrivateKeyPresent(PRIVATE_KEY)
     if reader.damage:
-        raise CertificateUnreadable(reader.damage[0])
+        raise reader.damage[0]
     if not found.certificates:
         raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
     return found
@@ -87,7 +94,7 @@ class _Reader:
     """Gathers what is in one file. `keys`: whether anybody wants the keys, or only to know that there are some."""
 
     def __init__(self, password: str | None, *, keys: bool = True) -> None:
-        self.damage: list[str] = []
+        self.damage: list[CertificateUnreadable] = []
         self._password = password
         self._wants_keys = keys
         self._allowance = Allowance()
@@ -115,7 +122,7 @@ class _Reader:
         try:
             self._read(data, depth)
         except CertificateUnreadable as error:
-            self.damage.append(str(error))
+            self.damage.append(error)
 
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
@@ -177,7 +184,7 @@ class _Reader:
 
     def _certificate_block(self, block: Block) -> None:
         if not block.ended:
-            self.damage.append(f"cut short: there is no -----END {block.label}-----")
+            self.damage.append(CertificateUnreadable(f"cut short: there is no -----END {block.label}-----"))
             return
         remarks: list[str] = []
         try:
@@ -188,7 +195,7 @@ class _Reader:
             else:
                 self._others.append(f"a PEM block of {block.label}, not a certificate")
         except CertificateUnreadable as error:
-            self.damage.append(str(error))
+            self.damage.append(error)
 
     def _plain_certificate(self, der: bytes) -> None:
         try:
@@ -216,14 +223,16 @@ class _Reader:
             self._der(value)
             data = data[len(value) :]
         if data.strip(b"\r\n\x1a"):
-            self.damage.append(cut_short(data) or self._unreadable(data))
+            self.damage.append(self._unreadable(data))
 
-    def _unreadable(self, data: bytes) -> str:
+    def _unreadable(self, data: bytes) -> CertificateUnreadable:
+        if words := cut_short(data):
+            return CertificateUnreadable(words)
         try:
             Certificate.from_der(data)
         except CertificateUnreadable as error:
-            return str(error)
-        return detect.UNKNOWN
+            return error
+        return CertificateUnreadable(detect.UNKNOWN)
 
     def _der(self, der: bytes) -> None:
         match shape_of(der):
@@ -278,7 +287,7 @@ class _Reader:
         self._keys += found.keys
         self._remarks += found.remarks
         self._others += (f"{name}: {each}" for each in found.others)
-        self.damage += (f"{name}: {each}" for each in inner.damage)
+        self.damage += (each.inside(name) for each in inner.damage)
         if found.certificates or found.keys:
             self._forms.append(found.form)
 
@@ -305,7 +314,7 @@ def _affordable(certificate: Certificate) -> Certificate:
 def _looks_like(text: str) -> str:
     """What text without a certificate seems to be."""
     start = text.lstrip().lower()
-    if start.startswith(("<!doctype html", "<html", "<head", "<body")):
+    if start.startswith(("<!doctype html", "<html", "<head", "<body")):  # no code: of web pages
         return detect.HTML
     if start.startswith("<"):
         return "an XML document, not a certificate: ask for the certificate as a file"

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.location import Place, migrate_journal, open_journal
-from mtlsd.journal.model import ORDERED, Acceptance
+from mtlsd.journal.model import Acceptance, Lane
 from mtlsd.journal.proof.verify import verify
-from mtlsd.journal.sql import postgres
-from mtlsd.journal.sql.pool import Connections, Database, connect, transaction
-from mtlsd.journal.sql.postgres import MIGRATIONS, QUERIES, PostgresJournal, migrate
-from mtlsd.journal.sql.postgres_proof import PROOF_QUERIES
+from mtlsd.journal.sql.accept import accept_all
+from mtlsd.journal.sql.pool import Connections, connect, transaction
+from mtlsd.journal.sql.postgres import MIGRATIONS, QUERIES, PostgresJournal, PostgresPort, PostgresStatements, migrate
 from tests.support.examples import BARE, FULL, accept, delivery, mdn_delivery, message, refusal
 from tests.support.postgres import Server, execute
 from tests.support.postgres import running as postgres_running
@@ -44,6 +43,11 @@ def url(postgres: Server) -> str:
 def journal_at(url: str, node: str = "") -> Iterator[PostgresJournal]:
     with closing(PostgresJournal(url, node=node)) as opened:
         yield opened
+
+
+def port_of(journal: PostgresJournal) -> PostgresPort:
+    assert isinstance(journal.port, PostgresPort)
+    return journal.port
 
 
 def schema_of(url: str) -> str:
@@ -202,7 +206,7 @@ def test_two_nodes_that_accept_one_key_agree_on_its_holder(url: str) -> None:
     """The second waits for the first one's commit; it reads what was committed, not what it began with."""
     with journal_at(url) as second, closing(connect(url)) as first, ThreadPoolExecutor(1) as thread:
         with transaction(first):
-            postgres._accept_all(first, "first", [Acceptance(message(1), (delivery(message(1)),))])
+            accept_all(PostgresStatements(first), "first", [Acceptance(message(1), (delivery(message(1)),))])
             again = message(2, message_id=message(1).message_id)
             late = thread.submit(accept, second, again, [delivery(again)])
             until_waiting(url, "transactionid")
@@ -213,7 +217,7 @@ def test_two_nodes_that_accept_one_key_agree_on_its_holder(url: str) -> None:
 def test_where_the_first_is_rolled_back_the_second_holds_the_key(url: str) -> None:
     with journal_at(url) as second, closing(connect(url)) as first, ThreadPoolExecutor(1) as thread:
         first.execute("BEGIN")
-        postgres._accept_all(first, "first", [Acceptance(message(1), ())])
+        accept_all(PostgresStatements(first), "first", [Acceptance(message(1), ())])
         again = message(2, message_id=message(1).message_id)
         late = thread.submit(accept, second, again, [])
         until_waiting(url, "transactionid")
@@ -244,7 +248,7 @@ def test_a_transaction_that_was_sacrificed_is_made_again(url: str) -> None:
         journal.accept([Acceptance(each, (delivery(each),)) for each in accepted])
         calls: list[int] = []
 
-        def work(db: Database) -> None:
+        def work(db: PostgresStatements) -> None:
             calls.append(1)
             db.execute("SELECT 1 FROM deliveries WHERE id = 'd0001' FOR UPDATE")
             db.execute("SELECT 1 FROM deliveries WHERE id = 'd0002' FOR UPDATE")
@@ -252,7 +256,7 @@ def test_a_transaction_that_was_sacrificed_is_made_again(url: str) -> None:
         other.execute("SET deadlock_timeout = '1min'")  # so that it is not this one that is ended
         with transaction(other):
             other.execute("SELECT 1 FROM deliveries WHERE id = 'd0002' FOR UPDATE")
-            done = thread.submit(journal._write, work)
+            done = thread.submit(port_of(journal).write, work)
             until_waiting(url, "transactionid")
             other.execute("SELECT 1 FROM deliveries WHERE id = 'd0001' FOR UPDATE")
         done.result(PATIENCE)
@@ -312,7 +316,7 @@ def test_nobody_overtakes_the_first_of_an_ordered_lane_that_another_node_is_clai
     with journal_at(url) as journal, closing(connect(url)) as other:
         for number in (1, 2):
             new = message(number)
-            accept(journal, new, [replace(delivery(new), lane=f"{ORDERED}acme")])
+            accept(journal, new, [replace(delivery(new), lane=Lane("acme", ordered=True))])
         with transaction(other):
             other.execute("SELECT 1 FROM deliveries WHERE id = 'd0001' FOR UPDATE")
             assert journal.claim("b", 10.0, 15.0, 9) == []
@@ -384,12 +388,12 @@ def uses(journal: PostgresJournal) -> list[Callable[[], object]]:
 def test_a_connection_that_is_lost_within_a_transaction_is_not_used_again(url: str) -> None:
     with journal_at(url) as journal:
 
-        def work(db: Database) -> None:
+        def work(db: PostgresStatements) -> None:
             db.execute("INSERT INTO documents VALUES ('x', '')")
             db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
         with pytest.raises(JournalUnavailable):
-            journal._write(work)
+            port_of(journal).write(work)
         assert journal.document("x") is None
         assert accept(journal, message(), []) == message()
 
@@ -412,12 +416,12 @@ def test_an_error_is_translated_and_leaves_no_transaction_behind(
 ) -> None:
     with journal_at(url) as journal:
 
-        def work(db: Database) -> None:
+        def work(db: PostgresStatements) -> None:
             db.execute("INSERT INTO documents VALUES ('x', '')")
             db.execute(statement)
 
         with pytest.raises(error):
-            journal._write(work)
+            port_of(journal).write(work)
         assert journal.document("x") is None
         assert accept(journal, message(), []) == message()
 
@@ -506,13 +510,12 @@ def test_an_id_that_was_refused_for_its_length_can_be_found(url: str) -> None:
         assert journal.refusal(message_id) == refused
 
 
-ALL_QUERIES = {**QUERIES, **PROOF_QUERIES}
 WHOLE_TABLES = ("accept", "record_a", "counts", "probe", "enter", "begin_chain", "try_node_lock")
 
 
-@pytest.mark.parametrize("name", [each for each in ALL_QUERIES if not each.startswith(WHOLE_TABLES)])
+@pytest.mark.parametrize("name", [each for each in QUERIES if not each.startswith(WHOLE_TABLES)])
 def test_every_query_goes_by_an_index(url: str, name: str) -> None:
-    query = ALL_QUERIES[name]
+    query = QUERIES[name]
     wanted: Any = dict.fromkeys(re.findall(r"%\((\w+)\)s", query), "1") or ("1",) * query.count("%s")
     if isinstance(wanted, dict):
         wanted |= {name: value for name, value in {"ids": ["1"], "lane": "ordered 1"}.items() if name in wanted}

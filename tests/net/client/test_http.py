@@ -1,9 +1,13 @@
 """The client, with servers that drip, flood, hang up, or are not who they should be: it ends, and says why."""
 
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mtlsd.config.model import Backend
 from mtlsd.errors import (
+    FailureCause,
     UpstreamBadAnswer,
     UpstreamFailed,
     UpstreamTimeout,
@@ -24,7 +29,7 @@ from mtlsd.net.client.http import MAX_ANSWER, MAX_RECEIVED, Answer, Recording, s
 from tests.e2e.test_asynchronous_receipts import serving
 from tests.support import pki
 from tests.support.daemon import LONG
-from tests.support.pki import SERVER
+from tests.support.pki import SERVER, Issued
 
 OK = b"HTTP/1.1 200 OK\r\n"
 Server = Callable[[trio.SocketStream], Awaitable[None]]
@@ -36,6 +41,7 @@ async def asked(
     scheme: str = "http",
     context: ssl.SSLContext | None = None,
     recording: Recording | None = None,
+    host: str = "127.0.0.1",
 ) -> Answer:
     """Send a request to this server."""
 
@@ -45,9 +51,10 @@ async def asked(
 
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
-        url = Backend.parse(f"{scheme}://127.0.0.1:{listeners[0].socket.getsockname()[1]}/mdn")
+        address = listeners[0].socket.getsockname()
+        url = Backend.parse(f"{scheme}://{host}:{address[1]}/mdn")
         try:
-            return await send(url, "POST", (), (), timeout=2, context=context, recording=recording)
+            return await send(url, "POST", (), (), timeout=2, context=context, recording=recording, connect_to=address)
         except UpstreamFailed as failure:
             failed = failure
             await wait_all_tasks_blocked(0.01)  # the server reads what it was told
@@ -230,6 +237,80 @@ async def test_a_server_that_we_do_not_trust_hears_an_alert(
     assert "_ssl.c" not in text
     assert said
     assert "alert" in said[0].lower()
+
+
+# --- Why, as a value ------------------------------------------------------------------------------------------
+
+TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x16"
+
+
+async def cause_of(fail: Callable[[], Awaitable[object]]) -> FailureCause | None:
+    with pytest.raises(UpstreamFailed) as caught:
+        await fail()
+    return caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said", "cause"),
+    [
+        ("http", b"SSH-2.0-OpenSSH_9\r\n\r\n", FailureCause.NO_HTTP),
+        ("http", TLS_ALERT, FailureCause.NO_HTTP),
+        ("http", b"", None),
+        ("http", OK + b"Content-Length: 9\r\n\r\n", None),
+        ("https", b"HTTP/1.1 400 Bad Request\r\n\r\n", FailureCause.NO_TLS),
+        ("https", b"SSH-2.0-OpenSSH_9\r\n\r\n", FailureCause.NO_TLS),
+        ("https", TLS_ALERT, None),
+    ],
+)
+async def test_a_server_that_speaks_something_else_is_known(
+    autojump_clock: MockClock, scheme: str, said: bytes, cause: FailureCause | None
+) -> None:
+    async def server(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65536)
+        await stream.send_all(said)
+
+    assert await cause_of(partial(asked, server, scheme=scheme)) is cause
+
+
+ROOT = pki.root("Server root", **LONG)
+USUAL: dict[str, Any] = {"eku": (SERVER,), "san": ("ip:127.0.0.1", "dns:edi.acme.example"), **LONG}
+BELOW_ROOT = pki.issue("edi.acme.example", issuer=ROOT, **USUAL)
+EXPIRED = pki.issue("edi.acme.example", issuer=ROOT, **USUAL | {"end": datetime(2020, 1, 2, tzinfo=UTC)})
+
+
+@pytest.mark.parametrize(
+    ("offered", "host", "trusted", "cause"),
+    [
+        (BELOW_ROOT, "127.0.0.2", True, FailureCause.OTHER_NAME),
+        (BELOW_ROOT, "other.example", True, FailureCause.OTHER_NAME),
+        (BELOW_ROOT, "127.0.0.1", False, FailureCause.UNKNOWN_ISSUER),
+        (replace(BELOW_ROOT, issuers=(ROOT, ROOT)), "127.0.0.1", False, FailureCause.UNKNOWN_ISSUER),
+        (pki.self_signed(**USUAL), "127.0.0.1", True, FailureCause.UNKNOWN_ISSUER),
+        (EXPIRED, "127.0.0.1", True, None),
+    ],
+    ids=["another address", "another name", "unknown root", "unknown root, sent along", "self-signed", "expired"],
+)
+async def test_why_a_server_is_not_trusted_is_known(
+    autojump_clock: MockClock, offered: Issued, host: str, trusted: bool, cause: FailureCause | None
+) -> None:
+    async def server(stream: trio.SocketStream) -> None:
+        await trio.SSLStream(stream, serving(offered), server_side=True).do_handshake()
+
+    context = ssl.create_default_context(cadata=ROOT.pem.decode() if trusted else None)
+    assert await cause_of(partial(asked, server, scheme="https", context=context, host=host)) is cause
+
+
+async def test_that_nobody_is_there_is_known() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without listening: a connection is refused
+        nobody = Backend.parse(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+        fail = partial(send, nobody, "POST", (), (), timeout=5)
+        assert await cause_of(fail) is FailureCause.CONNECTION_REFUSED
+
+
+async def test_that_a_name_has_no_address_is_known() -> None:
+    fail = partial(send, Backend.parse("http://a.invalid/"), "POST", (), (), timeout=60)
+    assert await cause_of(fail) is FailureCause.NO_ADDRESS
 
 
 async def test_over_tls_an_answer_may_end_without_close_notify(autojump_clock: MockClock) -> None:

@@ -15,10 +15,10 @@ from trio.testing import MockClock
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.sql.proof import SQLProof
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from mtlsd.journal.sql.sqlite_proof import SQLiteProof
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
-from mtlsd.partners.rollover import State, Use
+from mtlsd.partners.rollover import State, Use, Used
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 from tests.support import pki
 from tests.support.client import request
@@ -114,7 +114,7 @@ def promoter(journal: SQLiteJournal, text: io.StringIO | None = None) -> Promote
 
 
 def use_new(promoter: Promoter, snapshot: Snapshot) -> None:
-    promoter.used(Use.CONNECTION, "acme", NEW_CLIENT.certificate.sha256, snapshot, TODAY)
+    promoter.note(Used(Use.CONNECTION, "acme", NEW_CLIENT.certificate.sha256), snapshot, TODAY)
 
 
 def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_path: Path, snapshot: Snapshot) -> None:
@@ -135,7 +135,7 @@ def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_pat
         journal.close()
 
 
-class Unwilling(SQLiteProof):
+class Unwilling(SQLProof):
     """Takes nothing the first time."""
 
     willing = False
@@ -149,7 +149,7 @@ class Unwilling(SQLiteProof):
 
 def test_a_promotion_that_cannot_be_entered_is_said_and_tried_again(journal: SQLiteJournal, snapshot: Snapshot) -> None:
     text = io.StringIO()
-    journal.proof = Unwilling(journal._read, journal._write, "node")
+    journal.proof = Unwilling(journal.port, "node")
     one = promoter(journal, text)
     use_new(one, snapshot)
     assert not one.flush()
@@ -164,9 +164,9 @@ def test_what_is_used_again_is_looked_at_no_more(journal: SQLiteJournal, snapsho
     one = promoter(journal, text)
     for _ in range(3):
         use_new(one, snapshot)
-        one.used(Use.CONNECTION, "acme", acme().certificate.sha256, snapshot, TODAY)
-        one.used(Use.CONNECTION, "gone", acme().certificate.sha256, snapshot, TODAY)
-        one.used(Use.SIGNING, "gone", acme().certificate.sha256, snapshot, TODAY)
+        one.note(Used(Use.CONNECTION, "acme", acme().certificate.sha256), snapshot, TODAY)
+        one.note(Used(Use.CONNECTION, "gone", acme().certificate.sha256), snapshot, TODAY)
+        one.note(Used(Use.SIGNING, "gone", acme().certificate.sha256), snapshot, TODAY)
     assert text.getvalue().count("certificate_promoted") == 1
 
 

@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
 from mtlsd.partners.partner import load_partner
-from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.certificate import CertificateUnreadable, PasswordNeeded, PrivateKeyPresent
 from mtlsd.pki.formats.budget import MAX_CERTIFICATES, MAX_UNPACKED
 from mtlsd.pki.formats.detect import Shape, shape_of
 from mtlsd.pki.formats.reader import read_certificates, read_contents, read_public
@@ -344,6 +344,25 @@ def test_what_is_no_certificate_is_refused_by_what_it_is(form: str) -> None:
     data, words = WRONG[form]
     with pytest.raises(CertificateUnreadable, match=words):
         read_public(data)
+
+
+@pytest.mark.parametrize("password", [None, "other"])
+@pytest.mark.parametrize("pack", [bytes, lambda data: zipped(a=data)], ids=["alone", "in a ZIP"])
+def test_that_a_password_would_help_is_said_by_the_type(pack: Callable[[bytes], bytes], password: str | None) -> None:
+    with pytest.raises(PasswordNeeded):
+        read_contents(pack(p12(password="secret", key=True)), password)
+
+
+def test_damage_that_no_password_mends_is_of_another_type() -> None:
+    with pytest.raises(CertificateUnreadable) as raised:
+        read_contents(p12(password="secret")[:-9], "secret")
+    assert type(raised.value) is CertificateUnreadable
+
+
+@pytest.mark.parametrize("form", [form for form, (_, words) in WRONG.items() if words == ROTATE])
+def test_that_a_private_key_is_there_is_said_by_the_type(form: str) -> None:
+    with pytest.raises(PrivateKeyPresent):
+        read_public(WRONG[form][0])
 
 
 def test_the_signature_of_an_email_gives_no_certificate() -> None:

@@ -1,3 +1,5 @@
+-- The queries of the hash chain, and of what of the journal may go, that are the same in SQLite and in PostgreSQL.
+
 -- name: chain_head
 SELECT number, digest FROM entries WHERE node = :node ORDER BY number DESC LIMIT 1;
 
@@ -20,12 +22,6 @@ WHERE node = :node AND number > :after ORDER BY number LIMIT :limit;
 SELECT node, number, at, kind, subject, facts, previous, digest FROM entries
 WHERE subject = :subject ORDER BY position;
 
--- name: subjects
-SELECT id FROM (SELECT id FROM messages WHERE id > :after ORDER BY id LIMIT :limit)
-UNION ALL
-SELECT id FROM (SELECT id FROM refusals WHERE id > :after ORDER BY id LIMIT :limit)
-ORDER BY id LIMIT :limit;
-
 -- name: certificate
 SELECT der FROM certificates WHERE sha256 = :sha256;
 
@@ -38,24 +34,13 @@ INSERT INTO certificates (sha256, der) VALUES (?, ?) ON CONFLICT (sha256) DO NOT
 -- name: salt
 SELECT salt FROM messages WHERE id = :id UNION ALL SELECT salt FROM refusals WHERE id = :id;
 
--- name: message_of
-SELECT * FROM messages WHERE id = :id;
-
--- name: refusal_of
-SELECT * FROM refusals WHERE id = :id;
-
--- name: deliveries_of
-SELECT * FROM deliveries WHERE message_id = :id
-UNION ALL
-SELECT * FROM deliveries WHERE refusal_id = :id;
-
 -- name: attempts_at
 SELECT a.* FROM deliveries d JOIN attempts a ON a.delivery_id = d.id WHERE d.message_id = :id
 UNION ALL
 SELECT a.* FROM deliveries d JOIN attempts a ON a.delivery_id = d.id WHERE d.refusal_id = :id;
 
 -- name: stored_contents
-SELECT partner, sum(contents) FROM messages WHERE contents > 0 GROUP BY partner;
+SELECT partner, CAST(sum(contents) AS BIGINT) AS octets FROM messages WHERE contents > 0 GROUP BY partner;
 
 -- name: prunable
 SELECT id, contents FROM messages m
@@ -68,7 +53,8 @@ ORDER BY received_at LIMIT :limit;
 SELECT payload, original, signed, signature FROM messages m
 WHERE id = :id AND contents > 0 AND NOT EXISTS (
     SELECT 1 FROM deliveries d WHERE d.message_id = m.id AND d.kind <> 'mdn' AND d.state NOT IN ('delivered', 'dropped')
-);
+)
+FOR UPDATE OF m;  -- another node may do the same now
 
 -- name: prune_contents
 UPDATE messages SET contents = 0 WHERE id = :id;
@@ -90,25 +76,27 @@ ORDER BY id LIMIT :limit;
 SELECT id FROM refusals r
 WHERE id = :id AND NOT EXISTS (
     SELECT 1 FROM deliveries d WHERE d.refusal_id = r.id AND d.state IN ('pending', 'claimed')
-);
+)
+FOR UPDATE OF r;
 
 -- name: refusals_of_partner
 SELECT * FROM refusals WHERE partner = :partner AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: open_deliveries
-SELECT count(*) FROM (
+SELECT count(*) AS count FROM (
     SELECT d.id FROM messages m JOIN deliveries d ON d.message_id = m.id
     WHERE m.partner = :partner AND d.state NOT IN ('delivered', 'dropped', :allowed)
     UNION ALL
     SELECT d.id FROM refusals r JOIN deliveries d ON d.refusal_id = r.id
     WHERE r.partner = :partner AND d.state NOT IN ('delivered', 'dropped', :allowed)
-);
+) AS subquery;
 
 -- name: messages_to_erase
-SELECT id, payload, original, signed, signature FROM messages WHERE partner = :partner ORDER BY id LIMIT :limit;
+SELECT id, payload, original, signed, signature FROM messages WHERE partner = :partner
+ORDER BY id LIMIT :limit FOR UPDATE;
 
 -- name: refusals_to_erase
-SELECT id FROM refusals WHERE partner = :partner ORDER BY id LIMIT :limit;
+SELECT id FROM refusals WHERE partner = :partner ORDER BY id LIMIT :limit FOR UPDATE;
 
 -- name: erase_attempts
 DELETE FROM attempts WHERE delivery_id IN (

@@ -1,0 +1,83 @@
+"""Writing what is promised: messages, refusals and their deliveries. These are parts of a transaction.
+
+Everything is written in one order, whoever writes: messages by key, certificates, then what no other node has. Two
+nodes with the same messages then never wait for each other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mtlsd.journal.model import Acceptance, Delivery, Message, Refusal
+from mtlsd.journal.proof import entries
+from mtlsd.journal.proof.chain import Note
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.port import Port, Statements
+from mtlsd.journal.sql.proof import accept_certificates, enter, salt_of
+
+
+def accept_all(
+    db: Statements, chain: str, acceptances: Sequence[Acceptance], refusals: Sequence[Refusal] = ()
+) -> list[Message]:
+    """Write all of a group, and return for each acceptance the message that holds its key."""
+    is_new = _accept_messages(db, [each.message for each in acceptances])
+    new = [each for each, its_own in zip(acceptances, is_new, strict=True) if its_own]
+    _accept_parts(db, new)
+    refused = refuse(db, refusals)
+    enter(db, chain, [*(note for each in new for note in entries.accepted(each)), *refused])
+    pairs = zip(acceptances, is_new, strict=True)
+    return [each.message if its_own else _holder(db, each.message) for each, its_own in pairs]
+
+
+def refuse(db: Statements, refusals: Sequence[Refusal], *deliveries: Delivery) -> list[Note]:
+    """Write refusals; return what is to be entered of them."""
+    db.each("accept_refusal", [rows.refusal_values(each) for each in refusals])
+    return [entries.refused(each, deliveries) for each in refusals]
+
+
+def is_to_be_made(db: Statements, delivery: Delivery) -> bool:
+    """Whether there is the like of it, never of a refusal; two nodes that promise the same ask one after the other."""
+    db.one("lock_message", id=delivery.message_id)
+    return db.one("delivery_to_be_made", **rows.like_values(delivery)) is not None
+
+
+def promised(db: Statements, delivery: Delivery) -> Note:
+    """What is to be entered of one more delivery."""
+    subject = rows.subject(delivery)
+    return entries.promised(subject, salt_of(db, subject), delivery)
+
+
+def find(db: Statements, as2_from: str, as2_to: str, message_id: str) -> Message | None:
+    """The message that holds this key."""
+    row = db.one("find_message", as2_from=as2_from, as2_to=as2_to, message_id=message_id)
+    return rows.message(row) if row else None
+
+
+def as_kept(port: Port, acceptance: Acceptance) -> Acceptance:
+    """The acceptance as it will be read again."""
+    message, attempts = port.as_kept(acceptance.message), map(port.as_kept, acceptance.attempts)
+    return replace(acceptance, message=message, attempts=tuple(attempts))
+
+
+def _accept_messages(db: Statements, messages: Sequence[Message]) -> list[bool]:
+    """Whether each is new, asked in one go: a round trip for each would cost more than all the rest."""
+    in_order = sorted(range(len(messages)), key=lambda at: _key(messages[at]))
+    written = db.each_changed("accept_message", [rows.message_values(messages[at]) for at in in_order])
+    return [is_new for _, is_new in sorted(zip(in_order, written, strict=True))]
+
+
+def _accept_parts(db: Statements, new: Iterable[Acceptance]) -> None:
+    accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
+    db.each("accept_document", [pair for each in new for pair in each.documents.items()])
+    db.each("accept_delivery", [rows.delivery_values(one) for each in new for one in each.deliveries])
+    db.each("record_attempt", [rows.attempt_values(one) for each in new for one in each.attempts])
+
+
+def _holder(db: Statements, message: Message) -> Message:
+    """The earlier message that holds the key of this one."""
+    earlier = find(db, message.as2_from, message.as2_to, message.message_id)
+    assert earlier is not None
+    return earlier
+
+
+def _key(message: Message) -> tuple[str, str, str]:
+    return message.message_id, message.as2_from, message.as2_to

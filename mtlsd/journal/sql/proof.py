@@ -1,0 +1,184 @@
+"""The hash chain beside the journal, and what of the journal may go: the `proof` of an `SQLJournal`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+
+from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
+from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
+from mtlsd.journal.sql import rows
+from mtlsd.journal.sql.port import Port, Statements
+from mtlsd.journal.sql.rows import Row
+
+_ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
+_DOCUMENTS = ("payload", "original", "signed", "signature")
+_FINISHED, _FAILED = "delivered", "failed"
+_ERASE = ("erase_attempts", "erase_message_deliveries", "erase_refusal_deliveries", "erase_message", "erase_refusal")
+
+
+def enter(db: Statements, node: str, notes: Iterable[Note]) -> None:
+    """Enter notes in the transaction that writes what they are about; nothing may be locked after this."""
+    if noted := tuple(notes):
+        db.lock_chain(node)
+        db.each("enter", [_ENTRY(entry) for entry in follow(_head(db, node), node, noted)])
+
+
+def accept_certificates(db: Statements, certificates: Mapping[str, bytes]) -> None:
+    """Keep those that are not here yet; in their order, so that two nodes with the same ones agree on who is first."""
+    db.each("accept_certificate", sorted(certificates.items()))
+
+
+def salt_of(db: Statements, subject: str) -> str:
+    """The salt of a message or a refusal; empty if neither is here, which the foreign key then reports."""
+    row = db.one("salt", id=subject)
+    return row["salt"] if row else ""
+
+
+def document_names(row: Row) -> list[str]:
+    """The names of the documents of a message."""
+    return [row[column] for column in _DOCUMENTS if row[column]]
+
+
+class SQLProof:
+    """`Proof` in the database of a journal."""
+
+    def __init__(self, port: Port, node: str) -> None:
+        self.node = node
+        self._port = port
+
+    def enter(self, notes: Iterable[Note]) -> None:
+        noted = tuple(notes)
+        self._port.write(lambda db: enter(db, self.node, noted))
+
+    def nodes(self) -> list[str]:
+        with self._port.read() as db:
+            return [row["node"] for row in db.all("chain_nodes")]
+
+    def head(self, node: str) -> Head:
+        with self._port.read() as db:
+            return _head(db, node)
+
+    def entries(self, node: str, after: int, limit: int) -> list[Entry]:
+        with self._port.read() as db:
+            return [Entry(**dict(row)) for row in db.all("chain_entries", node=node, after=after, limit=limit)]
+
+    def subjects(self, after: str, limit: int) -> list[str]:
+        with self._port.read() as db:
+            return _ids(db.all("subjects", after=after, limit=limit))
+
+    def evidence(self, subject: str) -> Evidence:
+        with self._port.read_one_moment() as db:
+            entries = [Entry(**dict(row)) for row in db.all("entries_about", subject=subject)]
+            deliveries = [rows.delivery(row) for row in db.all("deliveries", id=subject)]
+            attempts = [rows.attempt(row) for row in db.all("attempts_at", id=subject)]
+            return Evidence(tuple(entries), _about(db, subject), tuple(deliveries), tuple(attempts))
+
+    def certificate(self, sha256: str) -> bytes | None:
+        with self._port.read() as db:
+            row = db.one("certificate", sha256=sha256)
+        return row["der"] if row else None
+
+    def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        with self._port.read() as db:
+            return [(row["sha256"], row["der"]) for row in db.all("certificates", after=after, limit=limit)]
+
+    # --- Retention ------------------------------------------------------------------------------------------------
+
+    def stored(self) -> dict[str, int]:
+        with self._port.read() as db:
+            return {row["partner"]: row["octets"] for row in db.all("stored_contents")}
+
+    def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
+        with self._port.read() as db:
+            found = db.all("prunable", partner=partner, before=before, limit=limit)
+        return [(row["id"], row["contents"]) for row in found]
+
+    def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
+        in_order = sorted(ids)  # so that two nodes agree on who is first
+
+        def work(db: Statements) -> list[str]:
+            found = db.each_one("prunable_message", [{"id": id_} for id_ in in_order])
+            pruned = {id_: document_names(row) for id_, row in zip(in_order, found, strict=True) if row}
+            removed = [name for names in pruned.values() for name in names]
+            db.each("prune_contents", [{"id": id_} for id_ in pruned])
+            db.each("prune_document", [{"name": name} for name in removed])
+            enter(db, self.node, _gone(EntryKind.PRUNED, pruned, reason))
+            return removed
+
+        return self._port.write(work)
+
+    def refused_partners(self) -> list[str]:
+        with self._port.read() as db:
+            return [row["partner"] for row in db.all("refused_partners")]
+
+    def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
+        with self._port.read() as db:
+            return _ids(db.all("forgettable", partner=partner, before=before, limit=limit))
+
+    def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        in_order = sorted(ids)  # so that two nodes agree on who is first
+
+        def work(db: Statements) -> int:
+            found = db.each_one("forgettable_refusal", [{"id": id_} for id_ in in_order])
+            return self._erase(db, [row["id"] for row in found if row], reason)
+
+        return self._port.write(work)
+
+    # --- Privacy --------------------------------------------------------------------------------------------------
+
+    def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
+        with self._port.read() as db:
+            found = db.all("refusals_of_partner", partner=partner, after=after, limit=limit)
+        return [rows.refusal(row) for row in found]
+
+    def open_deliveries(self, partner: str) -> int:
+        with self._port.read() as db:
+            return _open_deliveries(db, partner, _FINISHED)
+
+    def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
+        def work(db: Statements) -> tuple[int, list[str]]:
+            # Locked first, then counted: what another node promises meanwhile is either counted or not erased.
+            messages = db.all("messages_to_erase", partner=partner, limit=limit)
+            refusals = db.all("refusals_to_erase", partner=partner, limit=limit)
+            if count := _open_deliveries(db, partner, _FAILED if undelivered else _FINISHED):
+                raise DeliveriesOpen(f"{count} deliveries of {partner} are not delivered")
+            names = [name for row in messages for name in document_names(row)]
+            return self._erase(db, _ids([*messages, *refusals]), reason, names), names
+
+        return self._port.write(work)
+
+    def _erase(self, db: Statements, ids: Sequence[str], reason: Reason, documents: Iterable[str] = ()) -> int:
+        """Erase records with all that belongs to them; return how many there were."""
+        db.delete_securely()
+        db.each("prune_document", [{"name": name} for name in documents])
+        for query in _ERASE:
+            db.each(query, [{"id": id_} for id_ in ids])
+        enter(db, self.node, _gone(EntryKind.ERASED, ids, reason))
+        return len(ids)
+
+
+def _ids(found: Iterable[Row]) -> list[str]:
+    return [row["id"] for row in found]
+
+
+def _head(db: Statements, node: str) -> Head:
+    row = db.one("chain_head", node=node)
+    return Head(**dict(row)) if row else Head()
+
+
+def _about(db: Statements, subject: str) -> Message | Refusal | None:
+    if row := db.one("message", id=subject):
+        return rows.message(row)
+    row = db.one("refusal", id=subject)
+    return rows.refusal(row) if row else None
+
+
+def _open_deliveries(db: Statements, partner: str, allowed: str) -> int:
+    """How many are neither delivered nor dropped nor in the state that is allowed."""
+    row = db.one("open_deliveries", partner=partner, allowed=allowed)
+    assert row is not None, "a count is always one row"
+    count: int = row["count"]
+    return count
+
+
+def _gone(kind: EntryKind, subjects: Iterable[str], reason: Reason) -> list[Note]:
+    return [Note(kind, each, reason.at, {"by": reason.by, "why": reason.why}) for each in subjects]

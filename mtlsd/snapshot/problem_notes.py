@@ -13,6 +13,7 @@ from pathlib import Path
 from string import ascii_letters, digits
 
 from mtlsd.errors import Problem
+from mtlsd.files.durable import placed
 from mtlsd.snapshot.snapshot import Snapshot
 
 DIRECTORY = "trust"
@@ -98,9 +99,5 @@ def _write(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
+    with placed(path, alone=True, name_is_synced=False) as file:  # the next start writes it again
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

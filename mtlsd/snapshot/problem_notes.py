@@ -15,6 +15,7 @@ from string import ascii_letters, digits
 from mtlsd.errors import Problem
 from mtlsd.files.durable import placed
 from mtlsd.snapshot.snapshot import Snapshot
+from mtlsd.text import printable
 
 DIRECTORY = "trust"
 WHY = ".why"
@@ -74,13 +75,8 @@ def _place(relative: Path) -> Path:
 
 
 def _text(problems: Iterable[Problem]) -> str:
-    lines = "".join(f"{_printable(str(each))}\n" for each in problems)
+    lines = "".join(f"{printable(str(each))}\n" for each in problems)  # a file may name what is inside of it
     return f"{lines}{FOOT}"
-
-
-def _printable(text: str) -> str:
-    """A file may name what is inside of it, and whoever made it chose that name."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _notes_below(directory: Path) -> Iterator[Path]:

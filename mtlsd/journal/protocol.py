@@ -12,6 +12,7 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryState,
     Evidence,
+    Lane,
     Listed,
     Message,
     Reason,
@@ -164,7 +165,7 @@ class Journal(Protocol):
         """List the recorded refusals as `messages` lists messages; `reason` is why the message was refused."""
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first.
 
@@ -205,7 +206,7 @@ class Journal(Protocol):
     def drop(self, delivery_id: str, now: float) -> None:
         """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some.
 
         Lanes with no `room` do not count.

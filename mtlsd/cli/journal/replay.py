@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mtlsd.cli.journal.opening import end, open_stored, record_named
+from mtlsd.cli.journal.show import shown_targets
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
 
@@ -41,10 +42,8 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
         opened.requeue(delivery_id, now, unpin=any_backend)
 
-    from mtlsd.config.model import without_query
-
     for each in _step(file, id_or_message_id, requeue):
-        say(f"delivery {each.id} to {without_query(each.target)} is due; the daemon attempts it within a minute")
+        say(f"delivery {each.id} to {shown_targets(each)} is due; the daemon attempts it within a minute")
 
 
 @click.command()
@@ -63,15 +62,12 @@ def drop(file: Path, id_or_message_id: str) -> None:
     Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.config.model import without_query
-
     for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
-        say(f"delivery {each.id} to {without_query(each.target)} is dropped")
+        say(f"delivery {each.id} to {shown_targets(each)} is dropped")
 
 
 def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, float], None]") -> "list[Delivery]":
     """Take a step with every delivery that has failed or waits; that there is none ends the command."""
-    from mtlsd.config.model import without_query
     from mtlsd.journal.model import TransitionRefused
 
     now = datetime.now(UTC).timestamp()
@@ -84,6 +80,6 @@ def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, floa
         except TransitionRefused as error:  # somebody was quicker
             raise click.ClickException(str(error)) from error
     if not fitting:
-        stand = "; ".join(f"the delivery to {without_query(each.target)} is {each.state}" for each in deliveries)
+        stand = "; ".join(f"the delivery to {shown_targets(each)} is {each.state}" for each in deliveries)
         end(f"nothing to do: {stand or 'the message has no delivery'}")
     return fitting

@@ -30,12 +30,19 @@ def say_deliveries(
 
     for delivery, attempts in deliveries:
         say()
-        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
+        say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
         say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             target = f"to {without_query(each.target)}  " if each.target else ""
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
+
+
+def shown_targets(delivery: "Delivery") -> str:
+    """Its targets on one line, without what may be secret."""
+    from mtlsd.config.model import without_query
+
+    return " ".join(map(without_query, delivery.targets))
 
 
 def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
@@ -71,8 +78,7 @@ def whole(
     ahead: "Mapping[str, Delivery] | None" = None,
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
-    values = asdict(about)
-    values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
+    values = _record(about)
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
@@ -101,6 +107,8 @@ def _say_refusal(refusal: "Refusal") -> None:
 
 
 def _say_message(message: "Message") -> None:
+    from mtlsd.journal.columns import header_fields
+
     mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
     say_fields(
         [
@@ -127,28 +135,47 @@ def _say_message(message: "Message") -> None:
     )
     say()
     say("request")
-    say_fields(message.headers, indent="  ")
+    say_fields(header_fields(message), indent="  ")
 
 
 def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
+def _record(about: "Message | Refusal") -> dict[str, object]:
+    from mtlsd.journal.columns import header_fields
+    from mtlsd.journal.model import Message
+
+    values: dict[str, object] = asdict(about)
+    if not isinstance(about, Message):
+        return _with_times(values, "refused_at")
+    del values["client_certificates"]
+    return _with_times(values | {"headers": header_fields(about)}, "received_at")
+
+
 def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
-    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
+    from mtlsd.journal.columns import lane_text
+
+    values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
+    del values["targets"]
+    values["lane"] = lane_text(delivery.lane)
+    values |= _without_queries(values, "pinned", "lane")
+    values = _with_times(values, "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_attempt(each) for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
-def _shown(record: "Delivery | Attempt") -> dict[str, object]:
-    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+def _attempt(attempt: "Attempt") -> dict[str, object]:
+    values = asdict(attempt)
+    return _with_times(values | _without_queries(values, "target"), "started_at", "finished_at")
+
+
+def _without_queries(values: Mapping[str, object], *names: str) -> dict[str, object]:
+    """These values without what may be secret: URLs stay whole only in the journal."""
     from mtlsd.config.model import without_query
 
-    values: dict[str, object] = asdict(record)
-    return values | {
-        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
-    }
+    return {name: without_query(str(values[name])) for name in names if values[name] is not None}
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mtlsd.journal.model import (
     NO_LANES,
-    ORDERED,
     Acceptance,
     Attempt,
     Backlog,
@@ -16,6 +15,7 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Lane,
     LeaseLost,
     Listed,
     Message,
@@ -162,7 +162,7 @@ class SQLJournal:
     # --- The life of a delivery -------------------------------------------------------------------------------------
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         def work(db: Statements) -> list[Claimed]:
             due = lanes.due(db, now, limit, room)
@@ -220,12 +220,12 @@ class SQLJournal:
 
         self._write(work)
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         with self._read() as db:
             return min((max(each, now) for each in lanes.next_due(db, room)), default=None)
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
-        if not delivery.lane.startswith(ORDERED):
+        if not delivery.lane.ordered:
             return None
         with self._read() as db:
             first = lanes.first(db, delivery.lane)

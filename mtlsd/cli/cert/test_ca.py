@@ -234,10 +234,10 @@ def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "issuin
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    from mtlsd.partners import toml_schema
+    from mtlsd.config import values
 
     try:
-        return tuple(f"dns:{each}" for each in toml_schema.host_names([name])) if "." in name else ()
+        return (f"dns:{values.host_reference(name)}",) if "." in name else ()
     except ValueError:
         return ()
 

@@ -252,10 +252,10 @@ def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
 def _switch(directory: Path, *, disabled: bool) -> None:
     from mtlsd.files import writing
     from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.partners import partner as partners
+    from mtlsd.partners import partner_toml
     from mtlsd.partners.edit import proposal
 
-    path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
+    path, word = directory / partner_toml.SETTINGS, "disabled" if disabled else "in use"
     try:
         if path.is_symlink():
             raise click.ClickException(f"{path} is a symbolic link: whoever made it has to change it")

@@ -114,13 +114,12 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
     from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
     from mtlsd.cli.partner.kit_files import Organization, slug
-    from mtlsd.partners import toml_schema
     from mtlsd.partners.ours import organization
     from mtlsd.partners.validity import certificate_files
     from mtlsd.pki.dates import ALWAYS
 
-    values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
-    dates = {row.directory: row.dates for row in values.get("pair", ())}
+    settings = organization.read_settings(directory).value or organization.Settings()
+    dates = {row.directory: row.dates for row in settings.pair}
     found = []
     for path in sorted(set(certificate_files(directory).values())):
         place = path.relative_to(directory)
@@ -131,7 +130,7 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     ours = encrypt_first(found, now)
     told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
     certificates = tuple((each.stem, each.certificate) for each in ours)
-    return Organization(directory.name, values.get("as2_id", directory.name), certificates, told)
+    return Organization(directory.name, settings.as2_id or directory.name, certificates, told)
 
 
 def _certificates(path: Path) -> "tuple[Certificate, ...]":

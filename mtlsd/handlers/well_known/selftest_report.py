@@ -13,6 +13,7 @@ from mtlsd.as2.layers import Layer
 from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.errors import AS2Refused
 from mtlsd.journal.model import StoredMDN
+from mtlsd.text import printable
 
 NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
 UNSIGNED = "The message is not signed, so nothing of its inside is reported."
@@ -136,5 +137,4 @@ def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, objec
 
 def _line(text: str) -> str:
     """One line: what a partner wrote has no line ends here, and no end."""
-    plain = text.encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(each if each.isprintable() else "?" for each in plain)[:LINE]
+    return printable(text).encode("ascii", "backslashreplace").decode("ascii")[:LINE]

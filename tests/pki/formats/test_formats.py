@@ -28,11 +28,11 @@ from hypothesis import strategies as st
 
 from mtlsd.errors import Problem
 from mtlsd.partners.partner import load_partner
+from mtlsd.pki.ber import CONSTRUCTED, values
 from mtlsd.pki.certificate import CertificateUnreadable, PasswordNeeded, PrivateKeyPresent
 from mtlsd.pki.formats.budget import MAX_CERTIFICATES, MAX_UNPACKED
 from mtlsd.pki.formats.detect import Shape, shape_of
 from mtlsd.pki.formats.reader import read_certificates, read_contents, read_public
-from mtlsd.pki.formats.tlv import CONSTRUCTED, values
 from tests.support import pki
 from tests.support.odd import tlv
 

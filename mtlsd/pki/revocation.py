@@ -50,7 +50,7 @@ class Revocation:
     fetch: fields.Flag = False  # lists from the distribution points that its certificates name
     crl_urls: Annotated[tuple[str, ...], texts(_url, _URLS)] = ()  # more lists to fetch, also at private addresses
     ocsp: Annotated[Check, choice(Check)] = Check.OFF
-    ocsp_url: Annotated[str | None, text(_url)] = None  # instead of the certificate's responder
+    ocsp_url: Annotated[str | None, text(_url)] = None  # replaces the certificate's; may be private
 
 
 BY_DEFAULT = Revocation()

@@ -93,7 +93,10 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     "an entry removed": (("DELETE FROM entries WHERE number = 5",), "entry 5 .* was removed"),
     "several entries removed": (("DELETE FROM entries WHERE number IN (5, 6)",), "entry 5 .* or one of those up to 6"),
     "the first entry removed": (("DELETE FROM entries WHERE number = 1",), "entry 1 .* was removed"),
-    "the end cut off": (("DELETE FROM entries WHERE number > 9",), "entry 10 .* was removed, with all entries up to 12"),
+    "the end cut off": (
+        ("DELETE FROM entries WHERE number > 9",),
+        "entry 10 .* was removed, with all entries up to 12",
+    ),
     "all entries removed": (("DELETE FROM entries",), "entry 1 .* was removed, with all entries up to 12"),
     "an entry inserted": (
         ("INSERT INTO entries SELECT 99, node, 13, at, kind, subject, facts, previous, digest FROM entries LIMIT 1",),

@@ -1,23 +1,20 @@
 """`mtlsd check`."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.options import EXIT_CONFIGURATION, Mistakes, credentials, with_config, with_json
 from mtlsd.cli.output import moment, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mtlsd.cli.partner.dated import DatedCertificate
-    from mtlsd.cli.partner.survey import PartnerEntry, Survey
-    from mtlsd.config.model import Route, VirtualHost
-    from mtlsd.errors import Problem
+from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
+from mtlsd.config.model import Route, VirtualHost, without_query
+from mtlsd.errors import Problem
+from mtlsd.partners.expiry import LISTED_DAYS
 
 
 @click.command()
@@ -37,8 +34,6 @@ def check(file: Path, as_json: bool) -> None:
     Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
     elsewhere, and `mtlsd run` does not start.
     """
-    from mtlsd.cli.partner.survey import survey
-
     found = survey(file, credentials(), datetime.now(UTC))
     code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))
     if as_json:
@@ -51,7 +46,7 @@ def check(file: Path, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _say(found: "Survey") -> None:
+def _say(found: Survey) -> None:
     say(str(found.file))
     for host in found.configuration.virtualhosts if found.configuration else ():
         _say_host(host)
@@ -64,9 +59,7 @@ def _say(found: "Survey") -> None:
     say()
 
 
-def _say_host(host: "VirtualHost") -> None:
-    from mtlsd.config.model import without_query
-
+def _say_host(host: VirtualHost) -> None:
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
@@ -76,14 +69,14 @@ def _say_host(host: "VirtualHost") -> None:
         say("  no route: every request is answered with 404")
 
 
-def _modes(route: "Route") -> str:
+def _modes(route: Route) -> str:
     """How it relays, where that is not the default."""
     named = ((each, getattr(route, each.name)) for each in fields(route) if each.default is not MISSING)
     changed = ((each.name, value) for each, value in named if value != each.default)
     return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
-def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
+def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
     say()
     rows = [
         (
@@ -100,10 +93,8 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
-def _say_ending(ending: "list[DatedCertificate]") -> None:
+def _say_ending(ending: list[DatedCertificate]) -> None:
     """One line each, the first to end first."""
-    from mtlsd.partners.expiry import LISTED_DAYS
-
     if ending:
         say()
         say(f"ends within {LISTED_DAYS} days, the soonest first:")
@@ -113,7 +104,7 @@ def _say_ending(ending: "list[DatedCertificate]") -> None:
         say(f"  {moment(each.certificate.not_after)}  {left}  {what}")
 
 
-def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
+def _say_partners(partners: tuple[PartnerEntry, ...]) -> None:
     say()
     rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
     say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
@@ -122,7 +113,7 @@ def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
             say(f"  {each.name}: {setting}")
 
 
-def _settings(entry: "PartnerEntry") -> "Iterator[str]":
+def _settings(entry: PartnerEntry) -> Iterator[str]:
     """What a partner has that most have not."""
     partner = entry.partner
     if partner is None:
@@ -135,13 +126,13 @@ def _settings(entry: "PartnerEntry") -> "Iterator[str]":
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
 
 
-def _policy(entry: "PartnerEntry") -> tuple[str, str]:
+def _policy(entry: PartnerEntry) -> tuple[str, str]:
     if entry.partner is None:
         return "-", "-"
     return ", ".join(sorted(entry.partner.require)) or "nothing", ", ".join(sorted(entry.partner.relax)) or "nothing"
 
 
-def _say_warnings(warnings: "tuple[Problem, ...]") -> None:
+def _say_warnings(warnings: tuple[Problem, ...]) -> None:
     if warnings:
         say()
     for each in warnings:

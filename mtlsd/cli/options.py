@@ -4,15 +4,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
 
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 
@@ -52,10 +51,8 @@ def mistakes() -> Iterator[None]:
         raise Mistakes(error.problems) from error
 
 
-def load_configuration(file: Path) -> "Configuration":
+def load_configuration(file: Path) -> Configuration:
     """Read the configuration file alone, without certificates; every mistake ends the command."""
-    from mtlsd.config.load import read_configuration
-
     with mistakes():
         return read_configuration(file)
 

@@ -6,6 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from mtlsd.text import printable
 
@@ -40,11 +44,6 @@ def say_json(value: object) -> None:
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str) -> None:
     """Write a table. On a terminal the column with the heading `fold` is broken into lines; nothing is ever cut."""
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     cells = [["-" if each is None else printable(str(each)) for each in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     needed = 0

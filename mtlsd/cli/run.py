@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mtlsd import app
 from mtlsd.cli.options import mistakes, with_config
 
 
@@ -23,8 +24,6 @@ def run(file: Path) -> None:
     Exit codes: 0 stopped by a signal; 1 the journal or the spool cannot be used, or another mtlsd runs on the same
     `state`; 78 the configuration has mistakes.
     """
-    from mtlsd import app
-
     with mistakes():
         code = app.run(file)
     sys.exit(code)

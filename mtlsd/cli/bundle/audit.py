@@ -4,26 +4,23 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from getpass import getuser
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mtlsd.cli.options import credentials
-
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
-    from mtlsd.journal.proof.chain import EntryKind
-    from mtlsd.journal.protocol import Journal
+from mtlsd.config.model import Configuration
+from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.files import writing
+from mtlsd.journal.location import Place, open_journal
+from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.proof.checkpoints import load_key
+from mtlsd.journal.protocol import Journal
 
 
 @contextmanager
-def opened(configuration: "Configuration") -> "Iterator[Journal]":
+def opened(configuration: Configuration) -> Iterator[Journal]:
     """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
-    from mtlsd.errors import JournalUnavailable, SpoolFull
-    from mtlsd.files import writing
-    from mtlsd.journal.location import Place, open_journal
-    from mtlsd.journal.proof.checkpoints import load_key
-
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
     try:
@@ -38,8 +35,6 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
         raise click.ClickException(f"the journal at {place} cannot be written, so nothing is moved: {error}") from error
 
 
-def enter(journal: "Journal", kind: "EntryKind", subject: str, now: float, facts: Mapping[str, Any]) -> None:
+def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
     """Enter one note about what this user does now."""
-    from mtlsd.journal.proof.chain import Note
-
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])

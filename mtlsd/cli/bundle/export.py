@@ -3,20 +3,24 @@
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd import __version__
+from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase, seal_to, seal_with
 from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.passphrases import check_strength, read_passphrase
-from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.options import load_configuration, mistakes, with_config
 from mtlsd.cli.output import say
+from mtlsd.errors import MtlsdError
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.partners.edit import bundle as packing
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair, load_key_pair
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.pki.certificate import Certificate
-    from mtlsd.pki.key_pair import KeyPair
 
 MAX_BUNDLE = 1 << 30  # octets
 MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
@@ -56,12 +60,6 @@ def export(
     Exit codes: 0 fine; 1 something cannot be read or written, also the entry in the journal; 2 wrong usage; 78 the
     configuration has mistakes.
     """
-    from mtlsd import __version__
-    from mtlsd.errors import MtlsdError
-    from mtlsd.files import writing
-    from mtlsd.journal.proof.chain import EntryKind
-    from mtlsd.partners.edit import bundle as packing
-
     configuration, now = load_configuration(file), datetime.now(UTC)
     if recipient and passphrase_file:
         raise click.UsageError("give --to or --passphrase-file, not both")
@@ -102,20 +100,14 @@ def export(
 # --- Sealing ----------------------------------------------------------------------------------------------------------
 
 
-def _recipient(path: Path) -> "Certificate":
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
+def _recipient(path: Path) -> Certificate:
     try:
         return read_certificates(read_file(path).data)[0]
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(f"{path}: {error}") from error
 
 
-def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -> bytes:
-    from mtlsd.as2.cms.password_recipient import seal_to, seal_with
-
+def _seal(packed: bytes, certificate: Certificate | None, passphrase: bytes) -> bytes:
     try:
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
     except ValueError as error:
@@ -124,11 +116,7 @@ def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -
 
 def _read(
     path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
-) -> "tuple[bytes, packing.Bundle]":
-    from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
-    from mtlsd.errors import MtlsdError
-    from mtlsd.partners.edit import bundle as packing
-
+) -> tuple[bytes, packing.Bundle]:
     if bool(cert) != bool(key) or (cert and passphrase_file):
         raise click.UsageError("give --cert and --key, or --passphrase-file")
     try:
@@ -156,10 +144,7 @@ def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
     say(f"{path}: sha256 {digest}")
 
 
-def _pair(cert: Path, key: Path) -> "KeyPair":
-    from mtlsd.cli.options import mistakes
-    from mtlsd.pki.key_pair import load_key_pair
-
+def _pair(cert: Path, key: Path) -> KeyPair:
     with mistakes():
         return load_key_pair(cert, key).key_pair
 
@@ -170,7 +155,7 @@ def _pair(cert: Path, key: Path) -> "KeyPair":
 # --- Doing it ---------------------------------------------------------------------------------------------------------
 
 
-def _contents(bundle: "packing.Bundle") -> dict[str, object]:
+def _contents(bundle: packing.Bundle) -> dict[str, object]:
     """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
     told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
     if len(bundle.units) <= MAX_TOLD:
@@ -178,11 +163,11 @@ def _contents(bundle: "packing.Bundle") -> dict[str, object]:
     return told
 
 
-def _digest(bundle: "packing.Bundle", unit: str) -> str:
+def _digest(bundle: packing.Bundle, unit: str) -> str:
     lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
     return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them
 
 
-def _count(bundle: "packing.Bundle") -> str:
+def _count(bundle: packing.Bundle) -> str:
     kinds = [unit.partition("/")[0] for unit in bundle.units]
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("partners", "hosts", "organizations"))

@@ -1,12 +1,12 @@
 """`mtlsd import`: what a sealed bundle changes here, and the change as a whole or not at all."""
 
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,14 +14,19 @@ from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.export import _contents, _read, a_path, passphrase_file
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
+from mtlsd.config.model import Configuration
+from mtlsd.errors import ConfigurationError, MtlsdError
+from mtlsd.files import carry_over, writing
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.partners.edit import bundle as packing
+from mtlsd.partners.edit import proposal
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.partners.ours.organization import load_organization
+from mtlsd.partners.partner import LoadedPartner, load_partner
+from mtlsd.partners.registry import load_each
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from mtlsd.config.model import Configuration
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.partners.partner import LoadedPartner
 
 
 @click.command("import")
@@ -61,8 +66,6 @@ def import_(
     Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
     usage; 78 the configuration has mistakes.
     """
-    from mtlsd.files import writing
-
     configuration = load_configuration(file)
     sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
     certs = configuration.server.certs
@@ -92,7 +95,7 @@ class Change:
     before: dict[str, bytes]
     after: dict[str, bytes]
 
-    def lines(self) -> "Iterator[str]":
+    def lines(self) -> Iterator[str]:
         for name in sorted({*self.before, *self.after}):
             old, new = self.before.get(name), self.after.get(name)
             if old != new:
@@ -100,11 +103,8 @@ class Change:
                 yield f"{mark} {self.unit}/{name}{_about(new if new is not None else old or b'')}"
 
 
-def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
+def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
     """What differs; a private key that is here stays here, unless the bundle brings one."""
-    from mtlsd.errors import MtlsdError
-    from mtlsd.partners.edit import bundle as packing
-
     withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
@@ -121,15 +121,11 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
             yield Change(unit, before, after)
 
 
-def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld: frozenset[str]) -> bool:
+def _stays(unit: str, name: str, data: bytes, bundle: packing.Bundle, withheld: frozenset[str]) -> bool:
     """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
 
     Not so what a partner connected with, in whatever form: what went from it there goes here, too.
     """
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
     if f"{unit}/{name}" in withheld:
         return True
     if bundle.private_keys or packing.is_public(name, data):
@@ -142,8 +138,6 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
 
 def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
     """End the command where a private key of ours would go, and nothing come in its place."""
-    from mtlsd.partners.edit import bundle as packing
-
     if not unit.startswith("partners/"):
         lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
         words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
@@ -152,9 +146,6 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """What a file is about, where it is certificates."""
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
     try:
         found = read_certificates(data)
     except CertificateUnreadable:
@@ -162,7 +153,7 @@ def _about(data: bytes) -> str:
     return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
 
 
-def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
+def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: list[Change]) -> None:
     for change in changes:
         for line in (*change.lines(), *_settings(configuration.server.certs, change)):
             say(line)
@@ -172,18 +163,15 @@ def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", chang
         say("everything is there already, just so: nothing changes")
 
 
-def _settings(certs: Path, change: Change) -> "Iterator[str]":
+def _settings(certs: Path, change: Change) -> Iterator[str]:
     """What the change means for a partner: what goes, and what comes."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
     if change.unit.startswith("partners/"):
         before = proposal.describe(load_partner(certs / change.unit)) if change.before else {}
         for line in proposal.differences(before, proposal.describe(_loaded(certs, change))):
             yield f"    {line}"
 
 
-def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
+def _say_lacking(certs: Path, bundle: packing.Bundle) -> None:
     """Name the files that the bundle was made without, and that are not here either."""
     for name in bundle.withheld:
         if not (certs / name).exists():
@@ -192,9 +180,6 @@ def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     """End the command where a partner would claim what another one has, as the daemon would see it."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.registry import load_each
-
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
         return
@@ -206,12 +191,12 @@ def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     _end(problems)
 
 
-def _end(problems: "Iterable[object]") -> None:
+def _end(problems: Iterable[object]) -> None:
     if words := [printable(str(each)) for each in problems]:
         raise click.ClickException("\n".join(("nothing is changed:", *words)))
 
 
-def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Iterator[Change]":
+def _fit(certs: Path, bundle: packing.Bundle, changes: list[Change]) -> Iterator[Change]:
     """The changes without those that would leave a host or an organization of ours without the key to its certificate.
 
     Where the bundle brought no keys that is nothing to wonder at, and the own one stays; else it ends the command.
@@ -228,10 +213,6 @@ def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Itera
 
 def _broken(certs: Path, change: Change) -> list[str]:
     """Why a host or an organization that can be loaded now could not be loaded any longer."""
-    from mtlsd.errors import ConfigurationError
-    from mtlsd.partners.ours.host_keys import load_host
-    from mtlsd.partners.ours.organization import load_organization
-
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
     if load is None or not change.before:
@@ -248,19 +229,14 @@ def _broken(certs: Path, change: Change) -> list[str]:
     return []
 
 
-def _loaded(certs: Path, change: Change) -> "LoadedPartner":
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
+def _loaded(certs: Path, change: Change) -> LoadedPartner:
     with _staged(change) as staged:
         return proposal.renamed(load_partner(staged), staged, certs / change.unit)
 
 
 @contextmanager
-def _staged(change: Change) -> "Iterator[Path]":
+def _staged(change: Change) -> Iterator[Path]:
     """The directory as it would be, elsewhere."""
-    from mtlsd.files import writing
-
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / change.unit.partition("/")[2]
         staged = writing.stage(target, _with_modes(change.after))
@@ -269,19 +245,13 @@ def _staged(change: Change) -> "Iterator[Path]":
 
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
-    from mtlsd.files import writing
-    from mtlsd.partners.edit import bundle as packing
-
     return {
         name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
         for name, data in files.items()
     }
 
 
-def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
-    from mtlsd.files import writing
-    from mtlsd.journal.proof.chain import EntryKind
-
+def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:
         with ExitStack() as stack:
@@ -294,9 +264,6 @@ def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: byt
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
     """The directory beside its place: with the modes and owners that are there, and all that was not read."""
-    from mtlsd.files import carry_over, writing
-    from mtlsd.partners.edit import bundle as packing
-
     target = certs / change.unit
     target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
     staged = writing.stage(target, _with_modes(change.after))

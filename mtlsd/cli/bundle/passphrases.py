@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mtlsd.files.reading import FileRefused, read_file
+
 MAX_PASSPHRASE = 1024  # octets
 MIN_NEW = 12  # characters of one for a file that may be tried at leisure
 
@@ -29,8 +31,6 @@ def check_strength(passphrase: bytes) -> None:
 
 
 def _from_file(file: Path) -> bytes:
-    from mtlsd.files.reading import FileRefused, read_file
-
     try:
         content = read_file(file)
     except FileRefused as error:

@@ -3,19 +3,16 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from mtlsd.cli.cert.inspect import ReadFile, describe, facts, password_in, read, roles
+from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_fields, say_json
+from mtlsd.files.reading import FileRefused
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-    from mtlsd.cli.cert.inspect import ReadFile
-    from mtlsd.cli.cert.write import Belongings
 
 a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 with_password = click.option(
@@ -26,19 +23,7 @@ with_password = click.option(
 with_force = click.option("--force", is_flag=True, help="Write over a file that is there.")
 
 
-@click.group()
-def cert() -> None:
-    """Show, mend and convert certificate files.
-
-    \b
-    Examples:
-      mtlsd cert show acme.p7b
-      mtlsd cert doctor from-the-mail.txt --output acme.pem
-      mtlsd cert convert chain.pem own.pfx --key key.pem
-    """
-
-
-@cert.command()
+@click.command()
 @a_file
 @with_password
 @with_json
@@ -54,8 +39,6 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
 
     Exit codes: 0 fine; 1 the file cannot be read, and why is said.
     """
-    from mtlsd.cli.cert.inspect import describe, facts, read, roles
-
     found = read(path, password_file)
     now = datetime.now(UTC)
     certificates = [facts(each, role, now) for each, role in roles(found.bundle)]
@@ -84,7 +67,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
         say(f"note: {remark}")
 
 
-@cert.command()
+@click.command()
 @a_file
 @with_password
 @click.option("--output", type=click.Path(path_type=Path), help="Write the mended file there, not to stdout.")
@@ -101,9 +84,6 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
 
     Exit codes: 0 it is fine or mended; 1 it cannot be mended, and why is said.
     """
-    from mtlsd.cli.cert.inspect import read
-    from mtlsd.cli.cert.write import Written, pem_of, write
-
     found = read(path, password_file)
     what = _belongings(found, None)
     remarks = list(_remarks(found))
@@ -118,7 +98,7 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
     click.echo(b"".join(each.pem for each in what.certificates), nl=False)
 
 
-@cert.command()
+@click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
 @click.option("--key", "key_file", type=click.Path(path_type=Path), help="Holds the private key, where IN has none.")
@@ -157,9 +137,6 @@ def convert(
 
     Exit codes: 0 written; 1 refused or failed, and why is said.
     """
-    from mtlsd.cli.cert.inspect import read
-    from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, in_form, write
-
     form = target.suffix.lower()
     if form not in FORMS:
         raise click.UsageError(f"OUT ends with one of {' '.join(FORMS)}")
@@ -174,19 +151,15 @@ def convert(
 # --- Keys ---------------------------------------------------------------------------------------------------
 
 
-def _separate_key(file: Path, password_file: Path | None) -> "PrivateKeyTypes":
-    from mtlsd.cli.cert.inspect import read
-
+def _separate_key(file: Path, password_file: Path | None) -> PrivateKeyTypes:
     found = read(file, password_file)
     if len(found.keys) != 1:
         raise click.ClickException(f"{file}: {'; '.join(found.locked) or 'expected one private key'}")
     return found.keys[0]
 
 
-def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings":
+def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
     """The certificates in order and the key, which must belong to one of them; ends the command where it does not."""
-    from mtlsd.cli.cert.write import Belongings
-
     if found.locked and key is None:
         raise click.ClickException(f"{found.path}: {found.locked[0]}")
     if len(found.keys) > 1 and key is None:
@@ -204,9 +177,6 @@ def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings
 
 
 def _new_password(target: Path, file: Path | None) -> str:
-    from mtlsd.cli.cert.inspect import password_in
-    from mtlsd.files.reading import FileRefused
-
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
     try:
@@ -237,14 +207,12 @@ def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
     ]
 
 
-def _key_facts(found: "ReadFile", key: "PrivateKeyTypes") -> dict[str, str | None]:
-    from mtlsd.cli.cert.inspect import describe
-
+def _key_facts(found: ReadFile, key: PrivateKeyTypes) -> dict[str, str | None]:
     owner = found.owner_of(key)
     return {"key": describe(key), "belongs_to": owner.sha256 if owner else None}
 
 
-def _remarks(found: "ReadFile") -> "list[str]":
+def _remarks(found: ReadFile) -> list[str]:
     """What is odd about the file, and what it lacks."""
     contents = found.contents
     return [

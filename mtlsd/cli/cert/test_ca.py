@@ -5,19 +5,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.output import moment, say
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
-
-    from mtlsd.pki.certificate import Certificate
-    from mtlsd.pki.key_pair import KeyPair
-    from mtlsd.pki.test_ca import issue as issuing
+from mtlsd.errors import MtlsdError
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners import toml_schema
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.key_pair import KeyPair
+from mtlsd.pki.test_ca import issue as issuing
 
 CERTIFICATE, KEY = "ca.pem", "ca.key"
 FORMS = ("pem", "pfx", "json")
@@ -53,21 +63,7 @@ def with_wanted(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
-def ca() -> None:
-    """Make certificates for tests, under a CA that says that it is one.
-
-    Each certificate is marked, and counts for nothing where the configuration says `production = true`.
-
-    \b
-    Examples:
-      mtlsd ca init test-ca --name 'Example test CA'
-      mtlsd ca issue test-ca edi.acme.example --passphrase-file pfx.passphrase
-      mtlsd ca sign test-ca request.csr --output acme.pem
-    """
-
-
-@ca.command()
+@click.command()
 @click.argument("folder", type=a_path)
 @click.option("--name", default="mtlsd test CA", show_default=True, help="The CA's common name.")
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=365, show_default=True)
@@ -85,10 +81,6 @@ def init(
 
     Exit codes: 0 fine; 1 it is there already, or cannot be written.
     """
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
-
-    from mtlsd.pki.test_ca import issue as issuing
-
     passphrase = read_passphrase(ca_passphrase_file, "") if ca_passphrase_file else None
     with _told():
         key = issuing.make_key(kind)
@@ -99,7 +91,7 @@ def init(
     _say(made.certificate, folder / CERTIFICATE)
 
 
-@ca.command()
+@click.command()
 @click.argument("folder", type=a_path)
 @click.argument("name")
 @with_wanted
@@ -133,10 +125,6 @@ def issue(
 
     Exit codes: 0 fine; 1 the CA cannot be used, the name is none, or a file is there already.
     """
-    from cryptography.hazmat.primitives.serialization import NoEncryption
-
-    from mtlsd.pki.test_ca import issue as issuing
-
     authority = _authority(folder, ca_passphrase_file)
     stem = _stem(name)
     passphrase = read_passphrase(passphrase_file, "Passphrase for the .pfx", confirm=True) if "pfx" in forms else b""
@@ -158,7 +146,7 @@ def issue(
     _say(made, *(folder / each for each in files))
 
 
-@ca.command()
+@click.command()
 @click.argument("folder", type=a_path)
 @click.argument("request", type=a_path)
 @with_wanted
@@ -186,9 +174,6 @@ def sign(
 
     Exit codes: 0 fine; 1 the CA or the request cannot be used, or the file is there already.
     """
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.test_ca import issue as issuing
-
     authority = _authority(folder, ca_passphrase_file)
     try:
         data = read_file(request).data
@@ -206,15 +191,7 @@ def sign(
 # --- The CA -----------------------------------------------------------------------------------------------------------
 
 
-def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    from mtlsd.errors import MtlsdError
-    from mtlsd.files.reading import read_file
-    from mtlsd.pki.formats.reader import read_certificates
-    from mtlsd.pki.key_pair import KeyPair
-    from mtlsd.pki.test_ca import issue as issuing
-
+def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
     passphrase = read_passphrase(passphrase_file, "") if passphrase_file else None
     try:
         certificate = read_certificates(read_file(folder / CERTIFICATE).data)[0]
@@ -227,15 +204,11 @@ def _authority(folder: Path, passphrase_file: Path | None) -> "KeyPair":
     return KeyPair(certificate, (), key)
 
 
-def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> "issuing.Wanted":
-    from mtlsd.pki.test_ca import issue as issuing
-
+def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> issuing.Wanted:
     return issuing.Wanted(frozenset(map(issuing.Use, uses)), days, names)
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    from mtlsd.partners import toml_schema
-
     try:
         return tuple(f"dns:{each}" for each in toml_schema.host_names([name])) if "." in name else ()
     except ValueError:
@@ -252,8 +225,6 @@ def _stem(name: str) -> str:
 
 def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     """Write files that their owner alone may read; none where one is there already."""
-    from mtlsd.files import writing
-
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:
         raise click.ClickException(f"{', '.join(there)}: there already, and overwritten with --force only")
@@ -264,29 +235,21 @@ def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from error
 
 
-def _say(certificate: "Certificate", *files: Path) -> None:
+def _say(certificate: Certificate, *files: Path) -> None:
     say(f"{certificate.subject}, until {moment(certificate.not_after)}, sha256 {certificate.sha256}")
     for each in files:
         say(f"  {each}")
 
 
-def _pem(certificate: "Certificate") -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
+def _pem(certificate: Certificate) -> bytes:
     return certificate.x509.public_bytes(Encoding.PEM)
 
 
-def _key_pem(key: "issuing.PrivateKey", encryption: "KeySerializationEncryption") -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
-
+def _key_pem(key: issuing.PrivateKey, encryption: KeySerializationEncryption) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def _pfx(
-    name: str, key: "issuing.PrivateKey", certificate: "Certificate", issuer: "Certificate", passphrase: bytes
-) -> bytes:
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
-
+def _pfx(name: str, key: issuing.PrivateKey, certificate: Certificate, issuer: Certificate, passphrase: bytes) -> bytes:
     encryption = BestAvailableEncryption(passphrase)
     return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate.x509, [issuer.x509], encryption)
 
@@ -294,8 +257,6 @@ def _pfx(
 @contextmanager
 def _told(prefix: str = "") -> Iterator[Any]:
     """What cannot be certified ends the command."""
-    from mtlsd.pki.test_ca import issue as issuing
-
     try:
         yield
     except issuing.RequestRefused as error:

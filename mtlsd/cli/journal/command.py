@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,27 +16,12 @@ from mtlsd.cli.journal.show import candidate, say_about, say_deliveries, say_mdn
 from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.journal.location import migrate_journal
+from mtlsd.journal.protocol import Journal
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.journal.protocol import Journal
 
-
-@click.group()
-def journal() -> None:
-    """Look at what was received, and what became of it.
-
-    What the backend refused, or waits, is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
-
-    \b
-    Examples:
-      mtlsd journal list --state failed
-      mtlsd journal show '<42@acme.example>'
-      mtlsd journal replay '<42@acme.example>'
-    """
-
-
-@journal.command("list")
+@click.command("list")
 @with_config
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
 @click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
@@ -78,7 +63,7 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
         listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
 
 
-def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:
+def _say_hints(opened: Journal, file: Path, wanted: Wanted) -> None:
     """Why there may be nothing, on stderr: a name or an id that stands for nothing."""
     certs = load_configuration(file).server.certs
     if wanted.partner is not None and not knows_partner(opened, certs, wanted.partner):
@@ -87,7 +72,7 @@ def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:
         click.echo(printable(f"--before {wanted.before}: nothing in the journal has this id"), err=True)
 
 
-@journal.command()
+@click.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
 @click.option(
@@ -138,7 +123,7 @@ def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> Non
         say_candidates(found, message.mic, mic)
 
 
-@journal.command()
+@click.command()
 @with_config
 def migrate(file: Path) -> None:
     """Bring the journal to the version of this mtlsd: in one transaction, so all of it or nothing.
@@ -153,8 +138,6 @@ def migrate(file: Path) -> None:
     Exit codes: 0 the journal has our version; 1 it cannot be used, or is from a newer mtlsd; 78 the configuration file
     has mistakes.
     """
-    from mtlsd.journal.location import migrate_journal
-
     with place_of(file) as place:
         before, after = migrate_journal(place)
     if before == after:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mtlsd.cli.output import iso, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Listed, Refusal
-    from mtlsd.journal.protocol import Journal
+from mtlsd.ids import first_id
+from mtlsd.journal.model import DeliveryState, Listed, Refusal
+from mtlsd.journal.protocol import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
@@ -58,19 +57,17 @@ class Wanted:
     until: float | None = None
     before: str | None = None
 
-    def rows(self, journal: "Journal") -> list[Row]:
+    def rows(self, journal: Journal) -> list[Row]:
         """The newest first, of messages and refusals together."""
         found = [*self._messages(journal), *self._refusals(journal)]
         return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
 
-    def _messages(self, journal: "Journal") -> Iterator[Row]:
-        from mtlsd.journal.model import DeliveryState
-
+    def _messages(self, journal: Journal) -> Iterator[Row]:
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
             yield from map(_message, journal.messages(**self._common(), state=state))
 
-    def _refusals(self, journal: "Journal") -> Iterator[Row]:
+    def _refusals(self, journal: Journal) -> Iterator[Row]:
         if self.state == REFUSED or (self.reason and not self.state):
             yield from map(_refusal, journal.refusals(**self._common()))
 
@@ -81,14 +78,12 @@ class Wanted:
 
     def _ids(self) -> tuple[str | None, str | None]:
         """Between which ids everything wanted is: times alone would have every message read."""
-        from mtlsd.ids import first_id
-
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
         return after, min(filter(None, (self.before, until)), default=None)
 
 
-def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> bool:
+def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
     """Write one page, and return whether there was anything."""
     rows = wanted.rows(journal)
     if as_json:
@@ -136,14 +131,14 @@ class Follower:
         self._known: dict[str, str | None] = {}
         self._oldest = ""
 
-    def first_look(self, journal: "Journal") -> list[Row]:
+    def first_look(self, journal: Journal) -> list[Row]:
         """The newest first, as many as are wanted."""
         rows = replace(self._wanted, limit=max(self._wanted.limit, self._page)).rows(journal)
         self._known = {row["id"]: row["state"] for row in rows}
         self._oldest = rows[-1]["id"] if len(rows) >= self._page else ""
         return rows[: self._wanted.limit]
 
-    def look(self, journal: "Journal") -> list[Row]:
+    def look(self, journal: Journal) -> list[Row]:
         """What is new since the last look, or stands otherwise, the newest first."""
         rows, down_to = [], ""
         for page in self._pages(journal):
@@ -156,7 +151,7 @@ class Follower:
     def _is_news(self, row: Row) -> bool:
         return row["id"] not in self._known or self._known[row["id"]] != row["state"]
 
-    def _pages(self, journal: "Journal") -> Iterator[list[Row]]:
+    def _pages(self, journal: Journal) -> Iterator[list[Row]]:
         """The newest page, and older ones down to what is known."""
         wanted = replace(self._wanted, limit=self._page)
         while page := wanted.rows(journal):
@@ -175,7 +170,7 @@ class Follower:
             self._oldest = min(self._known)
 
 
-def _message(listed: "Listed") -> Row:
+def _message(listed: Listed) -> Row:
     message = listed.message
     return {
         "id": message.id,
@@ -189,7 +184,7 @@ def _message(listed: "Listed") -> Row:
     }
 
 
-def _refusal(refusal: "Refusal") -> Row:
+def _refusal(refusal: Refusal) -> Row:
     return {
         "id": refusal.id,
         "received_at": iso(refusal.refused_at),

@@ -4,30 +4,27 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from mtlsd.cli.options import credentials, load_configuration
 from mtlsd.cli.output import iso
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal.integrity import NotIntact
+from mtlsd.journal.location import Place, open_journal
+from mtlsd.journal.model import Message, Refusal
+from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.journal.location import Place
-    from mtlsd.journal.model import Message, Refusal
-    from mtlsd.journal.protocol import Journal
-    from mtlsd.journal.spool import Spool
 
 MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough
 
 
 @contextmanager
-def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
+def open_stored(file: Path, *, read_only: bool = True) -> Iterator[Journal]:
     """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal.location import open_journal
-    from mtlsd.journal.proof.checkpoints import node_name
-
     with place_of(file) as place:
         chain = "" if read_only else node_name(place.state)  # nothing is entered by one who reads
         with closing(open_journal(place, chain=chain, read_only=read_only)) as opened:
@@ -35,12 +32,8 @@ def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
 
 
 @contextmanager
-def place_of(file: Path) -> "Iterator[Place]":
+def place_of(file: Path) -> Iterator[Place]:
     """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal.integrity import NotIntact
-    from mtlsd.journal.location import Place
-    from mtlsd.journal.proof.checkpoints import CheckpointUnreadable
-
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
     try:
@@ -60,26 +53,22 @@ def place_of(file: Path) -> "Iterator[Place]":
         ) from error
 
 
-def open_spool(directory: Path) -> "Spool":
+def open_spool(directory: Path) -> Spool:
     """The spool; that there is none ends the command."""
-    from mtlsd.journal.spool import Spool
-
     if not directory.is_dir():  # `Spool` would make it
         end(f"there is no spool at {directory}")
     return Spool(directory)
 
 
-def message_of(opened: "Journal", id_or_message_id: str) -> "Message":
+def message_of(opened: Journal, id_or_message_id: str) -> Message:
     """The message; that there is none, or more than one, ends the command."""
-    from mtlsd.journal.model import Message
-
     found = record_named(opened, id_or_message_id)
     if not isinstance(found, Message):
         end("the message was refused: only its MDN is kept, see `mtlsd journal show`")
     return found
 
 
-def record_named(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
+def record_named(opened: Journal, id_or_message_id: str) -> Message | Refusal:
     """The message, or else the refusal; that there is neither, or that several have the name, ends the command."""
     found = _with_id(opened, id_or_message_id) or _hits(opened.named(id_or_message_id, MAX_HITS))
     if not found:
@@ -89,28 +78,24 @@ def record_named(opened: "Journal", id_or_message_id: str) -> "Message | Refusal
     return found[0]
 
 
-def _with_id(opened: "Journal", id_: str) -> "list[Message | Refusal]":
+def _with_id(opened: Journal, id_: str) -> list[Message | Refusal]:
     """What has this id of ours, and not a Message-ID like it."""
     return [each for each in (opened.message(id_), opened.refusal(id_)) if each and each.id == id_]
 
 
-def _hits(named: "list[Message | Refusal]") -> "list[Message | Refusal]":
+def _hits(named: list[Message | Refusal]) -> list[Message | Refusal]:
     """Those that may be meant: not a refusal of what the same partner sent again, until it was accepted."""
-    from mtlsd.journal.model import Message
-
     accepted = {(each.partner, each.as2_to) for each in named if isinstance(each, Message)}
     return [each for each in named if isinstance(each, Message) or (each.partner, each.as2_to) not in accepted]
 
 
-def _hit(about: "Message | Refusal") -> str:
-    from mtlsd.journal.model import Message
-
+def _hit(about: Message | Refusal) -> str:
     what = "accepted" if isinstance(about, Message) else f"refused, {about.reason},"
     when = iso(about.received_at if isinstance(about, Message) else about.refused_at)
     return f"  {about.id}  of {about.partner}, {about.as2_from} to {about.as2_to}: {what} at {when}"
 
 
-def check_contents(opened: "Journal", message: "Message") -> None:
+def check_contents(opened: Journal, message: Message) -> None:
     """That the contents were pruned ends the command, and says when."""
     gone = [each for each in opened.proof.evidence(message.id).entries if each.kind == "pruned"]
     if gone:

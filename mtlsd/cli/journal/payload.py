@@ -11,6 +11,7 @@ import click
 
 from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored
 from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.journal.integrity import open_intact
 
 
 @click.command()
@@ -32,8 +33,6 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
     Exit codes: 0 fine; 1 it cannot be read or written, no such message, or no journal; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.journal.integrity import open_intact
-
     if output is None and sys.stdout.isatty():
         end("a document is not written to a terminal: give --output FILE, or pipe it into a pager")
     directory = load_configuration(file).server.spool_directory

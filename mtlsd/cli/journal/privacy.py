@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,28 +14,17 @@ from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Message, Refusal
-    from mtlsd.journal.protocol import Journal
-    from mtlsd.journal.spool import Spool
+from mtlsd.journal.documents import open_document, remove_files
+from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
+from mtlsd.journal.proof.digests import mdn_octets
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
 
 PAGE = 100
 with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")
 
 
-@click.group()
-def privacy() -> None:
-    """Hand out, or erase, what is held about a partner.
-
-    \b
-    Examples:
-      mtlsd privacy export --partner acme --output acme-export
-      mtlsd privacy erase --partner acme
-    """
-
-
-@privacy.command()
+@click.command()
 @with_config
 @with_partner
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
@@ -67,7 +55,7 @@ def export(file: Path, partner: str, output: Path) -> None:
     say(f"{count} messages and refusals of {partner} are in {output}")
 
 
-@privacy.command()
+@click.command()
 @with_config
 @with_partner
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -87,9 +75,6 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     Exit codes: 0 fine, also where there is nothing; 1 no such partner, deliveries are open, nobody said yes, or it
     cannot be written; 78 the configuration has mistakes.
     """
-    from mtlsd.journal.documents import remove_files
-    from mtlsd.journal.model import DeliveriesOpen, Reason
-
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
     reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
@@ -117,7 +102,7 @@ def _ways_out(partner: str, undelivered: bool) -> str:
     return pending if undelivered else f"{pending}; --undelivered erases those that failed"
 
 
-def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
+def _held(opened: Journal, partner: str) -> Iterator[Message | Refusal]:
     before = None
     while page := opened.messages(limit=PAGE, partner=partner, before=before):
         yield from (each.message for each in page)
@@ -128,11 +113,7 @@ def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
         after = refusals[-1].id
 
 
-def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder: Path) -> None:
-    from mtlsd.journal.documents import open_document
-    from mtlsd.journal.model import Message
-    from mtlsd.journal.proof.digests import mdn_octets
-
+def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path) -> None:
     folder.mkdir(mode=0o700)
     attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
     (folder / "record.json").write_text(json.dumps(whole(about, attempted), indent=2))

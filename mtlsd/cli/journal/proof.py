@@ -5,19 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import Progress as Bar
 
 from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named
+from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
+from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
 from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
 from mtlsd.cli.output import say, say_json
-
-if TYPE_CHECKING:
-    from mtlsd.journal.proof.verify import Progress
+from mtlsd.journal import retention
+from mtlsd.journal.proof.verify import Progress, steps, verify
+from mtlsd.net.background.retention import retention_of
+from mtlsd.snapshot.snapshot import load_snapshot
 
 with_checkpoints = click.option(
     "--checkpoints",
@@ -49,8 +54,6 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     Exit codes: 0 all is as it was; 1 something is not, a chain has no checkpoint, or the journal cannot be read; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.journal.proof.verify import steps, verify
-
     configuration = load_configuration(file)
     with open_stored(file) as opened, _progress(steps(opened)) as progress:
         spool = None if no_documents else open_spool(configuration.server.spool_directory)
@@ -85,9 +88,6 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
-    from mtlsd.cli.journal.sign_now import sign_now
-
     configuration = load_configuration(file)
     with open_stored(file) as opened:
         about = record_named(opened, id_or_message_id)
@@ -126,12 +126,6 @@ def prune(file: Path, dry_run: bool) -> None:
 
     Exit codes: 0 fine, also where nothing is to go; 1 the journal cannot be used; 78 the configuration has mistakes.
     """
-    from functools import partial
-
-    from mtlsd.journal import retention
-    from mtlsd.net.background.retention import retention_of
-    from mtlsd.snapshot.snapshot import load_snapshot
-
     with mistakes():
         snapshot = load_snapshot(file, credentials(), time.time())
     policy_of = partial(retention_of, snapshot)
@@ -151,14 +145,11 @@ def prune(file: Path, dry_run: bool) -> None:
 
 
 @contextmanager
-def _progress(total: int) -> "Iterator[Progress]":
+def _progress(total: int) -> Iterator[Progress]:
     """A bar on the terminal, where there is one."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verifying", total=total)
         yield lambda done: bar.advance(task, done)

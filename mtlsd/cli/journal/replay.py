@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.journal.opening import end, open_stored, record_named
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
-
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Delivery
-    from mtlsd.journal.protocol import Journal
+from mtlsd.config.model import without_query
+from mtlsd.journal.model import Delivery, TransitionRefused
+from mtlsd.journal.protocol import Journal
 
 OPEN = ("failed", "pending")  # the states in which a delivery is an operator's
 
@@ -38,10 +36,8 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     configuration file has mistakes.
     """
 
-    def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
+    def requeue(opened: Journal, delivery_id: str, now: float) -> None:
         opened.requeue(delivery_id, now, unpin=any_backend)
-
-    from mtlsd.config.model import without_query
 
     for each in _step(file, id_or_message_id, requeue):
         say(f"delivery {each.id} to {without_query(each.target)} is due; the daemon attempts it within a minute")
@@ -63,17 +59,12 @@ def drop(file: Path, id_or_message_id: str) -> None:
     Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
     configuration file has mistakes.
     """
-    from mtlsd.config.model import without_query
-
     for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
         say(f"delivery {each.id} to {without_query(each.target)} is dropped")
 
 
-def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, float], None]") -> "list[Delivery]":
+def _step(file: Path, id_or_message_id: str, step: Callable[[Journal, str, float], None]) -> list[Delivery]:
     """Take a step with every delivery that has failed or waits; that there is none ends the command."""
-    from mtlsd.config.model import without_query
-    from mtlsd.journal.model import TransitionRefused
-
     now = datetime.now(UTC).timestamp()
     with open_stored(file, read_only=False) as opened:
         deliveries = opened.deliveries(record_named(opened, id_or_message_id).id)

@@ -2,20 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from mtlsd.as2.explain import Candidate
 from mtlsd.cli.output import iso, say, say_fields, say_text
-
-if TYPE_CHECKING:
-    from mtlsd.as2.explain import Candidate
-    from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
+from mtlsd.config.model import without_query
+from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
 INLINE = "journal/"  # begins the name of a document that the journal itself holds
 
 
-def say_about(about: "Message | Refusal") -> None:
-    from mtlsd.journal.model import Message
-
+def say_about(about: Message | Refusal) -> None:
     if isinstance(about, Message):
         _say_message(about)
     else:
@@ -23,11 +19,9 @@ def say_about(about: "Message | Refusal") -> None:
 
 
 def say_deliveries(
-    deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
+    deliveries: list[tuple[Delivery, list[Attempt]]], ahead: Mapping[str, Delivery] | None = None
 ) -> None:
     """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
-    from mtlsd.config.model import without_query
-
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
@@ -38,9 +32,7 @@ def say_deliveries(
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
 
 
-def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
-    from mtlsd.config.model import without_query
-
+def _standing(delivery: Delivery, ahead: Delivery | None) -> list[tuple[str, str | None]]:
     pending = delivery.state == "pending"
     pinned = without_query(delivery.pinned) if delivery.pinned else None
     waits = f"delivery {ahead.id} of {ahead.message_id or ahead.refusal_id}, which is {ahead.state}" if ahead else None
@@ -54,7 +46,7 @@ def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str
     ]
 
 
-def say_mdn(mdn: "StoredMDN | None") -> None:
+def say_mdn(mdn: StoredMDN | None) -> None:
     say()
     if mdn is None:
         say("no MDN: none was asked for")
@@ -66,9 +58,9 @@ def say_mdn(mdn: "StoredMDN | None") -> None:
 
 
 def whole(
-    about: "Message | Refusal",
-    deliveries: "list[tuple[Delivery, list[Attempt]]]",
-    ahead: "Mapping[str, Delivery] | None" = None,
+    about: Message | Refusal,
+    deliveries: list[tuple[Delivery, list[Attempt]]],
+    ahead: Mapping[str, Delivery] | None = None,
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
     values = asdict(about)
@@ -76,7 +68,7 @@ def whole(
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
-def candidate(candidate: "Candidate") -> dict[str, str]:
+def candidate(candidate: Candidate) -> dict[str, str]:
     mic = candidate.mic
     return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
 
@@ -84,7 +76,7 @@ def candidate(candidate: "Candidate") -> dict[str, str]:
 # --- Parts ----------------------------------------------------------------------------------------------------
 
 
-def _say_refusal(refusal: "Refusal") -> None:
+def _say_refusal(refusal: Refusal) -> None:
     say_fields(
         [
             ("id", refusal.id),
@@ -100,7 +92,7 @@ def _say_refusal(refusal: "Refusal") -> None:
     )
 
 
-def _say_message(message: "Message") -> None:
+def _say_message(message: Message) -> None:
     mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
     say_fields(
         [
@@ -134,17 +126,15 @@ def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
-def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
+def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, Delivery]) -> dict[str, object]:
     values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
     tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
-def _shown(record: "Delivery | Attempt") -> dict[str, object]:
+def _shown(record: Delivery | Attempt) -> dict[str, object]:
     """Its values; the targets stay whole in the journal and are shown without what may be secret."""
-    from mtlsd.config.model import without_query
-
     values: dict[str, object] = asdict(record)
     return values | {
         name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None

@@ -2,14 +2,11 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd import errors
-
-if TYPE_CHECKING:
-    from mtlsd.journal.protocol import Journal
+from mtlsd.journal.protocol import Journal
 
 SHOWN = 3  # names that are alike
 
@@ -33,7 +30,7 @@ def reasons() -> frozenset[str]:
     return frozenset(each for each in found if isinstance(each, str))
 
 
-def knows_partner(opened: "Journal", certs: Path, partner: str) -> bool:
+def knows_partner(opened: Journal, certs: Path, partner: str) -> bool:
     """Whether there is a directory of this partner, or anything of it in the journal."""
     return (
         partner in _names(certs / "partners")

@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.output import iso, say
+from mtlsd.journal.proof.chain import Break
+from mtlsd.journal.proof.verify import Chain, Verification
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.journal.proof.chain import Break
-    from mtlsd.journal.proof.verify import Chain, Verification
 
 MARGIN_SECONDS = 60  # the daemon looks now and then whether a checkpoint is due, and clocks differ
 REMEDY = (
@@ -28,16 +25,16 @@ class Unsigned:
     age: float
     now: float
 
-    def is_overdue(self, chain: "Chain") -> bool:
+    def is_overdue(self, chain: Chain) -> bool:
         """Whether it should be signed by now; what claims to be from the future should, too."""
         since = chain.unsigned_since
         return since is not None and not -MARGIN_SECONDS <= self.now - since < self.age
 
-    def is_nobodys(self, chain: "Chain") -> bool:
+    def is_nobodys(self, chain: Chain) -> bool:
         """Whether nothing but the database speaks for the chain, and something else should."""
         return chain.checkpoints == 0 and self.is_overdue(chain)
 
-    def warning(self, chain: "Chain") -> str | None:
+    def warning(self, chain: Chain) -> str | None:
         if not self.is_overdue(chain):
             return None
         since = iso(chain.unsigned_since)
@@ -50,7 +47,7 @@ class Unsigned:
         return f"node {chain.node}: its entries begin at {since}, and {self.directory} has no checkpoint of it: {words}"
 
 
-def say_verification(found: "Verification", unsigned: Unsigned) -> None:
+def say_verification(found: Verification, unsigned: Unsigned) -> None:
     for each in found.chains:
         say(f"node {each.node}: {each.entries} entries; {_signed(each)}")
     for deed, count in found.deeds.items():
@@ -64,7 +61,7 @@ def say_verification(found: "Verification", unsigned: Unsigned) -> None:
         say(f"{found.records} messages and refusals are as they were entered")
 
 
-def verification(found: "Verification", unsigned: Unsigned) -> dict[str, object]:
+def verification(found: Verification, unsigned: Unsigned) -> dict[str, object]:
     broken = found.broken
     told = broken and {"node": broken.node, "number": broken.number, "id": broken.subject, "what": broken.what}
     deeds = [{"what": deed.kind, "by": deed.by, "why": deed.why, "count": count} for deed, count in found.deeds.items()]
@@ -76,7 +73,7 @@ def verification(found: "Verification", unsigned: Unsigned) -> dict[str, object]
     }
 
 
-def _chain(chain: "Chain", unsigned: Unsigned) -> dict[str, object]:
+def _chain(chain: Chain, unsigned: Unsigned) -> dict[str, object]:
     return {
         "node": chain.node,
         "entries": chain.entries,
@@ -87,7 +84,7 @@ def _chain(chain: "Chain", unsigned: Unsigned) -> dict[str, object]:
     }
 
 
-def _signed(chain: "Chain") -> str:
+def _signed(chain: Chain) -> str:
     if not chain.checkpoints:
         return "no checkpoint so far" if chain.entries else "no checkpoint"
     signed = f"{chain.checkpoints} checkpoints, the last one about entry {chain.signed_up_to}"
@@ -95,6 +92,6 @@ def _signed(chain: "Chain") -> str:
     return signed + behind
 
 
-def _sentence(broken: "Break") -> str:
+def _sentence(broken: Break) -> str:
     place = f"entry {broken.number} of node {broken.node}" if broken.number else "a row"
     return f"{place}{f', about {broken.subject},' if broken.subject else ''} {broken.what}"

@@ -6,20 +6,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.config.model import Configuration
+from mtlsd.errors import Problem
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners import warnings as doubts
+from mtlsd.partners.edit import merge
+from mtlsd.partners.edit import proposal as proposals
+from mtlsd.partners.partner import LoadedPartner, load_partner
+from mtlsd.partners.production import without_tests
+from mtlsd.partners.registry import load_each
+from mtlsd.partners.validity import date_warnings
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
-    from mtlsd.errors import Problem
-    from mtlsd.partners.edit import proposal as proposals
-    from mtlsd.partners.partner import LoadedPartner
-    from mtlsd.pki.certificate import Certificate
 
 files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
 
@@ -28,10 +34,10 @@ files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "
 class Plan:
     """What is to happen: the partner as it would be, and what that changes."""
 
-    loaded: "LoadedPartner"
+    loaded: LoadedPartner
     is_new: bool
     differences: list[str]
-    warnings: "tuple[Problem, ...]"
+    warnings: tuple[Problem, ...]
 
 
 @click.command()
@@ -72,9 +78,6 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     Exit codes: 0 it is there, or was before; 1 refused, and nothing is changed; 2 wrong usage; 78 the configuration has
     mistakes.
     """
-    from mtlsd.files import writing
-    from mtlsd.partners.edit import proposal as proposals
-
     configuration = load_configuration(file)
     try:
         proposals.check_name(name)
@@ -97,9 +100,7 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
 # --- What is given ----------------------------------------------------------------------------------------------------
 
 
-def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
-    from mtlsd.partners.edit import proposal as proposals
-
+def _proposal(given: dict[str, Any]) -> proposals.Proposal:
     certificates = tuple(
         each
         for option, use in proposals.PLACES.items()
@@ -109,12 +110,8 @@ def _proposal(given: dict[str, Any]) -> "proposals.Proposal":
     return proposals.Proposal(dict(_settings(given)), tuple(dict.fromkeys(certificates)))
 
 
-def _with_what_is_there(proposal: "proposals.Proposal", target: Path) -> "proposals.Proposal":
+def _with_what_is_there(proposal: proposals.Proposal, target: Path) -> proposals.Proposal:
     """The proposal, with all that the partner has and no option gives; where that cannot be known it is refused."""
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.partners.edit import merge
-    from mtlsd.partners.partner import load_partner
-
     settings = target / "partner.toml"
     if not settings.exists():
         return proposal
@@ -151,11 +148,7 @@ def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "match", match
 
 
-def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
+def _certificates(path: Path, *, ca_only: bool) -> tuple[Certificate, ...]:
     try:
         found = read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:
@@ -170,10 +163,8 @@ def _certificates(path: Path, *, ca_only: bool) -> "tuple[Certificate, ...]":
 
 
 @contextmanager
-def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> Iterator[Path]:
+def _staged(proposal: proposals.Proposal, target: Path, *, dry_run: bool) -> Iterator[Path]:
     """The directory, filled: beside its place, with all other commands kept out, or elsewhere for a dry run."""
-    from mtlsd.files import writing
-
     with ExitStack() as stack:
         if dry_run:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -185,15 +176,8 @@ def _staged(proposal: "proposals.Proposal", target: Path, *, dry_run: bool) -> I
         yield staged
 
 
-def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
+def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
     """What the staged directory means; mistakes in it, and conflicts with other partners, end the command."""
-    from mtlsd.partners import warnings as doubts
-    from mtlsd.partners.edit import proposal as proposals
-    from mtlsd.partners.partner import load_partner
-    from mtlsd.partners.production import without_tests
-    from mtlsd.partners.registry import load_each
-    from mtlsd.partners.validity import date_warnings
-
     loaded = proposals.renamed(load_partner(staged), staged, target)
     if configuration.server.production:
         loaded = without_tests(target, loaded)
@@ -213,9 +197,7 @@ def _plan(configuration: "Configuration", staged: Path, target: Path) -> Plan:
     return Plan(loaded, not there, proposals.differences(before, proposals.describe(loaded)), warnings)
 
 
-def _hosts(configuration: "Configuration", loaded: "LoadedPartner", target: Path) -> "Iterator[Problem]":
-    from mtlsd.errors import Problem
-
+def _hosts(configuration: Configuration, loaded: LoadedPartner, target: Path) -> Iterator[Problem]:
     known = {host.name for host in configuration.virtualhosts}
     partner = loaded.partner or loaded.held
     hosts = partner.hosts if partner else None
@@ -224,7 +206,7 @@ def _hosts(configuration: "Configuration", loaded: "LoadedPartner", target: Path
         yield Problem(target / "partner.toml", text, key="hosts")
 
 
-def _end(problems: "tuple[Problem, ...]") -> None:
+def _end(problems: tuple[Problem, ...]) -> None:
     if problems:
         raise click.ClickException("nothing is changed:\n" + "\n".join(printable(str(each)) for each in problems))
 

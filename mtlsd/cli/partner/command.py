@@ -3,40 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
-from mtlsd.cli.partner.add import add
+from mtlsd.cli.partner import survey
 from mtlsd.cli.partner.directory import _look_into, directory_of
-from mtlsd.cli.partner.kit import kit
+from mtlsd.cli.partner.survey import PartnerEntry
+from mtlsd.errors import Problem
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners import partner as partners
+from mtlsd.partners.edit import proposal
+from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.cli.partner.survey import PartnerEntry
-    from mtlsd.errors import Problem
-    from mtlsd.partners.partner import Partner
 
-
-@click.group()
-def partner() -> None:
-    """Add, show and remove trading partners.
-
-    \b
-    Examples:
-      mtlsd partner add acme --as2-id ACME --cert acme.cer --root acme-root.cer
-      mtlsd partner list
-      mtlsd partner show acme
-    """
-
-
-partner.add_command(add)
-partner.add_command(kit)
-
-
-@partner.command("list")
+@click.command("list")
 @with_config
 @with_json
 def list_partners(file: Path, as_json: bool) -> None:
@@ -52,8 +36,6 @@ def list_partners(file: Path, as_json: bool) -> None:
     Exit codes: 0 fine, also where a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
     mistakes.
     """
-    from mtlsd.cli.partner import survey
-
     configuration = load_configuration(file)
     certs = configuration.server.certs
     _look_into(certs / "partners")
@@ -68,7 +50,7 @@ def list_partners(file: Path, as_json: bool) -> None:
         say(f"no partners in {certs / 'partners'}")
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 @with_json
@@ -92,7 +74,7 @@ def show(name: str, file: Path, as_json: bool) -> None:
         _say_partner(entry, directory, warnings)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 def disable(name: str, file: Path) -> None:
@@ -110,7 +92,7 @@ def disable(name: str, file: Path) -> None:
     _switch(_directory(file, name), disabled=True)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 def enable(name: str, file: Path) -> None:
@@ -126,7 +108,7 @@ def enable(name: str, file: Path) -> None:
     _switch(_directory(file, name), disabled=False)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -143,8 +125,6 @@ def remove(name: str, file: Path, yes: bool) -> None:
     Exit codes: 0 it is gone; 1 there is no such partner, nobody said yes, or it cannot be removed; 78 the configuration
     file has mistakes.
     """
-    from mtlsd.files import writing
-
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
     _say_partner(entry, directory, warnings)
@@ -165,10 +145,8 @@ def _directory(file: Path, name: str) -> Path:
     return directory_of(load_configuration(file), name)
 
 
-def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]":
+def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
     """The partner among the others, and what is doubtful about it."""
-    from mtlsd.cli.partner import survey
-
     configuration, now = load_configuration(file), datetime.now(UTC)
     found = survey.partners_in(configuration.server.certs, now, configuration)
     entry = next((each for each in found.partners if each.name == directory.name), None)
@@ -181,14 +159,12 @@ def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]
     return entry, [*own, *dates]
 
 
-def _partner(entry: "PartnerEntry", directory: Path) -> "Partner | None":
+def _partner(entry: PartnerEntry, directory: Path) -> Partner | None:
     """The partner, also where an operator disabled it."""
-    from mtlsd.partners.partner import load_partner
-
     return entry.partner or load_partner(directory).held
 
 
-def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
+def _more(entry: PartnerEntry, directory: Path) -> dict[str, object]:
     partner = _partner(entry, directory)
     if partner is None:
         return {}
@@ -198,7 +174,7 @@ def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
     return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}, **told}
 
 
-def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem]") -> None:
+def _say_partner(entry: PartnerEntry, directory: Path, warnings: list[Problem]) -> None:
     partner = _partner(entry, directory)
     shown = replace(entry, partner=partner)
     say_fields([("partner", entry.name), ("directory", directory), ("state", entry.state)])
@@ -241,20 +217,12 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
 
 def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
     """What is said of revocation and of dates: the key in JSON, a heading and a line each."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
     lines = proposal.describe(load_partner(directory))
     headings = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}
     return [(key, heading, line) for key, heading in headings.items() for line in lines.get(heading, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    from mtlsd.files import writing
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.partners import partner as partners
-    from mtlsd.partners.edit import proposal
-
     path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
     try:
         if path.is_symlink():

@@ -2,20 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.config.model import Configuration
+from mtlsd.files.reading import missing_directory
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
 
-
-def directory_of(configuration: "Configuration", name: str) -> Path:
+def directory_of(configuration: Configuration, name: str) -> Path:
     """The partner's directory; that there is none ends the command."""
-    from mtlsd.files.reading import missing_directory
-
     partners = configuration.server.certs / "partners"
     _look_into(partners)
     directory = partners / name

@@ -4,18 +4,24 @@ import io
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-
-if TYPE_CHECKING:
-    from mtlsd.cli.partner.kit_files import Host, Organization
-    from mtlsd.config.model import Configuration, VirtualHost
-    from mtlsd.partners.partner import Partner
-    from mtlsd.pki.certificate import Certificate
+from mtlsd.cli.partner.directory import directory_of
+from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
+from mtlsd.cli.partner.kit_files import Host, Organization, kit_files, slug
+from mtlsd.config.model import Configuration, VirtualHost
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners import toml_schema
+from mtlsd.partners.ours import organization
+from mtlsd.partners.partner import Partner, load_partner
+from mtlsd.partners.validity import certificate_files
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.dates import ALWAYS
+from mtlsd.pki.formats.reader import read_certificates
 
 
 @click.command()
@@ -38,9 +44,6 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     Exit codes: 0 fine; 1 there is no such partner, a certificate of ours cannot be read, or the file is there already;
     78 the configuration file has mistakes.
     """
-    from mtlsd.cli.partner.kit_files import kit_files
-    from mtlsd.files import writing
-
     configuration = load_configuration(file)
     partner, now = _partner(configuration, name), datetime.now(UTC)
     hosts = tuple(
@@ -71,10 +74,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
     return made.getvalue()
 
 
-def _partner(configuration: "Configuration", name: str) -> "Partner":
-    from mtlsd.cli.partner.directory import directory_of
-    from mtlsd.partners.partner import load_partner
-
+def _partner(configuration: Configuration, name: str) -> Partner:
     loaded = load_partner(directory_of(configuration, name))
     partner = loaded.partner or loaded.held
     if partner is None:
@@ -86,10 +86,8 @@ def _partner(configuration: "Configuration", name: str) -> "Partner":
 
 
 def _host(
-    configuration: "Configuration", host: "VirtualHost", port: int | None, connect: str | None, now: datetime
-) -> "Host":
-    from mtlsd.cli.partner.kit_files import Host
-
+    configuration: Configuration, host: VirtualHost, port: int | None, connect: str | None, now: datetime
+) -> Host:
     listened = port or host.listen.port
     if not listened:
         raise click.ClickException(f"{host.name} listens on a port that the system chooses: name it with --port")
@@ -110,15 +108,8 @@ def _place(connect: str | None) -> tuple[str, int] | None:
     return address, int(port)
 
 
-def _organization(directory: Path, now: datetime) -> "Organization":
+def _organization(directory: Path, now: datetime) -> Organization:
     """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
-    from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
-    from mtlsd.cli.partner.kit_files import Organization, slug
-    from mtlsd.partners import toml_schema
-    from mtlsd.partners.ours import organization
-    from mtlsd.partners.validity import certificate_files
-    from mtlsd.pki.dates import ALWAYS
-
     values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
     dates = {row.directory: row.dates for row in values.get("pair", ())}
     found = []
@@ -134,12 +125,8 @@ def _organization(directory: Path, now: datetime) -> "Organization":
     return Organization(directory.name, values.get("as2_id", directory.name), certificates, told)
 
 
-def _certificates(path: Path) -> "tuple[Certificate, ...]":
+def _certificates(path: Path) -> tuple[Certificate, ...]:
     """Certificates of ours; a file with a private key in it is refused, too."""
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
     try:
         return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:

@@ -9,7 +9,10 @@ import click
 
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.cli.send import exchange, hints, verdict
+from mtlsd.cli.send import message as drafting
 from mtlsd.cli.send.options import NONE, Options
+from mtlsd.config.model import Backend
 
 # As in `as2` and `identity`, which are too slow to import for a help text.
 SIGN = ("sha1", "sha256", "sha384", "sha512")
@@ -108,10 +111,6 @@ def send(as_json: bool, **given: object) -> None:
       1  anything else
       2  wrong usage
     """
-    from mtlsd.cli.send import exchange, hints, verdict
-    from mtlsd.cli.send import message as drafting
-    from mtlsd.config.model import Backend
-
     options = Options(**given)  # type: ignore[arg-type]  # click made each of its type
     now = datetime.now(UTC)
     try:

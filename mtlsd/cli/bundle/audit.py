@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from getpass import getuser
+from hashlib import sha256
 from typing import Any
 
 import click
@@ -16,6 +17,9 @@ from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import load_key
 from mtlsd.journal.protocol import Journal
+from mtlsd.partners.edit import bundle as packing
+
+MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
 
 
 @contextmanager
@@ -38,3 +42,16 @@ def opened(configuration: Configuration) -> Iterator[Journal]:
 def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
     """Enter one note about what this user does now."""
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])
+
+
+def contents(bundle: packing.Bundle) -> dict[str, object]:
+    """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
+    told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
+    if len(bundle.units) <= MAX_TOLD:
+        told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}
+    return told
+
+
+def _digest(bundle: packing.Bundle, unit: str) -> str:
+    lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
+    return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them

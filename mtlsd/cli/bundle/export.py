@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from mtlsd import __version__
-from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase, seal_to, seal_with
+from mtlsd.as2.cms.password_recipient import seal_to, seal_with
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.passphrases import check_strength, read_passphrase
-from mtlsd.cli.options import load_configuration, mistakes, with_config
+from mtlsd.cli.bundle.passphrases import a_path, check_strength, passphrase_file, read_passphrase
+from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.errors import MtlsdError
 from mtlsd.files import writing
@@ -19,16 +19,6 @@ from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
-from mtlsd.pki.key_pair import KeyPair, load_key_pair
-from mtlsd.text import printable
-
-MAX_BUNDLE = 1 << 30  # octets
-MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
-
-a_path = click.Path(path_type=Path)
-passphrase_file = click.option(
-    "--passphrase-file", type=a_path, help="The passphrase, in the first line of this file; else it is asked for."
-)
 
 
 @click.command("export")
@@ -85,7 +75,7 @@ def export(
     sealed = _seal(packed, certificate, passphrase)
     target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
     digest = sha256(sealed).hexdigest()
-    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **_contents(bundle)}
+    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **audit.contents(bundle)}
     with audit.opened(configuration) as journal:
         audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
     try:
@@ -112,60 +102,6 @@ def _seal(packed: bytes, certificate: Certificate | None, passphrase: bytes) -> 
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
     except ValueError as error:
         raise click.ClickException(f"nothing can be sealed to that certificate: {error}") from error
-
-
-def _read(
-    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
-) -> tuple[bytes, packing.Bundle]:
-    if bool(cert) != bool(key) or (cert and passphrase_file):
-        raise click.UsageError("give --cert and --key, or --passphrase-file")
-    try:
-        with path.open("rb") as file:
-            sealed = file.read(MAX_BUNDLE + 1)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
-    if len(sealed) > MAX_BUNDLE:
-        raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
-    _check_digest(path, sealed, wanted)
-    pair = _pair(cert, key) if cert and key else None
-    passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
-    try:
-        packed = open_with_key(sealed, [pair], datetime.now(UTC)) if pair else open_with_passphrase(sealed, passphrase)
-        return sealed, packing.unpack(packed)
-    except MtlsdError as error:
-        raise click.ClickException(f"{path}: {printable(str(error))}") from error
-
-
-def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
-    """Say the SHA-256 of the bundle; that it is not the one that was named ends the command."""
-    digest = sha256(sealed).hexdigest()
-    if wanted is not None and wanted.replace(":", "").strip().lower() != digest:
-        raise click.ClickException(f"{path} is another bundle: its sha256 is {digest}")
-    say(f"{path}: sha256 {digest}")
-
-
-def _pair(cert: Path, key: Path) -> KeyPair:
-    with mistakes():
-        return load_key_pair(cert, key).key_pair
-
-
-# --- The difference ---------------------------------------------------------------------------------------------------
-
-
-# --- Doing it ---------------------------------------------------------------------------------------------------------
-
-
-def _contents(bundle: packing.Bundle) -> dict[str, object]:
-    """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
-    told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
-    if len(bundle.units) <= MAX_TOLD:
-        told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}
-    return told
-
-
-def _digest(bundle: packing.Bundle, unit: str) -> str:
-    lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
-    return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them
 
 
 def _count(bundle: packing.Bundle) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.export import _contents, _read, a_path, passphrase_file
+from mtlsd.cli.bundle.opening import read_bundle
+from mtlsd.cli.bundle.passphrases import a_path, passphrase_file
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
@@ -67,7 +68,7 @@ def import_(
     usage; 78 the configuration has mistakes.
     """
     configuration = load_configuration(file)
-    sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
+    sealed, bundle = read_bundle(bundle_file, cert, key, passphrase_file, sha256)
     certs = configuration.server.certs
     try:
         with ExitStack() as stack:
@@ -258,7 +259,12 @@ def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, 
             staged = [_filled(certs, change, stack) for change in changes]
             for directory, change in zip(staged, changes, strict=True):
                 writing.publish(directory, certs / change.unit)
-        facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
+        facts = {
+            "bundle": digest,
+            "private_keys": bundle.private_keys,
+            "changed": len(changes),
+            **audit.contents(bundle),
+        }
         audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
 
 

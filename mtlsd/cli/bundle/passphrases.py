@@ -11,6 +11,11 @@ from mtlsd.files.reading import FileRefused, read_file
 MAX_PASSPHRASE = 1024  # octets
 MIN_NEW = 12  # characters of one for a file that may be tried at leisure
 
+a_path = click.Path(path_type=Path)
+passphrase_file = click.option(
+    "--passphrase-file", type=a_path, help="The passphrase, in the first line of this file; else it is asked for."
+)
+
 
 def read_passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> bytes:
     """The first line of the file, or what is typed; what is no passphrase ends the command."""

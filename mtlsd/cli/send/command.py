@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
+from mtlsd.as2.mic import DIGESTS
+from mtlsd.as2.outbound.draft import Compression
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.cli.send import exchange, hints, verdict
@@ -14,13 +17,11 @@ from mtlsd.cli.send import message as drafting
 from mtlsd.cli.send.options import NONE, Options
 from mtlsd.config.model import Backend
 
-# As in `as2` and `identity`, which are too slow to import for a help text.
-SIGN = ("sha1", "sha256", "sha384", "sha512")
-ENCRYPT = ("aes128-cbc", "aes192-cbc", "aes256-cbc", "3des", "aes128-gcm", "aes192-gcm", "aes256-gcm")
-OAEP = ("oaep-sha1", "oaep-sha256", "oaep-sha384", "oaep-sha512")
-KEYS = ("rsa", *OAEP, "ecdh-sha1", "ecdh-sha256", "ecdh-sha384", "ecdh-sha512")
+SIGN = DIGESTS
+ENCRYPT = tuple(ENCRYPT_ALGORITHMS)
+KEYS = KEY_ALGORITHMS
+COMPRESS = tuple(each.value for each in Compression)
 VERSIONS = ("1.2", "1.3")
-COMPRESS = ("none", "before", "after")
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.options import EXIT_CONFIGURATION, Mistakes, credentials, with_config, with_json
+from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_config, with_json
 from mtlsd.cli.output import moment, say, say_json, say_table
 from mtlsd.cli.partner.dated import DatedCertificate
 from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
@@ -21,28 +21,27 @@ from mtlsd.partners.expiry import LISTED_DAYS
 @with_config
 @with_json
 def check(file: Path, as_json: bool) -> None:
-    """Say what would be served, and what is wrong.
+    """Show what would be served, and every error in the configuration.
 
-    Reads the configuration and every certificate. Nothing is started: no socket is opened, and the journal and the
-    spool are not touched. Warnings go to stdout with the rest;
-    mistakes go to stderr, one a line: file:line: key: what is wrong.
+    Reads the configuration and every certificate. Starts nothing: `check` opens no socket, and does not touch the
+    journal or the spool. Warnings go to stdout; errors go to stderr, one per line: file:line: key: what is wrong.
 
     \b
     Example:
       mtlsd check --config /etc/mtlsd/virtualhosts.toml
 
-    Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
-    elsewhere, and `mtlsd run` does not start.
+    Exit codes: 0 no errors; 1 errors under partners/ only: `mtlsd run` starts without these partners; 78 errors
+    elsewhere: `mtlsd run` does not start.
     """
     found = survey(file, credentials(), datetime.now(UTC))
-    code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))
+    code = EXIT_CONFIGURATION if found.problems else int(bool(found.partners.problems))
     if as_json:
         say_json(found.as_json() | {"exit_code": code})
     else:
         _say(found)
-        mistakes = (*found.mistakes, *found.partners.mistakes)
-        Mistakes(mistakes).show()
-        say(f"{_count(len(mistakes), 'mistake')}, {_count(len(found.warnings), 'warning')}")
+        problems = (*found.problems, *found.partners.problems)
+        Problems(problems).show()
+        say(f"{_count(len(problems), 'error')}, {_count(len(found.warnings), 'warning')}")
     sys.exit(code)
 
 
@@ -52,7 +51,7 @@ def _say(found: Survey) -> None:
         _say_host(host)
     if found.certificates:
         _say_certificates(found.certificates)
-    _say_ending(found.ending)
+    _say_expiring(found.expiring)
     if found.partners.partners:
         _say_partners(found.partners.partners)
     _say_warnings(found.warnings)
@@ -66,11 +65,11 @@ def _say_host(host: VirtualHost) -> None:
         backends = ", ".join(without_query(each.url) for each in route.backend)
         say(f"  {route.path} -> {route.organization} -> {backends}{_modes(route)}")
     if not host.routes:
-        say("  no route: every request is answered with 404")
+        say("  no route: every request gets the status 404")
 
 
 def _modes(route: Route) -> str:
-    """How it relays, where that is not the default."""
+    """The settings of a route that are not the default."""
     named = ((each, getattr(route, each.name)) for each in fields(route) if each.default is not MISSING)
     changed = ((each.name, value) for each, value in named if value != each.default)
     return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
@@ -93,13 +92,13 @@ def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
-def _say_ending(ending: list[DatedCertificate]) -> None:
-    """One line each, the first to end first."""
-    if ending:
+def _say_expiring(expiring: list[DatedCertificate]) -> None:
+    """One line per certificate, the first to expire first."""
+    if expiring:
         say()
-        say(f"ends within {LISTED_DAYS} days, the soonest first:")
-    for each in ending:
-        left = f"{each.days_left} days" if each.days_left >= 0 else "ENDED"
+        say(f"expires within {LISTED_DAYS} days, the soonest first:")
+    for each in expiring:
+        left = f"{each.days_left} days" if each.days_left >= 0 else "EXPIRED"
         what = f"{each.owner}, {each.use}, {each.file}: {each.certificate.subject}"
         say(f"  {moment(each.certificate.not_after)}  {left}  {what}")
 
@@ -114,7 +113,7 @@ def _say_partners(partners: tuple[PartnerEntry, ...]) -> None:
 
 
 def _settings(entry: PartnerEntry) -> Iterator[str]:
-    """What a partner has that most have not."""
+    """The settings that most partners do not have."""
     partner = entry.partner
     if partner is None:
         return

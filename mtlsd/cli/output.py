@@ -1,4 +1,4 @@
-"""What goes to a terminal. Text of peers is never trusted with it: control characters become escapes."""
+"""Writes to the terminal. Text of peers may hold control characters, which become escapes."""
 
 import json
 import sys
@@ -13,8 +13,8 @@ from rich.text import Text
 
 from mtlsd.text import printable
 
-WIDE = 1000  # columns, where no terminal is and lines must not be broken
-NARROW = 24  # columns at least for what may be broken
+WIDE = 1000  # columns without a terminal, so that no line is broken
+NARROW = 24  # columns at least for the column that may be broken
 GAP = 2  # columns between two cells
 
 

@@ -1,4 +1,4 @@
-"""What is entered in the hash chain when security material is moved: who, when, what, and to whom."""
+"""Enters into the hash chain that security material is exported or imported: who, when, what, and to whom."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -19,12 +19,12 @@ from mtlsd.journal.proof.checkpoints import load_key
 from mtlsd.journal.protocol import Journal
 from mtlsd.partners.edit import bundle as packing
 
-MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
+MAX_TOLD = 1000  # units whose digests are in the audit entry; with more, only the digest of the manifest
 
 
 @contextmanager
 def opened(configuration: Configuration) -> Iterator[Journal]:
-    """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
+    """The journal, open for writing; created if there is none, as before the first start of the daemon."""
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
     try:
@@ -36,16 +36,18 @@ def opened(configuration: Configuration) -> Iterator[Journal]:
                     writing.give(each, server.state)
             yield journal
     except (JournalUnavailable, SpoolFull, OSError) as error:
-        raise click.ClickException(f"the journal at {place} cannot be written, so nothing is moved: {error}") from error
+        raise click.ClickException(
+            f"the journal at {place} cannot be written, so nothing is changed: {error}"
+        ) from error
 
 
 def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
-    """Enter one note about what this user does now."""
+    """Enter a note about the action of this user."""
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])
 
 
 def contents(bundle: packing.Bundle) -> dict[str, object]:
-    """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
+    """The digests of a bundle: of the manifest, and of each unit if there are not too many."""
     told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
     if len(bundle.units) <= MAX_TOLD:
         told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}

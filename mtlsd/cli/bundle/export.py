@@ -24,9 +24,9 @@ from mtlsd.pki.formats.reader import read_certificates
 @click.command("export")
 @click.argument("output", type=a_path)
 @with_config
-@click.option("--to", "recipient", type=a_path, help="Seal it to this certificate instead of a passphrase.")
+@click.option("--to", "recipient", type=a_path, help="Seal the bundle to this certificate instead of a passphrase.")
 @passphrase_file
-@click.option("--include-private-keys", is_flag=True, help="Our private keys, too.")
+@click.option("--include-private-keys", is_flag=True, help="Include our private keys.")
 @click.option("--force", is_flag=True, help="Overwrite OUTPUT.")
 def export(
     output: Path,
@@ -36,25 +36,25 @@ def export(
     include_private_keys: bool,
     force: bool,
 ) -> None:
-    """Write partners, certificates and policies into a sealed bundle.
+    """Write partners, certificates and policies to a sealed bundle.
 
-    An entry about it goes into the journal first: who, when, what, and to whom. Private keys, and files that may hold
-    one, are in it with --include-private-keys only; what is left out is said. The bundle is sealed to a certificate or
-    a passphrase. `mtlsd import` reads it, and `openssl cms` opens it.
+    The journal first gets an entry: who, when, what, and to whom. Private keys, and files that may hold one, are
+    included only with --include-private-keys; the output names every file that is left out. The bundle is sealed to a
+    certificate or with a passphrase. `mtlsd import` applies the bundle, and `openssl cms` can open it.
 
     \b
     Examples:
       mtlsd export certs.bundle --to other-machine.pem --include-private-keys
       mtlsd export certs.bundle --passphrase-file bundle.passphrase
 
-    Exit codes: 0 fine; 1 something cannot be read or written, also the entry in the journal; 2 wrong usage; 78 the
-    configuration has mistakes.
+    Exit codes: 0 success; 1 something cannot be read or written, including the journal; 2 wrong usage; 78 the
+    configuration has errors.
     """
     configuration, now = load_configuration(file), datetime.now(UTC)
     if recipient and passphrase_file:
         raise click.UsageError("give --to or --passphrase-file, not both")
     if output.exists() and not force:
-        raise click.ClickException(f"{output} is there already, and overwritten with --force only")
+        raise click.ClickException(f"{output} already exists: use --force to overwrite it")
     certificate = _recipient(recipient) if recipient else None
     passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
     if not certificate:
@@ -69,7 +69,7 @@ def export(
             now=now,
             made_by=__version__,
         )
-        bundle = packing.unpack(packed)  # what cannot be read again is of no use
+        bundle = packing.unpack(packed)  # a bundle that cannot be read again would be useless
     except (MtlsdError, OSError) as error:
         raise click.ClickException(f"{configuration.server.certs}: {error}") from error
     sealed = _seal(packed, certificate, passphrase)
@@ -101,7 +101,7 @@ def _seal(packed: bytes, certificate: Certificate | None, passphrase: bytes) -> 
     try:
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
     except ValueError as error:
-        raise click.ClickException(f"nothing can be sealed to that certificate: {error}") from error
+        raise click.ClickException(f"the bundle cannot be sealed to that certificate: {error}") from error
 
 
 def _count(bundle: packing.Bundle) -> str:

@@ -1,4 +1,4 @@
-"""`mtlsd import`: what a sealed bundle changes here, and the change as a whole or not at all."""
+"""`mtlsd import`: shows what a sealed bundle changes, and applies either all changes or none."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -33,12 +33,12 @@ from mtlsd.text import printable
 @click.command("import")
 @click.argument("bundle_file", metavar="BUNDLE", type=a_path)
 @with_config
-@click.option("--cert", type=a_path, help="The certificate that it is sealed to.")
-@click.option("--key", type=a_path, help="Its private key.")
+@click.option("--cert", type=a_path, help="The certificate that the bundle is sealed to.")
+@click.option("--key", type=a_path, help="The private key of the certificate.")
 @passphrase_file
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--sha256", metavar="HEX", help="Refuse any other bundle than the one of which export printed this.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--sha256", metavar="HEX", help="Reject the bundle unless it has this SHA-256, which export printed.")
 def import_(
     bundle_file: Path,
     file: Path,
@@ -49,23 +49,23 @@ def import_(
     dry_run: bool,
     sha256: str | None,
 ) -> None:
-    """Put what `mtlsd export` wrote in place.
+    """Apply a bundle that `mtlsd export` wrote.
 
-    Each partner, host and organization is changed whole or not at all. The difference is shown first. What the bundle
-    does not name stays as it is, and so do private keys that were left out of it, the certificates that belong to them,
-    and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
-    with all the rest.
+    The command shows the differences first. Each partner, host and organization is changed as a whole or not at all.
+    Everything that is not in the bundle stays unchanged: other directories, private keys that the bundle leaves out,
+    the certificates of those keys, and virtualhosts.toml. Importing the same bundle again changes nothing. If a partner
+    would claim what another partner has, the whole bundle is rejected.
 
-    Anybody can seal a bundle to a certificate: who made it is proven only by the SHA-256 that export printed, which
-    --sha256 compares.
+    Anybody can seal a bundle to a certificate. Only the SHA-256 that export printed proves the origin: compare it with
+    --sha256.
 
     \b
     Examples:
       mtlsd import certs.bundle --cert own.pem --key own.key --sha256 4f5c... --dry-run
       mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
 
-    Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
-    usage; 78 the configuration has mistakes.
+    Exit codes: 0 applied, or nothing to do; 1 the bundle cannot be opened, is rejected, or nobody confirmed; 2 wrong
+    usage; 78 the configuration has errors.
     """
     configuration = load_configuration(file)
     sealed, bundle = read_bundle(bundle_file, cert, key, passphrase_file, sha256)
@@ -81,7 +81,7 @@ def import_(
             if not changes or dry_run:
                 return
             if not yes:
-                click.confirm("Put this in place?", abort=True)
+                click.confirm("Apply these changes?", abort=True)
             _apply(configuration, bundle, sealed, changes)
     except OSError as error:
         raise click.ClickException(f"{certs} cannot be written: {error}") from error
@@ -90,7 +90,7 @@ def import_(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One directory below certs/ that is not what the bundle says."""
+    """One directory below certs/ that differs from the bundle."""
 
     unit: str
     before: dict[str, bytes]
@@ -105,12 +105,12 @@ class Change:
 
 
 def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
-    """What differs; a private key that is here stays here, unless the bundle brings one."""
+    """The differences; an existing private key is kept, unless the bundle has one."""
     withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
         if directory.is_symlink():
-            raise click.ClickException(f"{directory} is a symbolic link: whoever made it has to change it")
+            raise click.ClickException(f"{directory} is a symbolic link; mtlsd does not modify it, change its target")
         try:
             before = packing.files_of(directory)
         except MtlsdError as error:
@@ -123,9 +123,9 @@ def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
 
 
 def _stays(unit: str, name: str, data: bytes, bundle: packing.Bundle, withheld: frozenset[str]) -> bool:
-    """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
+    """Whether a file that is not in the bundle is kept: a file that export left out, or that may be a private key.
 
-    Not so what a partner connected with, in whatever form: what went from it there goes here, too.
+    A partner's certificate is not kept, in any format: if it was removed at the source, it is removed here.
     """
     if f"{unit}/{name}" in withheld:
         return True
@@ -138,15 +138,17 @@ def _stays(unit: str, name: str, data: bytes, bundle: packing.Bundle, withheld: 
 
 
 def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
-    """End the command where a private key of ours would go, and nothing come in its place."""
+    """End the command if a private key of ours would be deleted without a replacement."""
     if not unit.startswith("partners/"):
         lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
-        words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
+        words = (
+            "is or may hold a private key, and the bundle has no replacement: move the file away if it is not needed"
+        )
         _end(f"{certs / unit / name} {words}" for name in lost)
 
 
 def _about(data: bytes) -> str:
-    """What a file is about, where it is certificates."""
+    """The certificates in a file, if it has any."""
     try:
         found = read_certificates(data)
     except CertificateUnreadable:
@@ -159,13 +161,13 @@ def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: 
         for line in (*change.lines(), *_settings(configuration.server.certs, change)):
             say(line)
     if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
-        say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
+        say(f"{configuration.file.name} differs from the one in the bundle, and stays unchanged")
     if not changes:
-        say("everything is there already, just so: nothing changes")
+        say("everything is already as in the bundle: nothing to do")
 
 
 def _settings(certs: Path, change: Change) -> Iterator[str]:
-    """What the change means for a partner: what goes, and what comes."""
+    """The settings of a partner that the change removes and adds."""
     if change.unit.startswith("partners/"):
         before = proposal.describe(load_partner(certs / change.unit)) if change.before else {}
         for line in proposal.differences(before, proposal.describe(_loaded(certs, change))):
@@ -173,21 +175,21 @@ def _settings(certs: Path, change: Change) -> Iterator[str]:
 
 
 def _say_lacking(certs: Path, bundle: packing.Bundle) -> None:
-    """Name the files that the bundle was made without, and that are not here either."""
+    """Name the files that export left out, and that do not exist here."""
     for name in bundle.withheld:
         if not (certs / name).exists():
-            say(f"to be brought by hand: {certs / name}, which the bundle was made without")
+            say(f"copy by hand: {certs / name}, which export left out of the bundle")
 
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
-    """End the command where a partner would claim what another one has, as the daemon would see it."""
+    """End the command if a partner would claim what another partner has, as the daemon sees it."""
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
         return
     partners = certs / "partners"
     now = load_each(partners) if partners.is_dir() else ()
-    problems, doubts = proposal.conflicts(partners, now, proposed)
-    for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
+    problems, warnings = proposal.conflicts(partners, now, proposed)
+    for each in (*warnings, *(problem for loaded in proposed for problem in loaded.problems)):
         say(f"warning: {each}")
     _end(problems)
 
@@ -198,22 +200,22 @@ def _end(problems: Iterable[object]) -> None:
 
 
 def _fit(certs: Path, bundle: packing.Bundle, changes: list[Change]) -> Iterator[Change]:
-    """The changes without those that would leave a host or an organization of ours without the key to its certificate.
+    """The changes, without those that would leave a host or an organization of ours without a matching key.
 
-    Where the bundle brought no keys that is nothing to wonder at, and the own one stays; else it ends the command.
+    If the bundle has no private keys, such a directory stays unchanged; otherwise the command ends.
     """
     for change in changes:
         words = _broken(certs, change)
         if words and bundle.private_keys:
             _end(words)
         elif words:
-            say(f"{change.unit} stays as it is: its private key is another, and the bundle has none")
+            say(f"{change.unit} stays unchanged: its private key is for another certificate, and the bundle has no key")
         else:
             yield change
 
 
 def _broken(certs: Path, change: Change) -> list[str]:
-    """Why a host or an organization that can be loaded now could not be loaded any longer."""
+    """Why a host or an organization that can be loaded now could not be loaded after the change."""
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
     if load is None or not change.before:
@@ -237,7 +239,7 @@ def _loaded(certs: Path, change: Change) -> LoadedPartner:
 
 @contextmanager
 def _staged(change: Change) -> Iterator[Path]:
-    """The directory as it would be, elsewhere."""
+    """The changed directory, in a temporary place."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / change.unit.partition("/")[2]
         staged = writing.stage(target, _with_modes(change.after))
@@ -269,7 +271,7 @@ def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, 
 
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
-    """The directory beside its place: with the modes and owners that are there, and all that was not read."""
+    """The new directory, beside its final place, with the existing modes, owners and unknown files."""
     target = certs / change.unit
     target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
     staged = writing.stage(target, _with_modes(change.after))

@@ -8,7 +8,7 @@ import click
 
 from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
 from mtlsd.cli.bundle.passphrases import read_passphrase
-from mtlsd.cli.options import mistakes
+from mtlsd.cli.options import problems
 from mtlsd.cli.output import say
 from mtlsd.errors import MtlsdError
 from mtlsd.partners.edit import bundle as packing
@@ -42,13 +42,13 @@ def read_bundle(
 
 
 def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
-    """Say the SHA-256 of the bundle; that it is not the one that was named ends the command."""
+    """Write the SHA-256 of the bundle; ends the command if it differs from the given one."""
     digest = sha256(sealed).hexdigest()
     if wanted is not None and wanted.replace(":", "").strip().lower() != digest:
-        raise click.ClickException(f"{path} is another bundle: its sha256 is {digest}")
+        raise click.ClickException(f"{path} is not the expected bundle: its sha256 is {digest}")
     say(f"{path}: sha256 {digest}")
 
 
 def _pair(cert: Path, key: Path) -> KeyPair:
-    with mistakes():
+    with problems():
         return load_key_pair(cert, key).key_pair

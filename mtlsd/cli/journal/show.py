@@ -8,7 +8,7 @@ from mtlsd.cli.output import iso, say, say_fields, say_text
 from mtlsd.config.model import without_query
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
-INLINE = "journal/"  # begins the name of a document that the journal itself holds
+INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
 
 
 def say_about(about: Message | Refusal) -> None:
@@ -21,7 +21,7 @@ def say_about(about: Message | Refusal) -> None:
 def say_deliveries(
     deliveries: list[tuple[Delivery, list[Attempt]]], ahead: Mapping[str, Delivery] | None = None
 ) -> None:
-    """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
+    """Write the deliveries with their attempts; `ahead` has, by id, what a delivery in an ordered queue waits for."""
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
@@ -49,7 +49,7 @@ def _standing(delivery: Delivery, ahead: Delivery | None) -> list[tuple[str, str
 def say_mdn(mdn: StoredMDN | None) -> None:
     say()
     if mdn is None:
-        say("no MDN: none was asked for")
+        say("no MDN: the message did not request one")
         return
     say("MDN")
     say_fields(mdn.headers, indent="  ")
@@ -108,8 +108,8 @@ def _say_message(message: Message) -> None:
             ("file name", message.filename),
             ("content type", message.content_type),
             ("bytes", message.size),
-            ("compressed", ("yes" if message.compressed else "no") if message.payload else "not known"),
-            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
+            ("compressed", ("yes" if message.compressed else "no") if message.payload else "unknown"),
+            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "unknown")),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),
             ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
@@ -134,7 +134,7 @@ def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, D
 
 
 def _shown(record: Delivery | Attempt) -> dict[str, object]:
-    """Its values; the targets stay whole in the journal and are shown without what may be secret."""
+    """The values of a record; targets are shown without their queries, which may be secret."""
     values: dict[str, object] = asdict(record)
     return values | {
         name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None

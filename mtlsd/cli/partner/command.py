@@ -24,17 +24,17 @@ from mtlsd.text import printable
 @with_config
 @with_json
 def list_partners(file: Path, as_json: bool) -> None:
-    """List the partners: their AS2 ids, hosts, certificates, and whether they are in use.
+    """List the partners, and say which are in use.
 
-    A partner is disabled where its partner.toml says so or has a mistake, or it has no certificate; `mtlsd check` says
-    more.
+    A partner is disabled if its partner.toml says so or has an error, or if the partner has no certificate. `mtlsd
+    check` has the details.
 
     \b
     Example:
       mtlsd partner list --json
 
-    Exit codes: 0 fine, also where a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 success, even if a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
+    errors.
     """
     configuration = load_configuration(file)
     certs = configuration.server.certs
@@ -55,14 +55,14 @@ def list_partners(file: Path, as_json: bool) -> None:
 @with_config
 @with_json
 def show(name: str, file: Path, as_json: bool) -> None:
-    """Show everything about a partner: ids, hosts, policy, certificates with their dates, mistakes and doubts.
+    """Show everything about a partner, with errors and warnings.
 
     \b
     Example:
       mtlsd partner show acme --json
 
-    Exit codes: 0 fine, also where the partner is disabled; 1 there is no such partner; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 success, even if the partner is disabled; 1 there is no such partner; 78 the configuration file has
+    errors.
     """
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
@@ -78,16 +78,17 @@ def show(name: str, file: Path, as_json: bool) -> None:
 @click.argument("name")
 @with_config
 def disable(name: str, file: Path) -> None:
-    """Refuse a partner, with `partner_disabled`; nobody else gets its certificates and AS2 ids meanwhile.
+    """Refuse every request of a partner until it is enabled.
 
-    It writes `disabled = true` into the partner's partner.toml.
+    The reason is `partner_disabled`. No other partner can claim its certificates and AS2 ids meanwhile. The command
+    writes `disabled = true` into the partner's partner.toml.
 
     \b
     Example:
       mtlsd partner disable acme
 
-    Exit codes: 0 it is disabled, or was before; 1 there is no such partner, or its file cannot be changed; 78 the
-    configuration file has mistakes.
+    Exit codes: 0 the partner is disabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
+    the configuration file has errors.
     """
     _switch(_directory(file, name), disabled=True)
 
@@ -96,14 +97,14 @@ def disable(name: str, file: Path) -> None:
 @click.argument("name")
 @with_config
 def enable(name: str, file: Path) -> None:
-    """Take a partner back into use that was disabled with `mtlsd partner disable`.
+    """Enable a partner that `mtlsd partner disable` disabled.
 
     \b
     Example:
       mtlsd partner enable acme
 
-    Exit codes: 0 `disabled` does not stand there any longer; 1 there is no such partner, or its file cannot be changed;
-    78 the configuration file has mistakes.
+    Exit codes: 0 the partner is enabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
+    the configuration file has errors.
     """
     _switch(_directory(file, name), disabled=False)
 
@@ -111,25 +112,25 @@ def enable(name: str, file: Path) -> None:
 @click.command()
 @click.argument("name")
 @with_config
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(name: str, file: Path, yes: bool) -> None:
-    """Remove a partner's directory, with all that is in it. Nothing brings it back.
+    """Remove a partner's directory and everything in it.
 
-    Its next request is refused. What was accepted before is still delivered, and stays in the journal: `mtlsd privacy
-    erase` is for that.
+    This cannot be undone. The next request of the partner is refused. Messages that were accepted before are still
+    delivered, and stay in the journal; to erase them, use `mtlsd privacy erase`.
 
     \b
     Example:
       mtlsd partner remove acme
 
-    Exit codes: 0 it is gone; 1 there is no such partner, nobody said yes, or it cannot be removed; 78 the configuration
-    file has mistakes.
+    Exit codes: 0 removed; 1 there is no such partner, nobody confirmed, or the directory cannot be
+    removed; 78 the configuration file has errors.
     """
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
     _say_partner(entry, directory, warnings)
     if not yes:
-        click.confirm(f"Remove {printable(name)}, with these files?", abort=True)
+        click.confirm(f"Remove {printable(name)} and these files?", abort=True)
     try:
         with writing.locked(directory.parent):
             writing.remove_directory(directory)
@@ -146,7 +147,7 @@ def _directory(file: Path, name: str) -> Path:
 
 
 def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
-    """The partner among the others, and what is doubtful about it."""
+    """The partner as one of all partners, and its warnings."""
     configuration, now = load_configuration(file), datetime.now(UTC)
     found = survey.partners_in(configuration.server.certs, now, configuration)
     entry = next((each for each in found.partners if each.name == directory.name), None)
@@ -160,7 +161,7 @@ def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
 
 
 def _partner(entry: PartnerEntry, directory: Path) -> Partner | None:
-    """The partner, also where an operator disabled it."""
+    """The partner, even if an operator disabled it."""
     return entry.partner or load_partner(directory).held
 
 
@@ -216,7 +217,7 @@ def _say_partner(entry: PartnerEntry, directory: Path, warnings: list[Problem]) 
 
 
 def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
-    """What is said of revocation and of dates: the key in JSON, a heading and a line each."""
+    """Lines about revocation and dates, each with its key in JSON and its heading."""
     lines = proposal.describe(load_partner(directory))
     headings = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}
     return [(key, heading, line) for key, heading in headings.items() for line in lines.get(heading, ())]
@@ -226,7 +227,7 @@ def _switch(directory: Path, *, disabled: bool) -> None:
     path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
     try:
         if path.is_symlink():
-            raise click.ClickException(f"{path} is a symbolic link: whoever made it has to change it")
+            raise click.ClickException(f"{path} is a symbolic link; mtlsd does not modify it, change its target")
         with writing.locked(directory.parent):
             content = read_file(path)
             text = content.data.decode()

@@ -1,4 +1,4 @@
-"""`mtlsd partner kit`: what a partner needs of ours, in one zip file."""
+"""`mtlsd partner kit`: everything that a partner needs to connect, in one zip file."""
 
 import io
 import zipfile
@@ -28,21 +28,26 @@ from mtlsd.pki.formats.reader import read_certificates
 @click.argument("name")
 @with_config
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write; default: NAME-kit.zip.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port in the URLs; default: where the host listens.")
-@click.option("--connect", metavar="ADDRESS:PORT", help="Where to connect to, when that is not what the name says.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port in the URLs; default: the port that the host listens on."
+)
+@click.option(
+    "--connect", metavar="ADDRESS:PORT", help="The address to connect to, if the name of the host resolves to another."
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def kit(name: str, file: Path, output: Path | None, port: int | None, connect: str | None, force: bool) -> None:
-    """Write a zip file for a partner: our certificates, a settings sheet, and lines that are ready to run.
+    """Write a zip file for a partner, with everything it needs to connect.
 
-    In it are our TLS chain of each of its hosts (PEM, DER, P7B), our AS2 certificates (PEM, DER), what we have of the
-    partner's with fingerprints, and lines for curl, OpenSSL, Java, .NET, SAP STRUST and Postman. No private key.
+    The file has our TLS chain for each host of the partner (PEM, DER, P7B), our AS2 certificates (PEM, DER), a settings
+    sheet with the fingerprints of the partner's own certificates, and ready-to-run commands for curl, OpenSSL, Java,
+    .NET, SAP STRUST and Postman. It has no private key.
 
     \b
     Example:
       mtlsd partner kit acme --output acme-kit.zip
 
-    Exit codes: 0 fine; 1 there is no such partner, a certificate of ours cannot be read, or the file is there already;
-    78 the configuration file has mistakes.
+    Exit codes: 0 success; 1 there is no such partner, a certificate of ours cannot be read, or the file already exists;
+    78 the configuration file has errors.
     """
     configuration = load_configuration(file)
     partner, now = _partner(configuration, name), datetime.now(UTC)
@@ -52,12 +57,12 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
         if partner.may_use(each.name)
     )
     if not hosts:
-        raise click.ClickException(f"{name} may use no virtual host: see `hosts` in its partner.toml")
+        raise click.ClickException(f"{name} may not use any virtual host: check `hosts` in its partner.toml")
     output = output or Path(f"{name}-kit.zip")
     try:
         writing.write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
     except FileExistsError as error:
-        raise click.ClickException(f"{output} is there already, and overwritten with --force only") from error
+        raise click.ClickException(f"{output} already exists: use --force to overwrite it") from error
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
     say(f"{output} is the kit for {name}: {', '.join(each.name for each in hosts)}")
@@ -90,7 +95,7 @@ def _host(
 ) -> Host:
     listened = port or host.listen.port
     if not listened:
-        raise click.ClickException(f"{host.name} listens on a port that the system chooses: name it with --port")
+        raise click.ClickException(f"{host.name} listens on a port that the system chooses: give the port with --port")
     certs = configuration.server.certs
     chain = _certificates(certs / "hosts" / host.name / "chain.pem")
     names = dict.fromkeys(each.organization for each in host.routes)
@@ -109,7 +114,7 @@ def _place(connect: str | None) -> tuple[str, int] | None:
 
 
 def _organization(directory: Path, now: datetime) -> Organization:
-    """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
+    """Our AS2 certificates, read without their keys, because only the daemon may be able to read the keys."""
     values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
     dates = {row.directory: row.dates for row in values.get("pair", ())}
     found = []
@@ -118,7 +123,7 @@ def _organization(directory: Path, now: datetime) -> Organization:
         stem = slug("-".join((directory.name, *place.with_suffix("").parts)))
         found += [Ours(stem, place, each, dates.get(str(place.parent), ALWAYS)) for each in _certificates(path)[:1]]
     if not found:
-        raise click.ClickException(f"{directory} has no certificate that can be read")
+        raise click.ClickException(f"{directory} has no readable certificate")
     ours = encrypt_first(found, now)
     told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
     certificates = tuple((each.stem, each.certificate) for each in ours)
@@ -126,7 +131,7 @@ def _organization(directory: Path, now: datetime) -> Organization:
 
 
 def _certificates(path: Path) -> tuple[Certificate, ...]:
-    """Certificates of ours; a file with a private key in it is refused, too."""
+    """Certificates of ours; a file that holds a private key ends the command."""
     try:
         return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:

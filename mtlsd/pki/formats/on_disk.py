@@ -15,7 +15,7 @@ PASSWORD = ".password"  # noqa: S105  # the end of a file's name
 
 @dataclass(frozen=True, slots=True)
 class PublicFile:
-    """The certificates in a file of somebody else's, and what is odd about them, one sentence each."""
+    """The certificates in a file of somebody else's, and warnings about them, one sentence each."""
 
     certificates: tuple[Certificate, ...]
     warnings: tuple[str, ...]
@@ -40,8 +40,8 @@ def read_public_file(
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)
-    warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
-    warnings += (f"not read in it: {each}" for each in found.others)
+    warnings = [*(f"the file {each}: it is accepted, and `mtlsd cert doctor` can repair it" for each in found.remarks)]
+    warnings += (f"not used: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
     if password is not None and (words := exposed(mode, "password")):
         warnings.append(words)
@@ -57,14 +57,14 @@ def read_own_file(path: Path) -> OwnFile:
 
 
 def exposed(mode: int, secret: str) -> str | None:
-    """What to say of a secret whose file is open to others."""
+    """The warning about a secret that others can read or replace."""
     if is_open_to_everybody(mode):
-        return f"the {secret} is open to everybody (mode {mode:04o}): chmod 600, and rotate it"
-    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600" if mode & stat.S_IRGRP else None
+        return f"everybody can access the {secret} (mode {mode:04o}): chmod 600 the file, and rotate the {secret}"
+    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600 the file" if mode & stat.S_IRGRP else None
 
 
 def is_open_to_everybody(mode: int) -> bool:
-    """Whether anybody on this machine may read it, or put another one there."""
+    """Whether everybody on this machine can read or replace the file."""
     return bool(mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
@@ -77,7 +77,7 @@ def decoded_password(data: bytes) -> str:
 
 
 def password_beside(path: Path, within: Path | None = None) -> tuple[str | None, int]:
-    """The password for a file, None where there is none, and the mode of its file; raises FileRefused."""
+    """The password for a file, or None, and the mode of the password file; raises FileRefused."""
     beside = _password_file(path)
     if not os.path.lexists(beside):
         return None, 0

@@ -9,7 +9,7 @@ CERTIFICATES = EXPLICIT = 0xA0
 DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
 VERSION = bytes.fromhex("020101")
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
-DAMAGED = "a PKCS#7 file that is damaged or cut short: have it sent again"
+DAMAGED = "a damaged or incomplete PKCS#7 file: ask for the file again"
 
 
 def certificates_in(data: bytes) -> tuple[bytes, ...]:

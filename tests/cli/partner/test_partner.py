@@ -178,7 +178,10 @@ REFUSALS = {
     "no certificate": (("--cert", "text.pem"), "neither PEM nor DER"),
     "a file that is not there": (("--cert", "none.pem"), "cannot be read"),
     "a root that is no CA": (("--root", "f.cer"), "is no CA"),
-    "a host that is none of ours": (("--host", "other.example"), "is not a virtual host: there are as2.example.com"),
+    "a host that is none of ours": (
+        ("--host", "other.example"),
+        "is not a virtual host; the virtual hosts are as2.example.com",
+    ),
     "an unknown relaxation": (("--relax", "everything"), "relax: found"),
     "a subject that is none": (("--match-subject", "edi"), "match.subject: found"),
 }
@@ -267,7 +270,7 @@ def test_what_cannot_be_kept_is_not_replaced(tree: Tree, given: Path) -> None:
     add(tree, given)
     path = tree.certs / "partners" / "NEWCO" / "partner.toml"
     path.write_text('as2_ids = "x"\n[revocation]\ncrl = "hard"\n')
-    assert "revocation would go" in add(tree, given, "--replace").stderr
+    assert "revocation would be lost" in add(tree, given, "--replace").stderr
 
 
 def test_a_root_may_be_given_to_two_partners(tree: Tree, given: Path) -> None:

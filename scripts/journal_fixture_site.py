@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,13 @@ from mtlsd.as2.agreement import Limits
 from mtlsd.config.model import Route
 from mtlsd.handlers.as2.begin import begin
 from mtlsd.handlers.as2.exchange import Exchange
-from mtlsd.handlers.context import Call, Deferred, Refused, Services
+from mtlsd.handlers.context import Call, Services
 from mtlsd.handlers.well_known import selftest
 from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http import routing
 from mtlsd.http.messages import Request, Response
-from mtlsd.journal.model import Acceptance, Attempt
+from mtlsd.journal.columns import targets_text
+from mtlsd.journal.model import NO_PROMISE, Acceptance, Attempt
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.partners import matching
@@ -186,31 +187,38 @@ def id_at(now: float, count: int) -> str:
 
 
 def _finished(begun: Exchange | SelfTest, journal: Journal, now: float) -> Response:
-    finished = begun.finish()
-    if isinstance(finished, Acceptance):
-        assert isinstance(begun, Exchange)
-        if begun.asks_backend_first:
-            finished = begun.delivered(finished, _attempt(finished, now), Answered(200))
-    if isinstance(finished, Acceptance):
-        assert isinstance(begun, Exchange)
-        return begun.conclude(journal.accept([finished])[0])
-    return finished
+    response = begun.finish()
+    if (acceptance := response.promise.acceptance) is None:
+        return response
+    assert isinstance(begun, Exchange)
+    if begun.asks_backend_first:
+        response = begun.delivered(acceptance, _attempt(acceptance, now), Answered(200))
+        acceptance = response.promise.acceptance
+        assert acceptance is not None, "the backend took it"
+    (holder,) = journal.accept([acceptance])
+    return replace(response, promise=NO_PROMISE) if begun.is_first(holder) else begun.duplicate(holder)
 
 
 def _attempt(acceptance: Acceptance, now: float) -> Attempt:
     """The one that was made before the message was accepted."""
     first = acceptance.deliveries[0]
     return Attempt(
-        delivery_id=first.id, number=1, started_at=now, finished_at=round(now + 0.2, 1), status=200, target=first.target
+        delivery_id=first.id,
+        number=1,
+        started_at=now,
+        finished_at=round(now + 0.2, 1),
+        status=200,
+        target=targets_text(first.targets),
     )
 
 
 def _keep_promise(journal: Journal, answer: Response) -> None:
     """As the connection does before it answers."""
-    if isinstance(answer, Deferred):
-        journal.promise(answer.delivery, answer.refusal)
-    elif isinstance(answer, Refused):
-        journal.accept([], [answer.refusal])
+    promise = answer.promise
+    if promise.delivery is not None:
+        journal.promise(promise.delivery, promise.refusal)
+    elif promise.refusal is not None:
+        journal.accept([], [promise.refusal])
 
 
 # --- The files ------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAIRS = (("sqlite.py", "postgres.py"), ("sqlite_proof.py", "postgres_proof.py"))
+PAIRS = (("sql/sqlite.py", "sql/postgres.py"),)
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 ASYNC = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 

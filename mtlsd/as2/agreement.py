@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from mtlsd.partners.ours.organization import Organization
-from mtlsd.partners.partner import Partner, Require
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import Require
 
 
 @dataclass(frozen=True, slots=True)

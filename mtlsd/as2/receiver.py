@@ -20,7 +20,7 @@ from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime.parser import HeaderBlock
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.certificate import Certificate
 
 

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
+
+from mtlsd.files.durable import placed, sync_directory, synced
 
 PUBLIC = 0o644
 PRIVATE = 0o600  # a private key, or what unlocks one
@@ -36,18 +39,9 @@ def locked(directory: Path) -> Iterator[None]:
 
 def write_file(path: Path, data: bytes, mode: int = PUBLIC, *, overwrite: bool = False) -> None:
     """Write one file; raises FileExistsError where it is there already, unless it may be overwritten."""
-    staged = path.with_name(f".{path.name}.{token_hex(8)}.new")
-    try:
-        _write(staged, data, mode)
-        give(staged, path.parent)
-        if overwrite:
-            staged.replace(path)
-        else:
-            os.link(staged, path)
-    finally:
-        with suppress(FileNotFoundError):
-            staged.unlink()
-    sync(path.parent)
+    with placed(path, PRIVATE, overwrite=overwrite) as file:
+        _fill(file, data, mode)
+        give(file.fileno(), path.parent)
 
 
 def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
@@ -59,12 +53,13 @@ def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
             path = staged / name
             for parent in reversed(path.relative_to(staged).parents[:-1]):
                 _make(staged / parent)
-            _write(path, data, mode)
+            with synced(path, PRIVATE) as file:
+                _fill(file, data, mode)
         for place, _, names in os.walk(staged, topdown=False):
             for each in names:
                 give(Path(place, each), target.parent)
             give(Path(place), target.parent)
-            sync(Path(place))
+            sync_directory(Path(place))
     except BaseException:
         discard(staged)
         raise
@@ -88,14 +83,14 @@ def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] =
     """Let a filled directory take its place, in one step where the file system can exchange two directories."""
     if not os.path.lexists(target):
         staged.rename(target)
-        sync(target.parent)
+        sync_directory(target.parent)
         return
     if not exchange(staged, target):
         old = target.with_name(f".{target.name}.{token_hex(8)}.old")
         target.rename(old)
         staged.rename(target)
         staged = old
-    sync(target.parent)
+    sync_directory(target.parent)
     discard(staged)
 
 
@@ -103,7 +98,7 @@ def remove_directory(target: Path) -> None:
     """Remove a directory: nobody reads it any longer from the first step on."""
     old = target.with_name(f".{target.name}.{token_hex(8)}.old")
     target.rename(old)
-    sync(target.parent)
+    sync_directory(target.parent)
     discard(old)
 
 
@@ -112,32 +107,19 @@ def discard(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def sync(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _make(directory: Path) -> None:
     with suppress(FileExistsError):
         directory.mkdir()
         directory.chmod(SEARCHED)  # whatever the umask
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fchmod(file.fileno(), mode)  # whatever the umask
-        os.fsync(file.fileno())
+def _fill(file: BinaryIO, data: bytes, mode: int) -> None:
+    file.write(data)
+    os.fchmod(file.fileno(), mode)  # whatever the umask
 
 
-def give(path: Path, parent: Path) -> None:
+def give(file: Path | int, parent: Path) -> None:
     """To whom the directory belongs that it is for: what root writes, the daemon must be able to read."""
     owner = parent.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
-        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(file, int))

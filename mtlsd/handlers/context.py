@@ -1,14 +1,14 @@
-"""What a handler is called with, and what it may answer."""
+"""What a handler is called with."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from mtlsd.access.rate_limits import FailureLimit
+from mtlsd.access.rate_limits import FailureLimit, network_of
 from mtlsd.as2.agreement import Limits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
-from mtlsd.http.messages import Request, Response
+from mtlsd.http.messages import Request
 from mtlsd.journal.documents import MAX_INLINE
-from mtlsd.journal.model import Delivery, Refusal
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.partners.matching import Peer
@@ -46,6 +46,11 @@ class Call:
     configuration: str = ""  # the version in force
     presented: Presented | None = None  # what the client showed: its certificate and the chain that it sent
 
+    @property
+    def time(self) -> datetime:
+        """`now`, as certificates have it."""
+        return datetime.fromtimestamp(self.now, UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
@@ -65,17 +70,8 @@ class Inbound:
         """Whether the MDN is the backend's own."""
         return self.call.route.mdn is MDNMode.BACKEND
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Response):
-    """An answer that refuses what a known sender sent: the refusal must be on disk before it is sent."""
-
-    refusal: Refusal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deferred(Response):
-    """An answer that promises an MDN: what it promises must be on disk before it is sent."""
-
-    delivery: Delivery
-    refusal: Refusal | None = None  # what the delivery is about, where it is no message
+    @property
+    def failure_key(self) -> str:
+        """Who is charged for a failure: the partner if TLS proved it, else the claim together with the address."""
+        assert self.partner is not None
+        return self.partner.name if self.call.peer else f"{self.partner.name} from {network_of(self.call.address)}"

@@ -7,6 +7,8 @@ from typing import Any
 import h11
 
 from mtlsd.errors import BadRequest, HostUnclear, PeerError
+from mtlsd.journal.model import NO_PROMISE, Promise
+from mtlsd.partners.rollover import Used
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is allowed in a value (RFC 9110, section 5.5)
 _AUTHORITY = re.compile(r"(?:https?://)?([^/?#]*)", re.IGNORECASE)
@@ -62,7 +64,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `error` is why, where it is a refusal, `facts` are for the log, and `alert` for the operators."""
+    """An answer. `promise` must be on disk before it is sent.
+
+    `error` is the reason of a refusal; `facts` are for the log, and `alert` is for the operators. `partner` is whom the
+    answer is for, if the handler knows, and `used` are the certificates that served to make it.
+    """
 
     status: int
     fields: Fields = ()
@@ -71,6 +77,9 @@ class Response:
     error: PeerError | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     alert: str = ""
+    promise: Promise = NO_PROMISE
+    partner: str = ""
+    used: tuple[Used, ...] = ()
 
 
 def read_request(event: h11.Request) -> Request:

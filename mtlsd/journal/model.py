@@ -16,9 +16,6 @@ from mtlsd.journal.proof.chain import Entry
 
 HeaderPairs = tuple[tuple[str, str], ...]
 
-ORDERED = "ordered "  # how the name of a lane begins that keeps the order
-NO_LANES: Mapping[str, int] = MappingProxyType({})
-
 
 class LeaseLost(MtlsdError):
     """The delivery is not, or no longer, claimed by this owner."""
@@ -83,9 +80,10 @@ class Message:
     """A verified message that we accepted.
 
     `message_id` is exactly as received. `size` is the payload's, in bytes, and `original_size` the body's; `payload`
-    and `original` are names in the spool; `headers` are those of the AS2 request as received; `mic` is base64. A
-    message that we hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be
-    checked, and what was odd. Text holds no lone surrogates, because it is stored as UTF-8.
+    and `original` are names in the spool; `headers` are those of the AS2 request as received; `client_certificates` are
+    those that the backend is shown: the client's, then those above it, each in DER; `mic` is base64. A message that we
+    hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be checked, and what
+    was odd. Text holds no lone surrogates, because it is stored as UTF-8.
 
     For proof: `signed` and `signature` name the signed entity and the SignedData, where they are kept; `form` is how
     the entity was taken for hashing; `digests` are SHA-256 of the documents by suffix, kept or not; `configuration` is
@@ -108,6 +106,7 @@ class Message:
     original_size: int
     headers: HeaderPairs
     request_id: str
+    client_certificates: tuple[bytes, ...] = ()
     notes: tuple[str, ...] = ()
     compressed: bool = False
     subject: str | None = None
@@ -147,22 +146,34 @@ class Refusal:
     salt: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Deliveries that share a limit.
+
+    In an ordered lane each of them waits for those before it, and for an operator if one of those has FAILED.
+    """
+
+    name: str
+    ordered: bool = False
+
+
+NO_LANES: Mapping[Lane, int] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A promise to bring something to `target`: a message, its MDN, or the MDN of a refusal.
+    """A promise to deliver something: a message, its MDN, or the MDN of a refusal.
 
-    `target` is a URL, or several with blanks between, of which one is to take it; `pinned` is the one of them that may
-    have taken it already, so that no other may get it. Deliveries in one `lane` share a limit; in a lane whose name
-    begins with ORDERED each waits for those before it, and for an operator where one of those has FAILED.
-    `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts claims, so an attempt
-    that a crash cut off counts too.
+    `targets` are URLs, of which one is to take it; `pinned` is the one of them that may have taken it already, so that
+    no other may get it. `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts
+    claims, so an attempt that a crash cut off counts too.
     """
 
     id: str
-    target: str
+    targets: tuple[str, ...]
     not_before: float
     created_at: float
-    lane: str = ""
+    lane: Lane = Lane("")
     pinned: str | None = None
     message_id: str | None = None
     refusal_id: str | None = None
@@ -201,6 +212,21 @@ class Acceptance:
     documents: Mapping[str, bytes] = field(default_factory=dict)
     attempts: tuple[Attempt, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What must be on disk before an answer is sent: an acceptance, or else a refusal, an MDN to deliver, or both.
+
+    The delivery brings the MDN of that refusal or, without one, of a message that is here already.
+    """
+
+    acceptance: Acceptance | None = None
+    refusal: Refusal | None = None
+    delivery: Delivery | None = None
+
+
+NO_PROMISE = Promise()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable, MtlsdError
+from mtlsd.files.durable import placed
 from mtlsd.journal.spool import disk_errors, make_directory
 
 _UNFIT = re.compile(r"[^\w-]", re.ASCII)
@@ -46,20 +47,12 @@ def node_of(directory: Path, new: str) -> str:
     file = directory / "node"
     with disk_errors():
         if not file.exists():
-            _write(file, _UNFIT.sub("-", new)[:100] + "\n")
+            with placed(file, alone=True) as opened:
+                opened.write(_UNFIT.sub("-", new)[:100].encode("ascii") + b"\n")
         node = file.read_text("latin-1").strip()
     if not _NODE.fullmatch(node):
         raise JournalUnavailable(f"{file} is damaged: it holds the name of this node; remove it for a new one")
     return node
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name("node.new")
-    with temporary.open("w") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    temporary.rename(file)
 
 
 def _lock(fd: int, directory: Path) -> None:

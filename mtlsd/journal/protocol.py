@@ -12,12 +12,14 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryState,
     Evidence,
+    Lane,
     Listed,
     Message,
     Reason,
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.journal.proof.chain import Entry, Head, Note
 
 
@@ -164,7 +166,7 @@ class Journal(Protocol):
         """List the recorded refusals as `messages` lists messages; `reason` is why the message was refused."""
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first.
 
@@ -205,7 +207,7 @@ class Journal(Protocol):
     def drop(self, delivery_id: str, now: float) -> None:
         """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some.
 
         Lanes with no `room` do not count.
@@ -225,6 +227,12 @@ class Journal(Protocol):
 
     def backlog(self) -> list[Backlog]:
         """Count what is not delivered, by kind and state; the effort is that of the backlog, not of the journal."""
+
+    def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
+        """Claim a notice that a certificate (sha256) expires in so many days, unless it was given or is claimed."""
+
+    def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
+        """Record that notices were given, each by the sha256 of its certificate and the days."""
 
     def probe(self) -> None:
         """Make a durable write that means nothing, as `accept` would; raises where that could not."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.files.durable import sync_directory
 
 GATHERED = 64 * 1024  # bytes; smaller writes are gathered to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -53,7 +54,7 @@ def make_directory(directory: Path) -> None:
     if not directory.is_dir():
         make_directory(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(directory.parent)
+        sync_directory(directory.parent)
 
 
 class SpoolFile:
@@ -137,7 +138,7 @@ class Spool:
             # All of them now: one made in `keep` could be used by a second thread before it is durable.
             for number in range(256):
                 (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-            _sync_directory(self._messages)
+            sync_directory(self._messages)
 
     def create(self, mark: str = "") -> SpoolFile:
         """Open a new file for what is being received; a mark in its name says what else it is."""
@@ -156,7 +157,7 @@ class Spool:
                 file.sync()
             for suffix, file in files.items():
                 file.move(self._root / names[suffix])
-            _sync_directory(self._messages / _bucket(id))
+            sync_directory(self._messages / _bucket(id))
         return names
 
     def open(self, name: str) -> BinaryIO:
@@ -237,12 +238,4 @@ def _bucket(id: str) -> str:  # noqa: A002  # as in `keep`
 
 def _make(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync_directory(directory.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(directory.parent)

@@ -5,7 +5,8 @@ from itertools import combinations
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import SETTINGS, Partner
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import SETTINGS
 from mtlsd.pki.certificate import Certificate
 
 

@@ -43,6 +43,15 @@ class Use(StrEnum):
         return sha256("\n".join((self, owner, certificate.sha256)).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A certificate that was used with success, by its SHA-256: for what, and whose it is."""
+
+    use: Use
+    owner: str
+    sha256: str
+
+
 class Dated(Protocol):
     """What has a certificate and dates: a pair of ours, a registered certificate of a partner's."""
 

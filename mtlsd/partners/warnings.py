@@ -6,7 +6,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from mtlsd.errors import CertificateRefused, Problem
-from mtlsd.partners.partner import SETTINGS, Partner
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import SETTINGS
 from mtlsd.partners.rollover import Standing, State, Use, not_in_use
 from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, refusals
 from mtlsd.pki.certificate import Certificate

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import MtlsdError, PeerError
+from mtlsd.pki.ber import first_value, values
 from mtlsd.pki.formats.normalize import respelled
-from mtlsd.pki.formats.tlv import first_value, values
 
 Parsed = x509.Certificate  # a name that the field `x509` below does not hide
 

@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
+from typing import Annotated
 
+from mtlsd.config import fields
+from mtlsd.config.fields import choice, text, texts
+from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
@@ -26,15 +30,27 @@ class Check(StrEnum):
     HARD = "hard"
 
 
+_A_URL = 'a URL such as "http://pki.acme.example/ca.crl"'
+_URLS = 'a list of URLs such as "http://pki.acme.example/ca.crl"'
+
+
+def _url(text: str) -> str:
+    try:
+        return Backend.parse(text).url
+    except ValueError as error:
+        raise ValueError(f"expected {_A_URL}") from error
+
+
+@fields.table
 @dataclass(frozen=True, slots=True)
 class Revocation:
     """`[revocation]` of a partner. By default the lists in its directory count, and nothing is fetched."""
 
-    crl: Check = Check.SOFT
-    fetch: bool = False  # from the distribution points that its certificates name
-    crl_urls: tuple[str, ...] = ()  # more lists to fetch, at private addresses too
-    ocsp: Check = Check.OFF
-    ocsp_url: str | None = None  # in place of the responder that the certificate names, at a private address too
+    crl: Annotated[Check, choice(Check)] = Check.SOFT
+    fetch: fields.Flag = False  # from the distribution points that its certificates name
+    crl_urls: Annotated[tuple[str, ...], texts(_url, _URLS)] = ()  # more lists to fetch, at private addresses too
+    ocsp: Annotated[Check, choice(Check)] = Check.OFF
+    ocsp_url: Annotated[str | None, text(_url)] = None  # instead of the certificate's responder, at a private one too
 
 
 BY_DEFAULT = Revocation()

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from mtlsd.journal.model import Lane
 from mtlsd.relay.upstreams import Upstreams
 
 
@@ -10,24 +11,24 @@ class Lanes:
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
-        self._under_way: Counter[str] = Counter()
-        self._circuits: dict[str, tuple[str, ...]] = {}
+        self._under_way: Counter[Lane] = Counter()
+        self._circuits: dict[Lane, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return self._under_way.total()
 
-    def begin(self, lane: str, circuits: tuple[str, ...]) -> None:
+    def begin(self, lane: Lane, circuits: tuple[str, ...]) -> None:
         """A delivery is under way."""
         self._under_way[lane] += 1
         self._circuits[lane] = circuits
 
-    def end(self, lane: str) -> None:
+    def end(self, lane: Lane) -> None:
         """It no longer is."""
         self._under_way[lane] -= 1
         if not self._under_way[lane]:
             del self._under_way[lane]
 
-    def room(self, share: int, now: float) -> dict[str, int]:
+    def room(self, share: int, now: float) -> dict[Lane, int]:
         """How many more each known lane may have; a lane that is not listed has its whole share."""
         most = {lane: self._upstreams.room(circuits, share, now) for lane, circuits in self._circuits.items()}
         return {

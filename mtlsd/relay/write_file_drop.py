@@ -1,12 +1,11 @@
 """Delivering into a directory: each file appears whole and on disk, or not at all."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO
 
 from mtlsd.errors import UpstreamUnreachable
+from mtlsd.files.durable import placed, sync_directory
 from mtlsd.relay.file_drop import Deposit
 
 
@@ -18,31 +17,14 @@ def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:
     try:
         _write(folder, deposit.metadata_name, deposit.metadata)
         _write(folder, deposit.name, document)
-        _sync(folder)
+        sync_directory(folder)
     except OSError as error:
         raise UpstreamUnreachable(f"{folder}: {error.strerror or error}") from error
 
 
 def _write(folder: Path, name: str, content: bytes | BinaryIO) -> None:
-    temporary = folder / f".{name}.part"
-    try:
-        with temporary.open("wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                copyfileobj(content, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(folder / name)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with placed(folder / name, alone=True, name_is_synced=False) as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            copyfileobj(content, file, 1 << 20)

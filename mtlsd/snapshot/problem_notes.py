@@ -13,7 +13,9 @@ from pathlib import Path
 from string import ascii_letters, digits
 
 from mtlsd.errors import Problem
+from mtlsd.files.durable import placed
 from mtlsd.snapshot.snapshot import Snapshot
+from mtlsd.text import printable
 
 DIRECTORY = "trust"
 WHY = ".why"
@@ -73,13 +75,8 @@ def _place(relative: Path) -> Path:
 
 
 def _text(problems: Iterable[Problem]) -> str:
-    lines = "".join(f"{_printable(str(each))}\n" for each in problems)
+    lines = "".join(f"{printable(str(each))}\n" for each in problems)  # a file may name what is inside of it
     return f"{lines}{FOOT}"
-
-
-def _printable(text: str) -> str:
-    """A file may name what is inside of it, and whoever made it chose that name."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _notes_below(directory: Path) -> Iterator[Path]:
@@ -98,9 +95,5 @@ def _write(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
+    with placed(path, alone=True, name_is_synced=False) as file:  # the next start writes it again
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

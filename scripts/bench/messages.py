@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
 from mtlsd.as2.cms import sign
-from mtlsd.as2.cms.der import encode, encode_integer, encode_oid
+from mtlsd.as2.cms.der import encode_integer, encode_oid
+from mtlsd.pki.ber import encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.rig import Pair

@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.cms.der import encode, encode_integer
+from mtlsd.as2.cms.der import encode_integer
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
 from mtlsd.errors import AS2Refused
+from mtlsd.pki.ber import encode
 from tests.support import messages
 from tests.support.messages import NOW, key_pair
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, Limits
-from mtlsd.as2.cms.der import Element, encode
+from mtlsd.as2.cms.der import Element
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
@@ -27,7 +27,8 @@ from mtlsd.errors import (
     AS2SignerUnknown,
     PeerError,
 )
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
+from mtlsd.pki.ber import encode
 from mtlsd.pki.dates import Dates
 from tests.support import messages
 from tests.support.messages import EDI, NOW, Sent, build, key_pair, message

@@ -36,7 +36,7 @@ def acceptances(numbers: range, target: str) -> Iterator[Acceptance]:
     for number in numbers:
         name = f"journal/{number:08}.payload"
         made = message(number, id=f"{number:08}", payload=name, size=5, received_at=1000.0, digests=DIGESTS)
-        yield Acceptance(made, (delivery(made, target=target),), {name: b"12345"})
+        yield Acceptance(made, (delivery(made, targets=(target,)),), {name: b"12345"})
 
 
 @pytest.mark.parametrize("name", QUERIES_OF_THE_WORKER)

@@ -38,7 +38,7 @@ class World:
     def accept(self, *, wait: float = 0.0) -> None:
         """A message that is to be delivered in so many seconds."""
         accepted = message(1, payload=NAME, received_at=self.now[0], size=5, digests=DIGESTS)
-        promised = delivery(accepted, self.now[0] + wait, target=self.target)
+        promised = delivery(accepted, self.now[0] + wait, targets=(self.target,))
         self.daemon.journal.accept([Acceptance(accepted, (promised,), {NAME: b"12345"})])
         self.daemon.due.set()
 

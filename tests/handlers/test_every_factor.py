@@ -20,7 +20,6 @@ from mtlsd.errors import PeerError
 from mtlsd.handlers.as2.begin import begin
 from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
-from mtlsd.journal.model import Acceptance
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
@@ -94,9 +93,9 @@ class World:
             exchange = begin(call, self.services)
             if not isinstance(exchange, Response):
                 exchange.receive_data(sent.body)
-                accepted = exchange.finish()
-                if isinstance(accepted, Acceptance):
-                    exchange.conclude(self.journal.accept([accepted])[0])
+                acceptance = exchange.finish().promise.acceptance
+                if acceptance is not None:
+                    self.journal.accept([acceptance])
         except PeerError:
             pass
         found = self.journal.message(message_id)

@@ -15,11 +15,10 @@ from mtlsd.as2.agreement import Limits
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.config.load import read_configuration
 from mtlsd.handlers.as2.begin import begin
-from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Call, Services
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.documents import open_document
-from mtlsd.journal.model import Acceptance, DeliveryKind, Message
+from mtlsd.journal.model import DeliveryKind, Message
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.partners import matching
@@ -143,7 +142,7 @@ class Gateway:
         (due,) = [each for each in self.journal.deliveries(kept.id) if each.kind is DeliveryKind.MDN]
         outgoing = build_request(kept, due)
         assert isinstance(outgoing.body, bytes)
-        assert due.target == TARGET
+        assert due.targets == (TARGET,)
         return Answer(200, outgoing.headers, outgoing.body)
 
     def _check_kept(self, kept: Message, built: Built) -> None:
@@ -174,14 +173,14 @@ class Gateway:
 
     def _respond(self, call: Call, body: bytes) -> Response:
         exchange = begin(call, self._services)
-        if isinstance(exchange, Exchange):
-            exchange.receive_data(body)
-            finished = exchange.finish()
-            if isinstance(finished, Acceptance):
-                return exchange.conclude(self.journal.accept([finished])[0])
-            exchange = finished
-        assert isinstance(exchange, Response)
-        return exchange
+        if isinstance(exchange, Response):
+            return exchange
+        exchange.receive_data(body)
+        response = exchange.finish()
+        if (acceptance := response.promise.acceptance) is None:
+            return response
+        (holder,) = self.journal.accept([acceptance])
+        return response if exchange.is_first(holder) else exchange.duplicate(holder)
 
     def _proven(self, issued: Issued) -> Peer:
         presented = Presented(issued.certificate, issued.chain)

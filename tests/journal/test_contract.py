@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 
 from mtlsd.journal.model import (
-    ORDERED,
     Acceptance,
     Attempt,
     Backlog,
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Lane,
     LeaseLost,
     Message,
     StoredMDN,
     TransitionRefused,
 )
+from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.protocol import Journal
+from tests.journal.conftest import OpenJournal
 from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
@@ -206,7 +208,7 @@ def test_an_mdn_that_is_still_to_be_sent_is_promised_once_for_each_target(journa
     new, again = message(1), replace(mdn_delivery(message(1)), id="again")
     accept(journal, new, [mdn_delivery(new)])
     journal.promise(again)  # pending
-    journal.promise(replace(again, id="elsewhere", target="http://127.0.0.1:9001/other", not_before=99.0))
+    journal.promise(replace(again, id="elsewhere", targets=("http://127.0.0.1:9001/other",), not_before=99.0))
     assert [each.id for each in journal.deliveries(new.id)] == ["elsewhere", "m0001"]
     (claimed,) = journal.claim("a", 10.0, 15.0, 1)
     journal.promise(again)  # under way
@@ -544,7 +546,7 @@ def test_every_spool_name_is_named(journal: Journal, count: int) -> None:
 # --- Lanes --------------------------------------------------------------------------------------------------
 
 
-def accept_in(journal: Journal, lane: str, *numbers: int, **changes: Any) -> None:
+def accept_in(journal: Journal, lane: Lane, *numbers: int, **changes: Any) -> None:
     for number in numbers:
         new = message(number)
         accept(journal, new, [delivery(new, lane=lane, **changes)])
@@ -552,33 +554,33 @@ def accept_in(journal: Journal, lane: str, *numbers: int, **changes: Any) -> Non
 
 def claimed(journal: Journal, limit: int = 10, now: float = 10.0, **room: int) -> list[str]:
     """The messages whose deliveries are claimed, by number; a lane's name has no blanks here, so it is a keyword."""
-    found = journal.claim("a", now, 15.0, limit, room)
+    found = journal.claim("a", now, 15.0, limit, {Lane(name): most for name, most in room.items()})
     return [each.delivery.id.removeprefix("d").lstrip("0") for each in found]
 
 
 def test_a_lane_without_room_keeps_nobody_else_back(journal: Journal) -> None:
-    accept_in(journal, "silent", *range(1, 9))
-    accept_in(journal, "other", 9)
+    accept_in(journal, Lane("silent"), *range(1, 9))
+    accept_in(journal, Lane("other"), 9)
     assert claimed(journal, 4, silent=0) == ["9"]
     assert claimed(journal, 4, silent=2) == ["1", "2"]
     assert claimed(journal, 4) == ["3", "4", "5", "6"]
 
 
 def test_what_is_due_in_a_lane_without_room_is_not_due(journal: Journal) -> None:
-    accept_in(journal, "silent", 1)
-    accept_in(journal, "later", 2, not_before=50.0)
+    accept_in(journal, Lane("silent"), 1)
+    accept_in(journal, Lane("later"), 2, not_before=50.0)
     assert journal.next_due(10.0) == 10.0
-    assert journal.next_due(10.0, {"silent": 0}) == 50.0
-    assert journal.next_due(10.0, {"silent": 0, "later": 0}) is None
+    assert journal.next_due(10.0, {Lane("silent"): 0}) == 50.0
+    assert journal.next_due(10.0, {Lane("silent"): 0, Lane("later"): 0}) is None
 
 
 def test_of_all_lanes_the_oldest_is_first(journal: Journal) -> None:
     for number, lane in enumerate(("b", "a", "b", "a"), 1):
-        accept_in(journal, lane, number, not_before=float(number))
+        accept_in(journal, Lane(lane), number, not_before=float(number))
     assert claimed(journal, 3) == ["1", "2", "3"]
 
 
-LINE = f"{ORDERED}acme"
+LINE = Lane("acme", ordered=True)
 
 
 def test_in_an_ordered_lane_each_waits_for_the_one_before_it(journal: Journal) -> None:
@@ -616,7 +618,7 @@ def test_in_an_ordered_lane_a_failure_waits_for_an_operator(journal: Journal, st
 
 def test_ordered_lanes_do_not_wait_for_each_other(journal: Journal) -> None:
     accept_in(journal, LINE, 1, 2)
-    accept_in(journal, f"{ORDERED}globex", 3)
+    accept_in(journal, Lane("globex", ordered=True), 3)
     assert claimed(journal) == ["1", "3"]
 
 
@@ -666,7 +668,7 @@ def test_what_waits_is_made_due_by_an_operator(journal: Journal, unpin: bool) ->
 
 def test_the_one_that_is_ahead_in_an_ordered_lane_is_known(journal: Journal) -> None:
     accept_in(journal, LINE, 1, 2)
-    accept_in(journal, "any", 3, 4)
+    accept_in(journal, Lane("any"), 3, 4)
     ahead = {number: journal.ahead(journal.deliveries(f"{number:04}")[0]) for number in (1, 2, 4)}
     assert {number: each and each.id for number, each in ahead.items()} == {1: None, 2: "d0001", 4: None}
 
@@ -689,3 +691,49 @@ def test_nothing_waits_beyond_what_it_is_hastened_to(journal: Journal) -> None:
     assert [each.delivery.id for each in journal.claim("a", 60.0, 15.0, 9)] == ["d0001", "d0002", "d0003"]
     assert held.delivery.id == "d0001"
     assert [journal.deliveries(f"000{number}")[0].not_before for number in (1, 2, 3)] == [10.0, 50.0, 60.0]
+
+
+# --- Notices of expiry ----------------------------------------------------------------------------------------------
+
+GIVEN, OURS, THEIRS = NoticeStanding.GIVEN, NoticeStanding.OURS, NoticeStanding.THEIRS
+
+
+@pytest.fixture
+def nodes(open_journal: OpenJournal) -> tuple[Journal, Journal]:
+    """Two nodes that share a journal."""
+    one, two = open_journal(), open_journal()
+    one.proof.node, two.proof.node = "one", "two"
+    return one, two
+
+
+def test_a_notice_is_claimed_by_one_node_and_given_once(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    assert [each.claim_notice("ab", 30, 100.0) for each in (one, two, one)] == [OURS, THEIRS, OURS]
+    one.give_notices([("ab", 30)], 103.0)
+    assert [each.claim_notice("ab", 30, 104.0) for each in (one, two)] == [GIVEN, GIVEN]
+
+
+def test_a_claim_of_a_notice_that_nothing_follows_expires(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    assert one.claim_notice("ab", 30, 100.0) is OURS
+    assert two.claim_notice("ab", 30, 99.0 + CLAIM_SECONDS) is THEIRS
+    assert two.claim_notice("ab", 30, 100.0 + CLAIM_SECONDS) is OURS
+
+
+@pytest.mark.parametrize(("days", "standing"), [(30, GIVEN), (14, GIVEN), (7, OURS)])
+def test_a_notice_covers_those_for_more_days(journal: Journal, days: int, standing: NoticeStanding) -> None:
+    assert journal.claim_notice("ab", 14, 100.0) is OURS
+    journal.give_notices([("ab", 14)], 100.0)
+    assert journal.claim_notice("ab", days, 101.0) is standing
+    assert journal.claim_notice("cd", days, 101.0) is OURS
+
+
+def test_what_a_wrong_clock_wrote_of_a_notice_does_not_count(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    ahead = 100.0 + WRONG_CLOCK_SECONDS
+    assert one.claim_notice("ab", 30, ahead + 1) is OURS
+    assert two.claim_notice("ab", 30, 100.0) is OURS
+    two.give_notices([("ab", 30)], ahead + 1)
+    assert two.claim_notice("ab", 30, 100.0) is OURS
+    two.give_notices([("ab", 30)], 100.0)
+    assert two.claim_notice("ab", 30, 101.0) is GIVEN

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryKind, DeliveryState, Message, Refusal
+from mtlsd.journal.model import Acceptance, Attempt, Delivery, DeliveryKind, DeliveryState, Lane, Message, Refusal
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Checkpoint, EntryKind, Head, Note, follow
 from mtlsd.journal.proof.checkpoints import SignedCheckpoint
@@ -22,7 +22,12 @@ from mtlsd.relay.request import idempotency_key
 from tests.support import pki
 from tests.support.examples import BARE, FULL, MDN, delivery, mdn_delivery, refusal
 
-SEVERAL = delivery(FULL, kind=DeliveryKind.MESSAGE, target="http://a.example/1 http://b.example/2", lane="ordered acme")
+SEVERAL = delivery(
+    FULL,
+    kind=DeliveryKind.MESSAGE,
+    targets=("http://a.example/1", "http://b.example/2"),
+    lane=Lane("acme", ordered=True),
+)
 REFUSED = refusal(1)
 TRIED = Attempt(
     delivery_id=SEVERAL.id,
@@ -35,9 +40,7 @@ TRIED = Attempt(
     target="http://a.example/1",
 )
 AGAIN = Attempt(delivery_id=SEVERAL.id, number=2, started_at=1003.0, finished_at=1004.0)
-WITH_CERTIFICATE = replace(
-    FULL, headers=(*FULL.headers, (":client-cert", ":AQI=:"), (":client-cert-chain", ":AwQ=:, :BQY=:"))
-)
+WITH_CERTIFICATE = replace(FULL, client_certificates=(b"\1\2", b"\3\4", b"\5\6"))
 MADE = (AGAIN, TRIED)  # in whatever order
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key()
 CERTIFICATE = replace(pki.issue("ACME", key=pki.ec_key("ACME")).certificate, sha256="ab" * 32)

@@ -230,7 +230,7 @@ def test_a_spool_that_we_may_not_write_is_unavailable(tmp_path: Path) -> None:
     script = """
 import os, pathlib
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import Spool
+from mtlsd.journal.spool import Spool
 spool = Spool(pathlib.Path("spool"))
 os.chmod("spool/tmp", 0o555)
 if os.getuid() == 0:
@@ -251,7 +251,7 @@ def test_a_file_that_cannot_grow_is_unavailable_and_leaves_nothing(tmp_path: Pat
     script = """
 import pathlib, resource
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal import Spool
+from mtlsd.journal.spool import Spool
 spool = Spool(pathlib.Path("spool"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
 file = spool.create()

@@ -33,7 +33,9 @@ MESSAGE = Message(
     mic="dGVzdA==",
     mic_algorithm="sha-256",
 )
-DELIVERY = Delivery(id="d1", message_id="0001", target="http://127.0.0.1:9000/inbound", not_before=0.0, created_at=0.0)
+DELIVERY = Delivery(
+    id="d1", message_id="0001", targets=("http://127.0.0.1:9000/inbound",), not_before=0.0, created_at=0.0
+)
 MDN = StoredMDN(headers=(("AS2-From", '"M\xc3\x84X \\"1"'), ("Content-Type", "multipart/report")), body=b"\x00\r\n\xff")
 NAMES = [
     "Content-Length",
@@ -87,7 +89,7 @@ def test_the_contract() -> None:
 
 def test_an_mdn_goes_out_as_it_is_stored_and_says_nothing_else() -> None:
     target = "https://acme.example/mdn?a=1"
-    request = build_request(replace(MESSAGE, mdn=MDN), replace(DELIVERY, kind=DeliveryKind.MDN, target=target))
+    request = build_request(replace(MESSAGE, mdn=MDN), replace(DELIVERY, kind=DeliveryKind.MDN, targets=(target,)))
     assert (request.method, request.body) == ("POST", MDN.body)
     assert request.headers == (("Content-Length", "4"), *MDN.headers)
     assert request.credentials == Credentials(host="as2.example.com", partner="acme")

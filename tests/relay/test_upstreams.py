@@ -3,6 +3,7 @@
 import pytest
 
 from mtlsd.errors import DeliveryImpossible, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
+from mtlsd.journal.model import Lane
 from mtlsd.relay.lanes import Lanes
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams, may_have_taken_it, may_try_another
@@ -133,27 +134,29 @@ def test_pins_are_bounded() -> None:
 
 # --- Lanes ------------------------------------------------------------------------------------------------------
 
+LANE = Lane("a")
+
 
 def test_a_lane_has_its_share_less_what_is_under_way(upstreams: Upstreams) -> None:
     lanes = Lanes(upstreams)
-    lanes.begin("a", (A,))
-    lanes.begin("a", (A,))
-    assert (lanes.room(8, 0.0), len(lanes)) == ({"a": 6}, 2)
-    lanes.end("a")
-    lanes.end("a")
+    lanes.begin(LANE, (A,))
+    lanes.begin(LANE, (A,))
+    assert (lanes.room(8, 0.0), len(lanes)) == ({LANE: 6}, 2)
+    lanes.end(LANE)
+    lanes.end(LANE)
     assert (lanes.room(8, 0.0), len(lanes)) == ({}, 0)
 
 
 def test_a_paused_lane_has_no_room_until_it_may_be_tried(upstreams: Upstreams) -> None:
     lanes = Lanes(upstreams)
-    lanes.begin("a", (A,))
+    lanes.begin(LANE, (A,))
     fail(upstreams, A)
-    lanes.end("a")
-    assert (lanes.room(8, 1.0), lanes.look_again_at(1.0)) == ({"a": 0}, 30.0)
-    assert (lanes.room(8, 30.0), lanes.look_again_at(30.0)) == ({"a": 1}, None)
-    lanes.begin("a", (A,))
+    lanes.end(LANE)
+    assert (lanes.room(8, 1.0), lanes.look_again_at(1.0)) == ({LANE: 0}, 30.0)
+    assert (lanes.room(8, 30.0), lanes.look_again_at(30.0)) == ({LANE: 1}, None)
+    lanes.begin(LANE, (A,))
     upstreams.begin(A)
-    assert lanes.room(8, 30.0) == {"a": 0}
+    assert lanes.room(8, 30.0) == {LANE: 0}
 
 
 def test_a_failure_is_told_by_its_class() -> None:

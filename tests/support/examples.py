@@ -77,7 +77,7 @@ def delivery(of: Message, not_before: float = 0.0, **changes: Any) -> Delivery:
     wanted = Delivery(
         id=f"d{of.id}",
         message_id=of.id,
-        target="http://127.0.0.1:9000/inbound",
+        targets=("http://127.0.0.1:9000/inbound",),
         not_before=not_before,
         created_at=of.received_at,
     )
@@ -107,7 +107,7 @@ def mdn_delivery(of: Message | Refusal, not_before: float = 0.0, **changes: Any)
     wanted = Delivery(
         id=f"m{of.id}",
         kind=DeliveryKind.MDN,
-        target="https://acme.example/mdn",
+        targets=("https://acme.example/mdn",),
         not_before=not_before,
         created_at=1000.0,
         message_id=of.id if isinstance(of, Message) else None,

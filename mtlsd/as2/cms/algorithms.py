@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from mtlsd.as2.cms.der import SEQUENCE, Element, context
+from mtlsd.as2.cms.der import Element, context
 from mtlsd.as2.cms.reader import AlgorithmIdentifier
 from mtlsd.errors import AS2SecurityTooLow
+from mtlsd.pki.ber import SEQUENCE
 
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 RSASSA_PSS = "1.2.840.113549.1.1.10"

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from mtlsd.as2.agreement import Agreement
-from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms.der import Element
 from mtlsd.as2.cms.reader import ContentInfoEnded, EnvelopedDataStarted
 from mtlsd.as2.cms.recipients import content_key, means
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
+from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, SET, encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
 
@@ -148,7 +149,7 @@ class GCMDecryptor:
     def finalize(self, ended: ContentInfoEnded) -> bytes:
         """Nothing is left but the verdict."""
         attributes = ended.authenticated_attributes
-        encoded = encode(SET, attributes.contents) if attributes else b""  # RFC 5083, section 2.2
+        encoded = encode(SET, attributes.content) if attributes else b""  # RFC 5083, section 2.2
         if encoded != self._hints.authenticated_attributes:
             raise ReadAgain(Hints(self._hints.digests, encoded))
         try:
@@ -184,7 +185,7 @@ def _initialization_vector(parameters: Element | None, cipher: ContentCipher) ->
 def _nonce(parameters: Element | None) -> bytes:
     """Of GCMParameters (RFC 5084, section 3.2)."""
     fields = parameters.expect(SEQUENCE).children() if parameters else []
-    nonce = fields[0].expect(OCTET_STRING).contents if fields else b""
+    nonce = fields[0].expect(OCTET_STRING).content if fields else b""
     if not 8 <= len(nonce) <= 64:
         _refuse("the nonce has a length that is not supported")
     return nonce

@@ -1,33 +1,41 @@
-"""BER and DER (X.690), read as it arrives and written in one piece.
+"""BER and DER (X.690) of messages, read as it arrives; `pki.ber` has the header, the limits and whole values.
 
 `Reader` is a push reader. Its methods are generators that yield while bytes are missing, so a grammar reads from top
 to bottom like the ASN.1 that it implements, at any chunk size and in constant memory. `Element` is one complete value,
 small and in memory. Both know indefinite lengths and constructed octet strings, and neither trusts a length.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from mtlsd.errors import AS2MIMEMalformed
+from mtlsd.pki.ber import (
+    CONSTRUCTED,
+    END_OF_CONTENTS,
+    INTEGER,
+    MAX_DEPTH,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
+    BERMalformed,
+    Value,
+    encode,
+    joined,
+    read_header,
+    read_value,
+    read_values,
+)
 
-BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
-SEQUENCE, SET = 0x30, 0x31
-CONSTRUCTED = 0x20
-LONG_TAG = 0x1F  # a tag number in octets of its own follows: nothing in CMS has one
+MAX_CHILDREN = 1024  # elements of one value in memory
+
+Steps = Generator[None, None, None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def context(number: int, *, constructed: bool = True) -> int:
     """The tag [number], context-specific."""
     return 0x80 | number | (CONSTRUCTED if constructed else 0)
-
-
-MAX_DEPTH = 24
-MAX_CHILDREN = 1024  # elements of one value in memory: each costs far more there than the two octets that it may have
-MAX_LENGTH_OCTETS = 8
-END_OF_CONTENTS = b"\0\0"
-
-Steps = Generator[None, None, None]
 
 
 class Header(NamedTuple):
@@ -132,17 +140,10 @@ class Reader:
 
     def _header(self, copy: bytearray | None = None) -> Generator[None, None, Header]:
         buffer = self._buffer
-        while len(buffer) < 2:
+        while (found := _in_a_message(read_header, buffer)) is None:
             yield
-        tag, length, size = buffer[0], buffer[1], 2
-        if tag & LONG_TAG == LONG_TAG:
-            raise AS2MIMEMalformed("a tag number above 30")
-        header = Header(tag, length)
-        if length >= 0x80:
-            size += length & 0x7F
-            while len(buffer) < size:
-                yield
-            header = Header(tag, _long_length(tag, length, buffer[2:size]))
+        size, length = found
+        header = Header(buffer[0], length)
         if copy is not None:
             copy += buffer[:size]
         self._skip(size)
@@ -176,34 +177,29 @@ class Reader:
         self._position += count
 
 
-def _long_length(tag: int, first: int, octets: bytes | bytearray) -> int | None:
-    """A length above 127, from its first octet and the octets behind it; None where it is indefinite."""
-    if first == 0x80:
-        if not tag & CONSTRUCTED:
-            raise AS2MIMEMalformed("an indefinite length on a primitive value")
-        return None
-    if first & 0x7F > MAX_LENGTH_OCTETS:
-        raise AS2MIMEMalformed("a length of more octets than any length needs")
-    return int.from_bytes(octets, "big")
+def _in_a_message(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What cannot be read as BER makes the message malformed."""
+    try:
+        return read(*args, **options)
+    except BERMalformed as error:
+        raise AS2MIMEMalformed(str(error)) from error
 
 
-class Element(NamedTuple):
-    """One complete value: its tag, its contents, and its encoding to the octet."""
+class Element(Value):
+    """One complete value: its tag, its content, and its encoding to the octet."""
 
-    tag: int
-    contents: bytes
-    raw: bytes
+    __slots__ = ()
 
     @classmethod
     def parse(cls, data: bytes) -> "Element":
         """The one value that `data` is; anything behind it is refused."""
-        element, end = _parse(data, 0, len(data), 0)
-        if end != len(data):
+        element = _in_a_message(read_value, data, 0, cls)
+        if len(element.whole) != len(data):
             raise AS2MIMEMalformed("octets behind the value")
         return element
 
     def children(self) -> list["Element"]:
-        return _parse_all(self.contents)
+        return _in_a_message(read_values, self.content, MAX_CHILDREN, Element)
 
     def expect(self, tag: int) -> "Element":
         if self.tag != tag:
@@ -216,59 +212,15 @@ class Element(NamedTuple):
             raise AS2MIMEMalformed("not one value, where one was expected")
         return children[0]
 
-    def octets(self, depth: int = 0) -> bytes:
-        """The contents of an octet string, whichever form it has."""
-        if not self.tag & CONSTRUCTED:
-            return self.contents
-        if depth >= MAX_DEPTH:
-            raise AS2MIMEMalformed("nested too deeply")
-        return b"".join(child.octets(depth + 1) for child in self.children())
+    def octets(self) -> bytes:
+        """The content of an octet string, whichever form it has."""
+        return _in_a_message(joined, self, MAX_CHILDREN)
 
     def integer(self) -> int:
-        return int.from_bytes(self.expect(INTEGER).contents, "big", signed=True)
+        return int.from_bytes(self.expect(INTEGER).content, "big", signed=True)
 
     def oid(self) -> str:
-        return decode_oid(self.expect(OID).contents)
-
-
-def _parse(data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]:
-    if end - start < 2:
-        raise AS2MIMEMalformed("the value ends inside a header")
-    tag, first, body = data[start], data[start + 1], start + 2
-    if tag & LONG_TAG == LONG_TAG:
-        raise AS2MIMEMalformed("a tag number above 30")
-    length: int | None = first
-    if first >= 0x80:
-        body += first & 0x7F
-        if body > end:
-            raise AS2MIMEMalformed("the value ends inside a header")
-        length = _long_length(tag, first, data[start + 2 : body])
-    if length is None:
-        return _parse_indefinite(tag, data, start, end, depth)
-    stop = body + length
-    if stop > end:
-        raise AS2MIMEMalformed("an element is longer than the one around it")
-    return Element(tag, data[body:stop], data[start:stop]), stop
-
-
-def _parse_indefinite(tag: int, data: bytes, start: int, end: int, depth: int) -> tuple[Element, int]:
-    if depth >= MAX_DEPTH:
-        raise AS2MIMEMalformed("nested too deeply")
-    body = stop = start + 2
-    while data[stop : min(stop + 2, end)] != END_OF_CONTENTS:
-        _, stop = _parse(data, stop, end, depth + 1)
-    return Element(tag, data[body:stop], data[start : stop + 2]), stop + 2
-
-
-def _parse_all(data: bytes) -> list[Element]:
-    elements: list[Element] = []
-    at, end = 0, len(data)
-    while at < end:
-        if len(elements) == MAX_CHILDREN:
-            raise AS2MIMEMalformed(f"a value of more than {MAX_CHILDREN} elements")
-        element, at = _parse(data, at, end, 0)
-        elements.append(element)
-    return elements
+        return decode_oid(self.expect(OBJECT_IDENTIFIER).content)
 
 
 @lru_cache(maxsize=256)
@@ -286,21 +238,11 @@ def decode_oid(contents: bytes) -> str:
     return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
 
 
-def encode(tag: int, *parts: bytes) -> bytes:
-    """A DER value with these contents, in one piece."""
-    contents = b"".join(parts)
-    size = len(contents)
-    if size < 0x80:
-        return bytes((tag, size)) + contents
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + contents
-
-
 @lru_cache(maxsize=64)
 def encode_oid(dotted: str) -> bytes:
     """A DER OBJECT IDENTIFIER from its dotted form."""
     first, second, *rest = map(int, dotted.split("."))
-    return encode(OID, b"".join(map(_base128, [40 * first + second, *rest])))
+    return encode(OBJECT_IDENTIFIER, b"".join(map(_base128, [40 * first + second, *rest])))
 
 
 def encode_integer(value: int) -> bytes:

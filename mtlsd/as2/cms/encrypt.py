@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mtlsd.as2.cms import reader
 from mtlsd.as2.cms.algorithms import EC_PUBLIC_KEY, HASHES, RSA_ENCRYPTION
 from mtlsd.as2.cms.decrypt import CBC, GCM, ContentCipher
-from mtlsd.as2.cms.der import BIT_STRING, OCTET_STRING, SEQUENCE, SET, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.der import context, encode_integer, encode_oid
 from mtlsd.as2.cms.recipients import AGREEMENTS, RSAES_OAEP, WRAPS, shared_info
 from mtlsd.as2.cms.sign import algorithm_identifier, digest_and_mask
+from mtlsd.pki.ber import BIT_STRING, OCTET_STRING, SEQUENCE, SET, encode
 from mtlsd.pki.certificate import Certificate
 
 ENCRYPT_ALGORITHMS = {cipher.name: oid for oid, cipher in (*CBC.items(), *GCM.items())}

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from mtlsd.as2.cms import reader as cms
 from mtlsd.as2.cms.decrypt import CBC, GCM
-from mtlsd.as2.cms.der import NULL, OCTET_STRING, SEQUENCE, SET, Element, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.der import Element, context, encode_integer, encode_oid
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, TAG, authenticated_enveloped, seal
 from mtlsd.as2.cms.reader import (
     AlgorithmIdentifier,
@@ -29,6 +29,7 @@ from mtlsd.as2.cms.reader import (
 )
 from mtlsd.as2.cms.recipients import content_key
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed
+from mtlsd.pki.ber import NULL, OCTET_STRING, SEQUENCE, SET, encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 
@@ -106,7 +107,7 @@ def _events(reader: ContentInfoReader) -> Iterator[cms.Event]:
 def _nonce(started: EnvelopedDataStarted) -> bytes:
     parameters = started.algorithm.parameters
     fields = parameters.expect(SEQUENCE).children() if parameters else []
-    return fields[0].expect(OCTET_STRING).contents if fields else b""
+    return fields[0].expect(OCTET_STRING).content if fields else b""
 
 
 def _unlocked(sealed: bytes, passphrase: bytes) -> bytes | None:
@@ -136,7 +137,7 @@ def _derivation(derivation: Element) -> tuple[bytes, int]:
             raise AS2DecryptFailed("a key derivation that is not PBKDF2")
     if len(fields) < 3 or AlgorithmIdentifier.parse(fields[-1]).oid != HMAC_SHA256:
         raise AS2DecryptFailed("PBKDF2 without HMAC-SHA-256")
-    salt, iterations = fields[0].expect(OCTET_STRING).contents, fields[1].integer()
+    salt, iterations = fields[0].expect(OCTET_STRING).content, fields[1].integer()
     if not 1 <= iterations <= MAX_ITERATIONS:
         raise AS2DecryptFailed("PBKDF2 with a count of iterations that is not accepted")
     return salt, iterations

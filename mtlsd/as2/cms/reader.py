@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from mtlsd.as2.cms.der import BIT_STRING, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, Element, Reader, Steps, context
+from mtlsd.as2.cms.der import Element, Reader, Steps, context
 from mtlsd.errors import AS2MIMEMalformed
+from mtlsd.pki.ber import BIT_STRING, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET
 
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -51,7 +52,7 @@ class KeyIdentifier:
         if element.tag == SEQUENCE:
             match element.children():
                 case [issuer, serial]:
-                    return cls(issuer.raw, serial.integer(), None)
+                    return cls(issuer.whole, serial.integer(), None)
         elif element.tag & 0x9F == context(0, constructed=False):
             return cls(None, None, element.octets())
         raise AS2MIMEMalformed("not a recipient or signer identifier")
@@ -230,7 +231,7 @@ class ContentInfoReader:
         attributes = None
         if (yield from read.next_tag()) == context(1):
             attributes = yield from read.element(MAX_INFOS)
-        tag = (yield from read.element(MAX_SMALL)).expect(OCTET_STRING).contents
+        tag = (yield from read.element(MAX_SMALL)).expect(OCTET_STRING).content
         self._ended = ContentInfoEnded(authenticated_attributes=attributes, tag=tag)
         if (yield from read.more()):
             yield from read.element(MAX_INFOS)  # unauthAttrs
@@ -286,7 +287,7 @@ class ContentInfoReader:
 
     def _expect_data(self) -> Generator[None, None, None]:
         content_type = yield from self._reader.element(MAX_SMALL)
-        if content_type.expect(OID).oid() != DATA:
+        if content_type.expect(OBJECT_IDENTIFIER).oid() != DATA:
             raise AS2MIMEMalformed(f"content of type {content_type.oid()} inside, where data belongs")
 
 
@@ -318,7 +319,7 @@ def _key_agree_recipients(info: Element) -> list[KeyAgreeRecipient]:
     key = originator.expect(context(0)).only_child()
     if key.tag != context(1):
         return []
-    point = key.children()[-1].expect(BIT_STRING).contents[1:]  # behind the count of unused bits
+    point = key.children()[-1].expect(BIT_STRING).content[1:]  # behind the count of unused bits
     algorithm = AlgorithmIdentifier.parse(fields[0])
     return [
         KeyAgreeRecipient(identifier, algorithm, point, material, encrypted_key)

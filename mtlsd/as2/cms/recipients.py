@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from mtlsd.as2.cms.algorithms import DIGEST_OIDS, HASHES, RSA_ENCRYPTION, mask_digest, tagged_fields
-from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, Element, context, encode
+from mtlsd.as2.cms.der import Element, context
 from mtlsd.as2.cms.reader import AlgorithmIdentifier, KeyAgreeRecipient, KeyIdentifier, KeyTransRecipient, Recipient
 from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown
 from mtlsd.partners.rollover import not_in_use
+from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 
@@ -88,7 +89,7 @@ def _agreed(recipient: KeyAgreeRecipient, pair: KeyPair) -> bytes | None:
         theirs = ec.EllipticCurvePublicKey.from_encoded_point(pair.private_key.curve, recipient.originator_key)
         secret = pair.private_key.exchange(ec.ECDH(), theirs)
         assert recipient.algorithm.parameters is not None
-        info = shared_info(recipient.algorithm.parameters.raw, recipient.keying_material, WRAPS[wrap.oid])
+        info = shared_info(recipient.algorithm.parameters.whole, recipient.keying_material, WRAPS[wrap.oid])
         wrapping_key = X963KDF(kdf_hash, WRAPS[wrap.oid], info).derive(secret)
         return aes_key_unwrap(wrapping_key, recipient.encrypted_key)
     except (ValueError, InvalidUnwrap, UnsupportedAlgorithm):
@@ -97,7 +98,7 @@ def _agreed(recipient: KeyAgreeRecipient, pair: KeyPair) -> bytes | None:
 
 def shared_info(wrap: bytes, keying_material: Element | None, length: int) -> bytes:
     """ECC-CMS-SharedInfo (RFC 5753, section 7.2); `wrap` is the algorithm of the key wrap, in DER."""
-    material = encode(context(0), keying_material.raw) if keying_material else b""
+    material = encode(context(0), keying_material.whole) if keying_material else b""
     bits = encode(context(2), encode(OCTET_STRING, (length * 8).to_bytes(4, "big")))
     return encode(SEQUENCE, wrap, material, bits)
 

@@ -6,8 +6,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mtlsd.as2.cms import reader
 from mtlsd.as2.cms.algorithms import DIGEST_OIDS, ECDSA, HASHES, MGF1, RSA_ENCRYPTION, RSASSA_PSS
-from mtlsd.as2.cms.der import NULL, OCTET_STRING, SEQUENCE, SET, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.der import context, encode_integer, encode_oid
 from mtlsd.as2.cms.verify import CONTENT_TYPE, MESSAGE_DIGEST
+from mtlsd.pki.ber import NULL, OCTET_STRING, SEQUENCE, SET, encode
 from mtlsd.pki.key_pair import KeyPair
 
 OIDS_OF_DIGESTS = {name: oid for oid, name in DIGEST_OIDS.items()}

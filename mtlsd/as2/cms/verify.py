@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mtlsd.as2.cms import reader
 from mtlsd.as2.cms.algorithms import MIN_RSA_BITS, RELAXED_RSA_BITS, Scheme, scheme_of
-from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, SET, Element, encode
+from mtlsd.as2.cms.der import Element
 from mtlsd.as2.cms.reader import SignerInfo
 from mtlsd.as2.mic import Form
 from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown
+from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, SET, declared_size, encode, read_header
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
 
@@ -101,12 +102,12 @@ def _verify_attributes(
     """The signature is over the attributes, and the attributes hold the content's digest."""
     assert info.signed_attributes is not None
     attributes = info.signed_attributes
-    digest = hashlib.new(scheme.digest, encode(SET, attributes.contents), usedforsecurity=False).digest()
+    digest = hashlib.new(scheme.digest, encode(SET, attributes.content), usedforsecurity=False).digest()
     signer = _find_signer(info, certificates, scheme, [digest])[0]
     sets = _by_type(attributes)
     if _the_value(sets, CONTENT_TYPE).oid() != reader.DATA:
         raise AS2SignatureBad("the signed content type is not data")
-    signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).contents
+    signed = _the_value(sets, MESSAGE_DIGEST).expect(OCTET_STRING).content
     for form, by_algorithm in content.digests.items():
         if by_algorithm[scheme.digest] == signed:
             return signer, form
@@ -207,9 +208,7 @@ def _the_value(sets: Mapping[str, Element], oid: str) -> Element:
 
 def _is_a_set_of_attributes(content: SignedContent) -> bool:
     """Whether the content could be the signed attributes of another signature (RFC 8933, section 4)."""
-    beginning = content.beginning
-    if len(beginning) < 2 or beginning[0] != SET:
+    if content.beginning[:1] != bytes([SET]) or declared_size(content.beginning) != content.size:
         return False
-    octets = beginning[1] & 0x7F if beginning[1] & 0x80 else 0
-    length = int.from_bytes(beginning[2 : 2 + octets], "big") if octets else beginning[1]
-    return content.size == 2 + octets + length and beginning[2 + octets : 3 + octets] in (b"\x30", b"")
+    header = read_header(content.beginning)
+    return header is not None and content.beginning[header[0] :][:1] in (bytes([SEQUENCE]), b"")

@@ -10,7 +10,7 @@ from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime.writer import entity, fields, multipart, multipart_signed
-from mtlsd.partners.partner import DEFAULT_VERSION
+from mtlsd.partners.partner_toml import DEFAULT_VERSION
 from mtlsd.pki.key_pair import KeyPair
 
 FEATURES = "multiple-attachments"

@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 from mtlsd.as2.cms import reader
 from mtlsd.as2.cms.decompress import ZLIB
-from mtlsd.as2.cms.der import OCTET_STRING, SEQUENCE, context, encode, encode_integer, encode_oid
+from mtlsd.as2.cms.der import context, encode_integer, encode_oid
 from mtlsd.as2.cms.encrypt import is_authenticated, seal
 from mtlsd.as2.cms.sign import sign
 from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
 from mtlsd.as2.mdn.build import FEATURES, product_field
 from mtlsd.as2.mime.writer import entity, multipart, multipart_signed
 from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing, check
+from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, encode
 
 
 @dataclass(frozen=True, slots=True)

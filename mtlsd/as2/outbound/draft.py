@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.mic import DIGESTS
-from mtlsd.partners.partner import DEFAULT_VERSION
+from mtlsd.partners.partner_toml import DEFAULT_VERSION
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.output import moment, say
+from mtlsd.config import values
 from mtlsd.errors import MtlsdError
 from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.partners import toml_schema
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair
@@ -216,7 +216,7 @@ def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> issuing
 
 def _host_names(name: str) -> tuple[str, ...]:
     try:
-        return tuple(f"dns:{each}" for each in toml_schema.host_names([name])) if "." in name else ()
+        return (f"dns:{values.host_reference(name)}",) if "." in name else ()
     except ValueError:
         return ()
 

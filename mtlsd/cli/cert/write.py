@@ -2,9 +2,7 @@
 
 import json
 import os
-import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
+from mtlsd.files.durable import placed
+from mtlsd.files.writing import PRIVATE, PUBLIC
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats import pkcs7
 
@@ -72,17 +72,12 @@ def write(path: Path, written: Written, *, force: bool) -> None:
     """Write a whole file or nothing; only its owner can read a file with a key. Ends the command on failure."""
     if not force and os.path.lexists(path):
         raise click.ClickException(f"{path} already exists: use --force to overwrite it")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}~")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if written.secret else 0o644)
-        with os.fdopen(descriptor, "wb") as file:
+        with placed(
+            path, PRIVATE if written.secret else PUBLIC
+        ) as file:  # without a link, which not every file system supports
             file.write(written.data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
 
 

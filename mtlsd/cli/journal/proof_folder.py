@@ -20,6 +20,7 @@ from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Entry
 from mtlsd.journal.proof.checkpoints import SignedCheckpoint
 from mtlsd.journal.proof.digests import mdn_octets, record_of
+from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
@@ -65,7 +66,7 @@ Step = tuple[str, str]  # what the step shows, and its commands
 
 
 def _is_needed(entry: Entry) -> bool:
-    return entry.kind in BEGINNINGS or '"mdn":' in entry.facts
+    return entry.kind in BEGINNINGS or "mdn" in facts_of(entry.facts)
 
 
 def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from mtlsd.cli.journal.opening import end, open_stored, record_named
+from mtlsd.cli.journal.show import shown_targets
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
-from mtlsd.config.model import without_query
 from mtlsd.journal.model import Delivery, TransitionRefused
 from mtlsd.journal.protocol import Journal
 
@@ -42,7 +42,7 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
         opened.requeue(delivery_id, now, unpin=any_backend)
 
     for each in _step(file, id_or_message_id, requeue):
-        say(f"delivery {each.id} to {without_query(each.target)} is due; the daemon attempts it within a minute")
+        say(f"delivery {each.id} to {shown_targets(each)} is due; the daemon attempts it within a minute")
 
 
 @click.command()
@@ -62,7 +62,7 @@ def drop(file: Path, id_or_message_id: str) -> None:
     configuration file has errors.
     """
     for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
-        say(f"delivery {each.id} to {without_query(each.target)} is dropped")
+        say(f"delivery {each.id} to {shown_targets(each)} is dropped")
 
 
 def _step(file: Path, id_or_message_id: str, step: Callable[[Journal, str, float], None]) -> list[Delivery]:
@@ -77,6 +77,6 @@ def _step(file: Path, id_or_message_id: str, step: Callable[[Journal, str, float
         except TransitionRefused as error:  # the daemon or another operator was faster
             raise click.ClickException(str(error)) from error
     if not fitting:
-        stand = "; ".join(f"the delivery to {without_query(each.target)} is {each.state}" for each in deliveries)
+        stand = "; ".join(f"the delivery to {shown_targets(each)} is {each.state}" for each in deliveries)
         end(f"nothing to do: {stand or 'the message has no delivery'}")
     return fitting

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from mtlsd.as2.explain import Candidate
 from mtlsd.cli.output import iso, say, say_fields, say_text
 from mtlsd.config.model import without_query
+from mtlsd.journal.columns import header_fields, lane_text
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
 INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
@@ -24,12 +25,17 @@ def say_deliveries(
     """Write the deliveries with their attempts; `ahead` has, by id, what a delivery in an ordered queue waits for."""
     for delivery, attempts in deliveries:
         say()
-        say(f"delivery {delivery.id} to {without_query(delivery.target)}: {delivery.state}")
+        say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
         say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             target = f"to {without_query(each.target)}  " if each.target else ""
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
+
+
+def shown_targets(delivery: Delivery) -> str:
+    """The targets of a delivery on one line, without their queries, which may be secret."""
+    return " ".join(map(without_query, delivery.targets))
 
 
 def _standing(delivery: Delivery, ahead: Delivery | None) -> list[tuple[str, str | None]]:
@@ -63,8 +69,7 @@ def whole(
     ahead: Mapping[str, Delivery] | None = None,
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
-    values = asdict(about)
-    values = _with_times(values, "refused_at" if "refused_at" in values else "received_at")
+    values = _record(about)
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
@@ -119,26 +124,40 @@ def _say_message(message: Message) -> None:
     )
     say()
     say("request")
-    say_fields(message.headers, indent="  ")
+    say_fields(header_fields(message), indent="  ")
 
 
 def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
+def _record(about: Message | Refusal) -> dict[str, object]:
+    values: dict[str, object] = asdict(about)
+    if not isinstance(about, Message):
+        return _with_times(values, "refused_at")
+    del values["client_certificates"]
+    return _with_times(values | {"headers": header_fields(about)}, "received_at")
+
+
 def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, Delivery]) -> dict[str, object]:
-    values = _with_times(_shown(delivery), "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_with_times(_shown(each), "started_at", "finished_at") for each in attempts]
+    values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
+    del values["targets"]
+    values["lane"] = lane_text(delivery.lane)
+    values |= _without_queries(values, "pinned", "lane")
+    values = _with_times(values, "not_before", "created_at", "lease_until", "finished_at")
+    tried = [_attempt(each) for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
-def _shown(record: Delivery | Attempt) -> dict[str, object]:
-    """The values of a record; targets are shown without their queries, which may be secret."""
-    values: dict[str, object] = asdict(record)
-    return values | {
-        name: without_query(str(values[name])) for name in ("target", "pinned", "lane") if values.get(name) is not None
-    }
+def _attempt(attempt: Attempt) -> dict[str, object]:
+    values = asdict(attempt)
+    return _with_times(values | _without_queries(values, "target"), "started_at", "finished_at")
+
+
+def _without_queries(values: Mapping[str, object], *names: str) -> dict[str, object]:
+    """These values without the queries of URLs, which may be secret; only the journal has the whole URLs."""
+    return {name: without_query(str(values[name])) for name in names if values[name] is not None}
 
 
 def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:

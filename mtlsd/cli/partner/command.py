@@ -14,7 +14,7 @@ from mtlsd.cli.partner.survey import PartnerEntry
 from mtlsd.errors import Problem
 from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.partners import partner as partners
+from mtlsd.partners import partner_toml
 from mtlsd.partners.edit import proposal
 from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.text import printable
@@ -224,7 +224,7 @@ def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
+    path, word = directory / partner_toml.SETTINGS, "disabled" if disabled else "in use"
     try:
         if path.is_symlink():
             raise click.ClickException(f"{path} is a symbolic link; mtlsd does not modify it, change its target")

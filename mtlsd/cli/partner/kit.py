@@ -15,7 +15,6 @@ from mtlsd.cli.partner.kit_files import Host, Organization, kit_files, slug
 from mtlsd.config.model import Configuration, VirtualHost
 from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.partners import toml_schema
 from mtlsd.partners.ours import organization
 from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.partners.validity import certificate_files
@@ -115,8 +114,8 @@ def _place(connect: str | None) -> tuple[str, int] | None:
 
 def _organization(directory: Path, now: datetime) -> Organization:
     """Our AS2 certificates, read without their keys, because only the daemon may be able to read the keys."""
-    values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
-    dates = {row.directory: row.dates for row in values.get("pair", ())}
+    settings = organization.read_settings(directory).value or organization.Settings()
+    dates = {row.directory: row.dates for row in settings.pair}
     found = []
     for path in sorted(set(certificate_files(directory).values())):
         place = path.relative_to(directory)
@@ -127,7 +126,7 @@ def _organization(directory: Path, now: datetime) -> Organization:
     ours = encrypt_first(found, now)
     told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
     certificates = tuple((each.stem, each.certificate) for each in ours)
-    return Organization(directory.name, values.get("as2_id", directory.name), certificates, told)
+    return Organization(directory.name, settings.as2_id or directory.name, certificates, told)
 
 
 def _certificates(path: Path) -> tuple[Certificate, ...]:

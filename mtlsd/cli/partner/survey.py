@@ -22,7 +22,8 @@ from mtlsd.partners.edit import proposal
 from mtlsd.partners.expiry import LISTED_DAYS
 from mtlsd.partners.ours.host_keys import load_host
 from mtlsd.partners.ours.organization import Organization, load_organization
-from mtlsd.partners.partner import Partner, Require, uses_of
+from mtlsd.partners.partner import Partner, uses_of
+from mtlsd.partners.partner_toml import Require
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.partners.validity import Validity, certificate_files, days

@@ -9,12 +9,16 @@ from mtlsd.errors import (
     AS2FromMismatchCert,
     AS2FromUnknown,
     AS2Refused,
+    AS2SenderEqualsReceiver,
+    AS2ToUnknown,
     ContentCodingUnsupported,
     LengthRequired,
     MDNTargetDenied,
     RangeNotSupported,
 )
+from mtlsd.handlers.as2 import answer
 from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.as2.receiving import check_no_mdn
 from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.http.messages import Response
 from mtlsd.partners.partner import Partner
@@ -27,12 +31,12 @@ def begin(call: Call, services: Services) -> Exchange | Response:
     """
     if call.request.method == "HEAD":
         return Response(200)
-    exchange = Exchange(read_header(call), services)
+    inbound = read_header(call)
     try:
-        exchange.check()
+        check(inbound, services)
     except AS2Refused as refusal:
-        return exchange.refuse(refusal)
-    return exchange
+        return answer.refuse(inbound, services, refusal)
+    return Exchange(inbound, services)
 
 
 def read_header(call: Call) -> Inbound:
@@ -47,6 +51,20 @@ def read_header(call: Call) -> Inbound:
     inbound = Inbound(call, headers, _partner(call, headers))
     _check_target(inbound)
     return inbound
+
+
+def check(inbound: Inbound, services: Services) -> None:
+    """Raises AS2Refused for what the header alone shows, or TooManyFailures."""
+    call, headers = inbound.call, inbound.headers
+    if headers.as2_from.value == headers.as2_to.value:
+        raise AS2SenderEqualsReceiver()
+    if inbound.partner is None:
+        raise _unknown_sender(inbound)
+    if headers.as2_to.value != call.organization.as2_id:
+        raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {call.organization.as2_id!r}")
+    services.failures.check(inbound.failure_key, call.now)
+    headers.check()
+    check_no_mdn(headers.entity.get("content-type", ""))
 
 
 def _partner(call: Call, headers: AS2Headers) -> Partner | None:
@@ -65,7 +83,11 @@ def _check_target(inbound: Inbound) -> None:
     if inbound.target is None:
         return
     if inbound.partner is None:
-        as2_from = inbound.headers.as2_from.value
-        raise AS2FromUnknown(f"AS2-From {as2_from!r}{inbound.call.truststore.dispute(as2_from)}")
+        raise _unknown_sender(inbound)
     if not inbound.partner.may_have_mdns_at(inbound.target):
         raise MDNTargetDenied(f"an asynchronous MDN to {inbound.target!r}")
+
+
+def _unknown_sender(inbound: Inbound) -> AS2FromUnknown:
+    as2_from = inbound.headers.as2_from.value
+    return AS2FromUnknown(f"AS2-From {as2_from!r}{inbound.call.truststore.dispute(as2_from)}")

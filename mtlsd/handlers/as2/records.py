@@ -6,14 +6,14 @@ from typing import Any
 
 from mtlsd.as2.layers import Evidence
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
-from mtlsd.config.model import ClientCert, Deliver
+from mtlsd.config.model import ClientCert, Deliver, Route
 from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.handlers.context import Call, Inbound
 from mtlsd.http.messages import Request
+from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import Kept
-from mtlsd.journal.model import ORDERED, Delivery, DeliveryKind, HeaderPairs, Message, Refusal, StoredMDN
+from mtlsd.journal.model import Delivery, DeliveryKind, HeaderPairs, Lane, Message, Refusal, StoredMDN
 from mtlsd.pki.chain import issuers_of
-from mtlsd.relay.client_cert import keep_client_cert
 
 ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
 SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
@@ -42,7 +42,8 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         received_at=call.now,
         original=kept.names["as2"],
         original_size=kept.sizes["as2"],
-        headers=(*_received(call.request), *kept_certificates(call)),
+        headers=_received(call.request),
+        client_certificates=_client_certificates(call),
         request_id=call.request_id,
         subject=headers.subject or None,
         signed=kept.names.get(Evidence.SIGNED_ENTITY),
@@ -119,18 +120,25 @@ def _new_salt() -> str:
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
     """What is promised together with a message."""
     call = inbound.call
-    target = " ".join(each.url for each in call.route.backend)
+    targets = tuple(each.url for each in call.route.backend)
     yield Delivery(
         id=f"{message.id}-1",
         kind=_CARRIES[call.route.deliver],
         message_id=message.id,
-        target=target,
-        lane=f"{ORDERED}{message.partner} {message.host}{message.route}" if call.route.ordered else target,
+        targets=targets,
+        lane=_lane(call.route, message, targets),
         not_before=call.now,
         created_at=call.now,
     )
     if inbound.target is not None and message.mdn is not None:
         yield mdn_delivery(inbound, message_id=message.id)
+
+
+def _lane(route: Route, message: Message, targets: tuple[str, ...]) -> Lane:
+    """One for each partner and route that keeps the order, else one for each backend."""
+    if route.ordered:
+        return Lane(f"{message.partner} {message.host}{message.route}", ordered=True)
+    return Lane(targets_text(targets))
 
 
 def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id: str | None = None) -> Delivery:
@@ -141,8 +149,8 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     return Delivery(
         id=f"{call.request_id}-mdn",
         kind=DeliveryKind.MDN,
-        target=inbound.target,
-        lane=f"mdn {inbound.partner.name}",
+        targets=(inbound.target,),
+        lane=Lane(f"mdn {inbound.partner.name}"),
         not_before=call.now + ANSWER_FIRST_SECONDS,
         created_at=call.now,
         message_id=message_id,
@@ -150,13 +158,13 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
     )
 
 
-def kept_certificates(call: Call) -> HeaderPairs:
-    """What the message keeps of them; nothing where TLS proved nobody."""
+def _client_certificates(call: Call) -> tuple[bytes, ...]:
+    """What the backend is to see of the client's chain; nothing if TLS proved nobody."""
     if call.route.client_cert is ClientCert.OFF or call.peer is None:
         return ()
     leaf = call.peer.certificate
     if call.route.client_cert is ClientCert.LEAF:
-        return keep_client_cert(leaf.der)
+        return (leaf.der,)
     sent_along = call.presented.chain if call.presented else ()
     chain = issuers_of(leaf, (*sent_along, *call.peer.partner.intermediates))
-    return keep_client_cert(leaf.der, [each.der for each in chain])
+    return (leaf.der, *(each.der for each in chain))

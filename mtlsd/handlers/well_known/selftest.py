@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any
 
 from mtlsd.as2 import header_lint
 from mtlsd.as2.explain import Candidate
@@ -20,8 +19,9 @@ from mtlsd.as2.headers import AS2Headers, AS2Name
 from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.config.model import ClientCert, MDNMode, Route, VirtualHost
 from mtlsd.errors import AS2HeaderMissing, AS2Refused, MethodNotAllowed, NoRoute
-from mtlsd.handlers.as2.begin import read_header
-from mtlsd.handlers.as2.exchange import Exchange
+from mtlsd.handlers.as2 import answer, receipts
+from mtlsd.handlers.as2.begin import check, read_header
+from mtlsd.handlers.as2.receiving import Receiving
 from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
 from mtlsd.http.messages import Request, Response
@@ -78,14 +78,14 @@ class SelfTest:
         self._call = inbound.call
         self._target = inbound.target
         self._inbound = replace(inbound, headers=_answered_at_once(inbound.headers))
-        self._journal = services.journal
-        self._exchange = Exchange(self._inbound, replace(services, keeps_evidence=False))
+        self._services = services
+        self._receiving = Receiving(self._inbound, replace(services, keeps_evidence=False))
         self._size = 0
 
     def check(self) -> Response | None:
         """The answer, if the header alone shows an error."""
         try:
-            self._exchange.check()
+            check(self._inbound, self._services)
         except AS2Refused as refusal:
             return self._refuse(refusal)
         return None
@@ -93,59 +93,66 @@ class SelfTest:
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
         self._size += len(data)
-        self._exchange.receive_data(data)
+        self._receiving.receive_data(data)
 
     def finish(self) -> Response:
         """The whole body is here: the MDN and the report; raises JournalUnavailable, SpoolFull or TooManyFailures."""
         try:
-            read = self._exchange.read()
+            read = self._receiving.finish()
             assert isinstance(read, VerifiedMessage), "its route passes nothing on"
             return self._pass(read)
         except AS2Refused as refusal:
             return self._refuse(refusal)
         finally:
-            self._exchange.abort()
+            self._receiving.abort()
 
     def abort(self) -> None:
         """Delete the files of the message."""
-        self._exchange.abort()
+        self._receiving.abort()
 
     # --- The answer -------------------------------------------------------------------------------------------------
 
     def _pass(self, verified: VerifiedMessage) -> Response:
         candidates: list[Candidate] = []
         if verified.signer is not None and self._size <= MAX_EXPLAINED:
-            candidates = self._exchange.candidates()
+            candidates = self._receiving.candidates()
         report = self._report(verified, candidates)
-        mdn = self._exchange.receipt(verified, as_text(report))
-        if mdn is not None:
-            self._enter(mdn)
+        mdn = self._receipt(verified, as_text(report))
         assert self._inbound.partner is not None
-        facts: dict[str, Any] = {"selftest": True, "partner": self._inbound.partner.name, "mic": str(verified.mic)}
+        partner, facts = self._inbound.partner.name, {"selftest": True, "mic": str(verified.mic)}
         if _wants_report(self._call.request):
-            return self._json(report, Response(200, facts=facts), mdn)
+            return self._json(report, Response(200, facts=facts, partner=partner), mdn)
         headers, body = (mdn.headers, mdn.body) if mdn else (_TEXT, as_text(report).encode("ascii"))
-        return Response(200, headers, body, facts=facts)
+        return Response(200, headers, body, facts=facts, partner=partner)
 
     def _refuse(self, refusal: AS2Refused) -> Response:
         """The answer of a route; in JSON with the oddities of the header, which the client sent unencrypted."""
-        answer = self._exchange.refuse(refusal)
-        answer.facts["selftest"] = True
+        refused = answer.refuse(self._inbound, self._services, refusal)
+        refused.facts["selftest"] = True
         if not _wants_report(self._call.request):
-            return answer
-        report = replace(self._report(None, []), refusal=refusal, status=answer.status)
+            return refused
+        report = replace(self._report(None, []), refusal=refusal, status=refused.status)
         mdn = None
         if self._inbound.headers.receipt is not None:
-            fields = tuple(field for field in answer.fields if field[0].lower() not in _OURS)
-            mdn = StoredMDN(headers=fields, body=answer.body)
-        return self._json(report, answer, mdn)
+            fields = tuple(field for field in refused.fields if field[0].lower() not in _OURS)
+            mdn = StoredMDN(headers=fields, body=refused.body)
+        return self._json(report, refused, mdn)
 
-    def _json(self, report: Report, answer: Response, mdn: StoredMDN | None) -> Response:
+    def _receipt(self, verified: VerifiedMessage, explanation: str) -> StoredMDN | None:
+        """Our MDN with the report in it, if the message requested one; raises JournalUnavailable."""
+        if self._inbound.headers.receipt is None:
+            return None
+        sender = answer.sender_of(self._inbound)
+        mdn = receipts.accepted(self._inbound.headers, verified, sender, explanation)
+        self._enter(mdn)
+        return mdn
+
+    def _json(self, report: Report, response: Response, mdn: StoredMDN | None) -> Response:
         body = json.dumps(as_json(report, mdn), indent=2).encode("ascii") + b"\n"
         fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-        if answer.error is not None:
-            fields.append(("Mtlsd-Reason", answer.error.reason))
-        return replace(answer, status=200, fields=tuple(fields), body=body)
+        if response.error is not None:
+            fields.append(("Mtlsd-Reason", response.error.reason))
+        return replace(response, status=200, fields=tuple(fields), body=body)
 
     def _report(self, verified: VerifiedMessage | None, candidates: list[Candidate]) -> Report:
         headers = self._inbound.headers
@@ -164,7 +171,7 @@ class SelfTest:
     def _enter(self, mdn: StoredMDN) -> None:
         """Enter the receipt into the chain as one of a self-test; raises JournalUnavailable."""
         facts = {"configuration": self._call.configuration, "mdn": sha256(mdn_octets(mdn)).hexdigest()}
-        self._journal.proof.enter([Note(EntryKind.SELFTESTED, self._call.request_id, self._call.now, facts)])
+        self._services.journal.proof.enter([Note(EntryKind.SELFTESTED, self._call.request_id, self._call.now, facts)])
 
 
 _TEXT = (("Content-Type", "text/plain; charset=us-ascii"),)

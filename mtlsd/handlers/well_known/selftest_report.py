@@ -13,6 +13,7 @@ from mtlsd.as2.layers import Layer
 from mtlsd.as2.receiver import VerifiedMessage
 from mtlsd.errors import AS2Refused
 from mtlsd.journal.model import StoredMDN
+from mtlsd.text import printable
 
 NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
 UNSIGNED = "The message is not signed, so its content is not reported."
@@ -136,5 +137,4 @@ def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, objec
 
 def _line(text: str) -> str:
     """One line in printable ASCII; text of a partner may contain line ends and be of any length."""
-    plain = text.encode("ascii", "backslashreplace").decode("ascii")
-    return "".join(each if each.isprintable() else "?" for each in plain)[:LINE]
+    return printable(text).encode("ascii", "backslashreplace").decode("ascii")[:LINE]

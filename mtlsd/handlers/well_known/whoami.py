@@ -58,13 +58,13 @@ def answer(seen: Seen) -> Response:
     """A page if the request accepts HTML, otherwise JSON."""
     told = report(seen)
     facts = {**(seen.refusal.facts if seen.refusal else {}), "whoami": told["reason"] or told["verdict"]}
-    if seen.partner:
-        facts["partner"] = seen.partner.name
+    partner = seen.partner.name if seen.partner else ""
     if _wants_page(seen.request):
         fields = (("Content-Type", "text/html; charset=utf-8"), ("Content-Security-Policy", POLICY))
-        return Response(200, (*fields, ("Referrer-Policy", "no-referrer"), *_FIELDS), page(told), facts=facts)
+        policies = (*fields, ("Referrer-Policy", "no-referrer"), *_FIELDS)
+        return Response(200, policies, page(told), facts=facts, partner=partner)
     body = json.dumps(told, indent=2).encode("ascii") + b"\n"
-    return Response(200, (("Content-Type", "application/json"), *_FIELDS), body, facts=facts)
+    return Response(200, (("Content-Type", "application/json"), *_FIELDS), body, facts=facts, partner=partner)
 
 
 def _wants_page(request: Request) -> bool:

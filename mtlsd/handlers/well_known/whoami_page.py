@@ -9,6 +9,8 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
+from mtlsd.text import printable
+
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -31,7 +33,7 @@ _VERDICTS = {
 
 def page(told: Mapping[str, Any]) -> bytes:
     """The document, from the values of the report."""
-    return "\n".join(_document(told)).encode("utf-8", "backslashreplace")
+    return "\n".join(_document(told)).encode()
 
 
 def _document(told: Mapping[str, Any]) -> Iterator[str]:
@@ -106,5 +108,4 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     words = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in words)
-    return escape(shown)
+    return escape(printable(words))

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -28,6 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mtlsd.errors import JournalUnavailable
+from mtlsd.files.durable import sync_directory
+from mtlsd.files.writing import PRIVATE, PUBLIC, write_file
 from mtlsd.journal.proof.chain import Checkpoint
 from mtlsd.journal.spool import disk_errors, make_directory
 
@@ -35,7 +36,6 @@ KEY = "node.key"
 NAME_DIGITS = 32
 MAX_LINE = 4096  # octets
 TAIL = 64 * 1024  # octets at the end of a file, which hold the newest checkpoint
-PRIVATE, PUBLIC = 0o600, 0o644  # modes of files: an auditor reads the public key
 UNNAMED = "unnamed"  # the chain of whoever has no key
 
 
@@ -108,7 +108,7 @@ def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckp
         make_directory(directory)
         public = directory / f"{key.node}.pem"
         if not public.exists():
-            _write_new(public, key.public_pem, PUBLIC)
+            _write_new(public, key.public_pem, PUBLIC)  # an auditor reads it
         with _locked(directory / f"{key.node}.jsonl") as fd:  # nobody else counts on meanwhile
             signed = _signed(key, replace(checkpoint, sequence=_last_sequence(fd) + 1))
             _append(fd, signed.text)
@@ -210,15 +210,9 @@ def _make_key(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """All of it or nothing; who was quicker stays."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(file.name, path)
-    _sync(path.parent)
+    """If another process was quicker, its file stays."""
+    with suppress(FileExistsError):
+        write_file(path, data, mode)
 
 
 @contextmanager
@@ -232,7 +226,7 @@ def _locked(path: Path) -> Iterator[int]:
     finally:
         os.close(fd)
     if is_new:
-        _sync(path.parent)
+        sync_directory(path.parent)
 
 
 def _last_sequence(fd: int) -> int:
@@ -252,11 +246,3 @@ def _append(fd: int, line: bytes) -> None:
     while rest:  # a disk that is full takes some of it, and says so the next time
         rest = rest[os.write(fd, rest) :]
     os.fsync(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

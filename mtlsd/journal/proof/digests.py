@@ -4,7 +4,7 @@ An entry of the chain holds a digest forever, and years later the row must still
 named here, one by one, and none is taken from a dataclass as a whole:
 
 - A field that is named stays, under its name, and its value is written as before. If the type of an attribute changes,
-  convert it back here: several targets remain one text with blanks between them.
+  `columns` converts it back: several targets remain one text with blanks between them.
 - A new field enters only if it is set: add `| if_set(name=record.name)` to the fields of the first format. An older
   record has None there, so its bytes stay the same.
 - An attempt is a list. Put its new fields into a dict at the end of the list, and only if one of them is set.
@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 from mtlsd.journal.proof.chain import canonical
 
@@ -38,7 +39,7 @@ def delivery_text(delivery: Delivery) -> bytes:
     values = {
         "id": delivery.id,
         "kind": delivery.kind,
-        "target": delivery.target,
+        "target": columns.targets_text(delivery.targets),
         "created_at": delivery.created_at,
     }
     return canonical(values).encode()
@@ -76,7 +77,7 @@ def _message(message: Message) -> dict[str, Any]:
         "payload": message.payload,
         "original": message.original,
         "original_size": message.original_size,
-        "headers": message.headers,
+        "headers": columns.header_fields(message),
         "request_id": message.request_id,
         "notes": message.notes,
         "compressed": message.compressed,

@@ -37,8 +37,7 @@ def refuse(db: Statements, refusals: Sequence[Refusal], *deliveries: Delivery) -
 def is_to_be_made(db: Statements, delivery: Delivery) -> bool:
     """Whether there is the like of it, never of a refusal; two nodes that promise the same ask one after the other."""
     db.one("lock_message", id=delivery.message_id)
-    wanted = {"message_id": delivery.message_id, "kind": delivery.kind, "target": delivery.target}
-    return db.one("delivery_to_be_made", **wanted) is not None
+    return db.one("delivery_to_be_made", **rows.like_values(delivery)) is not None
 
 
 def promised(db: Statements, delivery: Delivery) -> Note:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mtlsd.journal.model import (
     NO_LANES,
-    ORDERED,
     Acceptance,
     Attempt,
     Backlog,
@@ -16,12 +15,14 @@ from mtlsd.journal.model import (
     Delivery,
     DeliveryKind,
     DeliveryState,
+    Lane,
     LeaseLost,
     Listed,
     Message,
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.proof import entries
 from mtlsd.journal.sql import lanes, rows
 from mtlsd.journal.sql.accept import accept_all, as_kept, find, is_to_be_made, promised, refuse
@@ -162,7 +163,7 @@ class SQLJournal:
     # --- The life of a delivery -------------------------------------------------------------------------------------
 
     def claim(
-        self, owner: str, now: float, lease: float, limit: int, room: Mapping[str, int] = NO_LANES
+        self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
         def work(db: Statements) -> list[Claimed]:
             due = lanes.due(db, now, limit, room)
@@ -220,18 +221,34 @@ class SQLJournal:
 
         self._write(work)
 
-    def next_due(self, now: float, room: Mapping[str, int] = NO_LANES) -> float | None:
+    def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
         with self._read() as db:
             return min((max(each, now) for each in lanes.next_due(db, room)), default=None)
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
-        if not delivery.lane.startswith(ORDERED):
+        if not delivery.lane.ordered:
             return None
         with self._read() as db:
             first = lanes.first(db, delivery.lane)
         return first if first and first.id < delivery.id else None
 
     # --- The database -----------------------------------------------------------------------------------------------
+
+    def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
+        latest, until = now + WRONG_CLOCK_SECONDS, now + CLAIM_SECONDS
+        asked = {"certificate": certificate, "days": days, "latest": latest}
+
+        def work(db: Statements) -> NoticeStanding:
+            if db.one("notice_given", **asked):
+                return NoticeStanding.GIVEN
+            claimed = db.change("claim_notice", **asked, node=self.proof.node, until=until, now=now)
+            return NoticeStanding.OURS if claimed else NoticeStanding.THEIRS
+
+        return self._write(work)
+
+    def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
+        many = [(now, certificate, days) for certificate, days in sorted(given)]
+        self._write(lambda db: db.each("give_notice", many))
 
     def probe(self) -> None:
         self.port.probe()

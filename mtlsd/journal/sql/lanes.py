@@ -6,12 +6,13 @@ counts: if another node has it, or it waits, or it has failed, nothing of the la
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtlsd.journal.model import ORDERED, Claimed, Delivery, Message, Refusal
+from mtlsd.journal import columns
+from mtlsd.journal.model import Claimed, Delivery, Lane, Message, Refusal
 from mtlsd.journal.sql import rows
 from mtlsd.journal.sql.port import Statements
 
 
-def due(db: Statements, now: float, limit: int, room: Mapping[str, int]) -> list[Delivery]:
+def due(db: Statements, now: float, limit: int, room: Mapping[Lane, int]) -> list[Delivery]:
     """What may be claimed in all lanes, oldest first, and is ours to write until the commit."""
     found = (each for lane in _lanes(db) for each in _due_in(db, lane, now, min(limit, room.get(lane, limit))))
     return sorted(found, key=lambda each: (each.not_before, each.id))[:limit]
@@ -26,44 +27,44 @@ def claim(db: Statements, leased: Sequence[Delivery]) -> list[Claimed]:
     return [Claimed(each, about[rows.subject(each)]) for each in leased]
 
 
-def next_due(db: Statements, room: Mapping[str, int]) -> Iterator[float]:
+def next_due(db: Statements, room: Mapping[Lane, int]) -> Iterator[float]:
     """When each lane that has room has something to be claimed."""
     for lane in _lanes(db):
         if room.get(lane, 1) > 0 and (at := _next_due_in(db, lane)) is not None:
             yield at
 
 
-def first(db: Statements, lane: str) -> Delivery | None:
+def first(db: Statements, lane: Lane) -> Delivery | None:
     """The first delivery of an ordered lane."""
-    row = db.one("first_in_lane", lane=lane)
+    row = db.one("first_in_lane", lane=columns.lane_text(lane))
     return rows.delivery(row) if row else None
 
 
-def _lanes(db: Statements) -> list[str]:
-    return [row["lane"] for row in db.all("open_lanes")]
+def _lanes(db: Statements) -> list[Lane]:
+    return [columns.lane(row["lane"]) for row in db.all("open_lanes")]
 
 
-def _due_in(db: Statements, lane: str, now: float, limit: int) -> list[Delivery]:
+def _due_in(db: Statements, lane: Lane, now: float, limit: int) -> list[Delivery]:
     """What may be claimed in one lane, oldest first; of an ordered one the first, if it is due."""
     if limit <= 0:
         return []
-    if not lane.startswith(ORDERED):
-        return [rows.delivery(row) for row in db.all("due_in_lane", lane=lane, now=now, limit=limit)]
+    if not lane.ordered:
+        return [rows.delivery(row) for row in db.all("due_in_lane", lane=columns.lane_text(lane), now=now, limit=limit)]
     at = rows.due_at(only := _lock_first(db, lane))
     return [only] if only and at is not None and at <= now else []
 
 
-def _lock_first(db: Statements, lane: str) -> Delivery | None:
+def _lock_first(db: Statements, lane: Lane) -> Delivery | None:
     """The first of an ordered lane as it is now; none if another node has it: the next one is not to overtake it."""
     found = first(db, lane)
     row = db.one("lock_first", id=found.id) if found else None
     return rows.delivery(row) if row else None
 
 
-def _next_due_in(db: Statements, lane: str) -> float | None:
-    if lane.startswith(ORDERED):
+def _next_due_in(db: Statements, lane: Lane) -> float | None:
+    if lane.ordered:
         return rows.due_at(first(db, lane))
-    row = db.one("next_due_in_lane", lane=lane)
+    row = db.one("next_due_in_lane", lane=columns.lane_text(lane))
     return row["due"] if row else None
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import (
     Attempt,
     Delivery,
@@ -25,12 +26,14 @@ from mtlsd.journal.model import (
 )
 
 _encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
-_JSON = {"headers", "notes", "digests"}  # and the MDN is two columns
+_JSON = {"headers", "notes", "digests"}
+_ELSEWHERE = {"client_certificates", "mdn"}  # in the column of the header; in two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
-_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, "mdn"}))
+_PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, *_ELSEWHERE}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-delivery_values = attrgetter(
-    *("id", "message_id", "refusal_id", "kind", "target", "lane", "pinned", "state", "not_before", "attempts"),
+_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets and its lane
+_STANDING = attrgetter(
+    *("pinned", "state", "not_before", "attempts"),
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
 )
 attempt_values = attrgetter(*(each.name for each in fields(Attempt)))
@@ -44,7 +47,7 @@ class Row(Protocol):
 
 
 def message_values(message: Message) -> tuple[object, ...]:
-    texts = map(_encode, (message.headers, message.notes, message.digests))
+    texts = map(_encode, (columns.header_fields(message), message.notes, message.digests))
     return *_PLAIN(message), *texts, *mdn_values(message.mdn)
 
 
@@ -54,6 +57,17 @@ def refusal_values(refusal: Refusal) -> tuple[object, ...]:
 
 def mdn_values(mdn: StoredMDN | None) -> tuple[object, ...]:
     return (_encode(mdn.headers), mdn.body) if mdn else (None, None)
+
+
+def delivery_values(delivery: Delivery) -> tuple[object, ...]:
+    target, lane = columns.targets_text(delivery.targets), columns.lane_text(delivery.lane)
+    return *_WHOSE(delivery), target, lane, *_STANDING(delivery)
+
+
+def like_values(delivery: Delivery) -> dict[str, object]:
+    """By what another delivery is known to do the same."""
+    target = columns.targets_text(delivery.targets)
+    return {"message_id": delivery.message_id, "kind": delivery.kind, "target": target}
 
 
 def outcome_values(
@@ -88,7 +102,7 @@ def message(row: Row) -> Message:
     values: dict[str, Any] = dict(row)
     values.pop("state", None)  # of a listed row
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
-    values["headers"] = _pairs(values["headers"])
+    values["headers"], values["client_certificates"] = columns.header(_pairs(values["headers"]))
     values["notes"] = tuple(json.loads(values["notes"]))
     values["digests"] = _pairs(values["digests"])
     values["compressed"] = bool(values["compressed"])
@@ -105,6 +119,7 @@ def refusal(row: Row) -> Refusal:
 def delivery(row: Row) -> Delivery:
     values: dict[str, Any] = dict(row)
     values |= {"kind": DeliveryKind(values["kind"]), "state": DeliveryState(values["state"])}
+    values |= {"targets": columns.targets(values.pop("target")), "lane": columns.lane(values["lane"])}
     return Delivery(**values)
 
 

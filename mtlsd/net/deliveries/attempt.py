@@ -3,7 +3,7 @@
 No second backend is asked once the first may have taken the message (`relay.upstreams`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,12 +15,13 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
+from mtlsd.journal.columns import targets_text
 from mtlsd.journal.integrity import check_document, check_mdn
-from mtlsd.journal.model import ORDERED, Claimed, Delivery, DeliveryKind, Message, Refusal
+from mtlsd.journal.model import Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
 from mtlsd.net.client.tls_context import context_for
 from mtlsd.net.services.state import State
-from mtlsd.partners.rollover import Use
+from mtlsd.partners.rollover import Use, Used
 from mtlsd.relay import write_file_drop
 from mtlsd.relay.file_drop import deposit_of
 from mtlsd.relay.request import build_request
@@ -51,14 +52,15 @@ async def attempt(state: State, about: Message | Refusal, delivery: Delivery, op
     if delivery.kind is DeliveryKind.MDN:
         await trio.to_thread.run_sync(check_mdn, state.journal, about)
     outcome: Outcome = UpstreamUnreachable("paused after failures")
-    target, failures = delivery.target, []
+    several, failures = len(delivery.targets) > 1, []
+    target = targets_text(delivery.targets)
     for target in _order(state, about, delivery):
         outcome = await _watched(state, about, delivery, target, open_document)
         if not may_try_another(outcome):
             break
         failures.append(f"{without_query(target)}: {_said(outcome)}")
-    is_pinned = (" " in delivery.target or _is_ordered(delivery)) and may_have_taken_it(outcome)
-    detail = "; ".join(failures) if " " in delivery.target and failures else _words(outcome)
+    is_pinned = (several or delivery.lane.ordered) and may_have_taken_it(outcome)
+    detail = "; ".join(failures) if several and failures else _words(outcome)
     return Tried(outcome, target, detail, target if is_pinned else delivery.pinned)
 
 
@@ -68,31 +70,26 @@ def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
     Else a line that begins at a backend that is gone would never move.
     """
     delivery, about = claimed.delivery, claimed.about
-    if not _is_ordered(delivery) or delivery.pinned or not isinstance(about, Message):
+    if not delivery.lane.ordered or delivery.pinned or not isinstance(about, Message):
         return claimed
     route = _route(snapshot, about)
     if route is None:
         return claimed
-    return replace(claimed, delivery=replace(delivery, target=" ".join(each.url for each in route.backend)))
+    return replace(claimed, delivery=replace(delivery, targets=tuple(each.url for each in route.backend)))
 
 
 def circuits_of(delivery: Delivery) -> tuple[str, ...]:
     """The names of the circuits that a delivery goes through: its backends, or the partner's receiver of MDNs."""
-    return (delivery.lane,) if delivery.kind is DeliveryKind.MDN else tuple(delivery.target.split(" "))
+    return (delivery.lane.name,) if delivery.kind is DeliveryKind.MDN else delivery.targets
 
 
-def _order(state: State, about: Message | Refusal, delivery: Delivery) -> list[str]:
+def _order(state: State, about: Message | Refusal, delivery: Delivery) -> Sequence[str]:
     if delivery.pinned:
         return [delivery.pinned]
-    targets = delivery.target.split(" ")
-    if len(targets) == 1:
-        return targets
+    if len(delivery.targets) == 1:
+        return delivery.targets
     in_turn = isinstance(about, Message) and _balance(state.snapshot, about) is Balance.ROUND_ROBIN
-    return state.upstreams.order(targets, trio.current_time(), in_turn=in_turn)
-
-
-def _is_ordered(delivery: Delivery) -> bool:
-    return delivery.lane.startswith(ORDERED)
+    return state.upstreams.order(delivery.targets, trio.current_time(), in_turn=in_turn)
 
 
 def _balance(snapshot: Snapshot, message: Message) -> Balance:
@@ -110,7 +107,7 @@ async def _watched(
     state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Outcome:
     """Ask one target, and remember how it fared."""
-    circuit = delivery.lane if delivery.kind is DeliveryKind.MDN else target
+    circuit = delivery.lane.name if delivery.kind is DeliveryKind.MDN else target
     outcome: Outcome | None = None
     state.upstreams.begin(circuit)
     try:
@@ -178,7 +175,7 @@ async def _post(
 def _note_use(state: State, host: str, now: datetime) -> None:
     """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
     if keys := state.snapshot.keys.get(host):
-        state.note_use(Use.CLIENT, host, keys.client_at(now).certificate.sha256)
+        state.note_use(Used(Use.CLIENT, host, keys.client_at(now).certificate.sha256))
 
 
 def _words(outcome: Outcome) -> str:

@@ -10,6 +10,7 @@ import trio
 from mtlsd import log
 from mtlsd.config.model import Delivery, without_query
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
+from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, LeaseLost
 from mtlsd.net.deliveries.attempt import Tried, at_present, attempt, circuits_of
@@ -223,7 +224,7 @@ class Worker:
             "delivery": delivery.id,
             "kind": delivery.kind.value,
             "attempt": delivery.attempts,
-            "target": delivery.target,
+            "target": targets_text(delivery.targets),
             **facts,
         }
         facts["target"] = without_query(str(facts["target"]))
@@ -235,4 +236,4 @@ _LEVELS = {DeliveryState.DELIVERED: "info", DeliveryState.PENDING: "warning", De
 
 
 def _impossible(claimed: Claimed, detail: str) -> Tried:
-    return Tried(DeliveryImpossible(detail), claimed.delivery.target, detail, None)
+    return Tried(DeliveryImpossible(detail), targets_text(claimed.delivery.targets), detail, None)

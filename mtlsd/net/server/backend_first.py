@@ -16,6 +16,7 @@ from mtlsd.http.messages import Response
 from mtlsd.journal.documents import open_kept
 from mtlsd.journal.model import Acceptance, Attempt, Message
 from mtlsd.net.deliveries.attempt import attempt
+from mtlsd.net.server.promises import conclude
 from mtlsd.net.services.single_flight import Turn
 from mtlsd.net.services.state import State
 from mtlsd.relay.request import idempotency_key
@@ -25,8 +26,13 @@ from mtlsd.relay.retry import Answered, Outcome, reason_of
 Fate = Message | tuple[Attempt, Outcome] | PeerError
 
 
-async def forward(state: State, exchange: Exchange, acceptance: Acceptance) -> Response:
-    """The answer of an exchange that asks the backend first; raises BackendUnavailable where it did not take it."""
+async def forward(state: State, exchange: Exchange, response: Response) -> Response:
+    """The answer of an exchange that asks the backend first; raises BackendUnavailable if it did not take it.
+
+    `response` is what the exchange has finished with, and promises the acceptance that is attempted.
+    """
+    acceptance = response.promise.acceptance
+    assert acceptance is not None
     message = acceptance.message
     most = state.snapshot.configuration.limits.max_forwarded_per_route
     key = (message.as2_from, message.as2_to, message.message_id)
@@ -35,7 +41,7 @@ async def forward(state: State, exchange: Exchange, acceptance: Acceptance) -> R
             async with state.turns.take(key) as turn:
                 if turn.result is not None:
                     return await _as_the_first(exchange, acceptance, turn.result)
-                return await _ask(state, exchange, acceptance, turn)
+                return await _ask(state, exchange, response, acceptance, turn)
     except CommitUnclear:
         raise  # it may be accepted after all
     except Exception:  # whoever is cut off leaves it to the sweep of the next start: another may have committed it
@@ -43,38 +49,46 @@ async def forward(state: State, exchange: Exchange, acceptance: Acceptance) -> R
         raise
 
 
-async def _ask(state: State, exchange: Exchange, acceptance: Acceptance, turn: Turn[Fate]) -> Response:
+async def _ask(
+    state: State, exchange: Exchange, response: Response, acceptance: Acceptance, turn: Turn[Fate]
+) -> Response:
     message = acceptance.message
     try:
         holder = await trio.to_thread.run_sync(state.journal.find, message.as2_from, message.as2_to, message.message_id)
         if holder is None or await trio.to_thread.run_sync(exchange.lacks_receipt, holder):
             made, outcome = await _attempt(state, acceptance)
             turn.result = made, outcome  # unless it is accepted
-            taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
-            if isinstance(taken, Response):
-                return taken
+            response = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
+            if (taken := response.promise.acceptance) is None:
+                return response
             turn.result = None
-            if holder is None:
-                holder = await state.accept(exchange, taken)
-            elif taken.message.mdn is not None:
-                answer = partial(state.journal.answer, holder, taken.message.mdn, state.clock())
-                holder = await trio.to_thread.run_sync(answer)
+            holder = await _enter(state, exchange, taken, holder)
     except PeerError as error:
         turn.result = turn.result or error
         raise
     turn.result = holder
-    return await trio.to_thread.run_sync(exchange.conclude, holder)
+    return await conclude(exchange, response, holder)
+
+
+async def _enter(state: State, exchange: Exchange, taken: Acceptance, holder: Message | None) -> Message:
+    """What the backend took goes to the journal; if a message holds the key already, its MDN alone."""
+    if holder is None:
+        return await state.accept(exchange, taken)
+    if taken.message.mdn is None:
+        return holder
+    answer = partial(state.journal.answer, holder, taken.message.mdn, state.clock())
+    return await trio.to_thread.run_sync(answer)
 
 
 async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) -> Response:
     """What became of the copy that came first is the answer to this one, too; its content may be another."""
     match fate:
         case Message():
-            return await trio.to_thread.run_sync(exchange.conclude, fate)
+            return await trio.to_thread.run_sync(exchange.duplicate, fate)
         case (made, outcome):
-            taken = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
-            if isinstance(taken, Response):
-                return taken
+            response = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
+            if response.promise.acceptance is None:
+                return response
             raise BackendUnavailable("a copy that came at the same time was not taken")
     assert isinstance(fate, PeerError)
     raise (JournalUnavailable if isinstance(fate, CommitUnclear) else type(fate))(fate.detail)

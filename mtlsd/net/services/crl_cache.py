@@ -4,7 +4,6 @@ Each URL has one list of each CA that is wanted there, so that no CA's list take
 is worth for a chain is judged there, once more.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
+from mtlsd.files.durable import placed
 from mtlsd.log import Logger
 from mtlsd.net.client.fetch import FetchFailed, fetch
 from mtlsd.partners.partner import Partner
@@ -152,13 +152,8 @@ class Lists:
 
     def _keep(self, url: str, ca: str, crl: RevocationList) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(url, ca)
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
+        with placed(self._path(url, ca), alone=True, name_is_synced=False) as file:  # it can be fetched again
             file.write(crl.der)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
 
     def _path(self, url: str, ca: str) -> Path:
         return self._directory / f"{sha256(f'{ca} {url}'.encode()).hexdigest()}.crl"

@@ -4,18 +4,20 @@ They decide nothing, so nobody waits for them: they are entered in the backgroun
 tried again later. Nodes that share a journal know each other's at their start, and enter none twice.
 """
 
-import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Self
 
 import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
-from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.proof.chain import Entry, EntryKind, Note
+from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.protocol import Journal
 from mtlsd.log import Logger
-from mtlsd.partners.rollover import Promotions, Standing, State, Use, standings
+from mtlsd.partners.rollover import Promotions, Standing, State, Use, Used, standings
 from mtlsd.partners.warnings import never_retired
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.snapshot.snapshot import Snapshot
@@ -25,13 +27,30 @@ THEIRS = (Use.CONNECTION, Use.MESSAGE)
 RETRY_SECONDS = 30
 
 
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A newer certificate became the active one; `mark` is what `Use.mark` makes of it."""
+
+    use: str  # a newer version may know another `Use`
+    mark: str
+    at: datetime
+
+    def note(self) -> Note:
+        """What is entered for it."""
+        return Note(EntryKind.PROMOTED, SUBJECT, self.at.timestamp(), {"use": self.use, "mark": self.mark})
+
+    @classmethod
+    def read(cls, entry: Entry) -> Self:
+        """What was entered."""
+        facts = facts_of(entry.facts)
+        return cls(facts["use"], facts["mark"], datetime.fromtimestamp(entry.at, UTC))
+
+
 def promotions_in(journal: Journal) -> dict[str, datetime]:
     """What is promoted so far, on any node; raises JournalUnavailable."""
-    found: dict[str, datetime] = {}
-    for entry in journal.proof.evidence(SUBJECT).entries:
-        if entry.kind == EntryKind.PROMOTED:
-            found.setdefault(json.loads(entry.facts)["mark"], datetime.fromtimestamp(entry.at, UTC))
-    return found
+    entries = journal.proof.evidence(SUBJECT).entries
+    said = [Promotion.read(each) for each in entries if each.kind == EntryKind.PROMOTED]
+    return {each.mark: each.at for each in reversed(said)}  # the first counts
 
 
 def standings_in(snapshot: Snapshot, use: Use, owner: str, promotions: Promotions, now: datetime) -> list[Standing]:
@@ -52,45 +71,46 @@ def _pairs(snapshot: Snapshot, use: Use, owner: str) -> Iterable[KeyPair]:
 
 
 class Promoter:
-    """Promotes for one node. `promotions` is what is known; `used` is called by one thread only."""
+    """Promotes for one node. `promotions` is what is known; `note` is called by one thread only."""
 
     def __init__(self, journal: Journal, logger: Logger) -> None:
         self.promotions: dict[str, datetime] = {}
         self._journal = journal
         self._log = logger
-        self._waiting: list[Note] = []
+        self._waiting: list[Promotion] = []
         self._due = trio.Event()
         self._snapshot: Snapshot | None = None
-        self._settled: set[tuple[Use, str, str]] = set()  # in that snapshot there is nothing to promote any longer
+        self._settled: set[Used] = set()  # in that snapshot there is nothing to promote any longer
 
     def recall(self) -> None:
         """Read what was promoted before; raises JournalUnavailable."""
         self.promotions = promotions_in(self._journal)
 
-    def used(self, use: Use, owner: str, sha256: str, snapshot: Snapshot, now: datetime) -> None:
-        """Promote this certificate, if it is newer than the one in use; it was used with success."""
+    def note(self, used: Used, snapshot: Snapshot, now: datetime) -> None:
+        """Promote this certificate, if it is newer than the one in use."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._settled.clear()
-        if (use, owner, sha256) in self._settled:
+        if used in self._settled:
             return
-        several = standings_in(snapshot, use, owner, self.promotions, now)
-        found = next((each for each in several if each.certificate.sha256 == sha256), None)
+        several = standings_in(snapshot, used.use, used.owner, self.promotions, now)
+        found = next((each for each in several if each.certificate.sha256 == used.sha256), None)
         if found and found.state is State.PENDING and not found.usable:
             return  # it is early: a message that is encrypted to our next certificate
-        self._settled.add((use, owner, sha256))
+        self._settled.add(used)
         if found and found.state is State.PENDING:
-            self._promote(use, owner, found, several, now)
+            self._promote(used, found, several, now)
 
-    def _promote(self, use: Use, owner: str, new: Standing, several: list[Standing], now: datetime) -> None:
-        mark = use.mark(owner, new.certificate)
-        self.promotions[mark] = now
+    def _promote(self, used: Used, new: Standing, several: list[Standing], now: datetime) -> None:
+        use = used.use
+        promotion = Promotion(use, use.mark(used.owner, new.certificate), now)
+        self.promotions[promotion.mark] = now
         retiring = [each for each in several[: several.index(new)] if each.usable]
         endless = [never_retired(each) for each in retiring if use in THEIRS and each.dates.retire_after is None]
-        facts = {"use": use, "owner": owner, "subject": new.certificate.subject, "sha256": new.certificate.sha256}
+        facts = {"use": use, "owner": used.owner, "subject": new.certificate.subject, "sha256": new.certificate.sha256}
         old = [each.certificate.sha256 for each in retiring]
         self._log.info(log.CERTIFICATE_PROMOTED, **facts, retiring=old, **({"detail": endless} if endless else {}))
-        self._waiting.append(Note(EntryKind.PROMOTED, SUBJECT, now.timestamp(), {"use": use, "mark": mark}))
+        self._waiting.append(promotion)
         self._due.set()
 
     async def run(self) -> None:
@@ -104,13 +124,13 @@ class Promoter:
 
     def flush(self) -> bool:
         """Enter what waits; whether that was possible."""
-        notes = list(self._waiting)
+        waiting = list(self._waiting)
         try:
-            if notes:
+            if waiting:
                 known = promotions_in(self._journal)
-                self._journal.proof.enter([each for each in notes if each.facts["mark"] not in known])
+                self._journal.proof.enter([each.note() for each in waiting if each.mark not in known])
         except (JournalUnavailable, SpoolFull) as error:
             self._log.error(log.PROMOTION_NOT_ENTERED, reason=error.reason, detail=error.detail)
             return False
-        del self._waiting[: len(notes)]
+        del self._waiting[: len(waiting)]
         return True

@@ -27,7 +27,7 @@ from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.net.services.revocation import Revocations
 from mtlsd.net.services.single_flight import Places, Turns
-from mtlsd.partners.rollover import Use
+from mtlsd.partners.rollover import Used
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
 from mtlsd.snapshot.snapshot import Snapshot
@@ -98,9 +98,9 @@ class State:
         """Make a message durable, and return the one that holds its key; raises JournalUnavailable or SpoolFull."""
         return await accept(self.committer, self.unclear, acceptance, exchange.withdraw)
 
-    def note_use(self, use: Use, owner: str, sha256: str) -> None:
+    def note_use(self, used: Used) -> None:
         """A certificate was used with success: its first use may promote it."""
-        self.promoter.used(use, owner, sha256, self.snapshot, datetime.fromtimestamp(self.clock(), UTC))
+        self.promoter.note(used, self.snapshot, datetime.fromtimestamp(self.clock(), UTC))
 
     def admit(self, address: str) -> None:
         """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""

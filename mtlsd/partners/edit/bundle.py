@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 
 from mtlsd.errors import MtlsdError
 from mtlsd.files.reading import MAX_FILE, is_directory, read_file
+from mtlsd.pki.ber import SEQUENCE, declared_size
 from mtlsd.pki.certificate import UNREADABLE
 
 FORMAT, VERSION = "mtlsd-bundle", 1
@@ -273,11 +274,7 @@ def _files_below(directory: Path, depth: int) -> Iterator[Path]:
 
 def _is_one_value(data: bytes) -> bool:
     """Whether this is one SEQUENCE of definite length, from the first octet to the last."""
-    if len(data) < 2 or data[0] != 0x30:
-        return False
-    size = data[1] & 0x7F if data[1] & 0x80 else 0
-    length = int.from_bytes(data[2 : 2 + size]) if size else data[1]
-    return data[1] != 0x80 and len(data) == 2 + size + length
+    return data[:1] == bytes([SEQUENCE]) and declared_size(data) == len(data)
 
 
 def _decoded(body: bytes) -> bytes:

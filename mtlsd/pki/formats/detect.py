@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from mtlsd.pki.formats.tlv import Value, first_value, values
+from mtlsd.pki.ber import Value, declared_size, first_value, values
 
 PRIVATE_KEY = "a private key: remove the file and rotate the key, because others may have read it"
 REQUEST = "a certificate request, not a certificate: ask for the certificate that the CA issued for it"
@@ -37,6 +37,7 @@ MAGIC = {  # the first octets of files that are added by mistake
 }
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 DER = b"\x30"
+SHORT, LONG = 129, 1 << 32  # sizes up to the one may be text, and from the other on no file has them
 
 PKCS_7 = bytes.fromhex("2a864886f70d0107")  # the arc of its content types (RFC 2315, section 14)
 
@@ -105,11 +106,8 @@ def shape_of(der: bytes) -> Shape:
 
 def cut_short(der: bytes) -> str | None:
     """The sentence about DER that ends too early; None otherwise."""
-    octets = der[1] & 0x7F if len(der) > 6 and 0x81 <= der[1] <= 0x84 else 0
-    if not octets:
-        return None
-    size = 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")
-    if size <= len(der):
+    size = declared_size(der)
+    if size is None or not max(len(der), SHORT) < size < LONG:
         return None
     return f"incomplete: {len(der)} of {size} bytes; ask for the file again"
 

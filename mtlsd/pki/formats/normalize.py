@@ -7,13 +7,13 @@ octets: those of the certificate itself are compared, hashed and proved.
 
 from collections.abc import Iterable
 
-from mtlsd.pki.formats.tlv import BOOLEAN, OCTET_STRING, SEQUENCE, SET, Value, encoded, first_value, values
+from mtlsd.pki.ber import BOOLEAN, OCTET_STRING, SEQUENCE, SET, Value, encode, first_value, values
 
 UTF8_STRING = 0x0C
 STRINGS = {UTF8_STRING, 0x12, 0x13, 0x14, 0x16, 0x1A}  # Numeric-, Printable-, Teletex-, IA5- and VisibleString
 VERSION, EXTENSIONS = 0xA0, 0xA3  # the tags in TBSCertificate
 NAMES = (2, 4)  # issuer and subject, counted from the serial number on
-FALSE, TRUE = encoded(BOOLEAN, b"\0"), encoded(BOOLEAN, b"\xff")
+FALSE, TRUE = encode(BOOLEAN, b"\0"), encode(BOOLEAN, b"\xff")
 BASIC_CONSTRAINTS = bytes.fromhex("0603551d13")
 
 
@@ -30,22 +30,22 @@ def respelled(der: bytes) -> bytes:
         parts[index] = _name(fields[index])
     if fields[-1].tag == EXTENSIONS:
         parts[-1] = _extensions(fields[-1])
-    content = encoded(SEQUENCE, b"".join(parts))
-    return encoded(SEQUENCE, content + b"".join(each.whole for each in rest))
+    content = encode(SEQUENCE, b"".join(parts))
+    return encode(SEQUENCE, content + b"".join(each.whole for each in rest))
 
 
 def _name(name: Value) -> bytes:
-    return encoded(SEQUENCE, b"".join(map(_relative_name, values(name.content))))
+    return encode(SEQUENCE, b"".join(map(_relative_name, values(name.content))))
 
 
 def _relative_name(name: Value) -> bytes:
-    return encoded(SET, b"".join(sorted(map(_attribute, values(name.content)))))
+    return encode(SET, b"".join(sorted(map(_attribute, values(name.content)))))
 
 
 def _attribute(attribute: Value) -> bytes:
     kind, value = values(attribute.content)
-    spelled = encoded(UTF8_STRING, _text(value.content).encode()) if value.tag in STRINGS else value.whole
-    return encoded(SEQUENCE, kind.whole + spelled)
+    spelled = encode(UTF8_STRING, _text(value.content).encode()) if value.tag in STRINGS else value.whole
+    return encode(SEQUENCE, kind.whole + spelled)
 
 
 def _text(octets: bytes) -> str:
@@ -57,7 +57,7 @@ def _text(octets: bytes) -> str:
 
 def _extensions(extensions: Value) -> bytes:
     inner = first_value(extensions.content)
-    return encoded(EXTENSIONS, encoded(SEQUENCE, b"".join(map(_extension, values(inner.content)))))
+    return encode(EXTENSIONS, encode(SEQUENCE, b"".join(map(_extension, values(inner.content)))))
 
 
 def _extension(extension: Value) -> bytes:
@@ -65,8 +65,8 @@ def _extension(extension: Value) -> bytes:
     octets = value.whole
     if kind.whole == BASIC_CONSTRAINTS:
         inner = first_value(value.content)
-        octets = encoded(OCTET_STRING, encoded(SEQUENCE, _plain(values(inner.content))))
-    return encoded(SEQUENCE, kind.whole + _plain(more) + octets)
+        octets = encode(OCTET_STRING, encode(SEQUENCE, _plain(values(inner.content))))
+    return encode(SEQUENCE, kind.whole + _plain(more) + octets)
 
 
 def _plain(parts: Iterable[Value]) -> bytes:

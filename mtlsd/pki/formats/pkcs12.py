@@ -22,19 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 
-from mtlsd.pki.certificate import CertificateUnreadable, PasswordNeeded
-from mtlsd.pki.formats.budget import Allowance
-from mtlsd.pki.formats.tlv import (
+from mtlsd.pki.ber import (
     INTEGER,
     OCTET_STRING,
     SEQUENCE,
     Value,
-    encoded,
+    encode,
     first_value,
     integers_in,
     octets_of,
     values,
 )
+from mtlsd.pki.certificate import CertificateUnreadable, PasswordNeeded
+from mtlsd.pki.formats.budget import Allowance
 
 DATA = bytes.fromhex("06092a864886f70d010701")
 ENCRYPTED_DATA = bytes.fromhex("06092a864886f70d010706")
@@ -150,7 +150,7 @@ def _keys(bags: tuple[_Bag, ...], password: str | None, allowance: Allowance) ->
 
 
 def _decrypted_key(bag: _Bag, password: str | None) -> bytes:
-    plain = encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, encoded(SEQUENCE, bag.whole))))
+    plain = encode(SEQUENCE, DATA + encode(0xA0, encode(OCTET_STRING, encode(SEQUENCE, bag.whole))))
     key = _loaded(plain, password).key
     if key is None:
         raise CertificateUnreadable(DAMAGED)
@@ -194,7 +194,7 @@ def _loaded(contents: bytes, password: str | None) -> PKCS12KeyAndCertificates:
     forms = (b"\0\0", b"") if not password else (password.encode("utf-16-be") + b"\0\0",)
     for form in forms:
         try:
-            return load_pkcs12(_pfx(encoded(SEQUENCE, contents), form), (password or "").encode())
+            return load_pkcs12(_pfx(encode(SEQUENCE, contents), form), (password or "").encode())
         except UnsupportedAlgorithm as error:
             raise CertificateUnreadable(f"a PKCS#12 file with an unknown algorithm: {error}") from error
         except ValueError as error:
@@ -215,9 +215,9 @@ def _pfx(safe: bytes, password_octets: bytes) -> bytes:
     """The parts with a MAC under this form of the password (RFC 7292, section 5.1)."""
     salt = urandom(8)
     digest = hmac.digest(_mac_key(password_octets, salt), safe, "sha256")
-    mac = encoded(SEQUENCE, encoded(SEQUENCE, SHA256 + encoded(OCTET_STRING, digest)) + encoded(OCTET_STRING, salt))
-    content = encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, safe)))
-    return encoded(SEQUENCE, encoded(INTEGER, b"\x03") + content + mac)
+    mac = encode(SEQUENCE, encode(SEQUENCE, SHA256 + encode(OCTET_STRING, digest)) + encode(OCTET_STRING, salt))
+    content = encode(SEQUENCE, DATA + encode(0xA0, encode(OCTET_STRING, safe)))
+    return encode(SEQUENCE, encode(INTEGER, b"\x03") + content + mac)
 
 
 def _mac_key(password_octets: bytes, salt: bytes) -> bytes:
@@ -234,5 +234,5 @@ def _filled(octets: bytes) -> bytes:
 def _worthless_key() -> bytes:
     """A part with a key that OpenSSL finds first, and then looks for no other."""
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    bag = encoded(SEQUENCE, BAG_TYPES + bytes([KEY_BAG]) + encoded(0xA0, key))
-    return encoded(SEQUENCE, DATA + encoded(0xA0, encoded(OCTET_STRING, encoded(SEQUENCE, bag))))
+    bag = encode(SEQUENCE, BAG_TYPES + bytes([KEY_BAG]) + encode(0xA0, key))
+    return encode(SEQUENCE, DATA + encode(0xA0, encode(OCTET_STRING, encode(SEQUENCE, bag))))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from mtlsd.pki.ber import SEQUENCE, SET, encode, first_value, values
 from mtlsd.pki.certificate import CertificateUnreadable
-from mtlsd.pki.formats.tlv import SEQUENCE, SET, encoded, first_value, values
 
 CERTIFICATES = EXPLICIT = 0xA0
 DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
@@ -34,6 +34,6 @@ def certificates_in(data: bytes) -> tuple[bytes, ...]:
 
 def bundle(certificates: Iterable[bytes]) -> bytes:
     """A SignedData without a signer around certificates in DER."""
-    several = encoded(CERTIFICATES, b"".join(certificates))
-    signed = encoded(SEQUENCE, VERSION + encoded(SET, b"") + DATA + several + encoded(SET, b""))
-    return encoded(SEQUENCE, SIGNED_DATA + encoded(EXPLICIT, signed))
+    several = encode(CERTIFICATES, b"".join(certificates))
+    signed = encode(SEQUENCE, VERSION + encode(SET, b"") + DATA + several + encode(SET, b""))
+    return encode(SEQUENCE, SIGNED_DATA + encode(EXPLICIT, signed))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from mtlsd.pki.ber import first_value
 from mtlsd.pki.certificate import (
     MAX_RSA_BITS,
     UNREADABLE,
@@ -22,7 +23,6 @@ from mtlsd.pki.formats.budget import MAX_DEPTH, Allowance
 from mtlsd.pki.formats.containers import Part, email_parts, is_email, json_texts, zip_members
 from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
 from mtlsd.pki.formats.pem import Block
-from mtlsd.pki.formats.tlv import first_value
 
 EMPTY = "empty"
 COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: use a smaller one"

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, is_costly
 from mtlsd.pki.key_pair import KeyPair
-from mtlsd.pki.names import alternative_names
+from mtlsd.pki.names import alternative_name
 from mtlsd.pki.policy import RSA_BITS
 from mtlsd.pki.test_ca.marks import EXTENSION, MARK, MARKED, is_for_tests
 
@@ -205,9 +205,10 @@ def _key_usage(
 def _alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
     """Raises RequestRefused for what is no name of a known kind."""
     try:
-        return x509.SubjectAlternativeName(list(map(_general_name, alternative_names(list(names)))))
+        spelled = dict.fromkeys(map(alternative_name, names))
+        return x509.SubjectAlternativeName(list(map(_general_name, spelled)))
     except ValueError as error:
-        raise RequestRefused(f"expected {error}") from error
+        raise RequestRefused(str(error)) from error
 
 
 def _general_name(text: str) -> x509.GeneralName:

@@ -19,7 +19,7 @@ import pytest
 from mtlsd.cli.journal.listing import REFUSED, STATES, Wanted, follow
 from mtlsd.ids import new_id
 from mtlsd.journal.documents import MAX_INLINE, Document, keep
-from mtlsd.journal.model import DeliveryState, StoredMDN
+from mtlsd.journal.model import DeliveryState, Lane, StoredMDN
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal
 from tests.support.daemon import Tree
@@ -406,7 +406,7 @@ def migrate(tree: Tree) -> tuple[int, str]:
 
 def test_a_journal_of_our_version_needs_no_migration(tree: Tree) -> None:
     path = tree.state / "journal.sqlite"
-    assert migrate(tree) == (0, f"the journal at {path} has version {len(MIGRATIONS)} already\n")
+    assert migrate(tree) == (0, f"the journal at {path} already has version {len(MIGRATIONS)}\n")
     assert ids(tree) == ["0003", "0002", "0001"]
 
 
@@ -477,7 +477,7 @@ def test_what_waits_behind_another_says_for_what(tree: Tree) -> None:
     with closing(SQLiteJournal(tree.state / "journal.sqlite")) as journal:
         for number in (11, 12):
             of = message(number)
-            accept(journal, of, [delivery(of, lane="ordered acme")])
+            accept(journal, of, [delivery(of, lane=Lane("acme", ordered=True))])
         (claimed,) = journal.claim("node", 2000.0, 60.0, 1)
         failed = attempt(claimed, status=400, target="http://127.0.0.1:9001/b")
         journal.record(failed, "node", state=DeliveryState.FAILED, not_before=None, now=2001.0)

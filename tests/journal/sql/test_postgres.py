@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.location import Place, migrate_journal, open_journal
-from mtlsd.journal.model import ORDERED, Acceptance
+from mtlsd.journal.model import Acceptance, Lane
 from mtlsd.journal.proof.verify import verify
 from mtlsd.journal.sql.accept import accept_all
 from mtlsd.journal.sql.pool import Connections, connect, transaction
@@ -316,7 +316,7 @@ def test_nobody_overtakes_the_first_of_an_ordered_lane_that_another_node_is_clai
     with journal_at(url) as journal, closing(connect(url)) as other:
         for number in (1, 2):
             new = message(number)
-            accept(journal, new, [replace(delivery(new), lane=f"{ORDERED}acme")])
+            accept(journal, new, [replace(delivery(new), lane=Lane("acme", ordered=True))])
         with transaction(other):
             other.execute("SELECT 1 FROM deliveries WHERE id = 'd0001' FOR UPDATE")
             assert journal.claim("b", 10.0, 15.0, 9) == []

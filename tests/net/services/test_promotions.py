@@ -18,7 +18,7 @@ from mtlsd.journal.proof.chain import Note
 from mtlsd.journal.sql.proof import SQLProof
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
-from mtlsd.partners.rollover import State, Use
+from mtlsd.partners.rollover import State, Use, Used
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 from tests.support import pki
 from tests.support.client import request
@@ -114,7 +114,7 @@ def promoter(journal: SQLiteJournal, text: io.StringIO | None = None) -> Promote
 
 
 def use_new(promoter: Promoter, snapshot: Snapshot) -> None:
-    promoter.used(Use.CONNECTION, "acme", NEW_CLIENT.certificate.sha256, snapshot, TODAY)
+    promoter.note(Used(Use.CONNECTION, "acme", NEW_CLIENT.certificate.sha256), snapshot, TODAY)
 
 
 def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_path: Path, snapshot: Snapshot) -> None:
@@ -164,9 +164,9 @@ def test_what_is_used_again_is_looked_at_no_more(journal: SQLiteJournal, snapsho
     one = promoter(journal, text)
     for _ in range(3):
         use_new(one, snapshot)
-        one.used(Use.CONNECTION, "acme", acme().certificate.sha256, snapshot, TODAY)
-        one.used(Use.CONNECTION, "gone", acme().certificate.sha256, snapshot, TODAY)
-        one.used(Use.SIGNING, "gone", acme().certificate.sha256, snapshot, TODAY)
+        one.note(Used(Use.CONNECTION, "acme", acme().certificate.sha256), snapshot, TODAY)
+        one.note(Used(Use.CONNECTION, "gone", acme().certificate.sha256), snapshot, TODAY)
+        one.note(Used(Use.SIGNING, "gone", acme().certificate.sha256), snapshot, TODAY)
     assert text.getvalue().count("certificate_promoted") == 1
 
 

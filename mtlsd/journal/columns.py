@@ -1,0 +1,64 @@
+"""The text of columns that hold more than text: how it is written, and read.
+
+The digests of the hash chain are over this text as well. So it is a stored format: what was written once is read, and
+written again, as the same characters, for as long as there are journals. Pure.
+
+The certificates of a client follow the header fields of its message, under names that begin with a colon. No client can
+send such a field (RFC 9110, section 5.1), so whatever has such a name was written here.
+"""
+
+from base64 import b64decode, b64encode
+from itertools import takewhile
+
+from mtlsd.journal.model import HeaderPairs, Lane, Message
+
+_ORDERED = "ordered"  # the first word of an ordered lane; the queries compare with it
+_LEAF, _CHAIN = ":client-cert", ":client-cert-chain"
+
+
+def targets_text(targets: tuple[str, ...]) -> str:
+    """The URLs of a delivery, with blanks between: no URL contains a blank."""
+    return " ".join(targets)
+
+
+def targets(text: str) -> tuple[str, ...]:
+    return tuple(text.split(" "))
+
+
+def lane_text(lane: Lane) -> str:
+    return f"{_ORDERED} {lane.name}" if lane.ordered else lane.name
+
+
+def lane(text: str) -> Lane:
+    word, blank, name = text.partition(" ")
+    return Lane(name, ordered=True) if blank and word == _ORDERED else Lane(text, ordered=False)
+
+
+def header_fields(message: Message) -> HeaderPairs:
+    """The header of a message, and behind it the client's certificates."""
+    return (*message.headers, *_certificate_fields(message.client_certificates))
+
+
+def header(fields: HeaderPairs) -> tuple[HeaderPairs, tuple[bytes, ...]]:
+    """The header and the certificates, each in DER.
+
+    What was not written just so stays in the header as it is: else two texts would have one digest.
+    """
+    received = tuple(takewhile(lambda field: field[0] not in (_LEAF, _CHAIN), fields))
+    kept = fields[len(received) :]
+    try:
+        certificates = tuple(b64decode(each) for _, value in kept for each in value.split(", "))
+    except ValueError:
+        return fields, ()
+    return (received, certificates) if _certificate_fields(certificates) == kept else (fields, ())
+
+
+def _certificate_fields(certificates: tuple[bytes, ...]) -> HeaderPairs:
+    leaf, *chain = map(byte_sequence, certificates) if certificates else ("",)
+    fields = ((_LEAF, leaf), (_CHAIN, ", ".join(chain)))
+    return tuple((name, value) for name, value in fields if value)
+
+
+def byte_sequence(data: bytes) -> str:
+    """A Byte Sequence (RFC 8941, section 3.3.5)."""
+    return f":{b64encode(data).decode('ascii')}:"

@@ -1,0 +1,95 @@
+"""Who is at the other end of a connection: what it showed in the handshake, and who it is judged to be on a request."""
+
+from datetime import UTC, datetime
+
+from mtlsd.access.authenticate import Judgement
+from mtlsd.config.model import ClientCertificate, VirtualHost
+from mtlsd.errors import (
+    CertificateRefused,
+    CertKnownOtherHost,
+    CertUntrustedIssuer,
+    ClientCertMissing,
+    PeerError,
+    SNIHostMismatch,
+    SNIUnknown,
+)
+from mtlsd.http import routing
+from mtlsd.http.messages import Request
+from mtlsd.net.services.state import State
+from mtlsd.partners.matching import Peer
+from mtlsd.pki.certificate import Presented
+from mtlsd.tls.engine import HandshakeCompleted
+
+
+class Caller:
+    """One connection's client. Its handshake is there once `shook_hands` was called; the judgement is cached."""
+
+    def __init__(self, state: State, address: str) -> None:
+        self.address = address
+        self._state = state
+        self._judgement = Judgement(state.revocations)
+        self._handshake: HandshakeCompleted | None = None
+
+    def shook_hands(self, handshake: HandshakeCompleted) -> None:
+        """The handshake is complete."""
+        self._handshake = handshake
+
+    @property
+    def handshake(self) -> HandshakeCompleted:
+        assert self._handshake is not None
+        return self._handshake
+
+    @property
+    def presented(self) -> Presented | None:
+        """The certificate that it showed and the chain that it sent, if the handshake is complete."""
+        return self._handshake.presented if self._handshake else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of the judgement in force."""
+        return self._judgement.warnings
+
+    def examine(self, host: str, presented: Presented) -> PeerError | None:
+        """Why the client is refused inside of the handshake; what must be waited for is left to its requests."""
+        judgement = Judgement(self._state.revocations, may_ask_later=True)
+        try:
+            judgement.peer(presented, self._state.snapshot, host, self._now())
+        except (CertificateRefused, CertKnownOtherHost) as refusal:
+            refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
+            return refusal
+        return None
+
+    def host(self, request: Request) -> VirtualHost:
+        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch or SNIUnknown."""
+        handshake = self.handshake
+        host = self._state.snapshot.hosts.get(handshake.host)
+        if host is None:
+            raise SNIHostMismatch(f"{handshake.host} is not served any longer")
+        try:
+            routing.check_host(host, request)
+        except SNIHostMismatch as error:
+            if handshake.server_name not in (None, host.name):
+                raise SNIUnknown(f"no host here is {handshake.server_name!r}; {error.detail}") from error
+            raise
+        return host
+
+    async def learn_of_revocations(self, host: VirtualHost) -> None:
+        """Ask for what `identify` must know and nobody has asked for yet."""
+        if self.presented and host.client_certificate is not ClientCertificate.NONE:
+            await self._state.revocations.prepare(self.presented, self._state.snapshot)
+
+    def identify(self, host: VirtualHost) -> Peer | None:
+        """Who the client is, judged now; None if TLS proves nobody and the host allows that."""
+        handshake = self.handshake
+        if host.client_certificate is ClientCertificate.NONE:
+            return None
+        if handshake.unreadable:
+            raise CertUntrustedIssuer(f"the certificate cannot be read: {handshake.unreadable}")
+        if handshake.presented is None:
+            if host.client_certificate is ClientCertificate.REQUIRED:
+                raise ClientCertMissing()
+            return None
+        return self._judgement.peer(handshake.presented, self._state.snapshot, host.name, self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._state.clock(), UTC)

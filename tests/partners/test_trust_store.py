@@ -191,7 +191,7 @@ def test_an_as2_id_that_two_partners_claim_is_nobodys(directory: Path, first: st
     add(directory, "beta", OTHER, toml=f'as2_id = ["X", "BETA"]\n{second}')
     store, problems = load(directory)
     for name in ("acme", "beta"):
-        assert f'{name}/partner.toml: as2_id: "X" is claimed by acme and beta: it is nobody\'s' in problems
+        assert f'{name}/partner.toml: as2_id: "X" is claimed by acme and beta: the id belongs to nobody' in problems
     assert store.partner_by_as2_id("X", "a.example") is store.partner_by_as2_id("X", "b.example") is None
     assert store.partner_by_as2_id("ACME", "a.example") is store.partners["acme"]
     assert store.partners["acme"].as2_ids == ("ACME",)  # a connection as acme does not give it back

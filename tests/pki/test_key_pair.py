@@ -227,7 +227,7 @@ def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
         (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file with a password: put the"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password is wrong"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),
-        (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: the password is open to every"),
+        (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: everybody can access the pass"),
         (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: everybody can access the private key"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in it, found 0"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "own.pfx: a private key only"),

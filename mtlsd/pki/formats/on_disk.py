@@ -36,7 +36,7 @@ def read_public_file(
 ) -> PublicFile:
     """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
 
-    `data` is what is in it, where that was read already; no password is looked for where none is beside it.
+    `data` is the content of the file, if it was read already; no password is read if there is no file with one.
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)

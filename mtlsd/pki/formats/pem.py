@@ -76,7 +76,7 @@ class Block:
 
 
 def plain_certificate(data: bytes) -> bytes | None:
-    """What a file holds that is one CERTIFICATE in plain PEM, as nearly all are; None where anything is odd."""
+    """The content of a file with one CERTIFICATE in plain PEM, as most files have; None if anything is unusual."""
     found = _PLAIN.fullmatch(data)
     try:
         return base64.b64decode(b"".join(found[1].split()), validate=True) if found else None
@@ -95,7 +95,7 @@ def text_of(data: bytes, remarks: list[str]) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # where 0x96 and 0x97 are dashes
+        return data.decode("cp1252", "replace")  # in which 0x96 and 0x97 are dashes
 
 
 def plain(text: str, remarks: list[str]) -> str:

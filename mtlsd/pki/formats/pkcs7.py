@@ -13,7 +13,7 @@ DAMAGED = "a damaged or incomplete PKCS#7 file: ask for the file again"
 
 
 def certificates_in(data: bytes) -> tuple[bytes, ...]:
-    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable where there are none."""
+    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable if there are none."""
     try:
         kind, content = values(first_value(data).content)
         if kind.whole != SIGNED_DATA:

@@ -96,7 +96,7 @@ def test_the_sheet_says_which_certificate_is_for_what_and_from_when(tree: Tree, 
     assert "signs our MDNs: now\n" in now
     assert "encrypt to this: now\n" in now
     assert later.startswith("as2/EXAMPLE-next-cert.pem")
-    assert "signs our MDNs: from 2098-01-01 00:00 UTC on" in later
+    assert "signs our MDNs: from 2098-01-01 00:00 UTC, not yet" in later
     assert "as2/EXAMPLE-cert.pem" in (kit / "as2.example.com" / "message.sh").read_text()
 
 

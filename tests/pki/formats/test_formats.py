@@ -174,7 +174,7 @@ FORMS: dict[str, tuple[bytes | str, str]] = {  # the octets, and a remark
     "F-24 a ZIP in an e-mail, quoted": (mail(zipped(a=f"> {ONE}".encode())), ""),
     "F-24 a forwarded e-mail": (mail(mail(PEM)), ""),
     "URL-encoded": (TEXT.replace("\n", "%0A").replace("+", "%2B"), "URL-encoded"),
-    "a web page": (f"<html><pre>{TEXT}</pre></html>".replace("\n", "<br/>\n"), "HTML inside"),
+    "a web page": (f"<html><pre>{TEXT}</pre></html>".replace("\n", "<br/>\n"), "contains HTML"),
     "base64 without its padding": (TEXT.replace("=", ""), "padding" if "=" in TEXT else ""),
 }  # fmt: skip
 MARKED = {"F-14 no-break spaces", "F-24 a ZIP in an e-mail, quoted"}  # with a second remark, for it is odd twice

@@ -68,8 +68,8 @@ def spoil(tree: Tree, *statements: str) -> None:
 def test_an_untouched_journal_is_whole(tree: Tree) -> None:
     code, said = verify(tree)
     assert code == 0, said
-    assert re.match(r"node [0-9a-f]{32}: 12 entries; 2 checkpoints, the last one about entry 12\n", said)
-    assert said.endswith("5 messages and refusals are as they were entered\n")
+    assert re.match(r"node [0-9a-f]{32}: 12 entries; 2 checkpoints, the last one covers entry 12\n", said)
+    assert said.endswith("5 messages and refusals are unchanged\n")
 
 
 def test_it_is_verified_while_the_daemon_runs(tree: Tree) -> None:
@@ -178,7 +178,7 @@ def test_what_was_done_is_named(tree: Tree, name: str) -> None:
     code, said = verify(tree)
     assert code == 1
     assert re.search(words, said), said
-    assert "Keep the state directory as it is" in said
+    assert "Keep the state directory unchanged" in said
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), Path.unlink])
@@ -233,8 +233,11 @@ LOST: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b"garbage\n"),
         "has lost a checkpoint: line 2 of .* cannot be read",
     ),
-    "the file removed": (Path.unlink, "its entries begin at .*, and .*elsewhere has no checkpoint of it"),
-    "the directory removed": (lambda path: shutil.rmtree(path.parent), "elsewhere has no checkpoint of it: whoever"),
+    "the file removed": (Path.unlink, "elsewhere has no checkpoint of its entries, which begin at"),
+    "the directory removed": (
+        lambda path: shutil.rmtree(path.parent),
+        "elsewhere has no checkpoint of its entries, which begin at .*: anyone",
+    ),
 }
 
 
@@ -266,10 +269,10 @@ def age(tree: Tree) -> None:
 def test_a_directory_without_checkpoints_is_not_taken_for_theirs(tree: Tree) -> None:
     (tree.root / "empty").mkdir()
     code, said = verify(tree, "--checkpoints", tree.root / "empty")
-    assert (code, "no checkpoint so far" in said) == (0, True)  # they are too young to be signed
+    assert (code, "no checkpoint yet" in said) == (0, True)  # they are too young to be signed
     age(tree)
     code, said = verify(tree, "--checkpoints", tree.root / "empty")
-    assert (code, "empty has no checkpoint of it" in said) == (1, True)
+    assert (code, "empty has no checkpoint of its entries" in said) == (1, True)
 
 
 def append(tree: Tree, node: str, *notes: Note) -> None:
@@ -285,18 +288,17 @@ def test_what_an_invented_node_entered_is_not_believed(tree: Tree) -> None:
     append(tree, "00" * 16, *(Note("erased", each, 1.0, {"by": "root", "why": "contract ended"}) for each in ids))
     code, said = verify(tree)
     assert code == 1
-    assert re.search(rf"node {'00' * 16}: its entries begin at 1970-.* has no checkpoint of it: whoever can", said), (
-        said
-    )
+    words = rf"node {'00' * 16}: .* has no checkpoint of its entries, which begin at 1970-.*: anyone with"
+    assert re.search(words, said), said
     assert "5 erased by root: contract ended\n" in said
 
 
 def test_what_no_signature_covers_is_counted(tree: Tree) -> None:
     append(tree, node_of(tree), Note("configuration", "v", 1.0), Note("dropped", "v", 1.0))
     code, said = verify(tree)
-    assert (code, "about entry 12; the 2 behind it are not yet covered by a signature\n" in said) == (0, True)
+    assert (code, "covers entry 12; the 2 later entries are not signed yet\n" in said) == (0, True)
     assert "1 dropped\n" in said
-    assert "2 entries, since 1970-01-01T00:00:01Z, are covered by no signature: a checkpoint was due since" in said
+    assert "no signature covers 2 entries since 1970-01-01T00:00:01Z: a checkpoint is overdue" in said
 
 
 def test_a_copy_of_the_checkpoints_elsewhere_counts(tree: Tree) -> None:
@@ -368,8 +370,8 @@ def test_header_fields_of_the_partner_vouch_for_no_other_document(tmp_path: Path
 
 def test_a_proof_compares_the_mic_with_the_mdn_and_with_what_was_signed(tree: Tree) -> None:
     text = (prove(tree, IDS[0]) / "INSTRUCTIONS.txt").read_text()
-    assert "The MIC that the MDN returned is that of the record." in text
-    assert "The MIC of the record is the digest of what was signed." in text
+    assert "The MIC that the MDN returned is the MIC in the record." in text
+    assert "The MIC in the record is the digest of the signed content." in text
 
 
 EVIDENCE = (
@@ -468,7 +470,7 @@ def with_a_broken_chain(tree: Tree) -> tuple[object, ...]:
     ("arrange", "words"),
     [
         (copied, "try again then"),
-        (without_the_key, "run this where node"),
+        (without_the_key, "run this on the machine of node"),
         (with_an_unreadable_key, "run this as root or as the user of mtlsd"),
         (without_any_checkpoint, "has signed nothing in"),
         (with_a_broken_chain, "none can be signed: entry 8 was removed"),
@@ -481,7 +483,7 @@ def test_what_cannot_be_signed_now_is_not_proved(
     before = sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir())
     result = mtlsd("journal", "prove", "--config", tree.configuration, IDS[0], "--output", folder, *options)
     assert (result.exit_code, folder.exists()) == (1, False)
-    assert "the daemon signs one as often as checkpoint_seconds says" in result.stderr
+    assert "the daemon signs one at the interval checkpoint_seconds" in result.stderr
     assert words in result.stderr
     assert sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir()) == before
 
@@ -501,7 +503,7 @@ def test_what_was_pruned_is_whole_without_its_contents(tree: Tree) -> None:
     assert list(tree.state.glob("spool/messages/*/*")) == []
     assert verify(tree)[0] == 0
     gone = mtlsd("journal", "payload", "--config", tree.configuration, IDS[1], "--output", tree.root / "gone")
-    assert (gone.exit_code, "let go" in gone.stderr) == (1, True)
+    assert (gone.exit_code, "were deleted" in gone.stderr) == (1, True)
     with running(tree) as daemon:
         first = send(daemon, again := message(IDS[0]))
         assert daemon.wait_for("exchange_finished", message_id=IDS[0])["duplicate_of"]
@@ -532,4 +534,4 @@ def test_nothing_is_erased_that_is_still_to_be_delivered(tree: Tree) -> None:
 def test_who_is_not_known_is_not_said_to_be_erased(tree: Tree) -> None:
     erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "nosuch", "--yes")
     assert (erased.exit_code, erased.stdout) == (1, "")
-    assert erased.stderr.startswith("nothing is erased: nobody knows a partner 'nosuch'")
+    assert erased.stderr.startswith("nothing is erased: unknown partner 'nosuch'")

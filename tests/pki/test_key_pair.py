@@ -71,7 +71,7 @@ def test_a_key_that_does_not_serve_is_refused(tmp_path: Path, content: bytes, wo
 @pytest.mark.parametrize("mode", [0o604, 0o644, 0o602])
 def test_a_key_that_everybody_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     (place(tmp_path) / "key.pem").chmod(mode)
-    assert "open to everybody" in complaint(tmp_path)
+    assert "everybody can access" in complaint(tmp_path)
 
 
 def test_a_key_that_the_group_may_read_is_a_warning(tmp_path: Path) -> None:
@@ -225,10 +225,10 @@ def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
     [
         (lambda folder: service_key(folder), "only one of them may be here: keep one of own.json, own.pfx"),
         (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file with a password: put the"),
-        (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "with another password"),
+        (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password is wrong"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),
-        (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: the password is open to every"),
-        (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: the private key is open to everybody"),
+        (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: everybody can access the pass"),
+        (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: everybody can access the private key"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in it, found 0"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "own.pfx: a private key only"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + OTHER.key_pem), "does not belong to CN=as2.exampl"),

@@ -1,4 +1,4 @@
 """Reads files that hold certificates, in any form.
 
-`detect` recognizes a file, `pem` and `normalize` read odd spellings, `reader` returns the contents.
+`detect` recognizes the format of a file, `pem` and `normalize` read odd spellings, and `reader` returns the contents.
 """

@@ -18,7 +18,7 @@ BASIC_CONSTRAINTS = bytes.fromhex("0603551d13")
 
 
 def respelled(der: bytes) -> bytes:
-    """The copy, in DER; raises ValueError if these are not the fields of a certificate."""
+    """The copy, in DER; raises ValueError if the fields are not those of a certificate."""
     certificate = first_value(der)
     if certificate.whole != der:
         raise ValueError("octets after the certificate")

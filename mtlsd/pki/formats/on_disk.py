@@ -15,7 +15,7 @@ PASSWORD = ".password"  # noqa: S105  # appended to the name of the file
 
 @dataclass(frozen=True, slots=True)
 class PublicFile:
-    """The certificates in a file that somebody else made, and warnings about them, one sentence each."""
+    """The certificates in a file of somebody else's, and warnings about them, one sentence each."""
 
     certificates: tuple[Certificate, ...]
     warnings: tuple[str, ...]
@@ -36,12 +36,12 @@ def read_public_file(
 ) -> PublicFile:
     """Read a file that may not hold a private key; raises FileRefused or CertificateUnreadable.
 
-    `data` are its bytes if it was read before. Without `may_have_password`, no password file is looked for.
+    `data` is the content of the file, if it was read already; no password is read if there is no file with one.
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)
-    warnings = [*(f"it {each}: mtlsd reads it, and `mtlsd cert doctor` rewrites it as PEM" for each in found.remarks)]
-    warnings += (f"ignored in it: {each}" for each in found.others)
+    warnings = [*(f"the file {each}: it is accepted, and `mtlsd cert doctor` can repair it" for each in found.remarks)]
+    warnings += (f"not used: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
     if password is not None and (words := exposed(mode, "password")):
         warnings.append(words)
@@ -57,14 +57,14 @@ def read_own_file(path: Path) -> OwnFile:
 
 
 def exposed(mode: int, secret: str) -> str | None:
-    """The warning about a secret whose file is accessible to others; None if it is not."""
+    """The warning about a secret that others can read or replace."""
     if is_open_to_everybody(mode):
-        return f"the {secret} is open to everybody (mode {mode:04o}): chmod 600, and rotate it"
-    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600" if mode & stat.S_IRGRP else None
+        return f"everybody can access the {secret} (mode {mode:04o}): chmod 600 the file, and rotate the {secret}"
+    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600 the file" if mode & stat.S_IRGRP else None
 
 
 def is_open_to_everybody(mode: int) -> bool:
-    """Whether every user of this machine may read or replace the file."""
+    """Whether everybody on this machine can read or replace the file."""
     return bool(mode & (stat.S_IROTH | stat.S_IWOTH))
 
 

@@ -22,7 +22,7 @@ LABELS = {"".join(label.split()): label for label in (
 )}  # fmt: skip  # by their letters only, because one-line forms lose the spaces
 
 DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe58\ufe63\uff0d"), "-")
-LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015"), "--")  # typography makes one of two hyphens
+LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015"), "--")  # typography replaces two hyphens by one dash
 SPACES = dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f"
                                 "\u205f\u3000"), " ")  # fmt: skip
 NOTHING = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff"), "")
@@ -32,12 +32,12 @@ DASHED = "has typographic dashes"
 SPACED = "has no-break or zero-width spaces"
 ESCAPED = r"has \n written out instead of line breaks"
 ENCODED = "is URL-encoded"
-HYPHENS = "has other than five hyphens at BEGIN or END"
+HYPHENS = "does not have exactly five hyphens at BEGIN or END"
 ONE_LINE = "is all on one line"
 QUOTED = "is indented or quoted"
-TAGGED = "has HTML inside"
+TAGGED = "contains HTML"
 BARE = "is base64 without BEGIN and END"
-UNPADDED = "lacks the padding of its base64"
+UNPADDED = "lacks the padding of base64"
 OTHER_END = "begins and ends with different labels"
 
 _MARK = re.compile(r"-{2,12} ?(BEGIN|END) ?([A-Z0-9 ]{1,60}?) ?-{2,12}", re.IGNORECASE)
@@ -76,7 +76,7 @@ class Block:
 
 
 def plain_certificate(data: bytes) -> bytes | None:
-    """The DER of a file that is one CERTIFICATE in plain PEM, as most files are; None for any other file."""
+    """The content of a file with one CERTIFICATE in plain PEM, as most files have; None if anything is unusual."""
     found = _PLAIN.fullmatch(data)
     try:
         return base64.b64decode(b"".join(found[1].split()), validate=True) if found else None
@@ -116,7 +116,7 @@ def blocks_in(text: str, remarks: list[str]) -> tuple[Block, ...]:
     """The PEM blocks of plain text, in their order; raises CertificateUnreadable for too many."""
     marks = list(_MARK.finditer(text))
     if len(marks) > 2 * MAX_BLOCKS:
-        raise CertificateUnreadable(f"more than {MAX_BLOCKS} PEM blocks, or cut short again and again")
+        raise CertificateUnreadable(f"more than {MAX_BLOCKS} PEM blocks, complete or not")
     if any(not _STRICT_MARK.fullmatch(each[0]) for each in marks):
         remarks.append(HYPHENS)
     return tuple(_paired(text, marks, remarks))

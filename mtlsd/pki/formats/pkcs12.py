@@ -46,13 +46,13 @@ MAX_KEY = 8192  # octets: RSA with 8192 bits takes 5000
 BLOCK = 64  # octets, of SHA-256
 MAC_KEY = b"\x03"  # the ID of appendix B.3
 
-DAMAGED = "a PKCS#12 file that is damaged or cut short: ask for it again"
+DAMAGED = "a damaged or incomplete PKCS#12 file: ask for the file again"
 WITHOUT = (
-    "a PKCS#12 file with a password: put the password into a file beside it, with the same name and .password appended"
+    "a PKCS#12 file with a password: put the password into a file beside it, with the same name followed by .password"
 )
-WRONG = "a PKCS#12 file with another password, or the file is damaged"
+WRONG = "a PKCS#12 file, but the password is wrong, or the file is damaged"
 UNREADABLE_INSIDE = (
-    "a PKCS#12 file with a certificate that cannot be read in it: "
+    "a PKCS#12 file with a certificate that cannot be read from it: "
     "export it with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
 )
 
@@ -95,7 +95,7 @@ def _contents(data: bytes) -> tuple[Value, ...]:
         _version, safe, *_mac = values(first_value(data).content)
         kind, content = values(safe.content)
         if kind.whole != DATA:
-            raise CertificateUnreadable("a PKCS#12 file that is signed or encrypted to a key: ask for one in PEM")
+            raise CertificateUnreadable("a PKCS#12 file that is signed or encrypted to a key: ask for a file in PEM")
         return values(first_value(octets_of(first_value(content.content))).content, at_most=100)
     except ValueError as error:
         raise CertificateUnreadable(DAMAGED) from error
@@ -141,7 +141,7 @@ def _keys(bags: tuple[_Bag, ...], password: str | None, allowance: Allowance) ->
             continue
         allowance.key()
         if len(bag.value) > MAX_KEY:
-            raise CertificateUnreadable(f"a private key of more than {MAX_KEY} octets")
+            raise CertificateUnreadable(f"a private key of more than {MAX_KEY} bytes")
         if bag.kind == KEY_BAG:
             yield bag.value
         else:
@@ -196,7 +196,7 @@ def _loaded(contents: bytes, password: str | None) -> PKCS12KeyAndCertificates:
         try:
             return load_pkcs12(_pfx(encode(SEQUENCE, contents), form), (password or "").encode())
         except UnsupportedAlgorithm as error:
-            raise CertificateUnreadable(f"a PKCS#12 file in an unknown algorithm: {error}") from error
+            raise CertificateUnreadable(f"a PKCS#12 file with an unknown algorithm: {error}") from error
         except ValueError as error:
             if not _is_about_password(error):
                 raise CertificateUnreadable(UNREADABLE_INSIDE) from error

@@ -9,11 +9,11 @@ CERTIFICATES = EXPLICIT = 0xA0
 DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
 VERSION = bytes.fromhex("020101")
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
-DAMAGED = "a PKCS#7 file that is damaged or cut short: ask for it again"
+DAMAGED = "a damaged or incomplete PKCS#7 file: ask for the file again"
 
 
 def certificates_in(data: bytes) -> tuple[bytes, ...]:
-    """The certificates in a SignedData, in DER or BER; raises CertificateUnreadable if there are none."""
+    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable if there are none."""
     try:
         kind, content = values(first_value(data).content)
         if kind.whole != SIGNED_DATA:

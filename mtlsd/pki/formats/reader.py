@@ -1,4 +1,4 @@
-"""Reads a certificate file of any form: its certificates, its keys, and remarks about its form.
+"""Reads a certificate file of any format: certificates, keys, and oddities of the file.
 
 The forms of a file are tried from the outside in: known first octets, ZIP, DER, e-mail, JSON, PEM in any spelling, bare
 base64. The contents are only parsed, and nothing in them is trusted. Every error is a CertificateUnreadable whose text
@@ -25,7 +25,7 @@ from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
 from mtlsd.pki.formats.pem import Block
 
 EMPTY = "empty"
-COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: not accepted"
+COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: use a smaller one"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
 LABELS: Final = {
     "CERTIFICATE REQUEST": detect.REQUEST,
@@ -126,7 +126,7 @@ class _Reader:
 
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise CertificateUnreadable("nested too deeply: unpack it yourself")
+            raise CertificateUnreadable("too many archives inside each other: unpack them yourself")
         if (der := pem.plain_certificate(data)) is not None:
             self._forms.append("PEM")
             self._plain_certificate(der)
@@ -184,7 +184,7 @@ class _Reader:
 
     def _certificate_block(self, block: Block) -> None:
         if not block.ended:
-            self.damage.append(CertificateUnreadable(f"cut short: there is no -----END {block.label}-----"))
+            self.damage.append(CertificateUnreadable(f"incomplete: the line -----END {block.label}----- is missing"))
             return
         remarks: list[str] = []
         try:
@@ -271,7 +271,7 @@ class _Reader:
     # --- Containers -------------------------------------------------------------------------------------
 
     def _parts(self, parts: Iterable[Part], depth: int) -> None:
-        """Read each part; a part without a certificate is reported, and is not an error."""
+        """Read each part; a part that is not a certificate is usually not meant to be one."""
         for part in parts:
             inner = _Reader(self._password, keys=self._wants_keys)
             inner._allowance = self._allowance
@@ -312,7 +312,7 @@ def _affordable(certificate: Certificate) -> Certificate:
 
 
 def _looks_like(text: str) -> str:
-    """The sentence about text without a certificate."""
+    """The probable type of a text without a certificate."""
     start = text.lstrip().lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):  # no code: of web pages
         return detect.HTML
@@ -321,5 +321,5 @@ def _looks_like(text: str) -> str:
     if start.startswith(("ssh-", "ecdsa-sha2-", "sk-ssh-")):
         return detect.SSH
     if start.startswith(("{", "[")):
-        return "JSON, or something like it, without a certificate"
+        return "JSON, or a similar format, without a certificate"
     return detect.UNKNOWN

@@ -101,7 +101,7 @@ def test_without_private_keys_those_that_are_there_stay(here: Tree, there: Tree,
     before = files(there, "hosts/as2.example.com")
     result = import_(there, export(here, secret), secret, "--yes")
     assert result.exit_code == 0, result.output
-    assert "hosts/as2.example.com stays as it is" in result.stdout
+    assert "hosts/as2.example.com stays unchanged" in result.stdout
     assert files(there, "hosts/as2.example.com") == before
     assert files(there, "partners") == files(here, "partners")
     assert mtlsd("check", "--config", there.configuration).exit_code == 0
@@ -262,7 +262,7 @@ def test_what_a_partner_need_not_do_any_longer_is_shown(here: Tree, there: Tree,
 def test_keys_that_must_be_brought_are_named(here: Tree, there: Tree, secret: Path) -> None:
     key = there.certs / "hosts" / "as2.example.com" / "key.pem"
     key.unlink()
-    assert f"to be brought by hand: {key}," in import_(there, export(here, secret), secret, "--dry-run").stdout
+    assert f"copy by hand: {key}," in import_(there, export(here, secret), secret, "--dry-run").stdout
 
 
 def test_a_directory_that_is_a_link_is_left_alone(there: Tree, secret: Path, tmp_path: Path) -> None:

@@ -57,14 +57,14 @@ def test_a_receipt_as_it_was_asked_for_is_ok() -> None:
 
 OTHER = MIC(b"\x02" * 32, "sha256", "sha-256")
 NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
-    "another MIC": (ASKED, mdn(mic=OTHER), "the MIC is not that of the message"),
+    "another MIC": (ASKED, mdn(mic=OTHER), "the MIC does not match the message"),
     "no MIC": (ASKED, mdn(mic=None), "the MDN has no MIC"),
     "a MIC of another algorithm": (
         ASKED,
         mdn(mic=MIC(b"1", "sha1", "sha1")),
-        "made with sha1, which was not asked for",
+        "the MIC uses sha1, which was not requested",
     ),
-    "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, though that was asked for"),
+    "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, although a signature was requested"),
     "an error": (ASKED, mdn(modifier="processed/error: decryption-failed"), "the receiver did not process"),
     "a failure": (ASKED, mdn(modifier="failed/failure: unsupported format"), "the receiver did not process"),
     "another message": (ASKED, mdn(message_id="<2@acme.example>"), "the MDN answers another message (mdn_unreadable)"),
@@ -140,8 +140,8 @@ def test_an_mdn_that_was_posted_is_judged_as_one_in_the_answer() -> None:
 
 
 LATE: dict[str, tuple[Answer, PostedMDN | None, str]] = {
-    "none came": (Answer(200, (), b""), None, "no MDN for this message came within 60 s"),
-    "in the answer": (mdn(), None, "the MDN came in the answer, though an asynchronous one was asked for"),
+    "none came": (Answer(200, (), b""), None, "no MDN for this message arrived within 60 s"),
+    "in the answer": (mdn(), None, "the MDN arrived in the answer, although an asynchronous MDN was requested"),
     "an error": (Answer(200, (), b""), posted(mdn(modifier="processed/error: x")), "the receiver did not process"),
     "another signer's": (Answer(200, (), b""), posted(mdn(signed=False)), "the MDN is not signed"),
     "a status": (Answer(500, (), b""), posted(mdn()), "HTTP 500"),

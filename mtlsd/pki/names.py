@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from cryptography.x509 import Name
 from cryptography.x509.oid import NameOID
 
-SPELLINGS = {  # of attribute types, beside those of RFC 4514
+SPELLINGS = {  # of attribute types, in addition to those of RFC 4514
     "emailAddress": NameOID.EMAIL_ADDRESS,
     "E": NameOID.EMAIL_ADDRESS,
     "serialNumber": NameOID.SERIAL_NUMBER,

@@ -118,15 +118,15 @@ def test_a_chain_that_does_not_cover_its_host_is_a_warning(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("there", "name", "words"),
     [
-        ((), "EXAMPLE", "EXAMPLE: there is no such directory"),
-        (("EXAMPLE", "OTHER"), "EXAMPEL", "EXAMPEL: there is no such directory; there is EXAMPLE"),
-        (("EXAMPLE",), "example", "example: there is no such directory; there is EXAMPLE"),
+        ((), "EXAMPLE", "EXAMPLE: the directory does not exist"),
+        (("EXAMPLE", "OTHER"), "EXAMPEL", "EXAMPEL: the directory does not exist; there is EXAMPLE"),
+        (("EXAMPLE",), "example", "example: the directory does not exist; there is EXAMPLE"),
         (
             ("as2.example.com",),
             "as2.exmaple.com",
-            "as2.exmaple.com: there is no such directory; there is as2.example.com",
+            "as2.exmaple.com: the directory does not exist; there is as2.example.com",
         ),
-        (("UNLIKE", "..data"), "EXAMPLE", "EXAMPLE: there is no such directory"),
+        (("UNLIKE", "..data"), "EXAMPLE", "EXAMPLE: the directory does not exist"),
     ],
 )
 @pytest.mark.parametrize("load", [load_host, load_organization])
@@ -142,7 +142,7 @@ def test_a_directory_that_is_missing_is_named_with_the_nearest_one(
 
 
 def test_a_directory_of_directories_that_is_missing_is_only_that(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"hosts/as2.example.com: there is no such directory$"):
+    with pytest.raises(ConfigurationError, match=r"hosts/as2.example.com: the directory does not exist$"):
         load_host(tmp_path / "hosts" / "as2.example.com")
 
 
@@ -156,7 +156,7 @@ def test_a_chain_may_have_any_order_and_more_than_its_own(tmp_path: Path) -> Non
     assert loaded.key_pair.certificate == HOST.certificate
     assert loaded.key_pair.chain == (CA.certificate, ROOT.certificate)
     assert [str(each) for each in loaded.warnings] == [
-        f"{tmp_path}/chain.pem: CN=Stray is not above CN=as2.example.com, and is not sent along"
+        f"{tmp_path}/chain.pem: CN=Stray is not an issuer of CN=as2.example.com, and is not sent"
     ]
 
 

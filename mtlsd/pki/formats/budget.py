@@ -4,7 +4,7 @@ from mtlsd.pki.certificate import CertificateUnreadable
 
 MAX_UNPACKED = 8 * 1024 * 1024  # bytes unpacked from archives, e-mails and base64, in total
 MAX_PARTS = 500  # members of archives, parts of e-mails, texts in JSON
-MAX_DEPTH = 4  # containers in containers
+MAX_DEPTH = 4  # levels of nested containers
 MAX_ITERATIONS = 2_000_000  # of the key derivations of PKCS#12: about a second
 MAX_CERTIFICATES = 500
 MAX_KEYS = 20

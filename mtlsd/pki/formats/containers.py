@@ -17,7 +17,7 @@ MAX_NESTING = 20  # of JSON
 ENCRYPTED = 0x1  # in the flags of a ZIP member
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 SIGNATURES = {"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pkcs7-mime",
-              "application/x-pkcs7-mime", "application/pgp-signature"}  # fmt: skip  # the sender's, and no attachment
+              "application/x-pkcs7-mime", "application/pgp-signature"}  # fmt: skip  # of the e-mail, not attachments
 HEADER_NAMES = "from|to|cc|date|received|return-path|delivered-to|mime-version|message-id|subject|content-type|reply-to"
 
 _HEADER = re.compile(rf"(?im)^(?:{HEADER_NAMES}):[ \t]")
@@ -47,7 +47,7 @@ def zip_members(data: bytes, allowance: Allowance) -> Iterator[Part]:
 
 
 def is_email(text: str) -> bool:
-    """Whether the text begins with the headers of a message (RFC 5322)."""
+    """Whether the text begins with the header of a message (RFC 5322)."""
     head = re.split(r"\n[ \t]*\n", text.lstrip()[:20_000].replace("\r\n", "\n"), maxsplit=1)[0]
     first = head.partition("\n")[0]
     begins = first.startswith("From ") or re.match(r"[!-9;-~]+:[ \t]", first)
@@ -55,7 +55,7 @@ def is_email(text: str) -> bool:
 
 
 def email_parts(data: bytes, allowance: Allowance) -> Iterator[Part]:
-    """The parts of a message that may be certificates, without the signature of the message itself."""
+    """The parts of an e-mail that may be certificates, without the signature of the e-mail itself."""
     if data.lower().count(b"boundary") > MAX_MULTIPARTS:
         raise CertificateUnreadable("an e-mail with too many parts: save its attachment as a file")
     try:
@@ -106,6 +106,6 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowanc
     if info.compress_type not in METHODS:
         return Part(info.filename, None, "packed with an unusual method: unpack it yourself")
     with archive.open(info) as member:
-        content = member.read(allowance.octets + 1)  # the size that the archive states proves nothing
+        content = member.read(allowance.octets + 1)  # the size in the archive's directory may be wrong
     allowance.unpack(len(content))
     return Part(info.filename, content)

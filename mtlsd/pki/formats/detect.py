@@ -70,7 +70,7 @@ _OUTERMOST = (
     ("020202020202", Shape.PRIVATE_KEY),  # RSAPrivateKey (RFC 8017), or one of DSA
     ("0204", Shape.PRIVATE_KEY),  # ECPrivateKey (RFC 5915)
     ("3004", Shape.ENCRYPTED_KEY),  # EncryptedPrivateKeyInfo (RFC 5958)
-    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be in pieces
+    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be fragmented
     ("06a0", Shape.PKCS7),  # ContentInfo (RFC 5652)
 )
 _SIGNED = (  # the fields of what is signed: a SEQUENCE, an algorithm and a BIT STRING around it

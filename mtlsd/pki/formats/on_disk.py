@@ -1,4 +1,4 @@
-"""Certificate files on disk, with the password beside them: `acme.pfx` and `acme.pfx.password`."""
+"""Reads certificate files on disk, with the password in a file beside them: `acme.pfx` and `acme.pfx.password`."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import Contents, read_contents, read_public
 from mtlsd.pki.lint import oddities
 
-PASSWORD = ".password"  # noqa: S105  # the end of a file's name
+PASSWORD = ".password"  # noqa: S105  # appended to the name of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PublicFile:
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
-    """Everything in a file of ours."""
+    """The contents of one of our own files."""
 
     contents: Contents
     mode: int
@@ -34,7 +34,7 @@ class OwnFile:
 def read_public_file(
     path: Path, within: Path | None = None, data: bytes | None = None, *, may_have_password: bool = True
 ) -> PublicFile:
-    """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
+    """Read a file that may not hold a private key; raises FileRefused or CertificateUnreadable.
 
     `data` is the content of the file, if it was read already; no password is read if there is no file with one.
     """
@@ -49,7 +49,7 @@ def read_public_file(
 
 
 def read_own_file(path: Path) -> OwnFile:
-    """Read a file of ours, with the keys in it; raises FileRefused or CertificateUnreadable."""
+    """Read one of our own files, with the keys in it; raises FileRefused or CertificateUnreadable."""
     password, password_mode = password_beside(path, None)
     file = read_file(path)
     beside = _password_file(path) if password is not None else None
@@ -69,7 +69,7 @@ def is_open_to_everybody(mode: int) -> bool:
 
 
 def decoded_password(data: bytes) -> str:
-    """The password in the octets of its file: without a byte-order mark, and the line end that editors add."""
+    """The password in the bytes of its file, without a byte-order mark and the line end that editors add."""
     try:
         return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""PKCS#7: a SignedData without a signer is how certificates are handed over in one file (RFC 5652, section 5.1)."""
+"""PKCS#7 bundles: certificates in a SignedData without a signer (RFC 5652, section 5.1)."""
 
 from collections.abc import Iterable
 

@@ -214,7 +214,7 @@ def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: P
     tree.server = "production = true"
     tree.configure()
     result = add(tree, given, "--root", tmp_path / "ca" / "ca.pem")
-    assert (result.exit_code, "is of a test CA" in result.stderr) == (1, True)
+    assert (result.exit_code, "is from a test CA" in result.stderr) == (1, True)
 
 
 def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree: Tree, given: Path) -> None:

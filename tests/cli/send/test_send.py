@@ -323,7 +323,7 @@ def test_a_key_that_everybody_may_read_is_a_warning(site: Site, tmp_path: Path) 
         ({"--message-id": "a\nb"}, "not the value of a header field"),
         ({"--sign": "md5"}, "'md5' is not one of"),
         ({"--cert": "tls.pem"}, "--cert and --key belong together"),
-        ({"--encrypt-key": "ecdh-sha256"}, "does not go with ecdh-sha256"),
+        ({"--encrypt-key": "ecdh-sha256"}, "does not support ecdh-sha256"),
         ({"--async-url": "http://127.0.0.1/"}, "--async-url needs --listen"),
         ({"--listen": "127.0.0.1"}, "expected an IP address and a port"),
         ({"--listen": "127.0.0.1:0", "--mdn": "none"}, "--mdn none requests none"),

@@ -223,7 +223,7 @@ def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: service_key(folder), "which of them is meant? Leave only one of own.json, own.pfx"),
+        (lambda folder: service_key(folder), "only one of them may be here: keep one of own.json, own.pfx"),
         (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file with a password: put the"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password is wrong"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),

@@ -507,9 +507,9 @@ class AS2SecurityTooLow(AS2Refused):
     disposition = "processed/error: insufficient-message-security"
     advice = "Sign and encrypt the message as agreed, with the agreed algorithms."
 
-    def __init__(self, detail: str = "", *, relaxation: str | None = None) -> None:
+    def __init__(self, detail: str = "", *, relaxation: str | None = None, **facts: object) -> None:
         """Take the `relax` that would accept the message, if one exists."""
-        super().__init__(detail)
+        super().__init__(detail, **facts)
         self.relaxation = relaxation
 
 

@@ -415,7 +415,7 @@ def test_a_proof_says_what_is_not_in_it_and_mends_line_ends(tmp_path: Path, back
     assert done.returncode == 0, done.stderr
     kept = settings == 'keep = "content"'
     assert (folder / "signed-entity-crlf").exists() == kept
-    assert ("the digests alone were kept" in (folder / "INSTRUCTIONS.txt").read_text()) == (not kept)
+    assert ("Only the digests of the signature were stored" in (folder / "INSTRUCTIONS.txt").read_text()) == (not kept)
     assert verify(tree)[0] == 0
 
 

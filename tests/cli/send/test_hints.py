@@ -13,7 +13,7 @@ HINTS = {
     FailureCause.NO_ADDRESS: "--resolve",
     FailureCause.NO_TLS: "the server does not speak TLS on that port",
     FailureCause.NO_HTTP: "https://",
-    FailureCause.CONNECTION_REFUSED: "nobody listens there",
+    FailureCause.CONNECTION_REFUSED: "nothing listens on that port",
 }
 
 

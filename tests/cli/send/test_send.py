@@ -150,7 +150,7 @@ def test_nobody_at_the_address_is_said(site: Site) -> None:
         arguments[1] = f"http://127.0.0.1:{taken.getsockname()[1]}/as2"
         result = mtlsd(*arguments)
     assert (result.exit_code, "upstream" in result.stderr) == (1, False)  # a code of deliveries, not of clients
-    assert "Hint: nobody listens there" in result.stderr
+    assert "Hint: nothing listens on that port" in result.stderr
 
 
 def test_a_message_in_the_clear_to_a_port_that_speaks_tls_is_told_so(site: Site) -> None:
@@ -312,7 +312,7 @@ def test_a_key_that_everybody_may_read_is_a_warning(site: Site, tmp_path: Path) 
         ({"--message-id": ""}, "not the value of a header field"),
         ({"--as2-version": "2"}, "'2' is not one of"),
         ({"--encrypt-to": None}, "--encrypt-to is missing"),
-        ({"--sign-key": None}, "belong together"),
+        ({"--sign-key": None}, "--sign-cert and --sign-key must be given together"),
         ({"--sign-cert": None, "--sign-key": None}, "Signing needs a key pair"),
         ({"--sign-key": "other.key"}, "does not belong to CN=ACME"),
         ({"--encrypt-to": "order.edi"}, "neither PEM nor DER"),
@@ -322,7 +322,7 @@ def test_a_key_that_everybody_may_read_is_a_warning(site: Site, tmp_path: Path) 
         ({"--as2-from": None}, "Missing option '--as2-from'"),
         ({"--message-id": "a\nb"}, "not the value of a header field"),
         ({"--sign": "md5"}, "'md5' is not one of"),
-        ({"--cert": "tls.pem"}, "--cert and --key belong together"),
+        ({"--cert": "tls.pem"}, "--cert and --key must be given together"),
         ({"--encrypt-key": "ecdh-sha256"}, "does not support ecdh-sha256"),
         ({"--async-url": "http://127.0.0.1/"}, "--async-url needs --listen"),
         ({"--listen": "127.0.0.1"}, "expected an IP address and a port"),
@@ -330,7 +330,10 @@ def test_a_key_that_everybody_may_read_is_a_warning(site: Site, tmp_path: Path) 
         ({"--listen": "0.0.0.0:0"}, "--async-url is missing"),
         ({"--listen": "127.0.0.1:0", "--async-url": "x"}, "Invalid value for --async-url"),
         ({"--listen": "127.0.0.1:0", "--listen-key": "as2.key"}, "--listen-cert is missing"),
-        ({"--listen": "127.0.0.1:0", "--listen-cert": "as2.pem"}, "--listen-cert and --listen-key belong together"),
+        (
+            {"--listen": "127.0.0.1:0", "--listen-cert": "as2.pem"},
+            "--listen-cert and --listen-key must be given together",
+        ),
         ({"--listen": "192.0.2.1:1"}, "cannot listen on 192.0.2.1:1"),
     ],
     ids=str,

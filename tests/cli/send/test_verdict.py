@@ -72,8 +72,8 @@ NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
     "signed with SHA-1": (ASKED, mdn(digest="sha1"), "it is signed with SHA-1, which only --micalg sha1"),
     "nobody to sign": (replace(ASKED, signers=()), mdn(), "(as2_signer_unknown)"),
     "changed": (ASKED, replace(mdn(), body=mdn().body.replace(b"processed", b"Processed")), "(as2_signature_bad)"),
-    "no MDN": (ASKED, Answer(200, (), b""), "no MDN came"),
-    "a page": (ASKED, page(200, "text/html", b"<html>"), "no MDN came"),
+    "no MDN": (ASKED, Answer(200, (), b""), "no MDN arrived, although one was requested"),
+    "a page": (ASKED, page(200, "text/html", b"<html>"), "no MDN arrived, although one was requested"),
     "a status": (ASKED, replace(mdn(), status=500), "HTTP 500 Internal Server Error"),
     "a redirect": (replace(ASKED, mdn="none"), Answer(302, (), b""), "HTTP 302 Found"),
     "an odd status": (replace(ASKED, mdn="none"), Answer(599, (), b""), "HTTP 599"),
@@ -104,7 +104,7 @@ def test_an_mdn_that_is_accepted_has_nothing_unverified() -> None:
 
 def test_a_mic_is_shown_beside_ours_where_it_differs() -> None:
     assert judge(ASKED, mdn(), NOW).mic == f"equal ({OURS})"
-    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: {OTHER} came; ours is {OURS.value}"
+    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: the MDN has {OTHER}; ours is {OURS.value}"
     assert judge(ASKED, mdn(mic=None), NOW).mic == "none"
 
 
@@ -184,7 +184,7 @@ def test_what_may_be_anybodys_is_noted_by_what_speaks_for_it() -> None:
     weak = receive(LATER, NOW, posted(mdn(digest="sha1")))
     unsigned = receive(LATER, NOW, posted(mdn(signed=False)))
     assert 0 < unsigned.rank < stranger.rank < weak.rank
-    for each, words in ((unsigned, "not signed"), (stranger, "signed by none of"), (weak, "SHA-1")):
+    for each, words in ((unsigned, "not signed"), (stranger, "not signed by a certificate of"), (weak, "SHA-1")):
         assert (each.status, words in (each.note or "")) == (200, True)
 
 

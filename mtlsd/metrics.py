@@ -36,7 +36,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Meter:
     """One metric. A counter's name gets `_total` in the output."""
 
     name: str
@@ -48,32 +48,32 @@ class Row:
 
 _COUNTER, _GAUGE, _HISTOGRAM = Kind
 TABLE = (
-    Row("mtlsd_exchanges", _COUNTER, "Requests that were answered.", ("host", "partner", "status", "reason")),
-    Row("mtlsd_exchange_duration_seconds", _HISTOGRAM, "From a header's first byte to the answer.", ("host",), SLOW),
-    Row("mtlsd_exchange_received_bytes", _COUNTER, "HTTP received, inside TLS.", ("host",)),
-    Row("mtlsd_exchange_sent_bytes", _COUNTER, "HTTP sent, inside TLS.", ("host",)),
-    Row("mtlsd_connections", _GAUGE, "Connections that are open."),
-    Row("mtlsd_connections_refused", _COUNTER, "Connections closed because of a limit.", ("reason",)),
-    Row("mtlsd_handshakes", _COUNTER, "TLS handshakes; without a reason they completed.", ("reason",)),
-    Row("mtlsd_deliveries", _GAUGE, "Deliveries that are not delivered.", ("kind", "state")),
-    Row("mtlsd_delivery_oldest_pending_age_seconds", _GAUGE, "Age of the oldest that is due or waits.", ("kind",)),
-    Row("mtlsd_delivery_attempts", _COUNTER, "Attempts at deliveries.", ("kind", "outcome", "reason")),
-    Row("mtlsd_delivery_attempt_duration_seconds", _HISTOGRAM, "One attempt at a delivery.", ("kind",), SLOW),
-    Row("mtlsd_journal_commit_duration_seconds", _HISTOGRAM, "Commits of accepted messages.", (), FAST),
-    Row("mtlsd_journal_commit_messages", _HISTOGRAM, "Messages in one commit.", (), GROUPS),
-    Row("mtlsd_disk_free_bytes", _GAUGE, "Free for us on the file system of the spool."),
-    Row("mtlsd_disk_size_bytes", _GAUGE, "The file system of the spool."),
-    Row("mtlsd_certificate_not_after_timestamp_seconds", _GAUGE, "When our own certificates end.", ("use", "name")),
-    Row("mtlsd_partner_certificates_ending", _GAUGE, "Partners' certificates that end within days.", ("days",)),
-    Row("mtlsd_partner_certificate_next_not_after_timestamp_seconds", _GAUGE, "When the next partner's one ends."),
-    Row("mtlsd_expiry_alerts", _COUNTER, "Alerts of what ends, by the days left.", ("days",)),
-    Row("mtlsd_ready", _GAUGE, "What /readyz says: 1 where the check does not fail.", ("check",)),
-    Row("mtlsd_config_reloads", _COUNTER, "Reloads.", ("outcome",)),
-    Row("mtlsd_config_last_reload_successful", _GAUGE, "Whether the last reload went well."),
-    Row("mtlsd_config_last_reload_success_timestamp_seconds", _GAUGE, "When what is in force was read."),
-    Row("mtlsd_config_problems", _GAUGE, "Mistakes under partners/ that keep something out of use."),
-    Row("mtlsd_partners", _GAUGE, "Partners that are known."),
-    Row("mtlsd_build_info", _GAUGE, "Always 1.", ("version", "python")),
+    Meter("mtlsd_exchanges", _COUNTER, "Requests that were answered.", ("host", "partner", "status", "reason")),
+    Meter("mtlsd_exchange_duration_seconds", _HISTOGRAM, "From a header's first byte to the answer.", ("host",), SLOW),
+    Meter("mtlsd_exchange_received_bytes", _COUNTER, "HTTP received, inside TLS.", ("host",)),
+    Meter("mtlsd_exchange_sent_bytes", _COUNTER, "HTTP sent, inside TLS.", ("host",)),
+    Meter("mtlsd_connections", _GAUGE, "Connections that are open."),
+    Meter("mtlsd_connections_refused", _COUNTER, "Connections closed because of a limit.", ("reason",)),
+    Meter("mtlsd_handshakes", _COUNTER, "TLS handshakes; without a reason they completed.", ("reason",)),
+    Meter("mtlsd_deliveries", _GAUGE, "Deliveries that are not delivered.", ("kind", "state")),
+    Meter("mtlsd_delivery_oldest_pending_age_seconds", _GAUGE, "Age of the oldest that is due or waits.", ("kind",)),
+    Meter("mtlsd_delivery_attempts", _COUNTER, "Attempts at deliveries.", ("kind", "outcome", "reason")),
+    Meter("mtlsd_delivery_attempt_duration_seconds", _HISTOGRAM, "One attempt at a delivery.", ("kind",), SLOW),
+    Meter("mtlsd_journal_commit_duration_seconds", _HISTOGRAM, "Commits of accepted messages.", (), FAST),
+    Meter("mtlsd_journal_commit_messages", _HISTOGRAM, "Messages in one commit.", (), GROUPS),
+    Meter("mtlsd_disk_free_bytes", _GAUGE, "Free for us on the file system of the spool."),
+    Meter("mtlsd_disk_size_bytes", _GAUGE, "The file system of the spool."),
+    Meter("mtlsd_certificate_not_after_timestamp_seconds", _GAUGE, "When our own certificates end.", ("use", "name")),
+    Meter("mtlsd_partner_certificates_ending", _GAUGE, "Partners' certificates that end within days.", ("days",)),
+    Meter("mtlsd_partner_certificate_next_not_after_timestamp_seconds", _GAUGE, "When the next partner's one ends."),
+    Meter("mtlsd_expiry_alerts", _COUNTER, "Alerts of what ends, by the days left.", ("days",)),
+    Meter("mtlsd_ready", _GAUGE, "What /readyz says: 1 where the check does not fail.", ("check",)),
+    Meter("mtlsd_config_reloads", _COUNTER, "Reloads.", ("outcome",)),
+    Meter("mtlsd_config_last_reload_successful", _GAUGE, "Whether the last reload went well."),
+    Meter("mtlsd_config_last_reload_success_timestamp_seconds", _GAUGE, "When what is in force was read."),
+    Meter("mtlsd_config_problems", _GAUGE, "Mistakes under partners/ that keep something out of use."),
+    Meter("mtlsd_partners", _GAUGE, "Partners that are known."),
+    Meter("mtlsd_build_info", _GAUGE, "Always 1.", ("version", "python")),
 )
 
 
@@ -142,7 +142,7 @@ class Metrics:
         """Everything, as `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
-    def _make(self, row: Row) -> None:
+    def _make(self, row: Meter) -> None:
         match row.kind:
             case Kind.COUNTER:
                 self._counters[row.name] = Counter(row.name, row.text, row.labels, registry=self._registry)

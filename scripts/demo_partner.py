@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.as2.outbound.compose import BuiltMessage, compose
-from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
+from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, Signing
 from mtlsd.errors import AS2SignatureBad
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
@@ -102,7 +102,7 @@ class Partner:
 
     def message(self, number: int, *, sign: bool = True) -> BuiltMessage:
         """The order as an AS2 message that requests a signed MDN; without `sign` it is only compressed."""
-        document = Document(self.order(number), "application/edifact", f"order-{number}.edi")
+        document = DraftDocument(self.order(number), "application/edifact", f"order-{number}.edi")
         draft = Draft(
             as2_from=self.as2_id,
             as2_to=self.receiver_as2_id,

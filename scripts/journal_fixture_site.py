@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mtlsd.access.rate_limits import FailureLimit
-from mtlsd.as2.agreement import Limits
+from mtlsd.as2.agreement import MessageLimits
 from mtlsd.config.model import Route
 from mtlsd.handlers.as2.begin import begin
 from mtlsd.handlers.as2.exchange import Exchange
@@ -137,7 +137,7 @@ class Site:
     ) -> str:
         """Receive a message as the daemon does and return the id that it had; whatever the answer promises is kept."""
         call = self._call(sent, now, path, client)
-        limits = Limits(1 << 20, 100)
+        limits = MessageLimits(1 << 20, 100)
         services = Services(journal, self.spool, limits, self._failures, 4096, keeps_evidence)
         start = selftest.begin if path == selftest.PATH else begin
         begun = start(call, services)

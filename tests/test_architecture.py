@@ -1,6 +1,7 @@
 """The one rule of docs/architecture.md and the homes of libraries, as data; a breach is named by file and line."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from sys import stdlib_module_names
@@ -156,6 +157,16 @@ def test_net_is_for_what_waits() -> None:
 def _waits(path: Path) -> bool:
     awaits = any(isinstance(node, ast.Await) for node in ast.walk(ast.parse(path.read_text())))
     return awaits or any(name.split(".")[0] == "trio" for _, name in imports(path))
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """One word for one thing, so that a name that is searched for is found in one place."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(named(path))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def test_a_package_opens_with_a_docstring() -> None:

@@ -22,12 +22,12 @@ from mtlsd.config.model import (
     ClientCertificate,
     Configuration,
     Deliver,
-    Delivery,
+    DeliverySettings,
     Handler,
     Limits,
     Mail,
     MDNMode,
-    Proof,
+    ProofSettings,
     Route,
     Server,
     VirtualHost,
@@ -85,8 +85,8 @@ def test_the_example_in_the_repository_is_right_and_shows_the_defaults(write: Wr
             inline_bytes=65_536,
         ),
         limits=Limits(),
-        delivery=Delivery(),
-        proof=Proof(checkpoints=file.parent / "state" / "checkpoints"),
+        delivery=DeliverySettings(),
+        proof=ProofSettings(checkpoints=file.parent / "state" / "checkpoints"),
         virtualhosts=(
             VirtualHost("as2.example.com", Address.parse("0.0.0.0:8443"), ClientCertificate.REQUIRED, (route,)),
             VirtualHost("drop.example.com", Address.parse("0.0.0.0:9443"), ClientCertificate.NONE, (route,)),
@@ -104,14 +104,14 @@ def test_a_default_that_the_example_shows_in_a_comment_is_the_default(write: Wri
 
 
 def test_the_example_mentions_every_key(write: Write) -> None:
-    for table in (Server, Limits, Delivery, Route):
+    for table in (Server, Limits, DeliverySettings, Route):
         for key in table.__dataclass_fields__:
             assert f"\n{key} = " in EXAMPLE or f"\n# {key} = " in EXAMPLE, key
 
 
 def test_the_documentation_has_every_key_and_the_default_of_every_limit() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    for field in fields(Limits) + fields(Delivery):
+    for field in fields(Limits) + fields(DeliverySettings):
         assert f"| `{field.name}` | {field.default} " in text
     for field in fields(Server) + fields(VirtualHost) + fields(Route):
         assert field.name == "routes" or f"| `{field.name}` | " in text
@@ -356,7 +356,7 @@ def test_only_a_backend_that_gets_the_message_can_make_the_mdn(write: Write, del
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "true", "1.0", '"10"', "[]", "{}", "1e3", "nan", f"0x{'f' * 5000}"])
-@pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("delivery", Delivery)])
+@pytest.mark.parametrize(("table", "kind"), [("limits", Limits), ("delivery", DeliverySettings)])
 def test_a_limit_is_a_whole_number_above_zero(write: Write, table: str, kind: type[Limits], value: str) -> None:
     keys = list(kind.__dataclass_fields__)
     file = write(f"[{table}]\n" + "".join(f"{key} = {value}\n" for key in keys) + HOST)

@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from mtlsd import log
-from mtlsd.config.model import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
+from mtlsd.config.model import (
+    DeliverySettings,
+    Expiry,
+    Limits,
+    Mail,
+    ProofSettings,
+    Retention,
+    Route,
+    Server,
+    VirtualHost,
+)
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.partners.partner_toml import SCHEMA
 from mtlsd.pki.relaxations import RELAXATIONS
@@ -254,8 +264,8 @@ TABLES: dict[str, type[Any]] = {
     "[[virtualhost]]": VirtualHost,
     "[[virtualhost.route]]": Route,
     "[limits]": Limits,
-    "[delivery]": Delivery,
-    "[proof]": Proof,
+    "[delivery]": DeliverySettings,
+    "[proof]": ProofSettings,
     "[retention]": Retention,
     "[expiry]": Expiry,
     "[expiry.mail]": Mail,

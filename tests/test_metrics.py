@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from mtlsd.metrics import TABLE, Kind, Metrics, Row
+from mtlsd.metrics import TABLE, Kind, Meter, Metrics
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations.md"
 Sample = tuple[str, dict[str, str], float]
@@ -34,7 +34,7 @@ def test_a_parser_reads_everything_and_finds_every_name() -> None:
 
 
 @each_row
-def test_a_name_keeps_the_conventions(row: Row) -> None:
+def test_a_name_keeps_the_conventions(row: Meter) -> None:
     assert re.fullmatch(r"mtlsd_[a-z]+(_[a-z]+)*", row.name)
     assert not row.name.endswith(("_total", "_count", "_sum", "_bucket"))
     assert not re.search(r"_(milliseconds|ms|days|kb|mb)\b", row.name)
@@ -44,7 +44,7 @@ def test_a_name_keeps_the_conventions(row: Row) -> None:
 
 
 @each_row
-def test_a_metric_is_documented(row: Row) -> None:
+def test_a_metric_is_documented(row: Meter) -> None:
     name = row.name + ("_total" if row.kind is Kind.COUNTER else "")
     labels = ", ".join(f"`{label}`" for label in row.labels)
     line = f"| `{name}` | {row.kind.name.lower()} | {labels} | {row.text} |"

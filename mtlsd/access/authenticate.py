@@ -6,7 +6,7 @@ from mtlsd.access.revocation_port import KnownRevocations
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim, Peer
 from mtlsd.pki.certificate import PeerVerified, Presented
-from mtlsd.pki.revocation import Evidence
+from mtlsd.pki.revocation import RevocationEvidence
 from mtlsd.snapshot.snapshot import Snapshot
 from mtlsd.tls import verify
 
@@ -45,7 +45,7 @@ class Judgement:
         return known and self._since is not None and self._until is not None and self._since <= now < self._until
 
 
-def _first_end(presented: Presented, claim: Claim, evidence: Evidence, now: datetime) -> datetime:
+def _first_end(presented: Presented, claim: Claim, evidence: RevocationEvidence, now: datetime) -> datetime:
     anchors = claim.anchors
     retire_after = claim.partner.dates_of(claim.certificate).retire_after if claim.partner else None
     certificates = (presented.certificate, *presented.chain, *anchors.roots, *anchors.intermediates)

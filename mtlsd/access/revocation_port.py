@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from mtlsd.partners.matching import Claim
-from mtlsd.pki.revocation import Evidence
+from mtlsd.pki.revocation import RevocationEvidence
 
 
 class KnownRevocations(Protocol):
@@ -13,5 +13,5 @@ class KnownRevocations(Protocol):
     def version(self) -> int:
         """A number that changes whenever a verdict could change."""
 
-    def evidence(self, claim: Claim) -> Evidence:
+    def evidence(self, claim: Claim) -> RevocationEvidence:
         """The evidence that is known now about the chain of this partner's client."""

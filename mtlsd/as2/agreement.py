@@ -23,7 +23,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MessageLimits:
     """Limits on the size of a message while it is decompressed."""
 
     max_expanded_octets: int

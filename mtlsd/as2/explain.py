@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.mic import DIGESTS, MIC, Form, FormDigests
 from mtlsd.as2.mime.parser import HeaderBlock, HeaderBlockReader
@@ -32,7 +32,7 @@ class Candidate:
 
 
 def explain(
-    headers: AS2Headers, agreement: Agreement, limits: Limits, now: datetime, body: Iterable[bytes]
+    headers: AS2Headers, agreement: Agreement, limits: MessageLimits, now: datetime, body: Iterable[bytes]
 ) -> list[Candidate]:
     """Every candidate for the MIC of this message, from the outside in, as far as its layers can be opened."""
     outermost = _Candidates("body as received")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.cms import reader, verify
 from mtlsd.as2.cms.algorithms import DIGEST_OIDS
 from mtlsd.as2.cms.decompress import ZLIB, Inflater
@@ -76,14 +76,14 @@ class Findings:
     payload_size: int = 0
 
 
-class Evidence(StrEnum):
+class SignatureEvidence(StrEnum):
     """The kinds of octets that prove who signed what."""
 
     SIGNED_ENTITY = "signed"  # the octets that were signed, with their header
     SIGNED_DATA = "p7s"  # the SignedData in binary; if the content is inside, this is the only evidence
 
 
-Witness = Callable[[Evidence, bytes], None]  # is given the evidence, in order, as it arrives
+Witness = Callable[[SignatureEvidence, bytes], None]  # is given the evidence, in order, as it arrives
 Observe = Callable[[str, Sink], Sink]  # given the open layers and the entity inside, returns what to write to instead
 
 
@@ -91,7 +91,7 @@ def observe_nothing(_: str, entity: Sink) -> Sink:
     return entity
 
 
-def witness_nothing(_: Evidence, __: bytes) -> None:
+def witness_nothing(_: SignatureEvidence, __: bytes) -> None:
     pass
 
 
@@ -100,7 +100,7 @@ class Context:
     """The input of all layers: the agreement and its limits, digests to compute, and the receiver of the payload."""
 
     agreement: Agreement
-    limits: Limits
+    limits: MessageLimits
     now: datetime
     receipt: ReceiptRequest | None
     hints: Hints
@@ -123,7 +123,7 @@ class Context:
 
     def witness_signature(self, data: bytes) -> None:
         """Take some octets of a detached SignedData."""
-        self.witness(Evidence.SIGNED_DATA, data)
+        self.witness(SignatureEvidence.SIGNED_DATA, data)
 
     def with_digest(self, algorithm: str) -> Hints:
         """The hints for another pass, with this digest added."""
@@ -221,7 +221,7 @@ class CMSLayer:
         if self._content is None:
             self._beginning += data
         elif isinstance(self._content, OpaqueLayer):
-            self._context.witness(Evidence.SIGNED_DATA, data)
+            self._context.witness(SignatureEvidence.SIGNED_DATA, data)
         self._reader.receive_data(data)
         while event := self._reader.next_event():
             self._handle(event)
@@ -237,7 +237,7 @@ class CMSLayer:
                 self._content = CompressedLayer(event, self._context)
             case reader.SignedDataStarted():
                 self._content = OpaqueLayer(event, self._context)
-                self._context.witness(Evidence.SIGNED_DATA, self._beginning)
+                self._context.witness(SignatureEvidence.SIGNED_DATA, self._beginning)
             case reader.ContentReceived(data):
                 assert self._content is not None
                 self._content.write(data)
@@ -327,7 +327,7 @@ class Witnessed:
         self._entity = context.entity()
 
     def write(self, data: bytes) -> None:
-        self._witness(Evidence.SIGNED_ENTITY, data)
+        self._witness(SignatureEvidence.SIGNED_ENTITY, data)
         self._entity.write(data)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers, choose_mic
 from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_nothing, witness_nothing
 from mtlsd.as2.mic import MIC
@@ -63,7 +63,7 @@ class Receiver:
         self,
         headers: AS2Headers,
         agreement: Agreement,
-        limits: Limits,
+        limits: MessageLimits,
         now: datetime,
         hints: Hints = Hints(),  # noqa: B008 - it is immutable
         observe: Observe = observe_nothing,

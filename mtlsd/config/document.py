@@ -29,7 +29,7 @@ class NotTOML(ValueError):
 
 
 @dataclass(frozen=True)  # without slots: `lines` is made when somebody asks, for few files have a mistake
-class Document:
+class TOMLDocument:
     """What a TOML file says, and where it says it."""
 
     file: Path
@@ -56,14 +56,14 @@ class Document:
         return Problem(self.file, message, self.line(path), key or None)
 
 
-def read_document(file: Path, within: Path | None = None) -> Document:
+def read_document(file: Path, within: Path | None = None) -> TOMLDocument:
     """Read a TOML file of at most 1 MiB; ConfigurationError says why it cannot be read, and in which line.
 
     With `within`, a symbolic link may not lead out of that directory.
     """
     text = _text(file, within)
     try:
-        return Document(file, parse_toml(text), text)
+        return TOMLDocument(file, parse_toml(text), text)
     except NotTOML as error:
         raise ConfigurationError((Problem(file, str(error), error.line),)) from None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtlsd.config.document import Document, read_document, shown
+from mtlsd.config.document import TOMLDocument, read_document, shown
 from mtlsd.config.fields import table
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
@@ -18,11 +18,11 @@ from mtlsd.config.model import (
     ClientCertificate,
     Configuration,
     Deliver,
-    Delivery,
+    DeliverySettings,
     Expiry,
     Limits,
     MDNMode,
-    Proof,
+    ProofSettings,
     Retention,
     Server,
     VirtualHost,
@@ -39,8 +39,8 @@ class _Tables:
     virtualhost: tuple[VirtualHost, ...]
     server: Server = field(default_factory=Server)
     limits: Limits = field(default_factory=Limits)
-    delivery: Delivery = field(default_factory=Delivery)
-    proof: Proof = field(default_factory=Proof)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    proof: ProofSettings = field(default_factory=ProofSettings)
     retention: Retention = field(default_factory=Retention)
     expiry: Expiry = field(default_factory=Expiry)
 
@@ -71,7 +71,7 @@ def _below(directory: Path, server: Server) -> Server:
     return replace(server, state=state, certs=certs, spool=spool, inline_bytes=inline_bytes)
 
 
-def _conflicts(document: Document) -> list[Problem]:
+def _conflicts(document: TOMLDocument) -> list[Problem]:
     """What no single key shows: no host at all, one name for two hosts, one path for two routes, half a setting."""
     names, problems = [], []
     if document.tables.get("virtualhost") == []:
@@ -109,7 +109,7 @@ def _asks_nobody(host: dict[str, Any]) -> bool:
     return host.get("client_certificate") == ClientCertificate.NONE
 
 
-def _repeated(document: Document, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:
+def _repeated(document: TOMLDocument, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:
     first: dict[str, KeyPath] = {}
     problems = []
     for path, value in values:

@@ -254,7 +254,7 @@ class Limits:
 
 @table
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliverySettings:
     """How a delivery is attempted, and how long."""
 
     give_up_after_seconds: Annotated[int, number(1, 365 * _DAY)] = 3 * _DAY
@@ -271,7 +271,7 @@ class Delivery:
 
 @table
 @dataclass(frozen=True, slots=True)
-class Proof:
+class ProofSettings:
     """What is kept for proof, and where its checkpoints go."""
 
     keep: Annotated[Keep, choice(Keep)] = Keep.CONTENT
@@ -316,9 +316,9 @@ class Configuration:
     file: Path
     server: Server
     limits: Limits
-    delivery: Delivery
+    delivery: DeliverySettings
     virtualhosts: tuple[VirtualHost, ...]
-    proof: Proof = Proof()
+    proof: ProofSettings = ProofSettings()
     retention: Retention = Retention()
     expiry: Expiry = Expiry()
 

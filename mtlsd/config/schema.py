@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_o
 from pydantic import PlainValidator, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from mtlsd.config.document import Document, advise, read_document, shown
+from mtlsd.config.document import TOMLDocument, advise, read_document, shown
 from mtlsd.errors import ConfigurationError, Problem
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Schema(Generic[T]):
         self.tables: dict[Names, Table] = dict(_tables((), model, ""))
         self._adapter = TypeAdapter(model)
 
-    def check(self, document: Document) -> tuple[T | None, tuple[Problem, ...]]:
+    def check(self, document: TOMLDocument) -> tuple[T | None, tuple[Problem, ...]]:
         """What the file says, and every mistake in the order of the lines.
 
         If there are any, the value is that of the top-level keys which have none, or None if these are not enough.
@@ -90,7 +90,7 @@ class Schema(Generic[T]):
 class Reading(NamedTuple, Generic[T]):
     """What came of a file: `value` as `Schema.check` makes it, and whatever is wrong."""
 
-    document: Document
+    document: TOMLDocument
     value: T | None
     problems: tuple[Problem, ...]
 
@@ -100,7 +100,7 @@ def read_toml(file: Path, schema: Schema[T], within: Path | None = None) -> Read
     try:
         document = read_document(file, within)
     except ConfigurationError as error:
-        return Reading(Document(file, {}, ""), None, error.problems)
+        return Reading(TOMLDocument(file, {}, ""), None, error.problems)
     return Reading(document, *schema.check(document))
 
 
@@ -108,7 +108,7 @@ def read_optional_toml(file: Path, schema: Schema[T]) -> Reading[T]:
     """The same for a file that need not be there."""
     if os.path.lexists(file):
         return read_toml(file, schema)
-    document = Document(file, {}, "")
+    document = TOMLDocument(file, {}, "")
     return Reading(document, *schema.check(document))
 
 

@@ -17,7 +17,7 @@ STEP_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class DirectoryEntry:
     """An entry of a directory; a link counts as its target."""
 
     name: str
@@ -32,13 +32,13 @@ class Listing:
     """The entries of a directory and of requested directories below it, if they exist."""
 
     stamp: bytes
-    entries: Mapping[str, tuple[Listed, ...]]  # by the name of the directory below; "" is the directory itself
+    entries: Mapping[str, tuple[DirectoryEntry, ...]]  # by the name of the directory below; "" is the directory itself
     why_not: Mapping[str, str]  # the error of each directory that cannot be listed, by the same name
 
 
 def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | None = None) -> Listing:
     """List a directory and these below it; never raises. With `now`, in seconds of the epoch, UNSETTLED is possible."""
-    entries: dict[str, tuple[Listed, ...]] = {}
+    entries: dict[str, tuple[DirectoryEntry, ...]] = {}
     why_not: dict[str, str] = {}
     names: set[str] = set()
     for name in ("", *below):
@@ -58,19 +58,19 @@ def stays_within(path: Path, directory: Path) -> bool:
     return Path(os.path.realpath(path, strict=True)).is_relative_to(os.path.realpath(directory))
 
 
-def _listed(place: str) -> tuple[Listed, ...]:
+def _listed(place: str) -> tuple[DirectoryEntry, ...]:
     with os.scandir(place) as found:
         return tuple(sorted(map(_look, found), key=lambda each: each.name))
 
 
-def _look(entry: "os.DirEntry[str]") -> Listed:
+def _look(entry: "os.DirEntry[str]") -> DirectoryEntry:
     looks = list(_stats(entry))
     is_directory = bool(looks) and stat.S_ISDIR(looks[-1].st_mode)
     facts = tuple(
         (each.st_ino, each.st_dev, each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_mode) for each in looks
     )
     changed = max((each.st_ctime for each in looks), default=0.0)
-    return Listed(entry.name, is_directory, entry.is_symlink(), facts, changed)
+    return DirectoryEntry(entry.name, is_directory, entry.is_symlink(), facts, changed)
 
 
 def _facts(of: os.stat_result) -> tuple[int, ...]:
@@ -88,7 +88,7 @@ def _stats(entry: "os.DirEntry[str]") -> Iterator[os.stat_result]:
 
 
 def _stamp(
-    directory: Path, entries: Mapping[str, tuple[Listed, ...]], why_not: Mapping[str, str], now: float | None
+    directory: Path, entries: Mapping[str, tuple[DirectoryEntry, ...]], why_not: Mapping[str, str], now: float | None
 ) -> bytes:
     every = [each for those in entries.values() for each in those]
     if now is not None and any(abs(now - each.changed) < STEP_SECONDS for each in every):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mtlsd.access.rate_limits import FailureLimit, network_of
-from mtlsd.as2.agreement import Limits
+from mtlsd.as2.agreement import MessageLimits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
 from mtlsd.http.messages import Request
@@ -24,7 +24,7 @@ class Services:
 
     journal: Journal
     spool: Spool
-    limits: Limits
+    limits: MessageLimits
     failures: FailureLimit
     max_inline: int = MAX_INLINE  # octets of a document that the journal itself holds
     keeps_evidence: bool = True  # else its digests alone

@@ -238,7 +238,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedMessage:
     """A message and the state of its delivery to the backend, where it has one."""
 
     message: Message

@@ -13,7 +13,7 @@ from mtlsd.journal.model import (
     DeliveryState,
     Evidence,
     Lane,
-    Listed,
+    ListedMessage,
     Message,
     Reason,
     Refusal,
@@ -145,7 +145,7 @@ class Journal(Protocol):
         until: float | None = None,
         after: str | None = None,
         before: str | None = None,
-    ) -> list[Listed]:
+    ) -> list[ListedMessage]:
         """List the newest first; `before` is the id of ours at which the page before ended.
 
         `state` is that of the delivery to the backend, `reason` the last one of any delivery. `since <= received_at

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mtlsd.config import fields
-from mtlsd.config.document import Document
+from mtlsd.config.document import TOMLDocument
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
@@ -64,7 +64,7 @@ def _check_order(active_from: datetime | None, retire_after: datetime | None) ->
 
 
 def dates_by_certificate(
-    rows: tuple[CertificateRow, ...], directory: Path, document: Document, known: Iterable[Certificate]
+    rows: tuple[CertificateRow, ...], directory: Path, document: TOMLDocument, known: Iterable[Certificate]
 ) -> tuple[dict[str, Dates], list[Problem], list[Problem]]:
     """The dates by sha256, the mistakes, and the warnings: a row about nothing is none, for what is gone is gone."""
     found: dict[str, Dates] = {}

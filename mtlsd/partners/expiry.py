@@ -38,7 +38,7 @@ class Expiring:
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class Notice:
     """Somebody is to be told of this, because so many days are left or less."""
 
     about: Expiring
@@ -77,14 +77,14 @@ def expiring_partner(partner: Partner) -> Iterator[Expiring]:
             yield Expiring(owner, "revocation list", crl.issuer, crl.sha256, end, LIST_DAYS, is_ours=False)
 
 
-def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Iterator[Alert]:
+def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Iterator[Notice]:
     """An alert for each that has so few days left, whether it was given or not."""
     horizon = now + timedelta(days=max(days, default=-1) + 1)
     for each in _merged(each for each in things if now - FORGOTTEN <= each.not_after < horizon):
         left = max(each.days_left(now), 0)
         asked = [number for number in days if each.longest is None or number <= each.longest]
         if fitting := [number for number in asked if number >= left]:
-            yield Alert(each, min(fitting))
+            yield Notice(each, min(fitting))
 
 
 def _merged(things: Iterable[Expiring]) -> Iterator[Expiring]:

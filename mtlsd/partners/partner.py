@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
+from mtlsd.files.stamps import DirectoryEntry, Listing, list_directory, stays_within
 from mtlsd.partners.dates import dates_by_certificate
 from mtlsd.partners.mdn_urls import is_allowed
-from mtlsd.partners.partner_toml import DEFAULT_VERSION, EVERYTHING, Match, Require, Settings, read_partner_toml
+from mtlsd.partners.partner_toml import DEFAULT_VERSION, EVERYTHING, Match, PartnerSettings, Require, read_partner_toml
 from mtlsd.partners.rollover import Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
@@ -166,7 +166,7 @@ def disabled_by(mistake: str, directory: Path) -> Problem:
 
 def _partner(
     name: str,
-    settings: Settings,
+    settings: PartnerSettings,
     certificates: "_Sorted",
     messages: tuple[Certificate, ...],
     mdn_roots: tuple[Certificate, ...],
@@ -253,7 +253,7 @@ def _certificate_files(
             warnings.append(Problem(directory / each.name, "not read: only tls/, as2/ and mdn/ are, one level deep"))
 
 
-def _entries(partner: Path, below: str, listing: Listing, problems: list[Problem]) -> tuple[Listed, ...]:
+def _entries(partner: Path, below: str, listing: Listing, problems: list[Problem]) -> tuple[DirectoryEntry, ...]:
     if why_not := listing.why_not.get(below):
         problems.append(Problem(partner / below, f"cannot be read: {why_not}"))
     if below not in listing.entries:

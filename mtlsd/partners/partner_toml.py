@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from mtlsd.config import fields, values
-from mtlsd.config.document import Document
+from mtlsd.config.document import TOMLDocument
 from mtlsd.config.fields import choice, choices, key, number, text, texts
 from mtlsd.config.schema import Schema, read_toml
 from mtlsd.errors import Problem
@@ -63,7 +63,7 @@ class PartnerRetention:
 
 @fields.table
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PartnerSettings:
     """The keys of the file. `as2_id` must be there; its default is for what else a file without it says."""
 
     as2_id: fields.AS2Ids = ()
@@ -82,10 +82,10 @@ class Settings:
     retention: PartnerRetention = PartnerRetention()
 
 
-SCHEMA = Schema(Settings)
+SCHEMA = Schema(PartnerSettings)
 
 
-def read_partner_toml(directory: Path) -> tuple[Settings, Document, tuple[Problem, ...]]:
+def read_partner_toml(directory: Path) -> tuple[PartnerSettings, TOMLDocument, tuple[Problem, ...]]:
     """What a partner's file says as far as it is right, the file, and what is wrong; never raises."""
     file = directory / SETTINGS
     reading = read_toml(file, SCHEMA, within=directory)
@@ -96,10 +96,10 @@ def read_partner_toml(directory: Path) -> tuple[Settings, Document, tuple[Proble
         problems = (Problem(file, NO_AS2_ID),)
     if not directory.name.isascii() or not directory.name.isprintable():
         problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
-    return settings or Settings(), document, problems
+    return settings or PartnerSettings(), document, problems
 
 
-def _beside(settings: Settings, document: Document) -> Iterator[Problem]:
+def _beside(settings: PartnerSettings, document: TOMLDocument) -> Iterator[Problem]:
     """What no single key shows."""
     if "as2_id" not in document.tables:
         yield document.problem(("as2_id",), NO_AS2_ID)

@@ -19,7 +19,7 @@ from mtlsd.pki.dates import ALWAYS, Dates
 Promotions = Mapping[str, datetime]  # when, by `Use.mark`
 
 
-class State(StrEnum):
+class CertificateState(StrEnum):
     """Where a certificate stands among those of its use."""
 
     PENDING = "pending"  # not used so far; before its `active_from` it is refused, then its first use promotes it
@@ -78,7 +78,7 @@ class Standing:
 
     certificate: Certificate
     dates: Dates
-    state: State
+    state: CertificateState
     usable: bool
     promoted_at: datetime | None = None
 
@@ -145,12 +145,12 @@ def not_in_use(dates: Dates, now: datetime) -> str:
     return ""
 
 
-def _state(dated: Dated, at: int, active: int, now: datetime) -> State:
+def _state(dated: Dated, at: int, active: int, now: datetime) -> CertificateState:
     if dated.dates.have_ended(now) or now > dated.certificate.not_after:
-        return State.RETIRED
+        return CertificateState.RETIRED
     if at == active:
-        return State.ACTIVE
-    return State.RETIRING if at < active and is_usable(dated, now) else State.PENDING
+        return CertificateState.ACTIVE
+    return CertificateState.RETIRING if at < active and is_usable(dated, now) else CertificateState.PENDING
 
 
 def _fitness(dated: Dated, now: datetime) -> tuple[bool, bool, bool]:

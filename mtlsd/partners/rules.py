@@ -32,7 +32,7 @@ class RuleName(StrEnum):
     MAPPING = "mapping to a partner"
 
 
-class Result(StrEnum):
+class RuleResult(StrEnum):
     """The result of a rule."""
 
     PASSED = "passed"
@@ -45,7 +45,7 @@ class Finding:
     """The result of one rule, with the refusal if it failed. `remark` is about the client's own certificates alone."""
 
     rule: RuleName
-    result: Result
+    result: RuleResult
     error: PeerError | None = None
     remark: str = ""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mtlsd.errors import CertificateRefused, Problem
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.partner_toml import SETTINGS
-from mtlsd.partners.rollover import Standing, State, Use, not_in_use
+from mtlsd.partners.rollover import CertificateState, Standing, Use, not_in_use
 from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, refusals
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.lint import same_issuer_and_serial
@@ -68,7 +68,7 @@ def _never_retired(partner: Partner, now: datetime | None) -> Iterator[str]:
 
 def never_retired(old: Standing) -> str:
     """The warning about a replaced certificate that is accepted until its expiry."""
-    assert old.state is not State.RETIRED
+    assert old.state is not CertificateState.RETIRED
     return (
         f"{_named(old.certificate)} has a successor and no retire_after, and is accepted until it expires on "
         f"{old.certificate.not_after:%Y-%m-%d}; set retire_after, or remove it after the partner has switched"

@@ -9,7 +9,7 @@ from mtlsd.pki.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class CertificateBundle:
     """Certificates sorted by their own fields, each one once."""
 
     leaves: tuple[Certificate, ...]
@@ -25,12 +25,12 @@ class Bundle:
         return tuple(dict.fromkeys((*(each for chain in chains for each in chain), *pool)))
 
 
-def split(certificates: Iterable[Certificate]) -> Bundle:
+def split(certificates: Iterable[Certificate]) -> CertificateBundle:
     """Sort certificates into leaves, intermediates and roots."""
     several = tuple(dict.fromkeys(certificates))
     subjects = {each.subject for each in several}
     missing = (each.issuer for each in several if not each.is_self_signed and each.issuer not in subjects)
-    return Bundle(
+    return CertificateBundle(
         leaves=tuple(each for each in several if not each.is_ca),
         intermediates=tuple(each for each in several if each.is_ca and not each.is_self_signed),
         roots=tuple(each for each in several if each.is_ca and each.is_self_signed),

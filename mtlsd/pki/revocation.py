@@ -1,8 +1,8 @@
 """Checks whether a certificate was revoked: a partner's settings against the known evidence. Pure.
 
-Lists and responses are data (`Evidence`). Other modules read files and open sockets; this one only compares. If nothing
-is known, "soft" continues with a warning, and "hard" refuses. Both refuse a certificate that is known to be revoked,
-also if the list has expired, because its entries still count.
+Lists and responses are data (`RevocationEvidence`). Other modules read files and open sockets; this one only
+compares. If nothing is known, "soft" continues with a warning, and "hard" refuses. Both refuse a certificate that is
+known to be revoked, also if the list has expired, because its entries still count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.policy import refused
 
 
-class Check(StrEnum):
+class RevocationCheck(StrEnum):
     """How strict one source of revocations is."""
 
     OFF = "off"
@@ -46,10 +46,10 @@ def _url(text: str) -> str:
 class Revocation:
     """`[revocation]` of a partner. By default, the lists in its directory count, and nothing is fetched."""
 
-    crl: Annotated[Check, choice(Check)] = Check.SOFT
+    crl: Annotated[RevocationCheck, choice(RevocationCheck)] = RevocationCheck.SOFT
     fetch: fields.Flag = False  # lists from the distribution points that its certificates name
     crl_urls: Annotated[tuple[str, ...], texts(_url, _URLS)] = ()  # more lists to fetch, also at private addresses
-    ocsp: Annotated[Check, choice(Check)] = Check.OFF
+    ocsp: Annotated[RevocationCheck, choice(RevocationCheck)] = RevocationCheck.OFF
     ocsp_url: Annotated[str | None, text(_url)] = None  # replaces the certificate's; may be private
 
 
@@ -57,7 +57,7 @@ BY_DEFAULT = Revocation()
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class RevocationEvidence:
     """The known revocations when a chain is judged."""
 
     settings: Revocation = BY_DEFAULT
@@ -70,9 +70,9 @@ class Evidence:
         moments += [self.ocsp.until] if self.ocsp else []
         return min((each for each in moments if each > now), default=None)
 
-    def without_ocsp(self) -> "Evidence":
+    def without_ocsp(self) -> "RevocationEvidence":
         """The evidence with OCSP switched off, because no responder can be asked now."""
-        return replace(self, settings=replace(self.settings, ocsp=Check.OFF))
+        return replace(self, settings=replace(self.settings, ocsp=RevocationCheck.OFF))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class _Finding:
         return f"{self.error.reason}: {self.detail}"
 
 
-def check_revocation(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime) -> tuple[str, ...]:
+def check_revocation(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now: datetime) -> tuple[str, ...]:
     """Return warnings; raises CertRevoked, CRLMissing, CRLExpired or OCSPUnreachable.
 
     `chain` has verified, from the client's certificate to the root. A root cannot be revoked, only removed.
@@ -101,11 +101,12 @@ def check_revocation(chain: tuple[Certificate, ...], evidence: Evidence, now: da
 # --- Lists ----------------------------------------------------------------------------------------------------
 
 
-def _by_lists(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime) -> Iterator[_Finding]:
+def _by_lists(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now: datetime) -> Iterator[_Finding]:
     settings = evidence.settings
-    if settings.crl is Check.OFF:
+    if settings.crl is RevocationCheck.OFF:
         return
-    hard, expected = settings.crl is Check.HARD, settings.crl is Check.HARD or settings.fetch or bool(settings.crl_urls)
+    hard = settings.crl is RevocationCheck.HARD
+    expected = hard or settings.fetch or bool(settings.crl_urls)
     if len(chain) == 1 and not chain[0].is_self_signed and expected:
         yield _Finding(CRLMissing, chain[0], f"no list can be verified without a root: {chain[0].issuer}", hard)
     for certificate, issuer in pairwise(chain):
@@ -138,13 +139,13 @@ def _revoked(certificate: Certificate, crl: RevocationList) -> _Finding:
 # --- OCSP -----------------------------------------------------------------------------------------------------
 
 
-def _by_ocsp(leaf: Certificate, evidence: Evidence) -> Iterator[_Finding]:
+def _by_ocsp(leaf: Certificate, evidence: RevocationEvidence) -> Iterator[_Finding]:
     settings, found = evidence.settings, evidence.ocsp
-    if settings.ocsp is Check.OFF or (leaf.is_self_signed and found is None):
+    if settings.ocsp is RevocationCheck.OFF or (leaf.is_self_signed and found is None):
         return
     if isinstance(found, OCSPStatus):
         if found.revoked:
             yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, according to OCSP")
         return
     detail = found.detail if found else "no responder was asked"
-    yield _Finding(OCSPUnreachable, leaf, detail, settings.ocsp is Check.HARD)
+    yield _Finding(OCSPUnreachable, leaf, detail, settings.ocsp is RevocationCheck.HARD)

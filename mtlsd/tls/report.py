@@ -11,12 +11,12 @@ from datetime import datetime
 from mtlsd.errors import PartnerDisabled, PeerError
 from mtlsd.partners.matching import Claim, match
 from mtlsd.partners.partner import Partner
-from mtlsd.partners.rules import Finding, Result, RuleName, rule_of
+from mtlsd.partners.rules import Finding, RuleName, RuleResult, rule_of
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerVerified, Presented
 from mtlsd.pki.relaxations import RELAXATIONS
-from mtlsd.pki.revocation import Evidence
+from mtlsd.pki.revocation import RevocationEvidence
 from mtlsd.tls.verify import CHAIN, NO_EVIDENCE, RULES, Breach, Case, breaches, judge
 
 ABOVE = "of a certificate above yours"
@@ -25,7 +25,7 @@ TOLD = {rule.name for _, rules in RULES for rule in rules} - UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ClientReport:
     """The verdict on a client, and the result of each rule."""
 
     findings: tuple[Finding, ...]
@@ -34,8 +34,8 @@ class Report:
 
 
 def report(
-    presented: Presented, claim: Claim, truststore: TrustStore, host: str, now: datetime, evidence: Evidence
-) -> Report:
+    presented: Presented, claim: Claim, truststore: TrustStore, host: str, now: datetime, evidence: RevocationEvidence
+) -> ClientReport:
     """Judge this client on this host, with the result of every rule."""
     findings = examine(presented, claim.anchors, now, _relax(claim), evidence)
     verdict = judge(presented, claim.anchors, now, claim.relax, evidence)
@@ -46,8 +46,8 @@ def report(
             findings = tuple(map(_without_chain, findings))
         proven = isinstance(verdict, PeerVerified) or claim.anchors.pinned
         shown = claim.partner if proven else None
-        return Report((*findings, _mapping(refusal, shown)), refusal, shown)
-    return Report((*findings, _mapping(None, partner)), None, partner)
+        return ClientReport((*findings, _mapping(refusal, shown)), refusal, shown)
+    return ClientReport((*findings, _mapping(None, partner)), None, partner)
 
 
 def examine(
@@ -55,7 +55,7 @@ def examine(
     anchors: Anchors,
     now: datetime,
     relax: frozenset[str] = frozenset(),
-    evidence: Evidence = NO_EVIDENCE,
+    evidence: RevocationEvidence = NO_EVIDENCE,
 ) -> tuple[Finding, ...]:
     """The result of each rule except the mapping, for the arguments of `judge`.
 
@@ -65,7 +65,7 @@ def examine(
     failed: dict[RuleName, Finding] = {}
     for breach in breaches(case):
         name = rule_of(breach.error)
-        failed.setdefault(name, Finding(name, Result.FAILED, breach.error, _remark(breach, case)))
+        failed.setdefault(name, Finding(name, RuleResult.FAILED, breach.error, _remark(breach, case)))
     return tuple(_findings(case, failed))
 
 
@@ -74,9 +74,10 @@ def _findings(case: Case, failed: dict[RuleName, Finding]) -> Iterator[Finding]:
         if name in failed:
             yield failed[name]
         elif name is RuleName.CHAIN:
-            yield Finding(name, Result.PASSED, remark=_as_of(case)) if case.chain else Finding(name, Result.NOT_JUDGED)
+            passed = Finding(name, RuleResult.PASSED, remark=_as_of(case))
+            yield passed if case.chain else Finding(name, RuleResult.NOT_JUDGED)
         elif name in TOLD:
-            yield Finding(name, Result.PASSED)
+            yield Finding(name, RuleResult.PASSED)
 
 
 def _remark(breach: Breach, case: Case) -> str:
@@ -102,10 +103,10 @@ def _relax(claim: Claim) -> frozenset[str]:
 def _mapping(refusal: PeerError | None, partner: Partner | None) -> Finding:
     """The partner of the certificate; not reported if the chain does not verify: a subject alone proves nothing."""
     if refusal and rule_of(refusal) is RuleName.MAPPING:
-        return Finding(RuleName.MAPPING, Result.FAILED, refusal)
-    return Finding(RuleName.MAPPING, Result.PASSED if partner else Result.NOT_JUDGED)
+        return Finding(RuleName.MAPPING, RuleResult.FAILED, refusal)
+    return Finding(RuleName.MAPPING, RuleResult.PASSED if partner else RuleResult.NOT_JUDGED)
 
 
 def _without_chain(finding: Finding) -> Finding:
     """Do not judge the chain of a disabled partner: it has no anchors, which is not the client's fault."""
-    return Finding(RuleName.CHAIN, Result.NOT_JUDGED) if finding.rule is RuleName.CHAIN else finding
+    return Finding(RuleName.CHAIN, RuleResult.NOT_JUDGED) if finding.rule is RuleName.CHAIN else finding

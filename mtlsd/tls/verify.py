@@ -35,11 +35,11 @@ from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.policy import check_dates, refused
-from mtlsd.pki.revocation import Evidence, check_revocation
+from mtlsd.pki.revocation import RevocationEvidence, check_revocation
 
 NOT_YET_VALID = 9
 EXPIRED = 10
-NO_EVIDENCE = Evidence()
+NO_EVIDENCE = RevocationEvidence()
 OUTSIDE_VALIDITY = {NOT_YET_VALID, EXPIRED}
 ISSUER_MISSING = {2, 20, 21}
 REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509_vfy.h
@@ -73,7 +73,7 @@ class Case:
     anchors: Anchors
     now: datetime
     relax: frozenset[str] = frozenset()
-    evidence: Evidence = NO_EVIDENCE
+    evidence: RevocationEvidence = NO_EVIDENCE
     chain: tuple[Certificate, ...] = ()  # as it verified, from the client's certificate on; empty until then
     warnings: tuple[str, ...] = ()  # about unknown revocations, if they are not a refusal
     is_broken: bool = False  # at least one rule is broken
@@ -99,7 +99,7 @@ def judge(
     anchors: Anchors,
     now: datetime,
     relax: frozenset[str] = frozenset(),
-    evidence: Evidence = NO_EVIDENCE,
+    evidence: RevocationEvidence = NO_EVIDENCE,
 ) -> PeerVerified | PeerUnverified:
     """Judge whether this chain verifies at `now` (an aware time).
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.as2.outbound.compose import BuiltMessage, compose
-from mtlsd.as2.outbound.draft import Document, Draft, Encryption, Signing
+from mtlsd.as2.outbound.draft import Draft, DraftDocument, Encryption, Signing
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from scripts.bench.figures import Figure
@@ -90,7 +90,7 @@ def build(rig: Rig) -> BuiltMessage:
         as2_from="ACME",
         as2_to="EXAMPLE",
         message_id="bench",
-        documents=(Document(payload[:SIZE], "application/octet-stream", "bench.bin"),),
+        documents=(DraftDocument(payload[:SIZE], "application/octet-stream", "bench.bin"),),
         signing=Signing(partner),
         encryption=Encryption(organization.certificate),
     )

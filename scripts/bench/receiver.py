@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
 from mtlsd.partners.ours.organization import Organization
@@ -76,7 +76,7 @@ def receive(body: Iterable[bytes], keys: Keys) -> None:
         "Content-Type": "application/pkcs7-mime",
     }
     headers = AS2Headers.parse(fields.items())
-    receiver = Receiver(headers, agreement, Limits(1 << 40, 100), datetime.now(UTC))
+    receiver = Receiver(headers, agreement, MessageLimits(1 << 40, 100), datetime.now(UTC))
     for data in body:
         receiver.receive_data(data)
         for _ in receiver.events():

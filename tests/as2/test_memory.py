@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.cms.der import encode_integer
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
@@ -29,7 +29,7 @@ PIECE = 64 * 1024  # octets: what the daemon takes from a socket at a time
 BOUND = 4 * 1024 * 1024
 OCTETS = 2 * BOUND
 RATIO = 20
-LIMITS = Limits(max_expanded_octets=1 << 40, max_expansion_ratio=RATIO)
+LIMITS = MessageLimits(max_expanded_octets=1 << 40, max_expansion_ratio=RATIO)
 FULL = 255 * 1024  # octets, nearly as many as one element may have
 
 DATA = bytes.fromhex("06092a864886f70d010701")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
 from mtlsd.as2.second_pass import Hints, ReadAgain
@@ -21,7 +21,7 @@ from tests.support import messages
 from tests.support.messages import NOW, Sent
 from tests.support.mutations import CHUNKS, MUTATIONS, Mutation, Row, Valid, mutate, rows, send, valid, wrap
 
-LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
+LIMITS = MessageLimits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 MAX_PASSES = 6  # one for each digest, one for authenticated attributes, and the first
 WHOLE = (1 << 30,)
 

@@ -11,7 +11,7 @@ from asn1crypto import cms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.cms.der import Element
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.mime.parser import ContentType
@@ -34,7 +34,7 @@ from tests.support import messages
 from tests.support.messages import EDI, NOW, Sent, build, key_pair, message
 from tests.support.pki import DAY
 
-LIMITS = Limits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
+LIMITS = MessageLimits(max_expanded_octets=10_000_000, max_expansion_ratio=100)
 NOTHING: frozenset[Require] = frozenset()
 
 

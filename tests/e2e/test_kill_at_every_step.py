@@ -16,7 +16,7 @@ from queue import Empty
 import pytest
 
 from mtlsd.journal.documents import open_document
-from mtlsd.journal.model import DeliveryKind, DeliveryState, Listed
+from mtlsd.journal.model import DeliveryKind, DeliveryState, ListedMessage
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from tests.support import backend as backends
@@ -162,7 +162,7 @@ class Run:
                 with open_document(journal, spool, name) as file:
                     assert file.read() == octets
 
-    def listed(self, path: Path) -> list[Listed]:
+    def listed(self, path: Path) -> list[ListedMessage]:
         """The messages in a journal, but for the one of earlier days."""
         with closing(SQLiteJournal(path, read_only=True)) as journal:
             return [each for each in journal.messages(limit=10) if each.message.message_id != BEFORE]

@@ -98,7 +98,7 @@ def test_an_old_list_is_said_in_the_log_where_it_is_not_asked_for_hard(tmp_path:
     root = acme().issuers[0]
     (tree.certs / "partners" / "acme" / "ca.crl").write_bytes(crl_of(root, end=NOW - timedelta(hours=1)))
     with running(tree) as daemon:
-        assert "ended on" in daemon.wait_for("configuration_warning")["detail"]
+        assert "expired on" in daemon.wait_for("configuration_warning")["detail"]
         assert head(daemon, acme()).status == 200
         line = daemon.wait_for("exchange_finished", status=200)
     assert line["revocation"][0].startswith("crl_expired: ")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtlsd.access.rate_limits import FailureLimit
-from mtlsd.as2.agreement import Limits
+from mtlsd.as2.agreement import MessageLimits
 from mtlsd.config.load import read_configuration
 from mtlsd.errors import PeerError
 from mtlsd.handlers.as2.begin import begin
@@ -46,7 +46,7 @@ class World:
     def __init__(self, root: Path) -> None:
         self.tree = Tree(root)
         self.journal = SQLiteJournal(root / "journal.sqlite")
-        limits = Limits(1 << 20, 100)
+        limits = MessageLimits(1 << 20, 100)
         self.services = Services(self.journal, Spool(root / "spool"), limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self.organization = replace(messages.organization(), signing=pair, decryption=(pair,))

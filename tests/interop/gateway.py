@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlsd.access.rate_limits import FailureLimit
-from mtlsd.as2.agreement import Limits
+from mtlsd.as2.agreement import MessageLimits
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.config.load import read_configuration
 from mtlsd.handlers.as2.begin import begin
@@ -108,7 +108,7 @@ class Gateway:
         tree = site(root)
         self.journal = SQLiteJournal(root / "journal.sqlite")
         self._spool = Spool(root / "spool")
-        limits = Limits(1 << 20, 100)
+        limits = MessageLimits(1 << 20, 100)
         self._services = Services(self.journal, self._spool, limits, FailureLimit(1_000_000))
         pair = keys("EXAMPLE")
         self._organization = replace(messages.organization(), signing=pair, decryption=(pair, on_a_curve(RECIPIENT)))

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mtlsd.partners.rollover import Registered, Standing, State, Use, current, standings
+from mtlsd.partners.rollover import CertificateState, Registered, Standing, Use, current, standings
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.dates import Dates
 from tests.support import pki
@@ -14,7 +14,7 @@ OLD = pki.self_signed("roll-over", start=NOW - 300 * DAY, end=NOW + 20 * DAY).ce
 NEW = pki.self_signed("roll-over", start=NOW - 10 * DAY, end=NOW + 300 * DAY).certificate
 NEXT = pki.self_signed("roll-over", start=NOW + 10 * DAY, end=NOW + 600 * DAY).certificate
 MICROSECOND = timedelta(microseconds=1)
-PENDING, ACTIVE, RETIRING, RETIRED = State
+PENDING, ACTIVE, RETIRING, RETIRED = CertificateState
 
 
 def at(now: datetime, *promoted: object, old: Dates = Dates(), new: Dates = Dates()) -> list[Standing]:  # noqa: B008
@@ -22,7 +22,7 @@ def at(now: datetime, *promoted: object, old: Dates = Dates(), new: Dates = Date
     return standings(Use.MESSAGE, "acme", [Registered(NEW, new), Registered(OLD, old)], promotions, now)
 
 
-def states(found: list[Standing]) -> list[State]:
+def states(found: list[Standing]) -> list[CertificateState]:
     return [each.state for each in found]
 
 

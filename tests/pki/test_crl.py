@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mtlsd.partners.partner import load_partner
 from mtlsd.partners.registry import load_partners
 from mtlsd.pki.crl import CRLUnreadable, RevocationList, read_crls
-from mtlsd.pki.revocation import Check
+from mtlsd.pki.revocation import RevocationCheck
 from tests.support import pki
 from tests.support.pki import DAY, NOW
 
@@ -181,8 +181,8 @@ def test_the_settings_are_read(acme: Path) -> None:
     )
     partner = load_partner(acme).partner
     assert partner
-    assert partner.revocation.crl is Check.HARD
-    assert partner.revocation.ocsp is Check.SOFT
+    assert partner.revocation.crl is RevocationCheck.HARD
+    assert partner.revocation.ocsp is RevocationCheck.SOFT
     assert partner.revocation.crl_urls == ("http://127.0.0.1/ca.crl",)
 
 

@@ -18,9 +18,9 @@ from mtlsd.partners.registry import load_partners
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.issue import (
+    CertificateSpec,
+    Purpose,
     RequestRefused,
-    Use,
-    Wanted,
     issue,
     make_authority,
     read_request,
@@ -31,14 +31,14 @@ from mtlsd.pki.test_ca.marks import EXTENSION, MARK, is_for_tests, refuse_for_te
 from tests.support import pki
 from tests.support.pki import DAY, NOW
 
-CLIENT = Wanted(frozenset({Use.CLIENT}), 90)
+CLIENT = CertificateSpec(frozenset({Purpose.CLIENT}), 90)
 
 
 def authority(days: int = 365) -> KeyPair:
     return make_authority("Test CA", pki.ec_key("test ca"), days, NOW)
 
 
-def leaf(wanted: Wanted = CLIENT) -> Certificate:
+def leaf(wanted: CertificateSpec = CLIENT) -> Certificate:
     return issue(authority(), "edi.acme.example", pki.rsa_key("leaf").public_key(), wanted, NOW)
 
 
@@ -89,9 +89,9 @@ def test_serial_numbers_are_random() -> None:
 
 @pytest.mark.parametrize(
     ("uses", "encipherment"),
-    [({Use.CLIENT}, False), ({Use.AS2}, True), ({Use.CLIENT, Use.AS2}, True), ({Use.SERVER}, True)],
+    [({Purpose.CLIENT}, False), ({Purpose.AS2}, True), ({Purpose.CLIENT, Purpose.AS2}, True), ({Purpose.SERVER}, True)],
 )
-def test_the_key_usage_suits_the_uses(uses: set[Use], encipherment: bool) -> None:
+def test_the_key_usage_suits_the_uses(uses: set[Purpose], encipherment: bool) -> None:
     made = leaf(replace(CLIENT, uses=frozenset(uses)))
     usage = made.x509.extensions.get_extension_for_class(x509.KeyUsage).value
     extended = made.x509.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value

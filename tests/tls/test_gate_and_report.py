@@ -12,13 +12,13 @@ from cryptography import x509
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, ClientCertMissing, PeerError, peer_errors
 from mtlsd.partners.matching import Claim, claim, match
 from mtlsd.partners.registry import load_partners
-from mtlsd.partners.rules import Finding, Result, RuleName
+from mtlsd.partners.rules import Finding, RuleName, RuleResult
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, PeerUnverified, Presented
 from mtlsd.pki.relaxations import Relax
-from mtlsd.pki.revocation import Evidence
-from mtlsd.tls.report import ABOVE, Report, examine, report
+from mtlsd.pki.revocation import RevocationEvidence
+from mtlsd.tls.report import ABOVE, ClientReport, examine, report
 from mtlsd.tls.verify import NO_EVIDENCE, RULES, judge
 from tests.support import pki
 from tests.support.pki import DAY, NOW, SERVER, Issued
@@ -111,7 +111,7 @@ def test_whatever_is_wrong_the_reason_that_counts_is_reported_and_what_is_let_in
         reason, findings = gate(issued, relax), examine(presented(issued), ANCHORS, NOW, relax)
         assert len({each.rule for each in findings}) == len(findings)
         if reason is None:
-            assert {each.result for each in findings} == {Result.PASSED}, faults
+            assert {each.result for each in findings} == {RuleResult.PASSED}, faults
         else:
             assert reason in reasons(findings), faults
 
@@ -202,7 +202,7 @@ REFUSED: dict[str, Callable[[], Row]] = {
 }
 
 
-def told(folder: Path, row: Row) -> Report:
+def told(folder: Path, row: Row) -> ClientReport:
     """The report on the client, which the gate itself has to bear out."""
     _write(folder / "acme", "ACME", row.toml, row)
     if row.also is not None:
@@ -210,13 +210,13 @@ def told(folder: Path, row: Row) -> Report:
     store, _, _ = load_partners(folder, NOW)
     client = Presented(row.client.certificate, () if row.alone else row.client.chain)
     claimed = claim(client, store)
-    evidence = Evidence(claimed.partner.revocation, claimed.partner.crls) if claimed.partner else NO_EVIDENCE
+    evidence = RevocationEvidence(claimed.partner.revocation, claimed.partner.crls) if claimed.partner else NO_EVIDENCE
     found = report(client, claimed, store, HOST, NOW, evidence)
     assert (found.refusal and found.refusal.reason) == _refusal(client, claimed, store, evidence)
     return found
 
 
-def _refusal(client: Presented, claimed: Claim, store: TrustStore, evidence: Evidence) -> str | None:
+def _refusal(client: Presented, claimed: Claim, store: TrustStore, evidence: RevocationEvidence) -> str | None:
     verdict = judge(client, claimed.anchors, NOW, claimed.relax, evidence)
     try:
         match(verdict, claimed, store, HOST)
@@ -290,7 +290,7 @@ def test_a_revocation_is_said_of_the_certificate_that_was_revoked(tmp_path: Path
 def test_of_a_client_that_is_accepted_nothing_failed(tmp_path: Path, case: str) -> None:
     found = told(tmp_path, ACCEPTED[case]())
     assert found.refusal is None
-    assert {each.result for each in found.findings} == {Result.PASSED}
+    assert {each.result for each in found.findings} == {RuleResult.PASSED}
 
 
 def test_every_reason_for_a_certificate_is_tried() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.partners.rules import Result, RuleName, rule_of
+from mtlsd.partners.rules import RuleName, RuleResult, rule_of
 from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, Presented
 from mtlsd.tls.report import examine
@@ -40,9 +40,9 @@ def test_what_fails_is_named_and_nothing_else(case: str) -> None:
     anchors = Anchors(roots=(ROOT.certificate,))
     verdict = judge(presented, anchors, NOW)
     found = examine(presented, anchors, NOW)
-    assert {each.rule for each in found if each.result is Result.FAILED} == expected
+    assert {each.rule for each in found if each.result is RuleResult.FAILED} == expected
     assert len({each.rule for each in found}) == len(found)
-    assert all((each.error is not None) == (each.result is Result.FAILED) for each in found)
+    assert all((each.error is not None) == (each.result is RuleResult.FAILED) for each in found)
     assert isinstance(verdict, PeerUnverified) == bool(expected)
     if isinstance(verdict, PeerUnverified):  # the reason that counts is among those that are told
         assert verdict.error.reason in {each.error.reason for each in found if each.error}

@@ -7,7 +7,7 @@ from mtlsd.pki.anchors import Anchors
 from mtlsd.pki.certificate import PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
-from mtlsd.pki.revocation import Check, Evidence, Revocation
+from mtlsd.pki.revocation import Revocation, RevocationCheck, RevocationEvidence
 from mtlsd.tls.verify import judge
 from tests.support import pki
 from tests.support.pki import DAY, NOW
@@ -16,7 +16,7 @@ ROOT = pki.root("Root")
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA)
 ANCHORS = Anchors((ROOT.certificate,))
-OFF, SOFT, HARD = Check.OFF, Check.SOFT, Check.HARD
+OFF, SOFT, HARD = RevocationCheck.OFF, RevocationCheck.SOFT, RevocationCheck.HARD
 
 OF_ROOT = pki.crl(ROOT)
 OF_CA = pki.crl(CA)
@@ -29,9 +29,13 @@ FORGED = pki.crl(CA, LEAF, key=pki.rsa_key("forger"))
 
 
 def judged(
-    *lists: bytes, evidence: Evidence | None = None, crl: Check = SOFT, fetch: bool = False, anchors: Anchors = ANCHORS
+    *lists: bytes,
+    evidence: RevocationEvidence | None = None,
+    crl: RevocationCheck = SOFT,
+    fetch: bool = False,
+    anchors: Anchors = ANCHORS,
 ) -> PeerVerified | PeerUnverified:
-    given = evidence or Evidence(Revocation(crl, fetch), tuple(map(RevocationList.from_der, lists)))
+    given = evidence or RevocationEvidence(Revocation(crl, fetch), tuple(map(RevocationList.from_der, lists)))
     return judge(Presented(LEAF.certificate, LEAF.chain), anchors, NOW, frozenset(), given)
 
 
@@ -58,7 +62,9 @@ def judged(
         ((FORGED, OF_ROOT), HARD, CRLMissing),
     ],
 )
-def test_lists_decide(lists: tuple[bytes, ...], crl: Check, expected: type[CertificateRefused] | None) -> None:
+def test_lists_decide(
+    lists: tuple[bytes, ...], crl: RevocationCheck, expected: type[CertificateRefused] | None
+) -> None:
     verdict = judged(*lists, crl=crl)
     assert (type(verdict.error) if isinstance(verdict, PeerUnverified) else None) is expected
 
@@ -91,16 +97,16 @@ def test_the_log_learns_which_certificate_was_revoked_and_when() -> None:
     ],
 )
 def test_a_responder_decides(
-    found: OCSPStatus | OCSPFailure | None, ocsp: Check, expected: type[CertificateRefused] | None
+    found: OCSPStatus | OCSPFailure | None, ocsp: RevocationCheck, expected: type[CertificateRefused] | None
 ) -> None:
-    verdict = judged(evidence=Evidence(Revocation(ocsp=ocsp), (), found))
+    verdict = judged(evidence=RevocationEvidence(Revocation(ocsp=ocsp), (), found))
     assert (type(verdict.error) if isinstance(verdict, PeerUnverified) else None) is expected
     if isinstance(found, OCSPFailure) and isinstance(verdict, PeerVerified):
         assert verdict.warnings == ("ocsp_unreachable: no answer",)
 
 
 def test_a_revocation_counts_more_than_what_is_missing() -> None:
-    evidence = Evidence(Revocation(HARD, ocsp=HARD), (), OCSPStatus(True, "", NOW + DAY))
+    evidence = RevocationEvidence(Revocation(HARD, ocsp=HARD), (), OCSPStatus(True, "", NOW + DAY))
     verdict = judged(evidence=evidence)
     assert isinstance(verdict, PeerUnverified)
     assert isinstance(verdict.error, CertRevoked)
@@ -114,6 +120,6 @@ def test_a_pin_without_a_root_has_no_list_that_could_be_verified() -> None:
 
 def test_nobody_revokes_a_self_signed_certificate_but_who_removes_it() -> None:
     own = pki.self_signed("own")
-    evidence = Evidence(Revocation(HARD, ocsp=HARD))
+    evidence = RevocationEvidence(Revocation(HARD, ocsp=HARD))
     anchors = Anchors(pin=own.certificate)
     assert isinstance(judge(Presented(own.certificate), anchors, NOW, frozenset(), evidence), PeerVerified)

@@ -25,7 +25,7 @@ from mtlsd.errors import (
     CertUnhandledCriticalExt,
     CertUntrustedIssuer,
 )
-from mtlsd.partners.rules import Result
+from mtlsd.partners.rules import RuleResult
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.tls.report import examine
@@ -414,4 +414,4 @@ def test_a_damaged_chain_is_never_an_exception(data: st.DataObject) -> None:
     verdict = judge(Presented(leaf, (ca,)), anchors(ROOT), NOW)
     assert isinstance(verdict, PeerUnverified) or damaged == [LEAF.certificate.der, CA.certificate.der]
     results = {each.result for each in examine(Presented(leaf, (ca,)), anchors(ROOT), NOW)}
-    assert (results == {Result.PASSED}) == isinstance(verdict, PeerVerified)
+    assert (results == {RuleResult.PASSED}) == isinstance(verdict, PeerVerified)

@@ -38,7 +38,7 @@ def context(number: int, *, constructed: bool = True) -> int:
     return 0x80 | number | (CONSTRUCTED if constructed else 0)
 
 
-class Header(NamedTuple):
+class DERHeader(NamedTuple):
     """Tag and length; the length is None where it is indefinite."""
 
     tag: int
@@ -102,7 +102,7 @@ class Reader:
         header = yield from self._header()
         yield from self._octets(header, tag, pieces)
 
-    def _octets(self, header: Header, tag: int, pieces: list[bytes]) -> Steps:
+    def _octets(self, header: DERHeader, tag: int, pieces: list[bytes]) -> Steps:
         if header.tag == tag and header.length is not None:
             yield from self._primitive(header.length, pieces)
         elif header.tag == tag | CONSTRUCTED:
@@ -138,24 +138,24 @@ class Reader:
                 raise AS2MIMEMalformed(f"an element of {header.length} octets, over the limit of {limit}")
             captured += yield from self._take(header.length)
 
-    def _header(self, copy: bytearray | None = None) -> Generator[None, None, Header]:
+    def _header(self, copy: bytearray | None = None) -> Generator[None, None, DERHeader]:
         buffer = self._buffer
         while (found := _in_a_message(read_header, buffer)) is None:
             yield
         size, length = found
-        header = Header(buffer[0], length)
+        header = DERHeader(buffer[0], length)
         if copy is not None:
             copy += buffer[:size]
         self._skip(size)
         self._check_fits(header)
         return header
 
-    def _check_fits(self, header: Header) -> None:
+    def _check_fits(self, header: DERHeader) -> None:
         limit = self._limits[-1]
         if limit is not None and self._position + (header.length or 0) > limit:
             raise AS2MIMEMalformed("an element is longer than the one around it")
 
-    def _push(self, header: Header) -> None:
+    def _push(self, header: DERHeader) -> None:
         if len(self._ends) >= MAX_DEPTH:
             raise AS2MIMEMalformed("nested too deeply")
         end = None if header.length is None else self._position + header.length

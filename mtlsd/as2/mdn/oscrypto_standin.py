@@ -36,7 +36,7 @@ _one_at_a_time = RLock()
 
 
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class StandInCertificate:
     """A certificate as pyas2lib reads it: `asn1` for its issuer and serial number, and its RSA key."""
 
     asn1: Any
@@ -57,7 +57,7 @@ def install() -> Iterator[None]:
                 sys.modules["oscrypto"] = real
 
 
-def load_certificate(source: bytes) -> Certificate:
+def load_certificate(source: bytes) -> StandInCertificate:
     """Read one certificate, PEM or DER; raises ValueError if it is not one."""
     der = source
     if pem.detect(source):
@@ -68,7 +68,7 @@ def load_certificate(source: bytes) -> Certificate:
     public_key = serialization.load_der_public_key(certificate.public_key.dump())
     if not isinstance(public_key, RSAPublicKey):
         raise ValueError("not an RSA certificate")
-    return Certificate(certificate, public_key)
+    return StandInCertificate(certificate, public_key)
 
 
 def load_private_key(source: bytes, password: str | None = None) -> RSAPrivateKey:
@@ -83,7 +83,7 @@ def load_private_key(source: bytes, password: str | None = None) -> RSAPrivateKe
     return key
 
 
-def load_pkcs12(source: bytes, password: str | None = None) -> tuple[RSAPrivateKey, Certificate, list[Any]]:
+def load_pkcs12(source: bytes, password: str | None = None) -> tuple[RSAPrivateKey, StandInCertificate, list[Any]]:
     """Read a PKCS#12 file. pyas2lib recognizes a wrong password by the text of the ValueError."""
     if not source.startswith(DER_SEQUENCE):
         raise ValueError("not a PKCS#12 file")
@@ -100,7 +100,7 @@ def rsa_pkcs1v15_sign(key: RSAPrivateKey, data: bytes, digest: str) -> bytes:
     return key.sign(data, padding.PKCS1v15(), _hash(digest))
 
 
-def rsa_pkcs1v15_verify(certificate: Certificate, signature: bytes, data: bytes, digest: str) -> None:
+def rsa_pkcs1v15_verify(certificate: StandInCertificate, signature: bytes, data: bytes, digest: str) -> None:
     certificate.public_key.verify(signature, data, padding.PKCS1v15(), _hash(digest))
 
 
@@ -108,11 +108,11 @@ def rsa_pss_sign(key: RSAPrivateKey, data: bytes, digest: str) -> bytes:
     return key.sign(data, _pss(digest), _hash(digest))
 
 
-def rsa_pss_verify(certificate: Certificate, signature: bytes, data: bytes, digest: str) -> None:
+def rsa_pss_verify(certificate: StandInCertificate, signature: bytes, data: bytes, digest: str) -> None:
     certificate.public_key.verify(signature, data, _pss(digest), _hash(digest))
 
 
-def rsa_pkcs1v15_encrypt(certificate: Certificate, data: bytes) -> bytes:
+def rsa_pkcs1v15_encrypt(certificate: StandInCertificate, data: bytes) -> bytes:
     return certificate.public_key.encrypt(data, padding.PKCS1v15())
 
 
@@ -120,7 +120,7 @@ def rsa_pkcs1v15_decrypt(key: RSAPrivateKey, data: bytes) -> bytes:
     return key.decrypt(data, padding.PKCS1v15())
 
 
-def rsa_oaep_encrypt(certificate: Certificate, data: bytes) -> bytes:
+def rsa_oaep_encrypt(certificate: StandInCertificate, data: bytes) -> bytes:
     return certificate.public_key.encrypt(data, _oaep())
 
 

@@ -22,7 +22,7 @@ from mtlsd.as2.cms.sign import sign
 from mtlsd.as2.headers import DEFAULT_LABELS, AS2Name
 from mtlsd.as2.mdn.build import FEATURES, product_field
 from mtlsd.as2.mime.writer import entity, multipart, multipart_signed
-from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing, check
+from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, Signing, check
 from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, encode
 
 
@@ -75,7 +75,7 @@ def _content(draft: Draft) -> Parts:
     return {"Content-Type": content_type}, multipart(boundary, *(entity(*part) for part in (first, *more)))
 
 
-def _document(document: Document) -> Parts:
+def _document(document: DraftDocument) -> Parts:
     header = {
         "Content-Type": document.content_type,
         "Content-Transfer-Encoding": "binary",

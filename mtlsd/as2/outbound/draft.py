@@ -29,7 +29,7 @@ class Compression(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DraftDocument:
     """A document, its media type, and the file name that is sent to the receiver."""
 
     data: bytes
@@ -67,7 +67,7 @@ class Draft:
     as2_from: str
     as2_to: str
     message_id: str
-    documents: tuple[Document, ...]
+    documents: tuple[DraftDocument, ...]
     subject: str = "AS2 message"
     signing: Signing | None = None
     compression: Compression = Compression.NONE

@@ -17,7 +17,7 @@ from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.partners.validity import Validity
 from mtlsd.pki import bundle as bundles
 from mtlsd.pki import lint
-from mtlsd.pki.bundle import Bundle
+from mtlsd.pki.bundle import CertificateBundle
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PasswordNeeded
 from mtlsd.pki.formats.on_disk import decoded_password, password_beside
 from mtlsd.pki.formats.reader import Contents, read_contents
@@ -35,7 +35,7 @@ class ReadFile:
     locked: tuple[str, ...]  # why a key cannot be read, one sentence for each key
 
     @property
-    def bundle(self) -> Bundle:
+    def bundle(self) -> CertificateBundle:
         return bundles.split(self.contents.certificates)
 
     def owner_of(self, key: PrivateKeyTypes) -> Certificate | None:
@@ -100,7 +100,7 @@ def facts(certificate: Certificate, role: str, now: datetime) -> dict[str, Any]:
     }
 
 
-def roles(bundle: Bundle) -> list[tuple[Certificate, str]]:
+def roles(bundle: CertificateBundle) -> list[tuple[Certificate, str]]:
     """Each certificate with its role; leaves first, each followed by its issuers."""
     kinds = {
         **dict.fromkeys(bundle.leaves, "leaf"),

@@ -210,8 +210,8 @@ def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
     return KeyPair(certificate, (), key)
 
 
-def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> issuing.Wanted:
-    return issuing.Wanted(frozenset(map(issuing.Use, uses)), days, names)
+def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> issuing.CertificateSpec:
+    return issuing.CertificateSpec(frozenset(map(issuing.Purpose, uses)), days, names)
 
 
 def _host_names(name: str) -> tuple[str, ...]:

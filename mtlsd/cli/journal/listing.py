@@ -11,7 +11,7 @@ import click
 
 from mtlsd.cli.output import iso, say, say_json, say_table
 from mtlsd.ids import first_id
-from mtlsd.journal.model import DeliveryState, Listed, Refusal
+from mtlsd.journal.model import DeliveryState, ListedMessage, Refusal
 from mtlsd.journal.protocol import Journal
 
 REFUSED = "refused"
@@ -172,7 +172,7 @@ class Follower:
             self._oldest = min(self._known)
 
 
-def _message(listed: Listed) -> Row:
+def _message(listed: ListedMessage) -> Row:
     message = listed.message
     return {
         "id": message.id,

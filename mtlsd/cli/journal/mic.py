@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.cli.options import load_configuration, problems
@@ -28,7 +28,7 @@ PIECE = 256 * 1024
 def candidates(file: Path, opened: Journal, message: Message) -> list[Candidate]:
     """Read the message again, as it was received, with the current keys and certificates."""
     configuration = load_configuration(file)
-    limits = Limits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
+    limits = MessageLimits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
     now = datetime.fromtimestamp(message.received_at, UTC)
     spool = Spool(configuration.server.spool_directory)
     with open_intact(opened, spool, message, message.original) as original:

@@ -11,7 +11,7 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.cli.partner.directory import directory_of
 from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
-from mtlsd.cli.partner.kit_files import Host, Organization, kit_files, slug
+from mtlsd.cli.partner.kit_files import Host, KitOrganization, kit_files, slug
 from mtlsd.config.model import Configuration, VirtualHost
 from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
@@ -112,9 +112,9 @@ def _place(connect: str | None) -> tuple[str, int] | None:
     return address, int(port)
 
 
-def _organization(directory: Path, now: datetime) -> Organization:
+def _organization(directory: Path, now: datetime) -> KitOrganization:
     """Our AS2 certificates, read without their keys, because only the daemon may be able to read the keys."""
-    settings = organization.read_settings(directory).value or organization.Settings()
+    settings = organization.read_settings(directory).value or organization.OrganizationSettings()
     dates = {row.directory: row.dates for row in settings.pair}
     found = []
     for path in sorted(set(certificate_files(directory).values())):
@@ -126,7 +126,7 @@ def _organization(directory: Path, now: datetime) -> Organization:
     ours = encrypt_first(found, now)
     told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
     certificates = tuple((each.stem, each.certificate) for each in ours)
-    return Organization(directory.name, settings.as2_id or directory.name, certificates, told)
+    return KitOrganization(directory.name, settings.as2_id or directory.name, certificates, told)
 
 
 def _certificates(path: Path) -> tuple[Certificate, ...]:

@@ -26,7 +26,7 @@ ASK_FOR_MDN = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt
 
 
 @dataclass(frozen=True, slots=True)
-class Organization:
+class KitOrganization:
     """Our side of a route: the AS2 id, and our certificates by file name; the first is the one to encrypt to now."""
 
     name: str
@@ -49,7 +49,7 @@ class Host:
     connect: tuple[str, int] | None
     client_certificate: str
     chain: tuple[Certificate, ...]
-    routes: tuple[tuple[str, Organization], ...]  # by path
+    routes: tuple[tuple[str, KitOrganization], ...]  # by path
 
     @property
     def base(self) -> str:
@@ -203,7 +203,7 @@ def _openssl(host: Host) -> str:
     )
 
 
-def _message(partner: Partner, host: Host, path: str, organization: Organization) -> str:
+def _message(partner: Partner, host: Host, path: str, organization: KitOrganization) -> str:
     """Sends a signed and encrypted message with openssl and curl only."""
     fields = {
         "Content-Type": "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",

@@ -10,7 +10,7 @@ from mtlsd import __version__
 from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.outbound import compose
 from mtlsd.as2.outbound.compose import BuiltMessage
-from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, Signing
+from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, Signing
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.options import NONE, Options
 from mtlsd.errors import ConfigurationError, MtlsdError
@@ -60,10 +60,10 @@ def _draft(options: Options, receipt_url: str | None, now: datetime) -> Draft:
     )
 
 
-def _documents(options: Options) -> tuple[Document, ...]:
+def _documents(options: Options) -> tuple[DraftDocument, ...]:
     try:
         return tuple(
-            Document(path.read_bytes(), content_type, path.name)
+            DraftDocument(path.read_bytes(), content_type, path.name)
             for path, content_type in ((options.document, options.content_type), *options.attach)
         )
     except OSError as error:

@@ -34,7 +34,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Condition:
     """One condition of being ready, and what to do where it does not hold."""
 
     check: str
@@ -113,53 +113,53 @@ def readyz(facts: Facts) -> Response:
     return _json(200 if ready else 503, {"ready": ready, "checks": [asdict(each) for each in found]})
 
 
-def checks(facts: Facts) -> tuple[Check, ...]:
+def checks(facts: Facts) -> tuple[Condition, ...]:
     """Every check, in an order that does not change."""
     parts = (_daemon(facts), _journal(facts), _disk(facts))
     return *parts, *chain(_backends(facts.backends), _certificates(facts))
 
 
-def _daemon(facts: Facts) -> Check:
+def _daemon(facts: Facts) -> Condition:
     if facts.stopping:
-        return Check("daemon", Status.FAIL, "stopping", "Wait for it to start again.")
-    return Check("daemon", Status.OK, "serving")
+        return Condition("daemon", Status.FAIL, "stopping", "Wait for it to start again.")
+    return Condition("daemon", Status.OK, "serving")
 
 
-def _journal(facts: Facts) -> Check:
+def _journal(facts: Facts) -> Condition:
     if facts.silent >= SILENCE_SECONDS:
-        return Check("journal", Status.FAIL, f"no answer for {facts.silent:.0f} s", _SILENT)
+        return Condition("journal", Status.FAIL, f"no answer for {facts.silent:.0f} s", _SILENT)
     if facts.trouble is not None:
         detail = f"{facts.trouble.reason}: {facts.trouble.detail}"
-        return Check("journal", Status.FAIL, detail, remedy(facts.trouble))
-    return Check("journal", Status.OK, "journal and spool were written")
+        return Condition("journal", Status.FAIL, detail, remedy(facts.trouble))
+    return Condition("journal", Status.OK, "journal and spool were written")
 
 
-def _disk(facts: Facts) -> Check:
+def _disk(facts: Facts) -> Condition:
     if facts.free is None:
-        return Check("disk", Status.FAIL, "cannot be asked", "Look at the disk of `state`.")
+        return Condition("disk", Status.FAIL, "cannot be asked", "Look at the disk of `state`.")
     if facts.low:
         advice = "Make room on the disk of `state`, or lower disk_warn_bytes."
-        return Check("disk", Status.FAIL, f"only {facts.free} bytes are free", advice)
-    return Check("disk", Status.OK, f"{facts.free} bytes are free")
+        return Condition("disk", Status.FAIL, f"only {facts.free} bytes are free", advice)
+    return Condition("disk", Status.OK, f"{facts.free} bytes are free")
 
 
-def _backends(backends: tuple[BackendSeen, ...]) -> Iterator[Check]:
+def _backends(backends: tuple[BackendSeen, ...]) -> Iterator[Condition]:
     """Unready where no route can take a message: each one asks a backend first, and none was reached lately."""
     useless = bool(backends) and all(each.asked_first and each.reason for each in backends)
     for each in backends:
         name = f"backend {each.url}"
         if each.ago is None:
-            yield Check(name, Status.OK, "not asked lately")
+            yield Condition(name, Status.OK, "not asked lately")
         elif each.reason is None:
-            yield Check(name, Status.OK, f"answered {each.ago:.0f} s ago")
+            yield Condition(name, Status.OK, f"answered {each.ago:.0f} s ago")
         else:
             then = "its partners get 503" if each.asked_first else "messages are kept and delivered later"
             status = Status.FAIL if useless else Status.WARN
             detail = f"{each.reason} {each.ago:.0f} s ago: {then}"
-            yield Check(name, status, detail, _DIRECTORY if each.url.startswith(DIRECTORY) else _BACKEND)
+            yield Condition(name, status, detail, _DIRECTORY if each.url.startswith(DIRECTORY) else _BACKEND)
 
 
-def _certificates(facts: Facts) -> Iterator[Check]:
+def _certificates(facts: Facts) -> Iterator[Condition]:
     by_use: Mapping[tuple[str, str], list[OwnCertificate]] = defaultdict(list)
     for each in facts.certificates:
         by_use[each.use, each.name].append(each)
@@ -167,19 +167,19 @@ def _certificates(facts: Facts) -> Iterator[Check]:
         yield _certificate(f"certificate {use} {name}", group, facts.now)
 
 
-def _certificate(name: str, group: list[OwnCertificate], now: datetime) -> Check:
+def _certificate(name: str, group: list[OwnCertificate], now: datetime) -> Condition:
     best = max(group, key=lambda each: (each.not_before <= now <= each.not_after, each.not_after))
     left = best.not_after - now
     detail = f"until {best.not_after:%Y-%m-%dT%H:%M:%SZ}, {left.days} days"
     renew = "Put a new certificate in its place, and tell the partners beforehand."
     if best.not_before > now:
         later = f"not valid before {best.not_before:%Y-%m-%dT%H:%M:%SZ}"
-        return Check(name, Status.FAIL, later, "Look at the clock of this machine, or wait.")
+        return Condition(name, Status.FAIL, later, "Look at the clock of this machine, or wait.")
     if now > best.not_after:
-        return Check(name, Status.FAIL, f"expired on {best.not_after:%Y-%m-%dT%H:%M:%SZ}", renew)
+        return Condition(name, Status.FAIL, f"expired on {best.not_after:%Y-%m-%dT%H:%M:%SZ}", renew)
     if left < timedelta(days=WARN_DAYS):
-        return Check(name, Status.WARN, detail, renew)
-    return Check(name, Status.OK, detail)
+        return Condition(name, Status.WARN, detail, renew)
+    return Condition(name, Status.OK, detail)
 
 
 def _is_loopback(host: str | None) -> bool:

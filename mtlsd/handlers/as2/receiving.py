@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mtlsd.as2 import explain
 from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.explain import Candidate
-from mtlsd.as2.layers import Evidence
+from mtlsd.as2.layers import SignatureEvidence
 from mtlsd.as2.mime.parser import ContentType
 from mtlsd.as2.receiver import Receiver, SealedMessage, VerifiedMessage
 from mtlsd.as2.second_pass import Hints, ReadAgain
@@ -86,7 +86,7 @@ class Receiving:
         agreement = agreement_of(self._inbound)
         self._receiver = Receiver(headers, agreement, services.limits, now, hints, witness=self._witness)
 
-    def _witness(self, evidence: Evidence, data: bytes) -> None:
+    def _witness(self, evidence: SignatureEvidence, data: bytes) -> None:
         """Keep what proves who signed what, or its digest."""
         if evidence not in self._documents:
             services = self._services

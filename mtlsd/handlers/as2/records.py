@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from mtlsd.as2.layers import Evidence
+from mtlsd.as2.layers import SignatureEvidence
 from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.config.model import ClientCert, Deliver, Route
 from mtlsd.handlers.as2.filenames import filename_of
@@ -46,8 +46,8 @@ def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Ke
         client_certificates=_client_certificates(call),
         request_id=call.request_id,
         subject=headers.subject or None,
-        signed=kept.names.get(Evidence.SIGNED_ENTITY),
-        signature=kept.names.get(Evidence.SIGNED_DATA),
+        signed=kept.names.get(SignatureEvidence.SIGNED_ENTITY),
+        signature=kept.names.get(SignatureEvidence.SIGNED_DATA),
         configuration=call.configuration,
         salt=_new_salt(),
         contents=sum(kept.sizes.values()),

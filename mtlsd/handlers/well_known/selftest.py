@@ -23,7 +23,7 @@ from mtlsd.handlers.as2 import answer, receipts
 from mtlsd.handlers.as2.begin import check, read_header
 from mtlsd.handlers.as2.receiving import Receiving
 from mtlsd.handlers.context import Call, Inbound, Services
-from mtlsd.handlers.well_known.selftest_report import Report, as_json, as_text
+from mtlsd.handlers.well_known.selftest_report import SelfTestReport, as_json, as_text
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import StoredMDN
 from mtlsd.journal.proof.chain import EntryKind, Note
@@ -147,16 +147,16 @@ class SelfTest:
         self._enter(mdn)
         return mdn
 
-    def _json(self, report: Report, response: Response, mdn: StoredMDN | None) -> Response:
+    def _json(self, report: SelfTestReport, response: Response, mdn: StoredMDN | None) -> Response:
         body = json.dumps(as_json(report, mdn), indent=2).encode("ascii") + b"\n"
         fields = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
         if response.error is not None:
             fields.append(("Mtlsd-Reason", response.error.reason))
         return replace(response, status=200, fields=tuple(fields), body=body)
 
-    def _report(self, verified: VerifiedMessage | None, candidates: list[Candidate]) -> Report:
+    def _report(self, verified: VerifiedMessage | None, candidates: list[Candidate]) -> SelfTestReport:
         headers = self._inbound.headers
-        return Report(
+        return SelfTestReport(
             request_id=self._call.request_id,
             as2_from=headers.as2_from.value,
             as2_to=headers.as2_to.value,

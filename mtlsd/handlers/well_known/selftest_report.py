@@ -22,7 +22,7 @@ LINE = 200  # characters of one line of the text
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SelfTestReport:
     """The findings; `verified` is None if the message was refused."""
 
     request_id: str
@@ -43,7 +43,7 @@ class Report:
         return self.verified if self.verified and self.verified.signer else None
 
 
-def as_json(report: Report, mdn: StoredMDN | None) -> dict[str, Any]:
+def as_json(report: SelfTestReport, mdn: StoredMDN | None) -> dict[str, Any]:
     """All of it, as values of JSON."""
     inside = report.inside
     return {
@@ -65,12 +65,12 @@ def as_json(report: Report, mdn: StoredMDN | None) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
+def as_text(report: SelfTestReport) -> str:
     """The same for the text of an MDN, in ASCII and lines of CRLF; of the MICs, those with the message's algorithm."""
     return "\r\n".join(map(_line, _lines(report)))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: SelfTestReport) -> Iterator[str]:
     assert report.verified is not None
     yield from ("The message meets the agreement.", *_remarks(report))
     inside = report.inside
@@ -83,7 +83,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"Odd: {each}" for each in report.oddities)
 
 
-def _remarks(report: Report) -> Iterator[str]:
+def _remarks(report: SelfTestReport) -> Iterator[str]:
     yield NOTHING_KEPT
     if report.target is not None:
         yield f"A route would send the MDN to {report.target}; a self-test returns it in the answer."

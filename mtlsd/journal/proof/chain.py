@@ -36,8 +36,8 @@ For the code below:
   so that no text in it can pass for another key.
 - `follow` makes entries from notes and a head. The journal locks the chain, and commits the entries together with the
   rows that they are about.
-- `Follower` checks one entry at a time and holds only the last one, so a chain of any length can be read in pages. It
-  can begin after a head that the caller trusts: this is how a checkpoint is signed without reading from number 1.
+- `ChainFollower` checks one entry at a time and holds only the last one, so a chain of any length can be read in pages.
+  It can begin after a head that the caller trusts: this is how a checkpoint is signed without reading from number 1.
 - A `Break` names the first entry that can be wrong. If entry 8 does not follow entry 7, and entry 8 is whole, then
   entry 7 was altered; if a checkpoint disagrees, it is one of the entries since the checkpoint before.
 """
@@ -161,7 +161,7 @@ def follow(head: Head, node: str, notes: Iterable[Note]) -> Iterator[Entry]:
         previous = digest
 
 
-class Follower:
+class ChainFollower:
     """Checks one chain, entry by entry, against its checkpoints. Holds only the last entry."""
 
     def __init__(self, node: str, checkpoints: Iterable[Checkpoint] = (), head: Head | None = None) -> None:
@@ -219,7 +219,7 @@ class Follower:
 
 def verify(node: str, entries: Iterable[Entry], checkpoints: Iterable[Checkpoint] = ()) -> Break | None:
     """The first break of a chain, or None if it is whole."""
-    follower = Follower(node, checkpoints)
+    follower = ChainFollower(node, checkpoints)
     for entry in entries:
         if broken := follower.follow(entry):
             return broken

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mtlsd.errors import MtlsdError
 from mtlsd.journal.proof import checkpoints
-from mtlsd.journal.proof.chain import Break, Checkpoint, Follower, Head
+from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Head
 from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.proof.verify import chain_entries
 from mtlsd.journal.protocol import Journal
@@ -27,7 +27,7 @@ def sign_checkpoint(
     """
     if last and not _is_there(journal, last):
         raise ChainBroken(Break(last.node, last.number, "", "is not the entry that the last checkpoint signed"))
-    follower = Follower(key.node, head=Head(last.number, last.digest) if last else None)
+    follower = ChainFollower(key.node, head=Head(last.number, last.digest) if last else None)
     signed_up_to = follower.head.number
     for entry in chain_entries(journal, key.node, signed_up_to):
         if broken := follower.follow(entry):

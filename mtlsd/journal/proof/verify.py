@@ -14,7 +14,7 @@ from mtlsd.journal.documents import open_document
 from mtlsd.journal.integrity import digest_of, documents_of
 from mtlsd.journal.model import Evidence, Message, Refusal
 from mtlsd.journal.proof import checkpoints as on_disk
-from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, EntryKind, Follower
+from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Entry, EntryKind
 from mtlsd.journal.proof.entries import differences, facts_of
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
@@ -105,7 +105,7 @@ def _follow(
     broken = _forged(node, directory, signed)
     points = [each.checkpoint for each in signed]
     last = max((each.number for each in points), default=0)
-    follower, unsigned_since = Follower(node, points), None
+    follower, unsigned_since = ChainFollower(node, points), None
     for entry in chain_entries(journal, node):
         broken = broken or follower.follow(entry)
         if broken:

@@ -17,7 +17,7 @@ from mtlsd.journal.model import (
     DeliveryState,
     Lane,
     LeaseLost,
-    Listed,
+    ListedMessage,
     Message,
     Refusal,
     StoredMDN,
@@ -116,7 +116,7 @@ class SQLJournal:
         until: float | None = None,
         after: str | None = None,
         before: str | None = None,
-    ) -> list[Listed]:
+    ) -> list[ListedMessage]:
         wanted = {"limit": limit, "partner": partner, "state": state, "reason": reason}
         between = {"since": since, "until": until, "after": after, "before": before or None}
         with self._read() as db:

@@ -17,7 +17,7 @@ from mtlsd.journal.model import (
     DeliveryState,
     HeaderPairs,
     LeaseLost,
-    Listed,
+    ListedMessage,
     Message,
     Refusal,
     StoredMDN,
@@ -127,9 +127,9 @@ def attempt(row: Row) -> Attempt:
     return Attempt(**dict(row))
 
 
-def listed(row: Row) -> Listed:
+def listed(row: Row) -> ListedMessage:
     values = dict(row)
-    return Listed(message(values), values["state"] and DeliveryState(values["state"]))
+    return ListedMessage(message(values), values["state"] and DeliveryState(values["state"]))
 
 
 def leased(delivery: Delivery, owner: str, until: float) -> Delivery:

@@ -12,11 +12,11 @@ import trio
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.notices import NoticeStanding
-from mtlsd.net.background import alert_channels as channels
-from mtlsd.net.background.alert_channels import AlertFailed
+from mtlsd.net.background import notice_channels as channels
+from mtlsd.net.background.notice_channels import NoticeFailed
 from mtlsd.net.services.state import State
 from mtlsd.partners import expiry
-from mtlsd.partners.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
+from mtlsd.partners.expiry import Expiring, Notice, expiring_organization, expiring_pair, expiring_partner
 from mtlsd.snapshot.snapshot import Snapshot
 
 LOOK_SECONDS = 3600  # between two looks where nothing changed
@@ -32,7 +32,7 @@ Key = tuple[str, int]  # of an alert: the fingerprint and the days
 class _Open:
     """An alert that this node gives, and the channels that have not taken it."""
 
-    alert: Alert
+    alert: Notice
     channels: set[str]
 
 
@@ -70,7 +70,7 @@ class ExpiryLook:
 
     # --- What is due ------------------------------------------------------------------------------------
 
-    def _due(self, snapshot: Snapshot) -> list[Alert]:
+    def _due(self, snapshot: Snapshot) -> list[Notice]:
         now, days = self._now(), snapshot.configuration.expiry.days
         things = list(everything(snapshot))
         self._show([each for each in things if not each.is_ours], days, now)
@@ -87,7 +87,7 @@ class ExpiryLook:
         if nearest:
             show("mtlsd_partner_certificate_next_not_after_timestamp_seconds", {(): nearest.timestamp()})
 
-    def _claim(self, alerts: Iterable[Alert], snapshot: Snapshot) -> None:
+    def _claim(self, alerts: Iterable[Notice], snapshot: Snapshot) -> None:
         """Keep those that this node is to give; of these, the log speaks."""
         for alert in alerts:
             found = self._state.journal.claim_notice(*_key(alert), self._state.clock())
@@ -123,13 +123,13 @@ class ExpiryLook:
             several = waiting[at : at + MAX_ALERTS]
             try:
                 await send([each.alert for each in several], self._state.node, now)
-            except AlertFailed as error:
+            except NoticeFailed as error:
                 return self._failed(name, str(error))
             for each in several:
                 each.channels.discard(name)
         return None
 
-    def _say(self, alert: Alert) -> None:
+    def _say(self, alert: Notice) -> None:
         about = alert.about
         tell = self._state.log.error if alert.days <= URGENT_DAYS else self._state.log.warning
         facts = {"owner": about.owner, "use": about.use, "subject": about.name, "sha256": about.sha256}
@@ -167,5 +167,5 @@ def _senders(snapshot: Snapshot) -> dict[str, channels.Send]:
     return senders
 
 
-def _key(alert: Alert) -> Key:
+def _key(alert: Notice) -> Key:
     return alert.about.sha256, alert.days

@@ -8,7 +8,7 @@ from functools import partial
 import trio
 
 from mtlsd import log
-from mtlsd.config.model import Delivery, without_query
+from mtlsd.config.model import DeliverySettings, without_query
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import open_document
@@ -37,7 +37,7 @@ class Worker:
         self._jumps = Jumps()
 
     @property
-    def _settings(self) -> Delivery:
+    def _settings(self) -> DeliverySettings:
         return self._state.snapshot.configuration.delivery
 
     async def run(self) -> None:

@@ -15,7 +15,7 @@ import trio
 from mtlsd.config.model import Address
 from mtlsd.net.client.http import Answer, why
 from mtlsd.net.server.listeners import listener_on, open_socket
-from mtlsd.net.server.one_request import HEADER_SECONDS, Connection, Conversation, PostedMDN, Refused
+from mtlsd.net.server.one_request import HEADER_SECONDS, Conversation, PostedMDN, Refused, RequestConnection
 
 MAX_CONNECTIONS = 32  # at a time
 MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others
@@ -65,7 +65,7 @@ class MDNListener:
         self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
         self._notes: list[ListenerNote] = []
         self._arrived = trio.Event()
-        self._connections: list[Connection] = []  # the oldest one first
+        self._connections: list[RequestConnection] = []  # the oldest one first
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +98,7 @@ class MDNListener:
         await self._arrived.wait()
 
     async def _connected(self, stream: trio.SocketStream, receive: Receive) -> None:
-        connection = Connection("somebody", trio.CancelScope(deadline=trio.current_time() + HEADER_SECONDS))
+        connection = RequestConnection("somebody", trio.CancelScope(deadline=trio.current_time() + HEADER_SECONDS))
         try:
             with connection.scope:
                 connection.client = stream.socket.getpeername()[0]
@@ -112,7 +112,7 @@ class MDNListener:
             self._leave(connection)
             await trio.aclose_forcefully(stream)
 
-    def _has_room_for(self, newest: Connection) -> bool:
+    def _has_room_for(self, newest: RequestConnection) -> bool:
         """Note the connection; where they are too many, the one that has been silent longest makes room.
 
         Whoever sends an MDN is silent for a moment only, so strangers who are silent do not keep it out.
@@ -128,11 +128,11 @@ class MDNListener:
         self._leave(oldest)
         return oldest is not newest
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: RequestConnection) -> None:
         with suppress(ValueError):  # it left already, to make room
             self._connections.remove(connection)
 
-    async def _admitted(self, stream: trio.SocketStream, connection: Connection, receive: Receive) -> None:
+    async def _admitted(self, stream: trio.SocketStream, connection: RequestConnection, receive: Receive) -> None:
         if self._context is None:
             await self._converse(Conversation(stream, connection, None, self._max_body), receive)
             return

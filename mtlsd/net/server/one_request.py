@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
+class RequestConnection:
     """A connection while it lasts. It is silent until the header of its request has come."""
 
     client: str
@@ -56,7 +56,7 @@ class Connection:
 class Conversation:
     """One request on a stream, and its answer."""
 
-    def __init__(self, stream: Stream, connection: Connection, certificate: bytes | None, max_body: int) -> None:
+    def __init__(self, stream: Stream, connection: RequestConnection, certificate: bytes | None, max_body: int) -> None:
         self.client = connection.client
         self._heard = connection.heard
         self._stream = stream

@@ -22,7 +22,7 @@ from mtlsd.partners.partner import Partner
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import MAX_CRL, CRLUnreadable, RevocationList, distribution_points, read_crls
-from mtlsd.pki.revocation import Check
+from mtlsd.pki.revocation import RevocationCheck
 
 AT_ONCE = 16
 AT_ONCE_FOR_ONE = 2  # of one partner: its slow servers keep back its own lists
@@ -165,7 +165,7 @@ def urls_of(partner: Partner) -> frozenset[str]:
     All that the operators wrote down, and MAX_POINTS of what its certificates name.
     """
     settings = partner.revocation
-    if settings.crl is Check.OFF:
+    if settings.crl is RevocationCheck.OFF:
         return frozenset()
     points: dict[str, None] = {}
     for each in _certificates(partner) if settings.fetch else ():

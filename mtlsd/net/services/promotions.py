@@ -17,7 +17,7 @@ from mtlsd.journal.proof.chain import Entry, EntryKind, Note
 from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.protocol import Journal
 from mtlsd.log import Logger
-from mtlsd.partners.rollover import Promotions, Standing, State, Use, Used, standings
+from mtlsd.partners.rollover import CertificateState, Promotions, Standing, Use, Used, standings
 from mtlsd.partners.warnings import never_retired
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.snapshot.snapshot import Snapshot
@@ -95,10 +95,10 @@ class Promoter:
             return
         several = standings_in(snapshot, used.use, used.owner, self.promotions, now)
         found = next((each for each in several if each.certificate.sha256 == used.sha256), None)
-        if found and found.state is State.PENDING and not found.usable:
+        if found and found.state is CertificateState.PENDING and not found.usable:
             return  # it is early: a message that is encrypted to our next certificate
         self._settled.add(used)
-        if found and found.state is State.PENDING:
+        if found and found.state is CertificateState.PENDING:
             self._promote(used, found, several, now)
 
     def _promote(self, used: Used, new: Standing, several: list[Standing], now: datetime) -> None:

@@ -16,14 +16,14 @@ from mtlsd.partners import matching
 from mtlsd.partners.matching import Claim
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate, PeerVerified, Presented
-from mtlsd.pki.revocation import Check, Evidence
+from mtlsd.pki.revocation import RevocationCheck, RevocationEvidence
 from mtlsd.snapshot.snapshot import Snapshot
 from mtlsd.tls import verify
 
 LOOK_SECONDS = 30
 AT_ONCE = 8
 AT_ONCE_FOR_ONE = 2  # of one partner
-NOTHING = Evidence()
+NOTHING = RevocationEvidence()
 
 
 class Revocations:
@@ -36,15 +36,15 @@ class Revocations:
         self._responders = Responders(clock, logger, self._change)
         self._woken = trio.Event()
 
-    def evidence(self, claim: Claim) -> Evidence:
+    def evidence(self, claim: Claim) -> RevocationEvidence:
         """All that is known now about the chain of this partner's client."""
         partner = claim.partner
         if partner is None:
             return NOTHING
         found = None
-        if partner.revocation.ocsp is not Check.OFF:
+        if partner.revocation.ocsp is not RevocationCheck.OFF:
             found = self._responders.known(claim.certificate, partner.revocation)
-        return Evidence(partner.revocation, (*partner.crls, *self._lists.of(partner)), found)
+        return RevocationEvidence(partner.revocation, (*partner.crls, *self._lists.of(partner)), found)
 
     async def prepare(self, presented: Presented, snapshot: Snapshot) -> None:
         """Ask the responder about a client's certificate, once the rest has verified; it takes seconds at most.
@@ -111,7 +111,7 @@ class Revocations:
 
 
 def _asks(partner: Partner) -> bool:
-    return partner.revocation.ocsp is not Check.OFF
+    return partner.revocation.ocsp is not RevocationCheck.OFF
 
 
 def _registered(snapshot: Snapshot) -> Iterator[tuple[Partner, Certificate]]:

@@ -13,7 +13,7 @@ import trio
 from mtlsd import __version__
 from mtlsd.access.disk_space import check_room
 from mtlsd.access.rate_limits import FailureLimit, RequestLimit
-from mtlsd.as2.agreement import Limits
+from mtlsd.as2.agreement import MessageLimits
 from mtlsd.config.model import Keep
 from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.as2.exchange import Exchange
@@ -88,7 +88,7 @@ class State:
         return Services(
             self.journal,
             self.spool,
-            Limits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            MessageLimits(limits.max_expanded_bytes, limits.max_expansion_ratio),
             failures,
             configuration.server.inline_limit,
             keeps_evidence=configuration.proof.keep is Keep.CONTENT,

@@ -21,13 +21,13 @@ CHAIN = "chain.pem"
 
 @table
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HostSettings:
     """The keys of host.toml."""
 
     pair: tuple[PairRow, ...] = ()
 
 
-SCHEMA = Schema(Settings)
+SCHEMA = Schema(HostSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mtlsd.config.document import Document
+from mtlsd.config.document import TOMLDocument
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.partners.dates import PairRow
@@ -24,7 +24,7 @@ class Keyrings:
     """Reads the pairs below one directory, and gathers what is wrong with any; `file` is what holds a certificate."""
 
     directory: Path
-    settings: Document  # the file that gives the dates
+    settings: TOMLDocument  # the file that gives the dates
     rows: Iterable[PairRow]
     credentials: Path | None
     prefix: str  # of the names of credentials
@@ -83,7 +83,7 @@ class Keyrings:
         return {row.directory: row.dates for row in self.rows}
 
 
-def twice(rows: Iterable[PairRow], settings: Document) -> tuple[Problem, ...]:
+def twice(rows: Iterable[PairRow], settings: TOMLDocument) -> tuple[Problem, ...]:
     """The rows about a pair that has dates already."""
     seen: set[str] = set()
     problems = []

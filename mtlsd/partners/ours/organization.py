@@ -28,14 +28,14 @@ BACKEND = "backend.pem"
 
 @fields.table
 @dataclass(frozen=True, slots=True)
-class Settings:
+class OrganizationSettings:
     """The keys of organization.toml."""
 
     as2_id: fields.AS2Id | None = None  # None: the directory's name
     pair: tuple[PairRow, ...] = ()
 
 
-SCHEMA = Schema(Settings)
+SCHEMA = Schema(OrganizationSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     if problem := missing_directory(directory):
         raise ConfigurationError((problem,))
     reading = read_settings(directory)
-    settings = reading.value or Settings()
+    settings = reading.value or OrganizationSettings()
     as2_id, mistakes = _as2_id(directory, settings, reading.problems)
     prefix = f"organization.{directory.name}"
     rings = Keyrings(directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2)
@@ -90,7 +90,7 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     return LoadedOrganization(organization, tuple(rings.warnings))
 
 
-def read_settings(directory: Path) -> Reading[Settings]:
+def read_settings(directory: Path) -> Reading[OrganizationSettings]:
     """What organization.toml says, which need not be there."""
     return read_optional_toml(directory / SETTINGS, SCHEMA)
 
@@ -123,7 +123,9 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
-def _as2_id(directory: Path, settings: Settings, mistakes: tuple[Problem, ...]) -> tuple[str, tuple[Problem, ...]]:
+def _as2_id(
+    directory: Path, settings: OrganizationSettings, mistakes: tuple[Problem, ...]
+) -> tuple[str, tuple[Problem, ...]]:
     """The AS2 id that organization.toml gives, or else the directory's name; and the mistakes."""
     if mistakes or settings.as2_id:
         return settings.as2_id or "", mistakes

@@ -28,7 +28,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
-class Use(StrEnum):
+class Purpose(StrEnum):
     """The use of a certificate."""
 
     CLIENT = "client"
@@ -37,9 +37,9 @@ class Use(StrEnum):
 
 
 _EXTENDED = {
-    Use.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
-    Use.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
-    Use.AS2: ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    Purpose.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
+    Purpose.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
+    Purpose.AS2: ExtendedKeyUsageOID.EMAIL_PROTECTION,
 }
 _KINDS: dict[type, str] = {
     x509.DNSName: "dns",
@@ -50,10 +50,10 @@ _KINDS: dict[type, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CertificateSpec:
     """A certificate to issue. `names` are as in `Certificate.san`; `days` are limited by the validity of the CA."""
 
-    uses: frozenset[Use]
+    uses: frozenset[Purpose]
     days: int
     names: tuple[str, ...] = ()
 
@@ -81,12 +81,14 @@ def make_authority(name: str, key: PrivateKey, days: int, now: datetime) -> KeyP
     return KeyPair(_signed(builder, key), (), key)
 
 
-def issue(authority: KeyPair, name: str, key: PublicKey, wanted: Wanted, now: datetime) -> Certificate:
+def issue(authority: KeyPair, name: str, key: PublicKey, wanted: CertificateSpec, now: datetime) -> Certificate:
     """A certificate with this common name; raises RequestRefused if the CA is not a test CA."""
     return _issue(authority, _name(name), key, wanted, now)
 
 
-def sign(authority: KeyPair, request: x509.CertificateSigningRequest, wanted: Wanted, now: datetime) -> Certificate:
+def sign(
+    authority: KeyPair, request: x509.CertificateSigningRequest, wanted: CertificateSpec, now: datetime
+) -> Certificate:
     """A certificate for a request from `read_request`, with its subject and key, and the names of `wanted`."""
     key = request.public_key()
     assert isinstance(key, PublicKey)
@@ -119,7 +121,9 @@ def requested_names(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
     return tuple(f"{_KINDS[type(each)]}:{each.value}" for each in names if type(each) in _KINDS)
 
 
-def _issue(authority: KeyPair, subject: x509.Name, key: PublicKey, wanted: Wanted, now: datetime) -> Certificate:
+def _issue(
+    authority: KeyPair, subject: x509.Name, key: PublicKey, wanted: CertificateSpec, now: datetime
+) -> Certificate:
     above = authority.certificate
     if not (above.is_ca and is_for_tests(above)) or not isinstance(authority.private_key, PrivateKey):
         raise RequestRefused(f"{above.subject} is not a test CA of mtlsd ca init")
@@ -175,8 +179,8 @@ def _check_key(key: object) -> None:
     raise RequestRefused(f"the key must be RSA with {RSA_BITS} to 8192 bits, or on P-256, P-384 or P-521")
 
 
-def _leaf_usage(key: PublicKey, uses: frozenset[Use]) -> x509.KeyUsage:
-    opens = bool(uses & {Use.AS2, Use.SERVER})
+def _leaf_usage(key: PublicKey, uses: frozenset[Purpose]) -> x509.KeyUsage:
+    opens = bool(uses & {Purpose.AS2, Purpose.SERVER})
     is_rsa = isinstance(key, rsa.RSAPublicKey)
     return _key_usage(digital_signature=True, key_encipherment=opens and is_rsa, key_agreement=opens and not is_rsa)
 

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.as2.agreement import Agreement, Limits
+from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.headers import AS2Headers, algorithm_of
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.outbound.compose import BuiltMessage, compose
-from mtlsd.as2.outbound.draft import Compression, Document, Draft, Encryption, MDNRequest, Signing
+from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, MDNRequest, Signing
 from mtlsd.as2.receiver import Receiver, VerifiedMessage
 from mtlsd.partners.ours.organization import Organization
 from mtlsd.pki.certificate import Certificate
@@ -30,10 +30,10 @@ from tests.support.pyas2_oracle import partner as pyas2_partner
 
 US, THEM = key_pair("ACME"), key_pair("EXAMPLE")
 CURVE, THEIR_CURVE = curve_pair("ACME on a curve"), curve_pair("EXAMPLE on a curve", "secp384r1")
-ORDER = Document(EDI + b"\x00\xff lone \n and \r\n--", "application/edifact", "order.edi")
+ORDER = DraftDocument(EDI + b"\x00\xff lone \n and \r\n--", "application/edifact", "order.edi")
 PLAIN = Draft("ACME", "EXAMPLE", "<1@acme.example>", (ORDER,))
 FULL = replace(PLAIN, signing=Signing(US), encryption=Encryption(THEM.certificate))
-LIMITS = Limits(10**6, 1000)
+LIMITS = MessageLimits(10**6, 1000)
 
 
 def composed(draft: Draft) -> BuiltMessage:
@@ -122,7 +122,7 @@ def test_the_mic_is_that_of_the_receiver_with_every_digest(signing: str, micalg:
 @pytest.mark.parametrize("compression", Compression)
 @pytest.mark.parametrize("signing", ["", "rsa-sha256"])
 def test_several_documents_are_one_multipart(signing: str, compression: Compression) -> None:
-    drawing = Document(b"%PDF\n\x00\r\n", "application/pdf", "drawing.pdf")
+    drawing = DraftDocument(b"%PDF\n\x00\r\n", "application/pdf", "drawing.pdf")
     message = composed(replace(PLAIN, documents=(ORDER, drawing), signing=SIGNINGS[signing], compression=compression))
     verified, payload = received(message)
     assert verified.content_type.startswith('multipart/related; type="application/edifact"; boundary="')
@@ -137,7 +137,7 @@ def test_several_documents_are_one_multipart(signing: str, compression: Compress
 @settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_a_document_arrives_untouched(data: bytes) -> None:
-    draft = replace(FULL, documents=(Document(data, "text/plain", "x"),), compression=Compression.BEFORE)
+    draft = replace(FULL, documents=(DraftDocument(data, "text/plain", "x"),), compression=Compression.BEFORE)
     assert received(composed(draft))[1] == data
 
 
@@ -153,7 +153,7 @@ def identity(pair: KeyPair, name: str) -> Identity:
 @pytest.mark.parametrize("cipher", [None, "3des", "aes128-cbc", "aes192-cbc", "aes256-cbc"])
 @pytest.mark.parametrize("digest", [None, *DIGESTS])
 def test_pyas2lib_receives_what_it_knows(digest: str | None, cipher: str | None, compression: Compression) -> None:
-    text = Document(EDI, "application/edifact", "order.edi")
+    text = DraftDocument(EDI, "application/edifact", "order.edi")
     signing = Signing(US, digest) if digest else None
     encryption = Encryption(THEM.certificate, cipher) if cipher else None
     message = composed(

@@ -12,7 +12,7 @@ import pytest
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers.admin import health
-from mtlsd.handlers.admin.health import BackendSeen, Check, Facts, OwnCertificate, Status
+from mtlsd.handlers.admin.health import BackendSeen, Condition, Facts, OwnCertificate, Status
 from mtlsd.http.messages import Request
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -139,7 +139,7 @@ def test_the_advice_fits_what_is_wrong(changes: dict[str, Any], advice: str) -> 
 
 def test_the_days_that_are_left_are_said() -> None:
     (check,) = [each for each in health.checks(FINE) if each.check.startswith("certificate")]
-    assert check == Check("certificate signing EXAMPLE", Status.OK, "until 2027-11-21T00:00:00Z, 365 days")
+    assert check == Condition("certificate signing EXAMPLE", Status.OK, "until 2027-11-21T00:00:00Z, 365 days")
 
 
 @pytest.mark.parametrize(

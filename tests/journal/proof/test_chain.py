@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, Follower, Head, Note, follow, verify
+from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Entry, Head, Note, follow, verify
 
 NODE = "a" * 32
 texts = st.text(max_size=8)
@@ -114,10 +114,10 @@ def test_a_history_written_anew_is_named_behind_the_last_good_checkpoint(length:
 
 def test_a_follower_goes_on_from_where_another_one_stood() -> None:
     entries = chain(5)
-    follower = Follower(NODE, head=Head(3, entries[2].digest))
+    follower = ChainFollower(NODE, head=Head(3, entries[2].digest))
     assert [follower.follow(each) for each in entries[3:]] == [None, None]
     assert follower.end() is None
-    assert Follower(NODE, head=Head(3, entries[1].digest)).follow(entries[3]) is not None
+    assert ChainFollower(NODE, head=Head(3, entries[1].digest)).follow(entries[3]) is not None
 
 
 @pytest.mark.parametrize("length", [0, 1, 3])

@@ -16,7 +16,7 @@ from mtlsd import log
 from mtlsd.journal.notices import CLAIM_SECONDS
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
-from mtlsd.net.background import alert_channels
+from mtlsd.net.background import notice_channels
 from mtlsd.net.background.expiry_alerts import ExpiryLook
 from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot
@@ -184,23 +184,23 @@ async def test_a_mail_is_handed_over_once(nodes: "Nodes", mails: SMTPServer) -> 
 async def test_a_webhook_that_fails_is_tried_again_and_later_too(
     nodes: "Nodes", listening: Backend, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(notice_channels, "PAUSE_SECONDS", 0)
     node = nodes.start(settings=f'[expiry]\nwebhook = "{listening.url}"\n')
-    listening.statuses = [status] * alert_channels.TRIES
+    listening.statuses = [status] * notice_channels.TRIES
     failed = [line for line in await node.look() if line["event"] == "expiry_alert_failed"]
     assert [line["channel"] for line in failed] == ["webhook"]
-    assert listening.count == alert_channels.TRIES
+    assert listening.count == notice_channels.TRIES
     assert await node.look() == []
-    assert listening.count == alert_channels.TRIES + 1
+    assert listening.count == notice_channels.TRIES + 1
     assert await nodes.start(now=NOW + 60, settings=f'[expiry]\nwebhook = "{listening.url}"\n').look() == []
-    assert listening.count == alert_channels.TRIES + 1
+    assert listening.count == notice_channels.TRIES + 1
 
 
 async def test_what_one_channel_has_taken_it_does_not_get_again(
     nodes: "Nodes", listening: Backend, mails: SMTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
-    mails.refusals = [b"451 try later"] * alert_channels.TRIES
+    monkeypatch.setattr(notice_channels, "PAUSE_SECONDS", 0)
+    mails.refusals = [b"451 try later"] * notice_channels.TRIES
     settings = (
         f'[expiry]\nwebhook = "{listening.url}"\n'
         f'[expiry.mail]\nsmtp = "{mails.address}"\nfrom = "m@example.com"\nto = "a@example.com"\n'
@@ -215,15 +215,15 @@ async def test_what_one_channel_has_taken_it_does_not_get_again(
 async def test_another_node_takes_over_what_a_dead_one_had_claimed(
     nodes: "Nodes", listening: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alert_channels, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(notice_channels, "PAUSE_SECONDS", 0)
     settings = f'[expiry]\nwebhook = "{listening.url}"\n'
-    listening.statuses = [500] * alert_channels.TRIES
+    listening.statuses = [500] * notice_channels.TRIES
     await nodes.start("one", settings=settings).look()
     two = nodes.start("two", settings=settings)
     assert await two.alerts() == []
     two.now = NOW + CLAIM_SECONDS + 1
     assert await two.alerts() == [30]
-    assert listening.count == alert_channels.TRIES + 1
+    assert listening.count == notice_channels.TRIES + 1
 
 
 async def test_other_days_may_be_chosen(nodes: "Nodes") -> None:

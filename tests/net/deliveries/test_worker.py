@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from mtlsd.config.model import Configuration, Limits, Server
-from mtlsd.config.model import Delivery as Settings
+from mtlsd.config.model import DeliverySettings as Settings
 from mtlsd.errors import JournalUnavailable, SpoolFull, Unavailable
 from mtlsd.journal.model import Acceptance, Attempt, Claimed, DeliveryState
 from mtlsd.journal.spool import Spool

@@ -18,7 +18,7 @@ from mtlsd.journal.proof.chain import Note
 from mtlsd.journal.sql.proof import SQLProof
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
-from mtlsd.partners.rollover import State, Use, Used
+from mtlsd.partners.rollover import CertificateState, Use, Used
 from mtlsd.snapshot.snapshot import Snapshot, load_snapshot
 from tests.support import pki
 from tests.support.client import request
@@ -130,7 +130,7 @@ def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_pat
     third.recall()
     assert third.promotions == {mark: TODAY}
     states = [each.state for each in standings_in(snapshot, Use.CONNECTION, "acme", third.promotions, TODAY)]
-    assert states == [State.RETIRING, State.ACTIVE]
+    assert states == [CertificateState.RETIRING, CertificateState.ACTIVE]
     for journal in journals:
         journal.close()
 

@@ -13,23 +13,23 @@ import trio
 from mtlsd.config.model import Backend, Mail
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client import http
-from mtlsd.partners.expiry import Alert
+from mtlsd.partners.expiry import Notice
 
 SECONDS = 20  # for one message, from the connection to the answer
 TRIES = 3
 PAUSE_SECONDS = 2  # after the first try; twice as long after the next
 
-Send = Callable[[Sequence[Alert], str, datetime], Awaitable[None]]  # the alerts, the node, the time
+Send = Callable[[Sequence[Notice], str, datetime], Awaitable[None]]  # the alerts, the node, the time
 
 
-class AlertFailed(Exception):
+class NoticeFailed(Exception):
     """A channel did not take it; the text says why, without the address."""
 
 
 def webhook(url: Backend) -> Send:
     """A channel that POSTs JSON to this URL; anything but 2xx is tried again."""
 
-    async def send(alerts: Sequence[Alert], node: str, now: datetime) -> None:
+    async def send(alerts: Sequence[Notice], node: str, now: datetime) -> None:
         await _tried(partial(_post, url, json.dumps(as_json(alerts, node, now)).encode()))
 
     return send
@@ -38,13 +38,13 @@ def webhook(url: Backend) -> Send:
 def mail(settings: Mail) -> Send:
     """A channel that hands a mail to an SMTP server."""
 
-    async def send(alerts: Sequence[Alert], node: str, now: datetime) -> None:
+    async def send(alerts: Sequence[Notice], node: str, now: datetime) -> None:
         await _tried(partial(_mail, settings, message(settings, alerts, node, now)))
 
     return send
 
 
-def as_json(alerts: Sequence[Alert], node: str, now: datetime) -> dict[str, object]:
+def as_json(alerts: Sequence[Notice], node: str, now: datetime) -> dict[str, object]:
     """What the webhook gets; `text` is for the chat systems that show nothing else."""
     return {
         "event": "certificates_expire",
@@ -55,7 +55,7 @@ def as_json(alerts: Sequence[Alert], node: str, now: datetime) -> dict[str, obje
     }
 
 
-def message(settings: Mail, alerts: Sequence[Alert], node: str, now: datetime) -> EmailMessage:
+def message(settings: Mail, alerts: Sequence[Notice], node: str, now: datetime) -> EmailMessage:
     """The mail: one line a certificate."""
     made = EmailMessage()
     made["From"], made["To"], made["Date"] = settings.sender, ", ".join(settings.to), now
@@ -65,7 +65,7 @@ def message(settings: Mail, alerts: Sequence[Alert], node: str, now: datetime) -
     return made
 
 
-def subject(alerts: Sequence[Alert], now: datetime) -> str:
+def subject(alerts: Sequence[Notice], now: datetime) -> str:
     """How many, and how soon the first of them."""
     count = f"{len(alerts)} certificates" if len(alerts) > 1 else "a certificate"
     left = min(each.about.days_left(now) for each in alerts)
@@ -73,18 +73,18 @@ def subject(alerts: Sequence[Alert], now: datetime) -> str:
     return f"{count} ended or {verb} today" if left < 1 else f"{count} {verb}, the first in {left} days"
 
 
-def text(alerts: Sequence[Alert], now: datetime) -> str:
+def text(alerts: Sequence[Notice], now: datetime) -> str:
     """One line a certificate, for people."""
     return "\n".join(_line(each, now) for each in alerts)
 
 
-def _line(alert: Alert, now: datetime) -> str:
+def _line(alert: Notice, now: datetime) -> str:
     about = alert.about
     when = f"{'ended' if about.not_after < now else 'ends'} on {about.not_after:%Y-%m-%d %H:%M} UTC"
     return f"{about.owner}: {about.name} ({about.use}) {when}, {about.sha256[:16]}"
 
 
-def _certificate(alert: Alert, now: datetime) -> dict[str, object]:
+def _certificate(alert: Notice, now: datetime) -> dict[str, object]:
     about = alert.about
     return {
         "owner": about.owner,
@@ -107,8 +107,8 @@ async def _tried(act: Callable[[], Awaitable[None]]) -> None:
             with trio.fail_after(SECONDS):
                 return await act()
         except trio.TooSlowError:
-            error = AlertFailed(f"not done within {SECONDS} s")
-        except AlertFailed as failure:
+            error = NoticeFailed(f"not done within {SECONDS} s")
+        except NoticeFailed as failure:
             error = failure
         if attempt < TRIES - 1:
             await trio.sleep(PAUSE_SECONDS << attempt)
@@ -121,16 +121,16 @@ async def _post(url: Backend, body: bytes) -> None:
     try:
         answer = await http.send(url, "POST", fields, [body], timeout=SECONDS, context=context)
     except UpstreamFailed as error:
-        raise AlertFailed(str(error) or error.reason) from error
+        raise NoticeFailed(str(error) or error.reason) from error
     if not 200 <= answer.status < 300:
-        raise AlertFailed(f"it answered {answer.status}")
+        raise NoticeFailed(f"it answered {answer.status}")
 
 
 async def _mail(settings: Mail, made: EmailMessage) -> None:
     try:
         await trio.to_thread.run_sync(_hand_over, settings, made, abandon_on_cancel=True)
     except (OSError, smtplib.SMTPException) as error:
-        raise AlertFailed(str(error)) from error
+        raise NoticeFailed(str(error)) from error
 
 
 def _hand_over(settings: Mail, made: EmailMessage) -> None:

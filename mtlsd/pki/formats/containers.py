@@ -40,7 +40,7 @@ def zip_members(data: bytes, allowance: Allowance) -> Iterator[Part]:
             if len(archive.infolist()) > MAX_PARTS:
                 raise CertificateUnreadable(f"a ZIP archive with more than {MAX_PARTS} files: unpack it yourself")
             for info in archive.infolist():
-                if not info.is_dir() and not info.filename.startswith("__MACOSX/"):
+                if not info.filename.endswith("/") and not info.filename.startswith("__MACOSX/"):
                     yield _member(archive, info, allowance)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise CertificateUnreadable(f"a damaged ZIP archive: {error}") from error

@@ -81,8 +81,12 @@ def test_a_name_that_leads_elsewhere_is_refused(name: str) -> None:
 @given(st.lists(st.sampled_from(["..", ".", "", "partners", "hosts", "acme", "~", "a\\b", "\x7f", "C:"]) | st.text()))
 def test_no_name_leads_out_of_the_tree(segments: list[str]) -> None:
     name = "/".join(segments) or "nothing"
-    with suppress(BundleRefused, ValueError, UnicodeError):
-        found = unpack(forged({name: b"x"}))
+    try:
+        archive = forged({name: b"x"})
+    except (ValueError, UnicodeError, IndexError):  # zipfile cannot write each of these names
+        return
+    with suppress(BundleRefused):
+        found = unpack(archive)
         for unit, files in found.units.items():
             for file in files:
                 path = Path("/certs", unit, file)

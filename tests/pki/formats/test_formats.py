@@ -332,6 +332,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
         0xA0, tlv(0x30, tlv(2, b"\1"), tlv(0x31), tlv(0x30), tlv(0x31)))), "a PKCS#7 bundle without a certificate"),
     "a ZIP without any": (zipped(**{"readme.txt": b"hello"}), "readme.txt: neither PEM nor DER"),
     "a ZIP that is cut short": (zipped(a=PEM)[:-30], "a damaged ZIP archive"),
+    "a ZIP of a file without a name": (zipped(ab=b"hello").replace(b"ab", b"\0b"), "neither PEM nor DER"),
     "a ZIP that is a bomb": (zipped(a=b"\0" * (MAX_UNPACKED + 1)), "bytes inside: unpack it yourself"),
     "a ZIP of ZIPs of ZIPs": (zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=PEM)))))), "inside each other"),
     "a signed e-mail without an attachment": (mail(signature=p7b("DER")), "part 3 of the e-mail"),

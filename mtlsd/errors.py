@@ -3,10 +3,10 @@
 A class is a cause. It carries what everything else only reads:
 
 - `reason`: the stable code that users script and search against; it never changes its meaning;
-- `http_status`: the answer, where the cause is answered over HTTP (None: there is no HTTP to answer over);
-- `disposition`: the modifier of the MDN, where one was asked for (RFC 4130, section 7.5);
-- `log_level`: how loudly the operators hear of it;
-- `advice`: what to do about it, safe to tell a stranger: no path, no name of another partner, no address.
+- `http_status`: the answer, if the cause is answered over HTTP (None: there is no HTTP to answer over);
+- `disposition`: the modifier of the MDN, if one was requested (RFC 4130, section 7.5);
+- `log_level`: the level of the log event for operators;
+- `advice`: what to do next, safe to tell a stranger: no path, no name of another partner, no address.
 
 The docstring says what happened. Bytes from a peer may raise only `PeerError`. `docs/errors.md` is rendered
 from these classes.
@@ -25,9 +25,9 @@ class MtlsdError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake in the configuration: where it is and how to mend it.
+    """One error in the configuration: the place, and how to fix it.
 
-    Texts are for people: a decision is made by `cause`.
+    Texts are for people: decisions are made by `cause`.
     """
 
     file: Path
@@ -43,7 +43,7 @@ class Problem:
 
 
 class ConfigurationError(MtlsdError):
-    """The configuration has mistakes; all of them at once."""
+    """The configuration has errors; `problems` has all of them."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -51,7 +51,7 @@ class ConfigurationError(MtlsdError):
 
 
 class PeerError(MtlsdError):
-    """A peer's bytes, certificate or wish were refused. `detail` and `facts` go to the log only."""
+    """A peer's bytes, certificate or request were refused. `detail` and `facts` go to the log only."""
 
     reason: ClassVar[str]
     http_status: ClassVar[int | None]
@@ -77,14 +77,14 @@ class TLSRefused(PeerError):
 
 
 class TLSNoCommonVersion(TLSRefused):
-    """The client offers no TLS version that we serve."""
+    """The client offers no TLS version that mtlsd supports."""
 
     reason = "tls_no_common_version"
     advice = "Enable TLS 1.2 or TLS 1.3."
 
 
 class TLSNoCommonCipher(TLSRefused):
-    """The client offers no cipher suite that we serve."""
+    """The client offers no cipher suite that mtlsd supports."""
 
     reason = "tls_no_common_cipher"
     advice = "Enable an ECDHE cipher suite with AES-GCM or ChaCha20-Poly1305."
@@ -94,14 +94,14 @@ class TLSHandshakeTimeout(TLSRefused):
     """The client did not finish the handshake within the deadline."""
 
     reason = "tls_handshake_timeout"
-    advice = "Look for a firewall or proxy that holds the connection up."
+    advice = "Check whether a firewall or proxy delays the connection."
 
 
 class TLSHandshakeFailed(TLSRefused):
-    """The handshake broke for another cause; the log has OpenSSL's words or the client's alert."""
+    """The handshake failed for another reason; the log has OpenSSL's error or the client's alert."""
 
     reason = "tls_handshake_failed"
-    advice = "Look in the client's own log for the alert; check that it trusts our server certificate."
+    advice = "Look for the TLS alert in the client's own log, and check that the client trusts our server certificate."
 
 
 class PlainHTTPOnTLSPort(PeerError):
@@ -114,7 +114,7 @@ class PlainHTTPOnTLSPort(PeerError):
 
 
 class SNIUnknown(PeerError):
-    """The server name in the TLS handshake (SNI) is none of the hosts at this address."""
+    """The server name in the TLS handshake (SNI) is not a host at this address."""
 
     reason = "sni_unknown"
     http_status = 421
@@ -122,18 +122,18 @@ class SNIUnknown(PeerError):
 
 
 class SNIHostMismatch(PeerError):
-    """`Host` does not name the virtual host that the TLS handshake reached."""
+    """`Host` is not the virtual host that the TLS handshake reached."""
 
     reason = "sni_host_mismatch"
     http_status = 421
-    advice = "Send the same name in the TLS server name (SNI) and in Host, and open one connection a host."
+    advice = "Send the same name in the TLS server name (SNI) and in Host, and open one connection per host."
 
 
 # --- Client certificate -------------------------------------------------------------------------------------
 
 
 class CertificateRefused(PeerError):
-    """The client certificate does not verify, or is nobody's."""
+    """The client certificate does not verify, or belongs to no partner."""
 
     http_status = 400
 
@@ -146,42 +146,42 @@ class ClientCertMissing(CertificateRefused):
 
 
 class CertExpired(CertificateRefused):
-    """The client certificate's validity has ended."""
+    """The client certificate has expired."""
 
     reason = "cert_expired"
     advice = "Renew the client certificate, and send us the new one before you use it."
 
 
 class CertNotYetValid(CertificateRefused):
-    """The client certificate's validity has not begun; the log shows by how much."""
+    """The client certificate is not valid yet; the log shows from when it is."""
 
     reason = "cert_not_yet_valid"
     advice = "Wait until the certificate is valid, or check the clock of the machine that issued it."
 
 
 class CertUntrustedIssuer(CertificateRefused):
-    """The chain ends at an issuer that no partner of this host has."""
+    """The chain leads to an issuer that no partner of this host has."""
 
     reason = "cert_untrusted_issuer"
     advice = "Use the certificate that you registered with us, or register this one."
 
 
 class CertSelfSignedUnknown(CertificateRefused):
-    """The client certificate is self-signed and nobody registered it."""
+    """The client certificate is self-signed, and no partner registered it."""
 
     reason = "cert_self_signed_unknown"
     advice = "Use the certificate that you registered with us, or register this one."
 
 
 class CertChainIncomplete(CertificateRefused):
-    """An intermediate certificate is missing; the log names the issuer that is wanted."""
+    """An intermediate certificate is missing; the log names its subject."""
 
     reason = "cert_chain_incomplete"
-    advice = "Send the intermediate certificates along with the client certificate."
+    advice = "Send the intermediate certificates together with the client certificate."
 
 
 class CertChainTooLong(CertificateRefused):
-    """The chain is longer than we follow, or than a CA in it allows."""
+    """The chain is longer than mtlsd allows, or longer than a CA in it allows."""
 
     reason = "cert_chain_too_long"
     advice = "Send only the certificates between yours and the root."
@@ -191,45 +191,45 @@ class CertBadSignature(CertificateRefused):
     """A signature in the chain does not verify."""
 
     reason = "cert_bad_signature"
-    advice = "The certificate or one of its issuers is damaged or forged: export it anew."
+    advice = "The certificate or one of its issuers is damaged or forged: export the certificate again."
 
 
 class CertRevoked(CertificateRefused):
-    """The certificate, or a CA above it, was revoked by its issuer; the log says when and by what we know it."""
+    """The certificate, or a CA above it, was revoked by its issuer; the log has the time and the source."""
 
     reason = "cert_revoked"
-    advice = "Have a new certificate issued, and send it to us before you use it."
+    advice = "Get a new certificate, and send it to us before you use it."
 
 
 class CRLMissing(CertificateRefused):
-    """The partner's settings ask for a revocation list (CRL), and there is none for a certificate in the chain."""
+    """The partner's settings require a revocation list (CRL), and a certificate in the chain has none."""
 
     reason = "crl_missing"
-    advice = "Ask us: we have no revocation list for your certificate."
+    advice = "Contact us: we have no revocation list for your certificate."
     log_level = "error"
 
 
 class CRLExpired(CertificateRefused):
-    """The partner's settings ask for a revocation list (CRL) in force, and the one there is past its nextUpdate."""
+    """The partner's settings require a current revocation list (CRL), and the stored one is past its nextUpdate."""
 
     reason = "crl_expired"
-    advice = "Ask us: our copy of your CA's revocation list is too old."
+    advice = "Contact us: our copy of your CA's revocation list is too old."
     log_level = "error"
 
 
 class OCSPUnreachable(CertificateRefused):
-    """The partner's settings ask for an answer from the CA's OCSP responder, and none came that counts."""
+    """The partner's settings require an answer from the CA's OCSP responder, and no valid answer arrived."""
 
     reason = "ocsp_unreachable"
-    advice = "Connect again later, and ask your CA whether its OCSP responder is up."
+    advice = "Connect again later. If that fails, ask your CA whether its OCSP responder is available."
     log_level = "error"
 
 
 class CertEKUNoClientAuth(CertificateRefused):
-    """The certificate has an extended key usage, and clientAuth is not in it."""
+    """The certificate has an extended key usage without clientAuth."""
 
     reason = "cert_eku_no_client_auth"
-    advice = "Use a certificate that is issued for TLS client authentication."
+    advice = "Use a certificate that was issued for TLS client authentication."
 
 
 class CertKeyUsage(CertificateRefused):
@@ -243,35 +243,35 @@ class CertKeyTooWeak(CertificateRefused):
     """A key in the chain is too weak: RSA below 2048 bits, or a curve below P-256."""
 
     reason = "cert_key_too_weak"
-    advice = "Use an RSA key of 2048 bits or more, or an elliptic curve key on P-256 or better."
+    advice = "Use an RSA key of 2048 bits or more, or an elliptic curve key on P-256 or stronger."
 
 
 class CertSigAlgWeak(CertificateRefused):
     """A certificate in the chain is signed with SHA-1 or weaker."""
 
     reason = "cert_sig_alg_weak"
-    advice = "Have the certificate issued anew with SHA-256 or better."
+    advice = "Have the certificate reissued with SHA-256 or stronger."
 
 
 class CertUnhandledCriticalExt(CertificateRefused):
-    """A certificate has a critical extension that is not understood (RFC 5280, section 4.2)."""
+    """A certificate has a critical extension that mtlsd does not support (RFC 5280, section 4.2)."""
 
     reason = "cert_unhandled_critical_ext"
-    advice = "Use a certificate without unknown critical extensions."
+    advice = "Use a certificate without unusual critical extensions."
 
 
 class CertNameConstraint(CertificateRefused):
-    """A CA in the chain may not issue for this name (RFC 5280, section 4.2.1.10)."""
+    """A CA in the chain is not allowed to issue for this name (RFC 5280, section 4.2.1.10)."""
 
     reason = "cert_name_constraint"
-    advice = "Have the certificate issued by a CA that may issue for its names."
+    advice = "Get a certificate from a CA whose name constraints allow its names."
 
 
 class CAExpired(CertificateRefused):
-    """A CA certificate in the chain is outside its validity."""
+    """A CA certificate in the chain has expired, or is not valid yet."""
 
     reason = "ca_expired"
-    advice = "Send the renewed CA certificate along, and register it with us."
+    advice = "Send the renewed CA certificate with yours, and register it with us."
 
 
 # --- Mapping a certificate to a partner ---------------------------------------------------------------------
@@ -285,69 +285,69 @@ class CertPinMismatch(CertificateRefused):
 
 
 class CertSubjectNotMapped(CertificateRefused):
-    """The chain verifies, but nobody is registered for this subject."""
+    """The chain verifies, but no partner is registered for this subject."""
 
     reason = "cert_subject_not_mapped"
     advice = "Ask us to register the subject of your certificate."
 
 
 class CertAmbiguousMapping(CertificateRefused):
-    """More than one partner claims this certificate, so it identifies nobody."""
+    """More than one partner claims this certificate, so the certificate identifies none of them."""
 
     reason = "cert_ambiguous_mapping"
-    advice = "Ask us: your certificate is registered twice."
+    advice = "Contact us: your certificate is registered twice."
     log_level = "error"
 
 
 class PartnerDisabled(CertificateRefused):
-    """The partner is known, but its registration has a mistake and is out of use."""
+    """The partner is known, but disabled: by an operator, or by an error in its registration."""
 
     reason = "partner_disabled"
-    advice = "Ask us: your registration is out of use at the moment."
+    advice = "Your registration is currently disabled: contact us."
     log_level = "error"
 
 
 class CertKnownButRetired(CertificateRefused):
-    """The certificate is a partner's, and its `retire_after` is over."""
+    """The certificate belongs to a partner, and its `retire_after` has passed."""
 
     reason = "cert_known_but_retired"
-    advice = "Use the certificate that you registered with us in its place."
+    advice = "Use the newer certificate that you registered with us."
 
 
 class CertKnownButPending(CertificateRefused):
-    """The certificate is a partner's, and its `active_from` is still to come."""
+    """The certificate belongs to a partner, and its `active_from` is in the future."""
 
     reason = "cert_known_but_pending"
-    advice = "Use your previous certificate until the day that we agreed on."
+    advice = "Use your previous certificate until the agreed date."
 
 
 class CertKnownOtherHost(PeerError):
-    """The partner is known, but not on this virtual host."""
+    """The partner is known, but not allowed on this virtual host."""
 
     reason = "cert_known_other_host"
     http_status = 403
-    advice = "Check the host name in the URL, or ask us to open this host to you."
+    advice = "Check the host name in the URL, or ask us for access to this host."
 
 
 # --- Access -------------------------------------------------------------------------------------------------
 
 
 class TooManyRequests(PeerError):
-    """One address asked too often in a short time what only informs."""
+    """One address sent too many requests to an information page in a short time."""
 
     reason = "spike_arrested"
     http_status = 429
-    advice = "Wait, and ask less often."
+    advice = "Wait, then send requests less often."
     log_level = "info"
     retry_after = 60
 
 
 class TooManyFailures(PeerError):
-    """The partner's failed messages reached the limit; each one could be a guess at our key."""
+    """The partner sent too many messages that failed; each one could be an attempt to guess a key."""
 
     reason = "spike_arrested"
     http_status = 503
-    advice = "Mend the message and wait: too many of your messages failed."
+    advice = "Too many of your messages failed. Fix the cause, wait, then send again."
     retry_after = 60
 
 
@@ -355,7 +355,7 @@ class TooManyFailures(PeerError):
 
 
 class BadRequest(PeerError):
-    """Malformed HTTP, or two framings at once."""
+    """The request is malformed HTTP, or states its length in two ways."""
 
     reason = "bad_request"
     http_status = 400
@@ -363,13 +363,13 @@ class BadRequest(PeerError):
 
 
 class HostUnclear(BadRequest):
-    """`Host` is missing, empty or there more than once (RFC 9112, section 3.2)."""
+    """`Host` is missing, empty or repeated (RFC 9112, section 3.2)."""
 
-    advice = "Send exactly one Host field, with the name that is in the URL."
+    advice = "Send exactly one Host field, with the name from the URL."
 
 
 class TransferCodingUnsupported(BadRequest):
-    """A transfer coding other than chunked."""
+    """The request has a transfer coding other than chunked."""
 
     http_status = 501
     advice = "Send Content-Length, or Transfer-Encoding: chunked and nothing else."
@@ -392,7 +392,7 @@ class BodyTooLarge(PeerError):
 
 
 class ContentCodingUnsupported(PeerError):
-    """The body has a Content-Encoding: AS2 compresses inside CMS, and nobody could say what was signed."""
+    """The body has a Content-Encoding. AS2 compresses inside CMS, so a signature could not be checked."""
 
     reason = "content_coding_unsupported"
     http_status = 415
@@ -400,7 +400,7 @@ class ContentCodingUnsupported(PeerError):
 
 
 class LengthRequired(PeerError):
-    """A POST with neither Content-Length nor chunked."""
+    """A POST has neither Content-Length nor chunked coding."""
 
     reason = "length_required"
     http_status = 411
@@ -408,7 +408,7 @@ class LengthRequired(PeerError):
 
 
 class RangeNotSupported(PeerError):
-    """A POST with Content-Range: a part of a message is never taken for a whole one."""
+    """A POST has Content-Range. A part of a message is never accepted as a whole one."""
 
     reason = "range_not_supported"
     http_status = 416
@@ -416,24 +416,24 @@ class RangeNotSupported(PeerError):
 
 
 class RequestTimeout(PeerError):
-    """The header did not arrive within its deadline, or the body came too slowly."""
+    """The header did not arrive within its deadline, or the body arrived too slowly."""
 
     reason = "request_timeout"
     http_status = 408
-    advice = "Send faster, or look for what holds the connection up."
+    advice = "Send faster, or find out what slows the connection down."
     log_level = "info"
 
 
 class TooManyConnections(PeerError):
-    """The limit on connections from this address, or in all, is reached."""
+    """The limit on connections has been reached, for this address or in total."""
 
     reason = "too_many_connections"
     http_status = None
-    advice = "Keep connections open and use them again."
+    advice = "Keep connections open and reuse them."
 
 
 class NoRoute(PeerError):
-    """The virtual host serves nothing at this path."""
+    """The virtual host has no route at this path."""
 
     reason = "no_route"
     http_status = 404
@@ -441,7 +441,7 @@ class NoRoute(PeerError):
 
 
 class MethodNotAllowed(PeerError):
-    """The route does not serve this method."""
+    """The route does not support this method."""
 
     reason = "method_not_allowed"
     http_status = 405
@@ -450,9 +450,9 @@ class MethodNotAllowed(PeerError):
 
 
 class ReadOnly(MethodNotAllowed):
-    """What only informs is asked with GET or HEAD."""
+    """An information page is requested with another method than GET or HEAD."""
 
-    advice = "Ask with GET or HEAD."
+    advice = "Use GET or HEAD."
     allow = "GET, HEAD"
 
 
@@ -460,7 +460,7 @@ class ReadOnly(MethodNotAllowed):
 
 
 class AS2Refused(PeerError):
-    """The AS2 message was refused: an MDN says why, or the HTTP status where none was asked for."""
+    """The AS2 message was refused. The MDN has the reason, or the HTTP response if no MDN was requested."""
 
     http_status = 400
     disposition = "processed/error: unexpected-processing-error"
@@ -470,7 +470,7 @@ class AS2HeaderMissing(AS2Refused):
     """A header field that RFC 4130 requires is missing or cannot be read."""
 
     reason = "as2_header_missing"
-    advice = "Send AS2-From, AS2-To, Message-ID and Content-Type once each."
+    advice = "Send each of AS2-From, AS2-To, Message-ID and Content-Type exactly once."
 
 
 class AS2FromUnknown(AS2Refused):
@@ -479,7 +479,7 @@ class AS2FromUnknown(AS2Refused):
     reason = "as2_from_unknown"
     http_status = 403
     disposition = "processed/error: unknown-trading-relationship"
-    advice = "Check AS2-From: it is case-sensitive and must be the id that you registered."
+    advice = "Check AS2-From: the value is case-sensitive, and must be the id that you registered."
 
 
 class AS2ToUnknown(AS2Refused):
@@ -488,11 +488,11 @@ class AS2ToUnknown(AS2Refused):
     reason = "as2_to_unknown"
     http_status = 403
     disposition = "processed/error: unknown-trading-relationship"
-    advice = "Check AS2-To: it is case-sensitive and must be the id that we gave you."
+    advice = "Check AS2-To: the value is case-sensitive, and must be the id that we gave you."
 
 
 class AS2FromMismatchCert(PeerError):
-    """AS2-From is not an id of the partner whose certificate the connection has."""
+    """AS2-From is not an AS2 id of the partner that the client certificate identifies."""
 
     reason = "as2_from_mismatch_cert"
     http_status = 403
@@ -500,33 +500,33 @@ class AS2FromMismatchCert(PeerError):
 
 
 class AS2SecurityTooLow(AS2Refused):
-    """The agreement asks for a signature or encryption that the message does not have."""
+    """The message lacks a signature or encryption that the agreement requires."""
 
     reason = "as2_security_too_low"
     http_status = 403
     disposition = "processed/error: insufficient-message-security"
-    advice = "Sign and encrypt the message as agreed, with the algorithms agreed."
+    advice = "Sign and encrypt the message as agreed, with the agreed algorithms."
 
-    def __init__(self, detail: str = "", *, relaxation: str | None = None) -> None:
-        """Take the `relax` that would accept the message, if there is one."""
-        super().__init__(detail)
+    def __init__(self, detail: str = "", *, relaxation: str | None = None, **facts: object) -> None:
+        """Take the `relax` that would accept the message, if one exists."""
+        super().__init__(detail, **facts)
         self.relaxation = relaxation
 
 
 class AS2DecryptFailed(AS2Refused):
-    """The envelope did not open: not our key, or damaged content."""
+    """The message cannot be decrypted: not our key, or damaged content."""
 
     reason = "as2_decrypt_failed"
     disposition = "processed/error: decryption-failed"
-    advice = "Encrypt to our current certificate, and check that nothing on the way changes the body."
+    advice = "Encrypt to our current certificate, and check that nothing changes the body in transit."
 
 
 class AS2RecipientUnknown(AS2DecryptFailed):
-    """The envelope is for none of our keys; the log says for whom it is, and what we hold."""
+    """The message is encrypted to none of our keys; the log names its recipients and our certificates."""
 
 
 class AS2SignatureBad(AS2Refused):
-    """The content is not what was signed."""
+    """The content differs from what was signed."""
 
     reason = "as2_signature_bad"
     disposition = "processed/error: integrity-check-failed"
@@ -534,27 +534,27 @@ class AS2SignatureBad(AS2Refused):
 
 
 class AS2SignerUnknown(AS2Refused):
-    """No signature verifies with a certificate of this partner that is in use."""
+    """No signature verifies with an active certificate of this partner."""
 
     reason = "as2_signer_unknown"
     disposition = "processed/error: authentication-failed"
-    advice = "Sign with the key of the certificate that you registered with us, and look at its dates."
+    advice = "Sign with the key of the certificate that you registered with us, and check the dates of the certificate."
 
 
 class AS2MICAlgUnsupported(AS2Refused):
-    """The receipt is required with MIC algorithms that we do not have (RFC 4130, section 7.3)."""
+    """The receipt is required with MIC algorithms that mtlsd does not support (RFC 4130, section 7.3)."""
 
     reason = "as2_mic_alg_unsupported"
     disposition = "failed/failure: unsupported MIC-algorithms"
-    advice = "Ask for sha-256, sha-384, sha-512 or sha1."
+    advice = "Request sha-256, sha-384, sha-512 or sha1."
 
 
 class AS2ReceiptFormatUnsupported(AS2Refused):
-    """The receipt is required in a format that we do not have (RFC 4130, section 7.3)."""
+    """The receipt is required in a format that mtlsd does not support (RFC 4130, section 7.3)."""
 
     reason = "as2_receipt_format_unsupported"
     disposition = "failed/failure: unsupported format"
-    advice = "Ask for signed-receipt-protocol=pkcs7-signature."
+    advice = "Request signed-receipt-protocol=pkcs7-signature."
 
 
 class AS2DecompressFailed(AS2Refused):
@@ -562,31 +562,31 @@ class AS2DecompressFailed(AS2Refused):
 
     reason = "as2_decompress_failed"
     disposition = "processed/error: decompression-failed"
-    advice = "Compress once, with zlib, and stay below the size agreed."
+    advice = "Compress once, with zlib, and stay below the agreed size."
 
 
 class AS2DuplicateOtherContent(AS2Refused):
-    """A Message-ID that we know came with other content."""
+    """The Message-ID is known, and the content differs from the first message."""
 
     reason = "as2_duplicate_other_content"
     disposition = "processed/error: duplicate-document"
-    advice = "Give each message a Message-ID of its own."
+    advice = "Use a new Message-ID for each message."
     log_level = "error"
 
 
 class AS2MDNUnexpected(AS2Refused):
-    """The message is an MDN, a receipt: it answers no message of ours, and is no document."""
+    """The message is a receipt (MDN), which answers no message of ours, and not a document."""
 
     reason = "as2_mdn_unexpected"
-    advice = "Send receipts to where they were asked for; this is where documents go."
+    advice = "Send receipts to the URL that requested them. This URL accepts documents only."
 
 
 class MDNTargetDenied(PeerError):
-    """An asynchronous MDN is asked for at a target that is not on the partner's list."""
+    """The message requests an asynchronous MDN at a URL that is not on the partner's list."""
 
     reason = "mdn_target_denied"
     http_status = 403
-    advice = "Ask for a synchronous MDN, or have us list the URL of your receiver."
+    advice = "Request a synchronous MDN, or ask us to add the URL of your receiver to the list."
 
 
 class AS2MessageIDInvalid(AS2Refused):
@@ -602,26 +602,26 @@ class AS2SenderEqualsReceiver(AS2Refused):
 
     reason = "as2_sender_equals_receiver"
     disposition = "failed/failure: sender-equals-receiver"
-    advice = "Send your own id in AS2-From and ours in AS2-To."
+    advice = "Send your own AS2 id in AS2-From and ours in AS2-To."
 
 
 class AS2MIMEMalformed(AS2Refused):
-    """The MIME structure or the CMS structure cannot be read, or holds layers in an order that AS2 lacks."""
+    """The MIME or CMS structure cannot be read, or has its layers in an order that AS2 does not allow."""
 
     reason = "as2_mime_malformed"
     advice = "Check boundaries, transfer encodings and the order of signing, compressing and encrypting."
 
 
 class BackendRefused(PeerError):
-    """The backend, an AS2 server itself, refused the message; its MDN was passed on as it is."""
+    """The backend, which is itself an AS2 server, refused the message; its MDN was passed on unchanged."""
 
     reason = "as2_backend_refused"
     http_status = 200
-    advice = "Read the MDN: it is the backend's own."
+    advice = "Read the MDN: the backend issued it."
 
 
 class MDNUnreadable(PeerError):
-    """The receipt (MDN) cannot be read, or answers another message than ours."""
+    """The receipt (MDN) cannot be read, or does not answer our message."""
 
     reason = "mdn_unreadable"
     http_status = None
@@ -632,16 +632,16 @@ class MDNUnreadable(PeerError):
 
 
 class Unavailable(PeerError):
-    """We cannot keep a promise at the moment, so we make none."""
+    """The message cannot be stored at the moment, so it is not accepted."""
 
     http_status = 503
     retry_after = 60
     log_level = "error"
-    advice = "Send the message again later: nothing of it was taken."
+    advice = "Send the message again later: nothing was accepted."
 
 
 class BackendUnavailable(Unavailable):
-    """The route answers only once the backend has the message, and the backend did not take it; the log says why."""
+    """The route answers only after the backend has the message, and the backend did not accept it; see the log."""
 
     reason = "upstream_unavailable"
     advice = "Send the message again later, under the same Message-ID."
@@ -654,11 +654,11 @@ class JournalUnavailable(Unavailable):
 
 
 class CommitUnclear(JournalUnavailable):
-    """The commit failed so that nobody knows whether it is on the disk; the log has the database's words."""
+    """The commit failed, and whether it is on disk is unknown; the log has the database's error."""
 
 
 class SpoolFull(Unavailable):
-    """The disk of the spool is full."""
+    """The disk that holds the spool is full."""
 
     reason = "spool_full"
 
@@ -672,7 +672,7 @@ class ShuttingDown(Unavailable):
 
 
 class InternalError(PeerError):
-    """A bug of ours; the log has the traceback."""
+    """A bug in mtlsd; the log has the traceback."""
 
     reason = "internal_error"
     http_status = 500
@@ -680,11 +680,11 @@ class InternalError(PeerError):
     log_level = "error"
 
 
-# --- The backend's: a delivery's, never a client's -----------------------------------------
+# --- The backend: errors of deliveries, never of clients ------------------------------------
 
 
 class FailureCause(Enum):
-    """What kept a server from answering, if that is known: finer than a reason code, for advice."""
+    """Why a server did not answer, if that is known: finer than a reason code, for advice."""
 
     OTHER_NAME = auto()  # the server's certificate is for another name or address
     UNKNOWN_ISSUER = auto()  # no root that we trust vouches for the server's certificate
@@ -695,9 +695,9 @@ class FailureCause(Enum):
 
 
 class UpstreamFailed(MtlsdError):
-    """An attempt at a delivery failed; `retryable` says whether another one may help.
+    """A delivery attempt failed; `retryable` says whether another attempt may succeed.
 
-    `body_began`: the backend got some of the body, and may have taken it.
+    `body_began`: the backend received part of the body, and may have accepted it.
     """
 
     reason: ClassVar[str]
@@ -710,35 +710,35 @@ class UpstreamFailed(MtlsdError):
 
 
 class DeliveryImpossible(UpstreamFailed):
-    """We could not make the attempt: the document cannot be read, or a bug of ours; the log says which."""
+    """mtlsd could not make the attempt: the document cannot be read, or mtlsd has a bug; the log says which."""
 
     reason = "internal_error"
 
 
 class UpstreamUnreachable(UpstreamFailed):
-    """The server's address does not resolve, or refuses the connection, or breaks it."""
+    """The server's name does not resolve, or the server refuses or breaks the connection."""
 
     reason = "upstream_unreachable"
 
 
 class UpstreamTLS(UpstreamFailed):
-    """TLS with the server did not come about; the text has OpenSSL's words, or the server's alert."""
+    """The TLS handshake with the server failed; the text has OpenSSL's error, or the server's alert."""
 
     reason = "upstream_tls"
 
 
 class UpstreamUntrusted(UpstreamTLS):
-    """The server's certificate is not trusted, or is for another name; the text says what helps."""
+    """The server's certificate is not trusted, or is for another name; the text says what to do."""
 
 
 class UpstreamTimeout(UpstreamFailed):
-    """The server did not connect, take the body, or complete its answer within the deadline."""
+    """The server did not accept the connection, take the body, or complete its answer within the deadline."""
 
     reason = "upstream_timeout"
 
 
 class UpstreamBadAnswer(UpstreamFailed):
-    """What the server answered is no HTTP, or has no end."""
+    """The server's answer is not HTTP, or does not end."""
 
     reason = "upstream_bad_answer"
 
@@ -757,7 +757,7 @@ class Upstream5xx(UpstreamFailed):
 
 
 def peer_errors() -> tuple[type[PeerError], ...]:
-    """Every cause that can be answered or logged: the classes that say what to do about it."""
+    """Every cause that can be answered or logged: the classes with a reason."""
     return tuple(each for each in _descendants(PeerError) if hasattr(each, "reason"))
 
 

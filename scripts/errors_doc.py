@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Render docs/errors.md from mtlsd/errors.py; with --check, say whether it is as rendered and write nothing."""
+"""Render docs/errors.md from mtlsd/errors.py; with --check, say whether it is up to date and write nothing."""
 
 import ast
 import re
@@ -21,22 +21,22 @@ SECTION = re.compile(r"# --- (?P<title>.+?) -+\s*")
 INTRODUCTION = f"""\
 # Reasons
 
-<!-- Rendered from mtlsd/errors.py by {COMMAND}. Change it there, then run that. -->
+<!-- Rendered from mtlsd/errors.py by {COMMAND}. Edit that module, then run the script. -->
 
 Every way to fail has a stable reason code. It is in the header `Mtlsd-Reason` of the answer, in the body of a
 refusal, in the text of the MDN, and in the log as `reason`. A code never changes its meaning.
 
-- **HTTP** is the status of the answer; a dash means that there is no HTTP to answer over, so the log has it alone.
-- **MDN** is the disposition where the partner asked for an MDN: the MDN goes out with status 200 then. A reason
-  without a disposition is always answered with its HTTP status; so is `{AS2HeaderMissing.reason}`, because without
+- **HTTP** is the status of the answer; a dash means that no HTTP answer is possible, so only the log has the reason.
+- **MDN** is the disposition if the partner requested an MDN: the MDN then has the status 200. A reason
+  without a disposition is always answered with its HTTP status, and so is `{AS2HeaderMissing.reason}`, because without
   those fields no MDN can be addressed.
-- **Log** is the level of the log line.
+- **Log** is the level of the log event.
 - **Advice** is what the partner is told, in the body of the refusal or in the MDN.
 """
 
 
 def main() -> int:
-    """Write the document, or compare it; the exit code is 1 where they differ."""
+    """Write the document, or compare it; the exit code is 1 if they differ."""
     text = render()
     if "--check" not in sys.argv[1:]:
         TARGET.write_text(text, encoding="utf-8")

@@ -10,16 +10,15 @@ from mtlsd import log
 from mtlsd.handlers.well_known import selftest
 from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, Reason
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import NodeKey
 from mtlsd.journal.proof.sign_checkpoint import sign_checkpoint
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune
-from mtlsd.net.background import alert_claims
 from mtlsd.net.background.checkpoints import configuration_note
 from mtlsd.net.services.promotions import Promoter
-from mtlsd.partners.expiry import Alert, Expiring
 from mtlsd.partners.rollover import Use, Used
 from scripts.journal_fixture_site import Site, layered, pair, partners, signed
 from tests.support import messages
@@ -80,13 +79,9 @@ class Story:
         assert len(promoter.promotions) == 2
         assert promoter.flush()
         for name in ("acme", "globex"):
-            certificate = pair(name.upper()).certificate
-            about = Expiring(
-                f"partner {name}", "message", certificate.subject, certificate.sha256, moment, is_ours=False
-            )
-            alert = Alert(about, 30)
-            assert alert_claims.claim(proof, alert, self.later()) is alert_claims.Standing.OURS
-            alert_claims.enter_given(proof, [alert] if name == "acme" else [], self.later())
+            sha256 = pair(name.upper()).certificate.sha256
+            assert self.journal.claim_notice(sha256, 30, self.later()) is NoticeStanding.OURS
+            self.journal.give_notices([(sha256, 30)] if name == "acme" else [], self.later())
         facts = {"by": "root", "uid": 0, "to": "a passphrase", "private_keys": True, "bundle": "ab" * 32}
         for kind in (EntryKind.EXPORTED, EntryKind.IMPORTED):
             proof.enter([Note(kind, "ab" * 16, self.later(), facts)])

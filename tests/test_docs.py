@@ -17,8 +17,7 @@ import pytest
 from mtlsd import log
 from mtlsd.config.model import Delivery, Expiry, Limits, Mail, Proof, Retention, Route, Server, VirtualHost
 from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
-from mtlsd.partners.partner import KEYS
-from mtlsd.partners.toml_schema import Rows
+from mtlsd.partners.partner_toml import SCHEMA
 from mtlsd.pki.relaxations import RELAXATIONS
 from tests.support.named import exists
 from tests.test_architecture import BESIDE, HOMES, RANKS
@@ -292,11 +291,8 @@ def test_what_is_documented_as_required_has_no_default(heading: str) -> None:
 
 
 def test_the_keys_of_a_partner_are_those_that_are_documented() -> None:
-    plain = {key for key, check in KEYS.items() if callable(check)}
-    tables = {name: table for name, table in KEYS.items() if not callable(table)}
-    keys_of = {name: table.keys_of_a_row if isinstance(table, Rows) else table for name, table in tables.items()}
-    nested = {f"{name}.{key}" for name, keys in keys_of.items() for key in keys}
-    assert set(rows("### `partners/<partner>/`")) == plain | nested
+    keys = {".".join((*path, key)) for path, table in SCHEMA.tables.items() for key in table.keys}
+    assert set(rows("### `partners/<partner>/`")) == keys - {".".join(path) for path in SCHEMA.tables}
 
 
 # --- What the operators search for ------------------------------------------------------------------------------------
@@ -339,5 +335,7 @@ def test_every_disposition_has_its_reasons() -> None:
 @each_document
 def test_a_reason_that_is_named_exists(document: Path) -> None:
     named = re.findall(r"`((?:as2|cert|client_cert|tls|mdn)_[a-z0-9_]+)`", prose(document))
-    known = {each.reason for each in peer_errors()} | set(KEYS) | {"client_certificate", "client_cert_chain"}
+    known = (
+        {each.reason for each in peer_errors()} | SCHEMA.tables[()].keys | {"client_certificate", "client_cert_chain"}
+    )
     assert sorted(set(named) - known) == []

@@ -1,1 +1,1 @@
-"""Who may do what, and how much. Pure: takes `now`."""
+"""Who a client is, and how much it may do. Pure: takes `now`."""

@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection, judged on each request: cached while nothing that counts has changed."""
+"""Identifies the partner of a connection on each request; the verdict is cached until something relevant changes."""
 
 from datetime import datetime
 
@@ -12,10 +12,10 @@ from mtlsd.tls import verify
 
 
 class Judgement:
-    """One connection's verdict. It holds for one snapshot, until the first certificate in it expires or is retired."""
+    """The verdict on one connection. It holds for one snapshot, until a certificate in it expires or is retired."""
 
     def __init__(self, revocations: KnownRevocations, *, may_ask_later: bool = False) -> None:
-        """`may_ask_later`: a responder that nobody asked yet is not held against the client."""
+        """`may_ask_later`: a responder that was not asked yet does not count against the client."""
         self._may_ask_later = may_ask_later
         self._revocations = revocations
         self._version = revocations.version

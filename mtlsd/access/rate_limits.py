@@ -1,4 +1,4 @@
-"""How much: a rate limit by GCRA, the leaky bucket as one number for each key."""
+"""Rate limits by GCRA: a leaky bucket as one number per key."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -6,27 +6,27 @@ from ipaddress import ip_address, ip_network
 
 from mtlsd.errors import TooManyFailures, TooManyRequests
 
-MAX_KEYS = 10_000  # the longest unused are forgotten first
+MAX_KEYS = 10_000  # the least recently used are forgotten first
 
 
 @dataclass(slots=True)
 class FailureLimit:
-    """At most `per_hour` failed messages of one key, all at once or spread.
+    """At most `per_hour` failed messages per key, in a burst or spread out.
 
-    Each failure is a guess that a peer may make at our keys (RFC 3218), so there is an end to guessing. Whoever is at
-    the limit is told nothing: neither of a message that begins nor of one that was under way and failed. The key must
-    name whoever proved to be there: a stranger's failures are not charged to the partner it claims to be.
+    Each failure could be a guess at our keys (RFC 3218), so the number of guesses is limited. A peer at the limit
+    learns nothing more, neither about a new message nor about a failed one that was under way. The key must be a proved
+    identity: a stranger's failures must not be charged to the partner that the stranger claims to be.
     """
 
     per_hour: int
-    _full_at: OrderedDict[str, float] = field(default_factory=OrderedDict)  # when the bucket would be empty again
+    _full_at: OrderedDict[str, float] = field(default_factory=OrderedDict)  # theoretical arrival times
 
     def check(self, key: str, now: float) -> None:
         """Raises TooManyFailures while the key's failures are at the limit."""
         self._after_one_more(key, now)
 
     def charge(self, key: str, now: float) -> None:
-        """Count one failure; raises TooManyFailures, and counts nothing, where they are at the limit."""
+        """Count one failure; raises TooManyFailures, and counts nothing, at the limit."""
         self._full_at[key] = self._after_one_more(key, now)
         self._full_at.move_to_end(key)
         while len(self._full_at) > MAX_KEYS:
@@ -41,13 +41,13 @@ class FailureLimit:
 
 @dataclass(slots=True)
 class RequestLimit:
-    """At most `per_minute` requests of one key, all at once or spread."""
+    """At most `per_minute` requests per key, in a burst or spread out."""
 
     per_minute: int
     _full_at: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def take(self, key: str, now: float) -> None:
-        """Count one request; raises TooManyRequests, and counts nothing, where they are at the limit."""
+        """Count one request; raises TooManyRequests, and counts nothing, at the limit."""
         full_at = _one_more(self._full_at.get(key, now), now, self.per_minute, 60)
         if full_at is None:
             raise TooManyRequests(f"{self.per_minute} requests a minute are the limit", key=key)
@@ -58,13 +58,13 @@ class RequestLimit:
 
 
 def network_of(address: str) -> str:
-    """The address, or of an IPv6 address its /64: whoever has one address there has them all."""
+    """The IPv4 address, or the /64 of an IPv6 address, because one client usually has a whole /64."""
     parsed = ip_address(address)
     return address if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))
 
 
 def _one_more(full_at: float, now: float, most: int, seconds: float) -> float | None:
-    """When the bucket will be empty after one more; None where it has no room for it."""
+    """GCRA: the new theoretical arrival time, or None if the request exceeds the limit."""
     full_at = min(max(full_at, now), now + seconds)  # the clock may jump back
     full_at += seconds / most
     return full_at if full_at - now <= seconds + 0.001 else None  # floating point is not exact

@@ -1,4 +1,4 @@
-"""What the judgement of a certificate asks of whatever knows about revocations."""
+"""The interface to known revocations that the judgement of a certificate needs."""
 
 from typing import Protocol
 
@@ -7,11 +7,11 @@ from mtlsd.pki.revocation import Evidence
 
 
 class KnownRevocations(Protocol):
-    """Evidence of revocation, as far as it is known now; nothing is fetched for a question."""
+    """The revocations that are known now; nothing is fetched when they are asked for."""
 
     @property
     def version(self) -> int:
-        """Another number whenever a verdict could be another one."""
+        """A number that changes whenever a verdict could change."""
 
     def evidence(self, claim: Claim) -> Evidence:
-        """All that is known now about the chain of this partner's client."""
+        """The evidence that is known now about the chain of this partner's client."""

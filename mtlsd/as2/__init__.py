@@ -1,7 +1,7 @@
 """AS2 (RFC 4130): octets in; a verified message and its receipt out. No sockets, no files, no clock.
 
-A message is a nest of layers, read from the outside in as its octets arrive (`layers`): MIME entities (`mime`), CMS
-(`cms`, on `der`), decryption (`envelope`), decompression (`compression`), signature and MIC (`signature`, `mic`).
-`Receiver` drives them. `mdn` builds the receipt. `compose` makes the messages of the test partner from a `draft`, with
-`signing` and `sealing`. `pyas2` is the home of pyas2lib: it reads MDNs, and never sees a message.
+A message is a nest of layers, read from the outside in as its octets arrive (`layers`): MIME entities and
+multipart/signed (`mime`), and encryption, signature and compression by CMS (`cms`). `receiver` drives the layers, and
+`mic` hashes. `mdn` builds receipts and reads those of others, with pyas2lib in `mdn.pyas2` only, which never sees a
+message. `outbound` composes the messages of the test partner.
 """

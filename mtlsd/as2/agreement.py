@@ -1,17 +1,18 @@
-"""What we and a partner agreed on: whose keys, what a message must be, how large it may grow."""
+"""The agreement with a partner: its keys and ours, the required protection of a message, and its size limits."""
 
 from dataclasses import dataclass
 
 from mtlsd.partners.ours.organization import Organization
-from mtlsd.partners.partner import Partner, Require
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import Require
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Our organization, the partner, and what this message must be: more than the partner's `require`, never less.
+    """Our organization, the partner, and the protection that this message needs: at least the partner's `require`.
 
-    `may_stay_sealed`: an envelope for a key of the backend's is no mistake. `passed_on`: somebody else will read the
-    message again, so there must be one way only to read it.
+    `may_stay_sealed`: an envelope for a key of the backend is accepted. `passed_on`: the message will be read again by
+    somebody else, so only one reading of it may be possible.
     """
 
     organization: Organization
@@ -23,7 +24,7 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits on what a message may grow to while it is read."""
+    """Limits on the size of a message while it is decompressed."""
 
     max_expanded_octets: int
     max_expansion_ratio: int

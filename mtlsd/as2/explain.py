@@ -1,8 +1,8 @@
-"""The MIC explainer: every digest that somebody could have taken for the MIC of a message.
+"""The MIC explainer: every digest that a partner could have taken for the MIC of a message.
 
-Products disagree about what a MIC is over (RFC 4130, section 7.3.1, and its readers). Where a partner says another
-value than ours, one of these candidates tells what it hashed: which layer, with or without its MIME header, in which
-form of line ends, with which algorithm.
+Products disagree about the octets that a MIC is over (RFC 4130, section 7.3.1). If a partner reports another value than
+ours, one of these candidates shows what the partner hashed: which layer, with or without its MIME header, with which
+line ends and with which algorithm.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _NAMES = {"e": "decrypted", "c": "decompressed", "s": "signed part"}
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One digest, and what it is of: `decrypted, signed part, with header`."""
+    """One digest, and a description of what was hashed, such as `decrypted, signed part, with header`."""
 
     what: str
     form: Form
@@ -48,7 +48,7 @@ def explain(
 
 
 def _read(receiver: Receiver, outermost: "_Candidates", body: Iterable[bytes]) -> None:
-    with suppress(AS2Refused, ReadAgain):  # what can be hashed is hashed, whatever it is worth
+    with suppress(AS2Refused, ReadAgain):  # hash all that can be read, even if the message is refused
         for data in body:
             outermost.write(data)
             receiver.receive_data(data)
@@ -58,7 +58,7 @@ def _read(receiver: Receiver, outermost: "_Candidates", body: Iterable[bytes]) -
 
 
 class _Candidates:
-    """Hashes one entity with its header and without, in every form and with every algorithm."""
+    """Hashes one entity with and without its header, in every form and with every algorithm."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -89,7 +89,7 @@ class _Candidates:
     def _begin(self, block: HeaderBlock, rest: bytes) -> None:
         self._header = None
         self._has_header = bool(block.raw)
-        by_line = {"content-transfer-encoding": "8bit"}  # every form, whatever the encoding: somebody may have
+        by_line = {"content-transfer-encoding": "8bit"}  # so that every form is hashed: a partner may have
         self._whole.header(HeaderBlock(block.raw, by_line))
         self._body.header(HeaderBlock(b"", by_line))
         self.write(rest)

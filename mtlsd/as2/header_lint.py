@@ -1,7 +1,7 @@
-"""What is odd about the header of an AS2 message: tolerated here, and perhaps not elsewhere.
+"""Remarks on the header of an AS2 message: mtlsd tolerates the oddity, another product may not.
 
-Each function looks at one thing, and says a sentence or nothing. Only the header of the request is looked at, which the
-client wrote in the clear.
+Each function checks one thing and returns a sentence or an empty text. Only the header of the request is checked, which
+the client sent in the clear.
 """
 
 import re
@@ -21,7 +21,7 @@ Header = Mapping[str, str]
 
 
 def oddities(fields: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Sentences about the header of a request, in a fixed order; none where nothing is odd."""
+    """Sentences about the header of a request, in a fixed order; none if nothing is odd."""
     listed = [(name.lower(), value.strip()) for name, value in fields]
     header = dict(reversed(listed))
     found = [each(header) for each in _CHECKS]
@@ -49,7 +49,7 @@ def _names(header: Header) -> str:
 
 def _blanks(header: Header) -> str:
     names = [name for name in ("as2-from", "as2-to") if re.fullmatch(r'[^"].*\s.*', header.get(name, ""))]
-    return f"{_spelled(names)}: an id with a blank belongs in quotes; it ends at the blank here." if names else ""
+    return f"{_spelled(names)}: an id with a blank needs quotes; without them, it ends at the blank." if names else ""
 
 
 def _mime_version(header: Header) -> str:
@@ -76,7 +76,7 @@ def _content_type(header: Header) -> str:
 def _no_receipt(header: Header) -> str:
     if "disposition-notification-to" in header:
         return ""
-    return "Disposition-Notification-To is missing: no receipt (MDN) is asked for."
+    return "Disposition-Notification-To is missing: no receipt (MDN) is requested."
 
 
 def _unsigned_receipt(header: Header) -> str:
@@ -92,24 +92,24 @@ def _micalg(header: Header) -> str:
     asked = [each for each in words if each not in ("", "optional", "required")]
     known = [algorithm_of(each) for each in asked]
     if asked and not any(known):
-        return "signed-receipt-micalg names no algorithm that is known here: sha-256 is a good one."
-    return "signed-receipt-micalg asks for SHA-1 first: sha-256 is a better one." if known[:1] == ["sha1"] else ""
+        return "signed-receipt-micalg names no supported algorithm: use sha-256."
+    return "signed-receipt-micalg lists SHA-1 first: sha-256 is better." if known[:1] == ["sha1"] else ""
 
 
 def _framing(header: Header) -> str:
     both = "content-length" in header and "transfer-encoding" in header
-    return "Content-Length and Transfer-Encoding stand together: most servers refuse that." if both else ""
+    return "Content-Length and Transfer-Encoding are both present: most servers refuse such a request." if both else ""
 
 
 def _secrets(header: Header) -> str:
     sent = [name for name in _SECRETS if name in header]
-    return f"{_spelled(sent)}: nobody asked for it; it is not kept." if sent else ""
+    return f"{_spelled(sent)}: not needed here; it is not stored." if sent else ""
 
 
 def _repeated(listed: list[tuple[str, str]]) -> str:
     counted = Counter(name for name, _ in listed)
     names = sorted(name for name, count in counted.items() if count > 1 and name not in _MAY_REPEAT)
-    return f"{_spelled(names)}: stands more than once; the first one counts." if names else ""
+    return f"{_spelled(names)}: appears more than once; the first value counts." if names else ""
 
 
 def _spelled(names: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """The AS2 header fields of a request (RFC 4130, sections 6 and 7.3), read once into types.
 
-Text that is echoed to the partner keeps its octets: it is decoded as Latin-1, which loses nothing.
+Text that is echoed to the partner keeps its octets, because it is decoded as Latin-1, which loses nothing.
 """
 
 import re
@@ -31,13 +31,13 @@ DEFAULT_LABELS = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha
 
 
 def algorithm_of(label: str) -> str | None:
-    """Our name of the MIC algorithm that a partner spells like this, or None."""
+    """Our name of the MIC algorithm that a partner spells like this; None if it is not supported."""
     return _ALGORITHMS.get(re.sub(r"[-_\s\"]", "", label).lower())
 
 
 @dataclass(frozen=True, slots=True)
 class AS2Name:
-    """An AS2 id: its value, and its octets as they came, quotes and all."""
+    """An AS2 id: its value, and its spelling as received, with the quotes."""
 
     value: str
     spelled: str
@@ -49,12 +49,12 @@ class AS2Name:
         quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', spelled)
         text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else spelled.split(" ", 1)[0]
         if not 0 < len(text) <= MAX_NAME or _CONTROL.search(text):
-            raise AS2HeaderMissing("an AS2 name of no or too many characters, or with control characters")
+            raise AS2HeaderMissing("an AS2 name that is empty, too long, or has control characters")
         return cls(_as_utf8(text), spelled)
 
     @classmethod
     def of(cls, value: str) -> "AS2Name":
-        """The name with this value, quoted only where it must be."""
+        """The name with this value, quoted only if it must be."""
         octets = value.encode("utf-8").decode("latin-1")
         plain = re.fullmatch(r"[!#-\[\]-~]+", octets)
         return cls(value, octets if plain else '"' + re.sub(r'(["\\])', r"\\\1", octets) + '"')
@@ -69,7 +69,7 @@ def _as_utf8(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptRequest:
-    """What MDN the sender wants: signed or not, and the MIC algorithms in the order of its wishes."""
+    """The MDN that the sender requests: signed or not, and the MIC algorithms in its order of preference."""
 
     signed: bool
     algorithms: tuple[tuple[str, str], ...]  # (our name, the partner's spelling), supported ones only
@@ -89,7 +89,7 @@ class AS2Headers:
 
     @classmethod
     def parse(cls, fields: Iterable[tuple[str, str]]) -> "AS2Headers":
-        """Read the header of a request; raises AS2HeaderMissing. What it says of the receipt is checked later."""
+        """Read the header of a request; raises AS2HeaderMissing. `check` judges the requested receipt later."""
         header = _collect(fields)
         for name in ("as2-from", "as2-to", "message-id", "content-type"):
             if not header.get(name):
@@ -104,7 +104,7 @@ class AS2Headers:
         )
 
     def check(self) -> None:
-        """Refuse what a receipt can still be sent for; raises AS2MessageIDInvalid or the errors of a receipt."""
+        """Raise the errors that an MDN can report: AS2MessageIDInvalid, or an error of the requested receipt."""
         if len(self.message_id) > MAX_MESSAGE_ID or _CONTROL.search(self.message_id):
             raise AS2MessageIDInvalid()
         if isinstance(self.receipt, RefusedReceiptRequest):
@@ -123,7 +123,7 @@ def _collect(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     for name, value in fields:
         name = name.lower()
         if name in header and name in _SINGLE:
-            raise AS2HeaderMissing(f"{name} stands more than once")
+            raise AS2HeaderMissing(f"{name} appears more than once")
         header.setdefault(name, value.strip())
     return header
 
@@ -177,8 +177,8 @@ def _supported(labels: Iterable[str]) -> tuple[tuple[str, str], ...]:
 def choose_mic(receipt: ReceiptRequest | None, signature_digest: str | None) -> tuple[str, str]:
     """The MIC's algorithm and its spelling (RFC 4130, section 7.4.3).
 
-    A signed message: the signature's digest, where the options list it or list nothing, else their first. An unsigned
-    one: their first, else SHA-256.
+    Signed message: the signature's digest if the options list it or list nothing, otherwise the first one listed.
+    Unsigned message: the first one listed, otherwise SHA-256.
     """
     wished = receipt.algorithms if receipt else ()
     default = signature_digest or "sha256"

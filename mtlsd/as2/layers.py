@@ -1,12 +1,12 @@
-"""The layers of an AS2 message, each a sink that takes octets and writes what is inside it into the next one.
+"""The layers of an AS2 message: each is a sink that takes octets and writes its content into the next one.
 
-An entity's header says what its body is, and the CMS object identifier has the last word:
+An entity's header describes its body; for CMS, the object identifier of the content decides:
 
     Entity ─► EnvelopeLayer ─► Entity ─► SignedLayer ─► Entity ─► CompressedLayer ─► Entity ─► the payload
 
-What a layer learns, it writes into `Findings`. The order of layers is checked as they open (RFC 4130, section 2.4;
-RFC 5402, section 3). Nothing that a layer inside an envelope says is told to the sender before a signature speaks for
-it: it all ends as the same AS2DecryptFailed.
+A layer writes its results into `Findings`. The order of layers is checked as they open (RFC 4130, section 2.4;
+RFC 5402, section 3). Until a signature vouches for the content of an envelope, the sender is told nothing about it:
+every error inside is reported as the same AS2DecryptFailed.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,18 +56,18 @@ class Layer(StrEnum):
     COMPRESSED = "c"
 
 
-# Encryption is outermost; compression is before or behind the signature, once.
+# Encryption is outermost; compression occurs at most once, inside or outside of the signature.
 ORDERS = ("", "c", "s", "sc", "cs", "e", "ec", "es", "esc", "ecs")
 
 
 @dataclass(slots=True)
 class Findings:
-    """What the layers found out, so far."""
+    """The results of the layers so far."""
 
     layers: str = ""
     cipher: str | None = None
-    recipient: Certificate | None = None  # of ours, that the envelope is for
-    is_authenticated: bool = False  # nobody without the key can have changed what the envelope holds
+    recipient: Certificate | None = None  # our certificate that the envelope is encrypted to
+    is_authenticated: bool = False  # nobody without the key can have changed the content of the envelope
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
@@ -77,14 +77,14 @@ class Findings:
 
 
 class Evidence(StrEnum):
-    """What proves who signed what."""
+    """The kinds of octets that prove who signed what."""
 
-    SIGNED_ENTITY = "signed"  # the octets that were signed, header included
-    SIGNED_DATA = "p7s"  # the SignedData, without its armour; where the content is inside it, it is all there is
+    SIGNED_ENTITY = "signed"  # the octets that were signed, with their header
+    SIGNED_DATA = "p7s"  # the SignedData in binary; if the content is inside, this is the only evidence
 
 
-Witness = Callable[[Evidence, bytes], None]  # is given the evidence, in order, as it comes
-Observe = Callable[[str, Sink], Sink]  # the layers that are open, an entity inside them; what to write to instead
+Witness = Callable[[Evidence, bytes], None]  # is given the evidence, in order, as it arrives
+Observe = Callable[[str, Sink], Sink]  # given the open layers and the entity inside, returns what to write to instead
 
 
 def observe_nothing(_: str, entity: Sink) -> Sink:
@@ -97,7 +97,7 @@ def witness_nothing(_: Evidence, __: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every layer needs: the agreement and its limits, what to hash with, and where the payload goes."""
+    """The input of all layers: the agreement and its limits, digests to compute, and the receiver of the payload."""
 
     agreement: Agreement
     limits: Limits
@@ -110,7 +110,7 @@ class Context:
     findings: Findings = field(default_factory=Findings)
 
     def open(self, layer: Layer) -> None:
-        """Note that a layer begins; refuse an order that AS2 does not have."""
+        """Record that a layer begins; raises AS2MIMEMalformed or AS2DecompressFailed if AS2 has no such order."""
         self.findings.layers += layer
         if self.findings.layers.count(Layer.COMPRESSED) > 1:
             raise AS2DecompressFailed("compressed twice")
@@ -118,7 +118,7 @@ class Context:
             raise AS2MIMEMalformed(f"layers in an order that AS2 does not have: {self.findings.layers}")
 
     def entity(self) -> Sink:
-        """The sink for a MIME entity inside the layers that are open."""
+        """The sink for a MIME entity inside the open layers."""
         return self.observe(self.findings.layers, Entity(self))
 
     def witness_signature(self, data: bytes) -> None:
@@ -126,7 +126,7 @@ class Context:
         self.witness(Evidence.SIGNED_DATA, data)
 
     def with_digest(self, algorithm: str) -> Hints:
-        """Hints for another pass that also needs this digest."""
+        """The hints for another pass, with this digest added."""
         return replace(self.hints, digests=self.hints.digests | {algorithm})
 
 
@@ -156,7 +156,7 @@ class Entity:
 
 
 def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
-    """The sink for the body that this header describes."""
+    """The sink for the body that a header describes."""
     content_type = block.content_type() or ContentType("")
     _check_length(block)
     if content_type.value in PKCS7_MIME:
@@ -169,13 +169,13 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
 
 
 def _check_length(block: HeaderBlock) -> None:
-    """What describes the body goes on to the backend and into the journal."""
+    """Refuse a field that is too long for the backend and the journal, where the description of the body ends up."""
     if any(len(block.fields.get(name, "")) > MAX_FIELD for name in ("content-type", "content-disposition")):
         raise AS2MIMEMalformed("a field that describes the body is too long")
 
 
 class Payload:
-    """The innermost layer: hashes where nobody signed, decodes, and hands over."""
+    """The innermost layer: hashes the octets if nobody signed them, decodes them, and hands them over."""
 
     def __init__(self, block: HeaderBlock, context: Context, *, outermost: bool) -> None:
         self._context = context
@@ -215,7 +215,7 @@ class CMSLayer:
         self._context = context
         self._reader = reader.ContentInfoReader()
         self._content: EnvelopeLayer | OpaqueLayer | CompressedLayer | None = None
-        self._beginning = b""  # until it is known what this is
+        self._beginning = b""  # of the ContentInfo, until its type is known
 
     def write(self, data: bytes) -> None:
         if self._content is None:
@@ -267,7 +267,7 @@ class CompressedLayer:
 
 
 class EnvelopeLayer:
-    """Encrypted content. What goes wrong inside waits for the end, and then looks like a failed decryption."""
+    """Encrypted content. An error inside is held until the end, and then looks like a failed decryption."""
 
     def __init__(self, started: reader.EnvelopedDataStarted, context: Context) -> None:
         context.open(Layer.ENCRYPTED)
@@ -299,7 +299,7 @@ class EnvelopeLayer:
 
 
 class SignedLayer:
-    """multipart/signed: what is signed is read on at once, and trusted once the signature is verified."""
+    """multipart/signed: the signed part is read at once, and trusted only after the signature has verified."""
 
     def __init__(self, content_type: ContentType, context: Context) -> None:
         context.open(Layer.SIGNED)
@@ -313,14 +313,14 @@ class SignedLayer:
     def close(self) -> None:
         self._parts.close()
         if self._context.agreement.passed_on and self._parts.has_surroundings:
-            raise AS2MIMEMalformed("octets around the parts: whoever reads the message next may take them for it")
+            raise AS2MIMEMalformed("octets around the parts: the next reader could take them for the message")
         if self._context.findings.cipher and self._parts.has_odd_surroundings:
-            raise AS2MIMEMalformed("octets around the parts: whoever holds no key could have put them there")
+            raise AS2MIMEMalformed("octets around the parts: somebody without the key could have put them there")
         _verify(self._parts.signed, self._parts.signers, self._context)
 
 
 class Witnessed:
-    """A signed entity on its way inside."""
+    """Writes a signed entity to the witness and to the next layer."""
 
     def __init__(self, context: Context) -> None:
         self._witness = context.witness
@@ -352,7 +352,7 @@ class OpaqueLayer:
 
 
 def _verify(signed: SignedPart, signers: Sequence[reader.SignerInfo], context: Context) -> None:
-    """The end of a signed part: verify, and only then say what was wrong inside it."""
+    """Verify a signed part at its end, and only then raise an error that was found inside."""
     findings, partner = context.findings, context.agreement.partner
     findings.signed_part_is_complete = True
     certificates, relax = partner.verifying(context.now), partner.relax
@@ -368,6 +368,6 @@ def _verify(signed: SignedPart, signers: Sequence[reader.SignerInfo], context: C
 
 
 def _digests_to_compute(announced: Sequence[str], context: Context) -> frozenset[str]:
-    """What is announced, what the receipt wants, and what an earlier pass found missing."""
+    """The digests that are announced, that the receipt asks for, and that an earlier pass found missing."""
     wanted, _ = choose_mic(context.receipt, announced[0])
     return frozenset(announced) | {wanted} | context.hints.digests

@@ -1,7 +1,7 @@
-"""The message integrity check (RFC 4130, section 7.3): which bytes are hashed, and in which form.
+"""The message integrity check (RFC 4130, section 7.3): which octets are hashed, and in which form.
 
-Between signing and us, products change line ends. So an entity is hashed as it came, and beside that in the canonical
-forms, each forked only where it first differs. The form whose digest the signature confirms is the one the MIC is over.
+Products change line ends after signing. So an entity is hashed as received and also in its canonical forms; the hash
+of a form is forked at the first octet that differs. The MIC is over the form whose digest the signature confirms.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mtlsd.as2.mime.parser import HeaderBlock
 
 if TYPE_CHECKING:
-    from _hashlib import HASH  # hashlib itself names no type for what it makes
+    from _hashlib import HASH  # hashlib has no public name for this type
 
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # the names of hashlib, and ours
 
@@ -22,7 +22,7 @@ _LINE_ENCODINGS = ("7bit", "8bit")
 
 
 class Form(StrEnum):
-    """How the bytes were taken for hashing."""
+    """The form in which the octets were hashed."""
 
     RAW = "raw"
     HEADER_CRLF = "header-crlf"
@@ -31,7 +31,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MIC:
-    """A digest, its algorithm, and the algorithm's name as the partner spells it."""
+    """A digest, our name of its algorithm, and the name as the partner spells it (`label`)."""
 
     digest: bytes
     algorithm: str
@@ -54,7 +54,7 @@ class FormDigests:
         self._after_cr = False
 
     def header(self, block: HeaderBlock) -> None:
-        """Take the header block; it says whether the body is made of lines."""
+        """Take the header block, whose transfer encoding decides whether the body consists of lines."""
         self._by_line = block.transfer_encoding() in _LINE_ENCODINGS
         canonical = _with_crlf(block.raw)
         if canonical != block.raw:
@@ -83,7 +83,7 @@ class FormDigests:
         return {form: {each.name: each.digest() for each in hashes} for form, hashes in self._forms.items()}
 
     def canonical(self, algorithm: str) -> bytes:
-        """The digest of the most canonical form, for a message that no signature speaks for."""
+        """The digest of the most canonical form, for an unsigned message."""
         return self.results()[self._most_canonical()][algorithm]
 
     def _most_canonical(self) -> Form:
@@ -98,7 +98,7 @@ class FormDigests:
 
 
 def _canonical(data: bytes, *, after_cr: bool) -> bytes:
-    """The data with CRLF for each lone LF; the very same object where there is none."""
+    """The data with CRLF instead of each lone LF; the same object if there is none."""
     first_is_paired = after_cr and data.startswith(b"\n")
     if data.count(b"\n") == data.count(b"\r\n") + first_is_paired:
         return data

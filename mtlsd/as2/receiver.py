@@ -1,4 +1,4 @@
-"""The receiver of AS2 messages (RFC 4130): the body's octets in, the payload's octets and then a verdict out.
+"""The receiver of AS2 messages (RFC 4130): takes the octets of a body, gives those of the payload, then a verdict.
 
     receiver = Receiver(headers, agreement, limits, now)
     for chunk in body:
@@ -6,7 +6,7 @@
         for event in receiver.events(): quarantine(event.data)   # nothing leaves quarantine before the verdict
     verified = receiver.finish()                                  # or an AS2 error
 
-No sockets, no files, no clock, and no more of the message in memory than one chunk and its headers.
+No sockets, no files, no clock. Only one chunk of the message and its headers are in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime.parser import HeaderBlock
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.certificate import Certificate
 
 
@@ -33,7 +33,7 @@ class PayloadReceived:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedMessage:
-    """A message that is all that the agreement asks for. Only `Receiver.finish` makes one."""
+    """A message that meets the agreement. Only `Receiver.finish` makes one."""
 
     content_type: str
     disposition: str | None  # the payload's Content-Disposition, as received
@@ -43,21 +43,21 @@ class VerifiedMessage:
     cipher: str | None
     compressed: bool
     form: str | None  # the canonical form in which the signature verified
-    recipient: Certificate | None = None  # of ours, that it was encrypted to
+    recipient: Certificate | None = None  # our certificate that the message was encrypted to
     layers: str = ""  # values of `Layer`, from the outside in
     digest: str | None = None  # of the signature
 
 
 @dataclass(frozen=True, slots=True)
 class SealedMessage:
-    """A message that we hold no key for: well formed as far as its envelope, and nothing else is known of it."""
+    """A message that we have no key for: its envelope is well formed, and nothing else is known about it."""
 
     cipher: str
-    recipients: str  # for whom it is, as the log would say it
+    recipients: str  # of the envelope, in the words of the log
 
 
 class Receiver:
-    """Reads one AS2 message through all its layers. What `witness` is given proves nothing before `finish`, either."""
+    """Reads one AS2 message through all its layers. The octets given to `witness` prove nothing before `finish`."""
 
     def __init__(
         self,
@@ -86,12 +86,12 @@ class Receiver:
         self._again: ReadAgain | None = None
 
     def receive_data(self, data: bytes) -> None:
-        """Take some octets of the body; raises an AS2 error as soon as one may be told."""
+        """Take some octets of the body; raises an AS2 error as soon as the sender may learn of it."""
         if self._again is None:
             self._step(lambda: self._body.write(data))
 
     def _step(self, step: Callable[[], None]) -> None:
-        """Go on; what another pass needs is told at the end, and what an envelope holds is told apart from nothing."""
+        """Run a step; ReadAgain is kept for the end, and an error inside an envelope becomes a failed decryption."""
         try:
             step()
         except ReadAgain as again:
@@ -101,19 +101,19 @@ class Receiver:
             if findings.cipher is None or findings.signature is not None:
                 raise
             raise AS2DecryptFailed(
-                f"the envelope, or what is behind it, cannot be read ({refusal.detail})"
+                f"the envelope, or the data after it, cannot be read ({refusal.detail})"
             ) from refusal
 
     def events(self) -> Iterator[PayloadReceived]:
-        """What has come out since the last call."""
+        """The payload received since the last call."""
         for data in self._payload:
             yield PayloadReceived(data)
         self._payload.clear()
 
     def finish(self) -> VerifiedMessage | SealedMessage:
-        """The verdict, once the body is complete; sealed only where the agreement allows it.
+        """The verdict, after the whole body; a SealedMessage only if the agreement allows one.
 
-        Raises an AS2 error; or ReadAgain, where another pass needs hints that this one did not have.
+        Raises an AS2 error, or ReadAgain if another pass is needed with hints that this pass did not have.
         """
         if self._again is None:
             self._step(self._body.close)
@@ -142,17 +142,17 @@ class Receiver:
         )
 
     def _check_security(self) -> None:
-        """What was achieved, not what was announced, must be what the agreement asks for."""
+        """Compare what was proved, not what was announced, with what the agreement requires."""
         findings, require = self._context.findings, self._agreement.require
         if Require.SIGN in require and findings.signature is None:
-            if findings.cipher and not findings.is_authenticated:  # else whoever has no key learns what decrypts
-                raise AS2DecryptFailed("the envelope holds nothing that is signed")
+            if findings.cipher and not findings.is_authenticated:  # or one learns what decrypts
+                raise AS2DecryptFailed("the content of the envelope is not signed")
             raise AS2SecurityTooLow("the message is not signed")
         if Require.ENCRYPT in require and findings.cipher is None:
             raise AS2SecurityTooLow("the message is not encrypted")
 
     def _mic(self) -> MIC:
-        """The MIC. Signed: over what verified; else over the payload (RFC 4130, section 7.3.1)."""
+        """The MIC: over the content that verified, or over the payload of an unsigned message (RFC 4130, 7.3.1)."""
         findings, receipt = self._context.findings, self._context.receipt
         if findings.signature is None:
             algorithm, label = choose_mic(receipt, None)

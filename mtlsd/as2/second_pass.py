@@ -1,13 +1,13 @@
-"""What one pass over a message may find missing, so that the next pass has it from the beginning."""
+"""State for a second pass over a body: digests that nothing announced, and attributes that follow the content."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What comes behind the content, and is needed before it."""
+    """Values that follow the content of a message and are needed before it."""
 
-    digests: frozenset[str] = frozenset()  # that nothing announced
+    digests: frozenset[str] = frozenset()  # digest algorithms that nothing announced
     authenticated_attributes: bytes = b""  # of an AuthEnvelopedData, in DER as a SET
 
 

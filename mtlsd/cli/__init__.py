@@ -1,7 +1,6 @@
-"""The command line. `main` is the entry point; each module is a command.
+"""The command line. `main` is the entry point.
 
-At the top of a module stand `click`, the standard library and its neighbours. All else is imported inside the
-functions, so that `mtlsd --help` answers at once.
+`root` and `groups` name the modules of the commands, and `lazy` imports a module when its command is used.
 """
 
 from mtlsd.cli.root import main

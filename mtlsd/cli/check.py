@@ -1,89 +1,81 @@
 """`mtlsd check`."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from mtlsd.cli.options import EXIT_CONFIGURATION, Mistakes, credentials, with_config, with_json
+from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_config, with_json
 from mtlsd.cli.output import moment, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mtlsd.cli.partner.dated import DatedCertificate
-    from mtlsd.cli.partner.survey import PartnerEntry, Survey
-    from mtlsd.config.model import Route, VirtualHost
-    from mtlsd.errors import Problem
+from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
+from mtlsd.config.model import Route, VirtualHost, without_query
+from mtlsd.errors import Problem
+from mtlsd.partners.expiry import LISTED_DAYS
 
 
 @click.command()
 @with_config
 @with_json
 def check(file: Path, as_json: bool) -> None:
-    """Say what would be served, and what is wrong.
+    """Show what would be served, and every error in the configuration.
 
-    Reads the configuration and every certificate. Nothing is started: no socket is opened, and the journal and the
-    spool are not touched. Warnings go to stdout with the rest;
-    mistakes go to stderr, one a line: file:line: key: what is wrong.
+    Reads the configuration and every certificate. Starts nothing: `check` opens no socket, and does not touch the
+    journal or the spool. Warnings go to stdout; errors go to stderr, one per line: file:line: key: what is wrong.
 
     \b
     Example:
       mtlsd check --config /etc/mtlsd/virtualhosts.toml
 
-    Exit codes: 0 no mistake; 1 mistakes under partners/ only, and `mtlsd run` starts without them; 78 mistakes
-    elsewhere, and `mtlsd run` does not start.
+    Exit codes: 0 no errors; 1 errors under partners/ only: `mtlsd run` starts without these partners; 78 errors
+    elsewhere: `mtlsd run` does not start.
     """
-    from mtlsd.cli.partner.survey import survey
-
     found = survey(file, credentials(), datetime.now(UTC))
-    code = EXIT_CONFIGURATION if found.mistakes else int(bool(found.partners.mistakes))
+    code = EXIT_CONFIGURATION if found.problems else int(bool(found.partners.problems))
     if as_json:
         say_json(found.as_json() | {"exit_code": code})
     else:
         _say(found)
-        mistakes = (*found.mistakes, *found.partners.mistakes)
-        Mistakes(mistakes).show()
-        say(f"{_count(len(mistakes), 'mistake')}, {_count(len(found.warnings), 'warning')}")
+        problems = (*found.problems, *found.partners.problems)
+        Problems(problems).show()
+        say(f"{_count(len(problems), 'error')}, {_count(len(found.warnings), 'warning')}")
     sys.exit(code)
 
 
-def _say(found: "Survey") -> None:
+def _say(found: Survey) -> None:
     say(str(found.file))
     for host in found.configuration.virtualhosts if found.configuration else ():
         _say_host(host)
     if found.certificates:
         _say_certificates(found.certificates)
-    _say_ending(found.ending)
+    _say_expiring(found.expiring)
     if found.partners.partners:
         _say_partners(found.partners.partners)
     _say_warnings(found.warnings)
     say()
 
 
-def _say_host(host: "VirtualHost") -> None:
-    from mtlsd.config.model import without_query
-
+def _say_host(host: VirtualHost) -> None:
     say()
     say(f"host {host.name} at {host.listen}, client certificate: {host.client_certificate}")
     for route in host.routes:
         backends = ", ".join(without_query(each.url) for each in route.backend)
         say(f"  {route.path} -> {route.organization} -> {backends}{_modes(route)}")
     if not host.routes:
-        say("  no route: every request is answered with 404")
+        say("  no route: every request gets the status 404")
 
 
-def _modes(route: "Route") -> str:
-    """How it relays, where that is not the default."""
+def _modes(route: Route) -> str:
+    """The settings of a route that are not the default."""
     named = ((each, getattr(route, each.name)) for each in fields(route) if each.default is not MISSING)
     changed = ((each.name, value) for each, value in named if value != each.default)
     return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
-def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
+def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
     say()
     rows = [
         (
@@ -100,20 +92,18 @@ def _say_certificates(certificates: "tuple[DatedCertificate, ...]") -> None:
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
-def _say_ending(ending: "list[DatedCertificate]") -> None:
-    """One line each, the first to end first."""
-    from mtlsd.partners.expiry import LISTED_DAYS
-
-    if ending:
+def _say_expiring(expiring: list[DatedCertificate]) -> None:
+    """One line per certificate, the first to expire first."""
+    if expiring:
         say()
-        say(f"ends within {LISTED_DAYS} days, the soonest first:")
-    for each in ending:
-        left = f"{each.days_left} days" if each.days_left >= 0 else "ENDED"
+        say(f"expires within {LISTED_DAYS} days, the soonest first:")
+    for each in expiring:
+        left = f"{each.days_left} days" if each.days_left >= 0 else "EXPIRED"
         what = f"{each.owner}, {each.use}, {each.file}: {each.certificate.subject}"
         say(f"  {moment(each.certificate.not_after)}  {left}  {what}")
 
 
-def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
+def _say_partners(partners: tuple[PartnerEntry, ...]) -> None:
     say()
     rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
     say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
@@ -122,8 +112,8 @@ def _say_partners(partners: "tuple[PartnerEntry, ...]") -> None:
             say(f"  {each.name}: {setting}")
 
 
-def _settings(entry: "PartnerEntry") -> "Iterator[str]":
-    """What a partner has that most have not."""
+def _settings(entry: PartnerEntry) -> Iterator[str]:
+    """The settings that most partners do not have."""
     partner = entry.partner
     if partner is None:
         return
@@ -135,13 +125,13 @@ def _settings(entry: "PartnerEntry") -> "Iterator[str]":
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
 
 
-def _policy(entry: "PartnerEntry") -> tuple[str, str]:
+def _policy(entry: PartnerEntry) -> tuple[str, str]:
     if entry.partner is None:
         return "-", "-"
     return ", ".join(sorted(entry.partner.require)) or "nothing", ", ".join(sorted(entry.partner.relax)) or "nothing"
 
 
-def _say_warnings(warnings: "tuple[Problem, ...]") -> None:
+def _say_warnings(warnings: tuple[Problem, ...]) -> None:
     if warnings:
         say()
     for each in warnings:

@@ -1,18 +1,17 @@
-"""The options that commands share, and what a mistake in the configuration does to them."""
+"""The options that commands share, and how errors in the configuration end a command."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
+from mtlsd.config.load import read_configuration
+from mtlsd.config.model import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
 
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 
@@ -29,13 +28,13 @@ with_config = click.option(
 with_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
 
 
-class Mistakes(click.ClickException):
-    """Ends the command: every mistake on a line of its own, on stderr."""
+class Problems(click.ClickException):
+    """Ends the command, and writes each error in the configuration to stderr, one per line."""
 
     exit_code = EXIT_CONFIGURATION
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("the configuration has mistakes")
+        super().__init__("the configuration has errors")
         self.problems = problems
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -44,23 +43,21 @@ class Mistakes(click.ClickException):
 
 
 @contextmanager
-def mistakes() -> Iterator[None]:
-    """Turn a ConfigurationError into the end of the command."""
+def problems() -> Iterator[None]:
+    """End the command if a ConfigurationError is raised."""
     try:
         yield
     except ConfigurationError as error:
-        raise Mistakes(error.problems) from error
+        raise Problems(error.problems) from error
 
 
-def load_configuration(file: Path) -> "Configuration":
-    """Read the configuration file alone, without certificates; every mistake ends the command."""
-    from mtlsd.config.load import read_configuration
-
-    with mistakes():
+def load_configuration(file: Path) -> Configuration:
+    """Read only the configuration file, without certificates; errors end the command."""
+    with problems():
         return read_configuration(file)
 
 
 def credentials() -> Path | None:
-    """The directory of systemd's credentials, where there is one."""
+    """The directory of systemd's credentials, if there is one."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(directory) if directory else None

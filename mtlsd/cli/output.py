@@ -1,4 +1,4 @@
-"""What goes to a terminal. Text of peers is never trusted with it: control characters become escapes."""
+"""Writes to the terminal. Text of peers may hold control characters, which become escapes."""
 
 import json
 import sys
@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from mtlsd.text import printable
 
-WIDE = 1000  # columns, where no terminal is and lines must not be broken
-NARROW = 24  # columns at least for what may be broken
+WIDE = 1000  # columns without a terminal, so that no line is broken
+NARROW = 24  # columns at least for the column that may be broken
 GAP = 2  # columns between two cells
 
 
@@ -40,11 +44,6 @@ def say_json(value: object) -> None:
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str) -> None:
     """Write a table. On a terminal the column with the heading `fold` is broken into lines; nothing is ever cut."""
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     cells = [["-" if each is None else printable(str(each)) for each in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     needed = 0

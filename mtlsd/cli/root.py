@@ -3,28 +3,33 @@
 import click
 
 from mtlsd import __version__
-from mtlsd.cli.bundle.export import export
-from mtlsd.cli.bundle.import_ import import_
-from mtlsd.cli.cert.command import cert
-from mtlsd.cli.cert.test_ca import ca
-from mtlsd.cli.check import check
-from mtlsd.cli.journal.command import journal
-from mtlsd.cli.journal.payload import payload
-from mtlsd.cli.journal.privacy import privacy
-from mtlsd.cli.journal.proof import prove, prune, verify_journal
-from mtlsd.cli.journal.replay import drop, replay
-from mtlsd.cli.partner.command import partner
-from mtlsd.cli.run import run
-from mtlsd.cli.send.command import send
+from mtlsd.cli.lazy import Lazy, LazyGroup
+
+COMMANDS = {
+    "run": Lazy("mtlsd.cli.run:run", "Run the daemon in the foreground until SIGTERM or SIGINT."),
+    "check": Lazy("mtlsd.cli.check:check", "Show what would be served, and every error in the configuration."),
+    "partner": Lazy("mtlsd.cli.groups:partner", "Add, show and remove trading partners."),
+    "cert": Lazy("mtlsd.cli.groups:cert", "Show, repair and convert certificate files."),
+    "ca": Lazy("mtlsd.cli.groups:ca", "Create certificates for tests, under a test CA."),
+    "send": Lazy("mtlsd.cli.send.command:send", "Send FILE to URL as an AS2 message, and check the receipt (MDN)."),
+    "journal": Lazy("mtlsd.cli.groups:journal", "Show the received messages, and manage their deliveries."),
+    "privacy": Lazy("mtlsd.cli.groups:privacy", "Export or erase everything stored about a partner."),
+    "export": Lazy("mtlsd.cli.bundle.export:export", "Write partners, certificates and policies to a sealed bundle."),
+    "import": Lazy("mtlsd.cli.bundle.import_:import_", "Apply a bundle that `mtlsd export` wrote."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="mtlsd", message="%(prog)s %(version)s")
 def main() -> None:
     """A mutual-TLS and AS2 gateway between trading partners and an EDI backend.
 
-    It knows each partner by its certificate, verifies the AS2 messages that come in, keeps them on disk, delivers
-    them to the backend over HTTP and answers with the receipt (MDN).
+    It identifies each partner by its client certificate, verifies the AS2 messages that arrive, stores them on disk,
+    delivers them to the backend over HTTP, and returns the receipt (MDN).
 
     \b
     Examples:
@@ -34,14 +39,8 @@ def main() -> None:
 
     \b
     Exit codes:
-      0   fine
+      0   success
       1   refused or failed
       2   wrong usage
-      78  a mistake in the configuration; each one is named on stderr
+      78  errors in the configuration; stderr names each one
     """
-
-
-for command in (run, check, partner, cert, ca, send, journal, privacy, export, import_):
-    main.add_command(command)
-for command in (payload, replay, drop, verify_journal, prove, prune):
-    journal.add_command(command)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.options import mistakes, with_config
+from mtlsd import app
+from mtlsd.cli.options import problems, with_config
 
 
 @click.command()
@@ -13,18 +14,16 @@ from mtlsd.cli.options import mistakes, with_config
 def run(file: Path) -> None:
     """Run the daemon in the foreground until SIGTERM or SIGINT.
 
-    SIGHUP reloads the configuration and the certificates; so does a change of the files. The log goes to stderr,
-    one JSON object a line.
+    The daemon reloads the configuration and the certificates when their files change, and on SIGHUP. The log goes to
+    stderr, one JSON object per line.
 
     \b
     Example:
       mtlsd run --config /etc/mtlsd/virtualhosts.toml
 
-    Exit codes: 0 stopped by a signal; 1 the journal or the spool cannot be used, or another mtlsd runs on the same
-    `state`; 78 the configuration has mistakes.
+    Exit codes: 0 stopped by a signal; 1 the journal or the spool cannot be used, or another mtlsd uses the same
+    `state`; 78 the configuration has errors.
     """
-    from mtlsd import app
-
-    with mistakes():
+    with problems():
         code = app.run(file)
     sys.exit(code)

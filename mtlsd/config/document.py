@@ -3,32 +3,49 @@
 import difflib
 import json
 import re
-import stat
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mtlsd.config.locate import KeyPath, key_lines
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import FileRefused, is_directory, read_file
 
-MAX_BYTES = 1 << 20
+BYTE_ORDER_MARK = "\ufeff"  # some editors begin a file with it
 _MAX_SHOWN = 80  # characters of a value in a message
 _SECRETS = re.compile(r"(?<=:)(/*).*(?=@)|(?<=password=)[^&\s]+", re.IGNORECASE | re.DOTALL)
-_SYNTAX_ERROR = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column \d+|end of document)\)", re.DOTALL)
+_LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 
 
-@dataclass(frozen=True, slots=True)
+class NotTOML(ValueError):
+    """Why a text is no TOML that we read, and in which line, if that is known."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True)  # without slots: `lines` is made when somebody asks, for few files have a mistake
 class Document:
     """What a TOML file says, and where it says it."""
 
     file: Path
     tables: dict[str, Any]
-    lines: dict[KeyPath, int]
+    text: str
+
+    @cached_property
+    def lines(self) -> dict[KeyPath, int]:
+        """The line of every key, table and array element."""
+        try:
+            return key_lines(self.text)
+        except RecursionError:  # nested so deeply that tomllib just managed it
+            return {}
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of a key; of the innermost table around it where the key itself is missing."""
+        """The line of a key; of the innermost table around it if the key itself is missing."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
@@ -39,28 +56,30 @@ class Document:
         return Problem(self.file, message, self.line(path), key or None)
 
 
-def read_document(file: Path) -> Document:
-    """Read a TOML file of at most 1 MiB; ConfigurationError says why it cannot be read, and in which line."""
-    text = _decode(file, _read(file))
-    try:
-        return Document(file, tomllib.loads(text), key_lines(text))
-    except tomllib.TOMLDecodeError as error:
-        raise _syntax_error(file, text, error) from None
-    except RecursionError:
-        raise _unreadable(file, "arrays or tables are nested too deeply: flatten them") from None
-    except ValueError:  # Python's own limit on the digits of an integer
-        raise _unreadable(file, "a number has too many digits: expected at most 19") from None
+def read_document(file: Path, within: Path | None = None) -> Document:
+    """Read a TOML file of at most 1 MiB; ConfigurationError says why it cannot be read, and in which line.
 
-
-def syntax_error(error: tomllib.TOMLDecodeError) -> tuple[str, int | None]:
-    """What is wrong and in which line; None is the end of the document.
-
-    Before Python 3.14 the line is nowhere but in the text of the error.
+    With `within`, a symbolic link may not lead out of that directory.
     """
-    found = _SYNTAX_ERROR.fullmatch(str(error))  # no code: of tomllib
-    if found is None:
-        return str(error), None
-    return found["what"], int(found["line"]) if found["line"] else None
+    text = _text(file, within)
+    try:
+        return Document(file, parse_toml(text), text)
+    except NotTOML as error:
+        raise ConfigurationError((Problem(file, str(error), error.line),)) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What a TOML text says; raises NotTOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _LINE.search(str(error))  # no code: of tomllib, which has the line in its text only before Python 3.14
+        line = int(found[1]) if found else text.rstrip().count("\n") + 1
+        raise NotTOML(f"is not TOML: {error}", line) from None
+    except RecursionError:
+        raise NotTOML("arrays or tables are nested too deeply: flatten them") from None
+    except ValueError:  # Python's own limit on the digits of an integer
+        raise NotTOML("a number has too many digits: expected at most 19") from None
 
 
 def shown(value: object) -> str:
@@ -75,7 +94,7 @@ def shown(value: object) -> str:
         case dict():
             return "a table"
         case list():
-            return "a list"
+            return _shortened(f"[{', '.join(map(_shown_within, value[:_MAX_SHOWN]))}]")
     return str(value)
 
 
@@ -88,46 +107,37 @@ def advise(key: str, known: Iterable[str]) -> str:
     return f"unknown key; expected one of: {', '.join(names)}"
 
 
-def _read(file: Path) -> bytes:
+def _text(file: Path, within: Path | None) -> str:
     try:
-        mode = file.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise _unreadable(file, "is a directory: expected a TOML file")
-        if not stat.S_ISREG(mode):
-            raise _unreadable(file, "is not a regular file: expected a TOML file")
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise _unreadable(file, "does not exist: create it, or name another file") from None
-    except PermissionError:
-        raise _unreadable(file, "may not be read: give this user permission, on its directories too") from None
-    except OSError as error:
-        raise _unreadable(file, f"cannot be read: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise _unreadable(file, f"is larger than {MAX_BYTES} bytes: is this the right file?")
-    return data
-
-
-def _decode(file: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")  # some editors begin a file with a byte order mark
+        return read_file(file, within).data.decode().removeprefix(BYTE_ORDER_MARK)
+    except FileRefused as error:
+        raise ConfigurationError((Problem(file, _why_unreadable(file, error)),)) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise _unreadable(file, "is not UTF-8: save it in that encoding", line) from None
+        raise ConfigurationError((Problem(file, "is not UTF-8: save it in that encoding", line),)) from None
 
 
-def _syntax_error(file: Path, text: str, error: tomllib.TOMLDecodeError) -> ConfigurationError:
-    what, line = syntax_error(error)
-    return _unreadable(file, f"is not TOML: {what}", line or text.rstrip().count("\n") + 1)
+def _why_unreadable(file: Path, refusal: FileRefused) -> str:
+    match refusal.__cause__:
+        case FileNotFoundError():
+            return "does not exist: create it, or name another file"
+        case PermissionError():
+            return "may not be read: give this user permission, on its directories too"
+        case OSError():
+            return str(refusal)
+    return f"is {'a directory' if is_directory(file) else refusal}: expected a TOML file"
 
 
-def _unreadable(file: Path, message: str, line: int | None = None) -> ConfigurationError:
-    return ConfigurationError((Problem(file, message, line),))
+def _shown_within(value: object) -> str:
+    return "a list" if isinstance(value, list) else shown(value)
 
 
 def _quoted(text: str) -> str:
-    text = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    return json.dumps(_shortened(text), ensure_ascii=not text.isprintable())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _spelled(key: str) -> str:

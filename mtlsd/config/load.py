@@ -1,17 +1,16 @@
 """A file becomes a `Configuration`, or a list of everything that is wrong with it.
 
-Pydantic checks each key for itself. The checks between keys read the raw tables, so that they too report when
-pydantic has found something else.
+The schema checks each key for itself. The checks between keys read the raw tables, so that they too report when
+the schema has found something else.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
-
-from mtlsd.config.document import Document, advise, read_document, shown
+from mtlsd.config.document import Document, read_document, shown
+from mtlsd.config.fields import table
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
     DIRECTORY,
@@ -22,18 +21,17 @@ from mtlsd.config.model import (
     Delivery,
     Expiry,
     Limits,
-    Mail,
     MDNMode,
     Proof,
     Retention,
-    Route,
     Server,
     VirtualHost,
 )
+from mtlsd.config.schema import Schema
 from mtlsd.errors import ConfigurationError, Problem
 
 
-@with_config(ConfigDict(extra="forbid"))
+@table
 @dataclass(frozen=True, slots=True)
 class _Tables:
     """The top level of the file."""
@@ -47,54 +45,15 @@ class _Tables:
     expiry: Expiry = field(default_factory=Expiry)
 
 
-def _names(table: type[Any]) -> frozenset[str]:
-    return frozenset({"routes": "route", "sender": "from"}.get(each.name, each.name) for each in fields(table))
-
-
-_KEYS: dict[tuple[str, ...], frozenset[str]] = {
-    (): _names(_Tables),
-    ("server",): _names(Server),
-    ("limits",): _names(Limits),
-    ("delivery",): _names(Delivery),
-    ("proof",): _names(Proof),
-    ("retention",): _names(Retention),
-    ("expiry",): _names(Expiry),
-    ("expiry", "mail"): _names(Mail),
-    ("virtualhost",): _names(VirtualHost),
-    ("virtualhost", "route"): _names(Route),
-}
-_HEADERS: dict[tuple[str, ...], str] = {
-    ("server",): "[server]",
-    ("limits",): "[limits]",
-    ("delivery",): "[delivery]",
-    ("proof",): "[proof]",
-    ("retention",): "[retention]",
-    ("expiry",): "[expiry]",
-    ("expiry", "mail"): "[expiry.mail]",
-    ("virtualhost",): "[[virtualhost]]",
-    ("virtualhost", "route"): "[[virtualhost.route]]",
-}
-_EXAMPLES = {
-    "virtualhost": "[[virtualhost]]",
-    "name": 'name = "as2.example.com"',
-    "listen": 'listen = "0.0.0.0:8443"',
-    "path": 'path = "/as2"',
-    "handler": 'handler = "as2"',
-    "organization": 'organization = "EXAMPLE"',
-    "smtp": 'smtp = "mail.example.com:25"',
-    "from": 'from = "mtlsd@example.com"',
-    "to": 'to = "edi@example.com"',
-    "backend": 'backend = "http://127.0.0.1:9000/inbound"',
-}
-_PARSER = TypeAdapter(_Tables)
+_SCHEMA = Schema(_Tables)
 
 
 def read_configuration(path: Path) -> Configuration:
     """Read the configuration; ConfigurationError holds every problem, in the order of the lines."""
     file = path.absolute()
     document = read_document(file)
-    tables, problems = _parse(document)
-    problems += _conflicts(document)
+    tables, mistakes = _SCHEMA.check(document)
+    problems = [*mistakes, *_conflicts(document)]
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
     server, proof = _below(file.parent, tables.server), tables.proof
@@ -110,40 +69,6 @@ def _below(directory: Path, server: Server) -> Server:
     state, spool = directory / server.state, directory / server.spool_directory
     certs, inline_bytes = directory / server.certs, server.inline_limit
     return replace(server, state=state, certs=certs, spool=spool, inline_bytes=inline_bytes)
-
-
-def _parse(document: Document) -> tuple[_Tables | None, list[Problem]]:
-    try:
-        return _PARSER.validate_python(document.tables), []
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-    problems = []
-    for each in details:
-        words = str(each["ctx"]["error"]) if each["type"] == "value_error" else each["msg"]
-        message = _message(each["type"], _without_indexes(each["loc"]), shown(each["input"]), words)
-        problems.append(document.problem(each["loc"], message))
-    return None, problems
-
-
-def _message(kind: str, names: tuple[str, ...], found: str, words: str) -> str:
-    match kind:
-        case "missing":
-            return f"is missing: expected a line such as {_EXAMPLES[names[-1]]}"
-        case "unexpected_keyword_argument":
-            return _unknown(names)
-        case "tuple_type":
-            words = f"expected tables, each under {_HEADERS[names]}"
-        case "dataclass_type":
-            words = f"expected a table, {_HEADERS[names]}"
-    return f"found {found}: {words}"
-
-
-def _unknown(names: tuple[str, ...]) -> str:
-    *table, key = names
-    home = next((each for each, keys in _KEYS.items() if key in keys), ())
-    if home:
-        return f"unknown key here; it belongs under {_HEADERS[home]}"
-    return advise(key, _KEYS[tuple(table)])
 
 
 def _conflicts(document: Document) -> list[Problem]:
@@ -201,7 +126,3 @@ def _elements(parent: KeyPath, table: dict[str, Any], array: str) -> Iterator[tu
     for index, element in enumerate(elements if isinstance(elements, list) else []):
         if isinstance(element, dict):
             yield (*parent, array, index), element
-
-
-def _without_indexes(path: KeyPath) -> tuple[str, ...]:
-    return tuple(part for part in path if isinstance(part, str))

@@ -12,17 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, unquote
 
-from pydantic import ConfigDict, Field, PlainValidator, with_config
-
 from mtlsd.config import values
-from mtlsd.config.values import choice, number, text
+from mtlsd.config.fields import Days, Flag, choice, key, number, one_or_more, table, text
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 SQLITE = "sqlite"  # `Server.journal`, where it is not the URL of a PostgreSQL database
 DIRECTORY = "dir:"
-_table = with_config(ConfigDict(extra="forbid"))
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
 _URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
 _QUERY = re.compile(r"\?\S*")
@@ -169,38 +166,40 @@ def parse_backend(text: str) -> Backend | Directory:
     return Directory.parse(text) if text.startswith(DIRECTORY) else Backend.parse(text)
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Route:
     """What a virtual host does with the requests for one path."""
 
-    path: Annotated[str, text(values.route_path)]
-    handler: Annotated[Handler, choice(Handler, later=("proxy", "token"))]
-    organization: Annotated[str, text(values.directory_name)]
-    backend: Annotated[tuple[Backend | Directory, ...], values.one_or_more(parse_backend)]
+    path: Annotated[str, text(values.route_path), key(example='"/as2"')]
+    handler: Annotated[Handler, choice(Handler, later=("proxy", "token")), key(example='"as2"')]
+    organization: Annotated[str, text(values.directory_name), key(example='"EXAMPLE"')]
+    backend: Annotated[
+        tuple[Backend | Directory, ...], one_or_more(parse_backend), key(example='"http://127.0.0.1:9000/inbound"')
+    ]
     deliver: Annotated[Deliver, choice(Deliver)] = Deliver.PAYLOAD
     mdn: Annotated[MDNMode, choice(MDNMode)] = MDNMode.ACCEPTED
     balance: Annotated[Balance, choice(Balance)] = Balance.PRIORITY
     health: Annotated[str, text(values.health_page)] = ""
-    ordered: Annotated[bool, values.flag()] = False
+    ordered: Flag = False
     client_cert: Annotated[ClientCert, choice(ClientCert)] = ClientCert.OFF
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class VirtualHost:
     """One host name, on one listener; hosts with the same address share it by SNI."""
 
-    name: Annotated[str, text(values.host_name)]
-    listen: Annotated[Address, text(Address.parse)]
+    name: Annotated[str, text(values.host_name), key(example='"as2.example.com"')]
+    listen: Annotated[Address, text(Address.parse), key(example='"0.0.0.0:8443"')]
     client_certificate: Annotated[ClientCertificate, choice(ClientCertificate)] = ClientCertificate.REQUIRED
-    routes: Annotated[tuple[Route, ...], Field(alias="route")] = ()
-    whoami: Annotated[bool, values.flag()] = True
-    selftest: Annotated[bool, values.flag()] = True
+    routes: Annotated[tuple[Route, ...], key("route")] = ()
+    whoami: Flag = True
+    selftest: Flag = True
     on_untrusted: Annotated[OnUntrusted, choice(OnUntrusted)] = OnUntrusted.HTTP
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Server:
     """The process: where it keeps what it promised, and where its certificates are."""
@@ -212,7 +211,7 @@ class Server:
     journal: Annotated[str, text(values.journal)] = SQLITE
     spool: Annotated[Path | None, text(values.path)] = None  # below `state`
     inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # as the database has it
-    production: Annotated[bool, values.flag()] = False  # what a test CA made counts for nothing
+    production: Flag = False  # what a test CA made counts for nothing
 
     @property
     def spool_directory(self) -> Path:
@@ -227,7 +226,7 @@ class Server:
         return 64 * _KIB if self.journal == SQLITE else 256 * _KIB
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a peer may take of us."""
@@ -253,7 +252,7 @@ class Limits:
     disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """How a delivery is attempted, and how long."""
@@ -270,7 +269,7 @@ class Delivery:
     health_seconds: Annotated[int, number(1, _DAY)] = 10
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Proof:
     """What is kept for proof, and where its checkpoints go."""
@@ -281,7 +280,7 @@ class Proof:
     checkpoint_entries: Annotated[int, number(1, 1_000_000)] = 1000
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long the contents of delivered messages stay, and how much of them, for each partner; 0 is without end."""
@@ -290,22 +289,22 @@ class Retention:
     max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Mail:
     """Where mail is handed over, and whose it is."""
 
-    smtp: Annotated[tuple[str, int], text(values.mail_server)]
-    sender: Annotated[str, text(values.mail_address), Field(alias="from")]
-    to: Annotated[tuple[str, ...], values.one_or_more(values.mail_address)]
+    smtp: Annotated[tuple[str, int], text(values.mail_server), key(example='"mail.example.com:25"')]
+    sender: Annotated[str, text(values.mail_address), key("from", example='"mtlsd@example.com"')]
+    to: Annotated[tuple[str, ...], one_or_more(values.mail_address), key(example='"edi@example.com"')]
 
 
-@_table
+@table
 @dataclass(frozen=True, slots=True)
 class Expiry:
     """Who is told of certificates that end, and how many days before."""
 
-    days: Annotated[tuple[int, ...], PlainValidator(values.days)] = (60, 30, 14, 7, 3, 1, 0)
+    days: Days = (60, 30, 14, 7, 3, 1, 0)
     webhook: Annotated[Backend | None, text(Backend.parse)] = None
     mail: Mail | None = None
 

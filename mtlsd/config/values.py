@@ -1,88 +1,26 @@
-"""What a single value may be: each function takes one, and returns it parsed or says what was expected.
+"""What a single text may be: each function takes one, and returns it parsed or says what was expected.
 
-They raise ValueError, which pydantic gathers; the text says what was expected and never repeats the value.
+They raise ValueError, whose text says what was expected and never repeats the value.
 """
 
 import re
-from collections.abc import Callable
-from enum import StrEnum
 from ipaddress import IPv6Address
-from pathlib import Path
-
-from pydantic import PlainValidator
+from pathlib import Path, PurePosixPath
 
 MAX_PORT = 65535
+MAX_AS2_ID = 128  # RFC 4130, section 6.2
 OURS = "/.well-known/mtlsd/"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_HOST_REFERENCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _AUTHORITY = re.compile(r"(?P<host>[^:\[\]]*|\[[^\[\]]*\])(?::(?P<port>[0-9]{1,5}))?")
 _DIRECTORY_NAME = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # ASCII without a slash
+_AS2_ID = re.compile(rf"[!-~](?:[ -~]{{0,{MAX_AS2_ID - 2}}}[!-~])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _POSTGRES = re.compile(r"postgres(?:ql)?://[!-~]*")  # ASCII without blanks and control characters
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+")  # RFC 3986, section 3.3, without percent-encoding
-
-
-def text(parse: Callable[[str], object]) -> PlainValidator:
-    """A TOML string that `parse` understands."""
-
-    def validate(value: object) -> object:
-        if not isinstance(value, str):
-            raise ValueError("expected text in quotes")
-        return parse(value)
-
-    return PlainValidator(validate)
-
-
-def number(lowest: int, highest: int) -> PlainValidator:
-    """A TOML integer within bounds; true and 1.0 are none."""
-
-    def validate(value: object) -> int:
-        if type(value) is not int or not lowest <= value <= highest:
-            raise ValueError(f"expected a whole number from {lowest} to {highest}")
-        return value
-
-    return PlainValidator(validate)
-
-
-def flag() -> PlainValidator:
-    """A TOML boolean."""
-
-    def validate(value: object) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError("expected true or false")
-        return value
-
-    return PlainValidator(validate)
-
-
-def one_or_more(parse: Callable[[str], object]) -> PlainValidator:
-    """A TOML string that `parse` understands, or a list of different ones."""
-
-    def validate(value: object) -> tuple[object, ...]:
-        listed = value if isinstance(value, list) else [value]
-        if not listed or not all(isinstance(each, str) for each in listed):
-            raise ValueError("expected text in quotes, or a list of such texts")
-        if len(set(listed)) < len(listed):
-            raise ValueError("expected each of the list once")
-        return tuple(map(parse, listed))
-
-    return PlainValidator(validate)
-
-
-def choice(names: type[StrEnum] | tuple[str, ...], later: tuple[str, ...] = ()) -> PlainValidator:
-    """One of some names; those that a later version will serve get an answer of their own."""
-    served = {str(name): name for name in names}
-    listed = ", ".join(f'"{name}"' for name in served)
-
-    def parse(value: str) -> str:
-        if value in served:
-            return served[value]
-        if value in later:
-            raise ValueError(f"this is not served by this version; expected {listed}")
-        raise ValueError(f"expected one of {listed}" if len(served) > 1 else f"expected {listed}")
-
-    return text(parse)
 
 
 def path(value: str) -> Path:
@@ -90,16 +28,6 @@ def path(value: str) -> Path:
     if not value or "\0" in value or value.startswith("~"):
         raise ValueError('expected a path, absolute or relative to this file ("~" is not expanded)')
     return Path(value)
-
-
-def days(value: object) -> tuple[int, ...]:
-    """Different numbers of days, the most first."""
-    listed = value if isinstance(value, list) else []
-    if not listed or any(type(each) is not int or not 0 <= each <= 3650 for each in listed):
-        raise ValueError("expected a list of whole numbers from 0 to 3650, such as [30, 7, 0]")
-    if len(set(listed)) < len(listed):
-        raise ValueError("expected each of the list once")
-    return tuple(sorted(listed, reverse=True))
 
 
 def mail_server(value: str) -> tuple[str, int]:
@@ -128,6 +56,14 @@ def host_name(value: str) -> str:
     return name
 
 
+def host_reference(value: str) -> str:
+    """The name of a virtual host, as another file refers to it, in lower case."""
+    name = value.lower()
+    if not _HOST_REFERENCE.fullmatch(name):
+        raise ValueError("expected names of virtual hosts, without a port")
+    return name
+
+
 def directory_name(value: str) -> str:
     """An organization's directory, which is its AS2 id as well: RFC 4130, section 6.2, without the slash."""
     if not _DIRECTORY_NAME.fullmatch(value):
@@ -136,6 +72,29 @@ def directory_name(value: str) -> str:
             "no slash, no leading dot, no space at either end"
         )
     return value
+
+
+def as2_id(value: str) -> str:
+    """An AS2 id, unquoted (RFC 4130, section 6.2)."""
+    if not _AS2_ID.fullmatch(value):
+        raise ValueError(f"expected 1 to {MAX_AS2_ID} printable ASCII characters, without a space at either end")
+    return value
+
+
+def relative_path(value: str) -> str:
+    """A file or a directory below the one that names it, in one spelling."""
+    path = PurePosixPath(value)
+    if not value or "\0" in value or path.is_absolute() or ".." in path.parts:
+        raise ValueError("expected a path below this directory, such as acme-2027.pem")
+    return str(path)
+
+
+def fingerprint(value: str) -> str:
+    """A SHA-256 in hexadecimal digits, with colons or without."""
+    digits = value.replace(":", "").lower()
+    if not _SHA256.fullmatch(digits):
+        raise ValueError("expected the SHA-256 of a certificate: 64 hexadecimal digits")
+    return digits
 
 
 def route_path(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What a directory that takes another one's place keeps of it: what nobody read, and whose the files are."""
+"""When a directory is replaced: carries over unknown files, modes and owners."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def carry_over(old: Path, staged: Path, known: Collection[str]) -> tuple[str, ...]:
-    """Copy what is in `old` and not `known` (paths in it) to `staged`, as it is; the paths of what was copied.
+    """Copy the files in `old` that are not `known` (paths in it) to `staged`, unchanged; returns their paths.
 
-    No link is followed. Raises FileExistsError or another OSError where something else is in its place.
+    No link is followed. Raises FileExistsError if `staged` has a file of the same name, or another OSError.
     """
     parents = {str(parent) for name in known for parent in Path(name).parents}
     carried = []
@@ -26,7 +26,7 @@ def carry_over(old: Path, staged: Path, known: Collection[str]) -> tuple[str, ..
 
 
 def unknown(old: Path, known: Collection[str], parents: Collection[str] = ()) -> Iterator[str]:
-    """The paths of files and links in `old` that are neither known nor links on the way to what is."""
+    """The paths of files and links in `old` that are not known; links to parents of known files are left out."""
     for place, directories, files in os.walk(old, onerror=_refuse):
         links = [each for each in directories if Path(place, each).is_symlink()]
         for each in sorted((*links, *files)):
@@ -38,7 +38,7 @@ def unknown(old: Path, known: Collection[str], parents: Collection[str] = ()) ->
 def keep_modes(old: Path, staged: Path, secrets: Collection[str] = ()) -> None:
     """Give the files and directories in `staged` the mode and the owner of those in `old`.
 
-    What is among `secrets` (paths in it) is opened to nobody else. Raises OSError where that is not allowed.
+    Other users get no access to `secrets` (paths in it). Raises OSError if that is not permitted.
     """
     for place, directories, files in os.walk(staged):
         for each in (*directories, *files):
@@ -54,7 +54,7 @@ def keep_modes(old: Path, staged: Path, secrets: Collection[str] = ()) -> None:
 
 
 def _make_parents(old: Path, staged: Path, name: Path) -> None:
-    """The directories on the way, with the modes that they have."""
+    """Create the parent directories with the owners and modes that they have in `old`."""
     for parent in reversed(name.parents[:-1]):
         if not (staged / parent).is_dir():
             (staged / parent).mkdir()
@@ -63,7 +63,7 @@ def _make_parents(old: Path, staged: Path, name: Path) -> None:
 
 
 def _give(old: Path, path: Path) -> None:
-    """To whom the other belongs; asked for only where it is somebody else, since most may not."""
+    """Give a path the owner of `old`, only if it differs, because most users may not change owners."""
     wanted, found = old.lstat() if path.is_symlink() else old.stat(), path.lstat()
     if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
         os.chown(path, wanted.st_uid, wanted.st_gid, follow_symlinks=False)

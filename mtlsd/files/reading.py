@@ -1,4 +1,4 @@
-"""Files, opened with care: regular, of a bounded size, and where they seem to be."""
+"""Reads files safely: only regular files, of bounded size, and inside the expected directory."""
 
 import errno
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from mtlsd.errors import MtlsdError, Problem
 
 MAX_FILE = 1024 * 1024  # bytes
-PIECE = 16 * 1024  # bytes: most files are one, and no larger buffer is made for them
+PIECE = 16 * 1024  # bytes: most files fit into one, so no larger buffer is allocated
 
 
 class FileRefused(MtlsdError):
-    """A file that is not read; the text says why."""
+    """The file was not read; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,15 @@ class FileContent:
 def read_file(path: Path, within: Path | None = None, limit: int = MAX_FILE) -> FileContent:
     """Read a regular file of at most `limit` bytes; raises FileRefused, and never blocks.
 
-    With `within`, a symbolic link may lead to another place in that directory (as Kubernetes does it with
-    `..data`), but not out of it.
+    With `within`, a symbolic link may lead to another place in that directory (as `..data` of Kubernetes does), but not
+    out of it.
     """
     try:
         if within is not None and _is_right_there(path, within):
             try:
                 return _read_regular(path, limit)
             except OSError as error:
-                if error.errno != errno.ELOOP:  # a symbolic link: see where it leads
+                if error.errno != errno.ELOOP:  # a symbolic link: resolve it
                     raise
         real = Path(os.path.realpath(path, strict=True))
         if within is not None and not real.is_relative_to(os.path.realpath(within)):
@@ -47,7 +47,7 @@ def read_file(path: Path, within: Path | None = None, limit: int = MAX_FILE) -> 
 
 
 def is_directory(path: Path) -> bool:
-    """Whether this is a directory that we can look at; never raises."""
+    """Whether this is a directory that we may examine; never raises."""
     try:
         return path.is_dir()
     except OSError:
@@ -55,13 +55,13 @@ def is_directory(path: Path) -> bool:
 
 
 def missing_directory(directory: Path) -> Problem | None:
-    """The problem where this directory does not exist, with the name nearest to it that does."""
+    """The problem if this directory does not exist, with the most similar name that does; otherwise None."""
     if os.path.lexists(directory):
         return None
     names = {each.name.lower(): each.name for each in _directories(directory.parent)}
     alike = get_close_matches(directory.name.lower(), names, n=1)
     hint = f"; there is {names[alike[0]]}" if alike else ""
-    return Problem(directory, f"there is no such directory{hint}")
+    return Problem(directory, f"the directory does not exist{hint}")
 
 
 def _directories(directory: Path) -> tuple[Path, ...]:
@@ -72,13 +72,13 @@ def _directories(directory: Path) -> tuple[Path, ...]:
 
 
 def _is_right_there(path: Path, directory: Path) -> bool:
-    """Whether no link is on the way from the directory to the file, unless the file is one itself."""
-    parent, there = os.path.dirname(path), os.fspath(directory)  # noqa: PTH120  # texts: this is asked of each file
+    """Whether no directory between `directory` and the file is a link; the file itself may be one."""
+    parent, there = os.path.dirname(path), os.fspath(directory)  # noqa: PTH120  # text is faster, and this is called for each file
     return parent == there or (os.path.dirname(parent) == there and not os.path.islink(parent))  # noqa: PTH114, PTH120
 
 
 def _read_regular(path: Path, limit: int) -> FileContent:
-    # O_NONBLOCK: opening a FIFO must not wait for its writer.
+    # O_NONBLOCK: opening a FIFO must not wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         status = os.fstat(descriptor)

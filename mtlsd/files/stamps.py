@@ -1,7 +1,7 @@
-"""What a directory looks like from outside: the files, what they are, and when they last changed.
+"""The state of directories seen from outside: names, types, sizes, modes and times of their files.
 
-A stamp is equal as long as nothing changed: a name, an inode, a size, a mode or a time. It is made before the files
-are read, so what changes meanwhile is seen as a change later.
+Two stamps are equal if no name, inode, size, mode or time has changed. A stamp is made before the files are read, so
+that a change during the reading is noticed later.
 """
 
 import os
@@ -12,32 +12,32 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-UNSETTLED = b""  # of a file that may change again without another time: the clocks of file systems go in steps
+UNSETTLED = b""  # a file may change again with the same time, because file system clocks advance in steps
 STEP_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What has a name in a directory; a link is what it leads to."""
+    """An entry of a directory; a link counts as its target."""
 
     name: str
     is_directory: bool
     is_link: bool
-    looks: tuple[object, ...]  # differ when it does
+    looks: tuple[object, ...]  # inode, size, mode, times: differ if the entry changed
     changed: float  # seconds of the epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A directory, and those below it that were asked for, as far as they are there."""
+    """The entries of a directory and of requested directories below it, if they exist."""
 
     stamp: bytes
-    entries: Mapping[str, tuple[Listed, ...]]  # by the name of the directory below; "" is itself
-    why_not: Mapping[str, str]  # what cannot be listed, by that name
+    entries: Mapping[str, tuple[Listed, ...]]  # by the name of the directory below; "" is the directory itself
+    why_not: Mapping[str, str]  # the error of each directory that cannot be listed, by the same name
 
 
 def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | None = None) -> Listing:
-    """Look at a directory, and at these below it; never raises. `now`, in seconds of the epoch, finds the unsettled."""
+    """List a directory and these below it; never raises. With `now`, in seconds of the epoch, UNSETTLED is possible."""
     entries: dict[str, tuple[Listed, ...]] = {}
     why_not: dict[str, str] = {}
     names: set[str] = set()
@@ -54,7 +54,7 @@ def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | No
 
 
 def stays_within(path: Path, directory: Path) -> bool:
-    """Whether a path with all its links leads to a place in a directory; raises OSError where it leads nowhere."""
+    """Whether a path, with all links followed, is inside a directory; raises OSError if it does not exist."""
     return Path(os.path.realpath(path, strict=True)).is_relative_to(os.path.realpath(directory))
 
 
@@ -78,7 +78,7 @@ def _facts(of: os.stat_result) -> tuple[int, ...]:
 
 
 def _stats(entry: "os.DirEntry[str]") -> Iterator[os.stat_result]:
-    """Of the entry, and of what it leads to; nothing where it is gone by now."""
+    """The status of the entry, and of its target if it is a link; nothing if it no longer exists."""
     try:
         yield entry.stat(follow_symlinks=False)
         if entry.is_symlink():
@@ -112,7 +112,7 @@ def own_stamp(file: Path, certs: Path) -> bytes:
 
 
 def stamp_of(file: Look, certs: Path) -> bytes:
-    """The same, where the configuration was looked at before it was read."""
+    """The same stamp, for a configuration file that was looked at before it was read."""
     looks = [file]
     for directory in own_directories(certs):
         with suppress(OSError), os.scandir(directory) as found:
@@ -121,7 +121,7 @@ def stamp_of(file: Look, certs: Path) -> bytes:
 
 
 def look_at(path: Path) -> Look:
-    """What is there, and what it points to where it is a link."""
+    """The status of a path, and of its target if it is a link; never raises."""
     looks: list[object] = [os.fspath(path)]
     for look in (os.lstat, os.stat):
         with suppress(OSError):
@@ -131,13 +131,13 @@ def look_at(path: Path) -> Look:
 
 
 def own_directories(certs: Path) -> Iterator[str]:
-    """Every directory below certs/ but for partners/."""
+    """Every directory below certs/, except partners/."""
     for name in OWN:
         yield from directories_in(os.fspath(certs / name))
 
 
 def directories_in(place: str, depth: int = DEPTH) -> Iterator[str]:
-    """A directory and those below it, links followed; nothing where it is none."""
+    """A directory and those below it, with links followed; nothing if it is not a directory."""
     try:
         with os.scandir(place) as found:
             below = [each.path for each in found if each.is_dir()]

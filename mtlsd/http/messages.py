@@ -1,4 +1,4 @@
-"""Requests and responses, checked and decoded once. h11 reads the wire; what it lets through too kindly ends here."""
+"""Requests and responses, checked and decoded once. h11 reads the wire; this module is stricter than h11."""
 
 import re
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def has_two_framings(self) -> bool:
-        """Content-Length beside Transfer-Encoding, which smugglers send, and some AS2 products."""
+        """Whether it has Content-Length and Transfer-Encoding, as request smuggling and some AS2 products do."""
         return self.get("content-length") is not None and self.get("transfer-encoding") is not None
 
     @property
@@ -64,10 +64,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. `promise` must be on disk before it is sent.
+    """A response. `promise` must be on disk before it is sent.
 
-    `error` is the reason of a refusal; `facts` are for the log, and `alert` is for the operators. `partner` is whom the
-    answer is for, if the handler knows, and `used` are the certificates that served to make it.
+    `error` is the reason of a refusal; `facts` are for the log, and `alert` is for operators. `partner` is the partner
+    that the response is for, if the handler knows it, and `used` are the certificates that were used to make it.
     """
 
     status: int
@@ -84,7 +84,7 @@ class Response:
 
 def read_request(event: h11.Request) -> Request:
     """Check and decode; raises BadRequest."""
-    headers = event.headers.raw_items()  # as a list at once: `event.headers` makes each pair anew
+    headers = event.headers.raw_items()  # one list, because `event.headers` creates each pair anew
     if _CONTROL.search(b"".join([value for _, value in headers])):
         raise BadRequest("a control character in a header field")
     fields = tuple([(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in headers])
@@ -94,7 +94,7 @@ def read_request(event: h11.Request) -> Request:
 
 
 def _host(target: str, fields: Fields, version: str) -> str | None:
-    """The host that is meant: an absolute target names it, else Host does (RFC 9112, section 3.2)."""
+    """The host of a request: that of an absolute target, otherwise Host (RFC 9112, section 3.2)."""
     hosts = [value for name, value in fields if name == "host"]
     if len(hosts) > 1 or (not hosts and version != "1.0"):
         raise HostUnclear(f"{len(hosts)} Host fields")

@@ -1,6 +1,6 @@
-"""The bodies of refusals: nginx's page, which partners and their tools know, or problem+json (RFC 9457).
+"""The bodies of refusals: an nginx error page, which partners and their tools know, or problem+json (RFC 9457).
 
-Both carry the reason code, the correlation id and an advice that is safe to tell a stranger, and nothing else.
+Both have the reason code, the request id and an advice that is safe to show to a stranger, and nothing else.
 """
 
 import json
@@ -25,7 +25,7 @@ _SENTENCES: dict[type[PeerError], str] = {  # nginx's own words; the first that 
 
 
 def respond(error: PeerError, *, request_id: str, as_json: bool, close: bool = True) -> Response:
-    """The answer to a refusal over HTTP."""
+    """The response for a refusal over HTTP."""
     assert error.http_status is not None
     fields: Fields = (("Mtlsd-Request-Id", request_id), ("Mtlsd-Reason", error.reason))
     if error.retry_after is not None:

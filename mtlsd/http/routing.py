@@ -1,4 +1,4 @@
-"""From a request to a route."""
+"""Finds the route for a request."""
 
 from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import MethodNotAllowed, NoRoute, SNIHostMismatch
@@ -10,7 +10,7 @@ METHODS = ("POST", "HEAD")  # HEAD: products probe with it
 def match(host: VirtualHost, request: Request) -> Route:
     """The route for this request; raises SNIHostMismatch, NoRoute or MethodNotAllowed.
 
-    `host` is the one that the TLS handshake reached, and Host must name that very one.
+    `host` is the virtual host of the TLS handshake, and the Host field must name the same one.
     """
     check_host(host, request)
     for route in host.routes:
@@ -22,6 +22,6 @@ def match(host: VirtualHost, request: Request) -> Route:
 
 
 def check_host(host: VirtualHost, request: Request) -> None:
-    """Refuse a request whose Host is not the host of the handshake; raises SNIHostMismatch."""
+    """Refuse a request whose Host field is not the host of the handshake; raises SNIHostMismatch."""
     if request.host is not None and request.host != host.name:
         raise SNIHostMismatch(f"Host {request.host!r} over a connection to {host.name}")

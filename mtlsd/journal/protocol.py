@@ -19,6 +19,7 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.journal.proof.chain import Entry, Head, Note
 
 
@@ -226,6 +227,12 @@ class Journal(Protocol):
 
     def backlog(self) -> list[Backlog]:
         """Count what is not delivered, by kind and state; the effort is that of the backlog, not of the journal."""
+
+    def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
+        """Claim a notice that a certificate (sha256) expires in so many days, unless it was given or is claimed."""
+
+    def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
+        """Record that notices were given, each by the sha256 of its certificate and the days."""
 
     def probe(self) -> None:
         """Make a durable write that means nothing, as `accept` would; raises where that could not."""

@@ -6,11 +6,24 @@ Whatever is listed is allowed, a loopback address too; names are compared as tex
 
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from mtlsd.config.model import Backend
 
 MAX_URL = 2000  # characters
+
+
+def url_prefix(text: str) -> str:
+    """A prefix of URLs as it is listed; with a path, so that the prefix of one host is not that of a longer name."""
+    try:
+        url = Backend.parse(text)
+    except ValueError:
+        url = None
+    if url is None or "?" in text:
+        raise ValueError(
+            "expected URLs that begin with http:// or https:// and a host, without a user, query or fragment"
+        )
+    return text if urlsplit(text).path else f"{text}/"
 
 
 def is_allowed(target: str, prefixes: Iterable[str]) -> bool:

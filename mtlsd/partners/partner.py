@@ -7,94 +7,32 @@ trusted root and most often a public certificate too, any other CA an intermedia
 because many AS2 certificates are self-signed and call themselves a CA.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.files.stamps import Listed, Listing, list_directory, stays_within
-from mtlsd.partners.dates import CERTIFICATES, CertificateRow, dates_by_certificate
+from mtlsd.partners.dates import dates_by_certificate
 from mtlsd.partners.mdn_urls import is_allowed
-from mtlsd.partners.revocation_settings import KEYS as REVOCATION_KEYS
-from mtlsd.partners.revocation_settings import read_revocation
+from mtlsd.partners.partner_toml import DEFAULT_VERSION, EVERYTHING, Match, Require, Settings, read_partner_toml
 from mtlsd.partners.rollover import Promotions, Registered, Standing, Use, standings, usable_first
-from mtlsd.partners.toml_schema import (
-    Table,
-    as2_ids,
-    flag,
-    host_names,
-    names_out_of,
-    one_of,
-    read_settings,
-    url_prefixes,
-    whole_number,
-)
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
 from mtlsd.pki.dates import ALWAYS, Dates
 from mtlsd.pki.formats.on_disk import PASSWORD, PublicFile, read_public_file
-from mtlsd.pki.names import alternative_names, subject
 from mtlsd.pki.policy import may_sign
-from mtlsd.pki.relaxations import RELAXATIONS
 from mtlsd.pki.revocation import BY_DEFAULT, Revocation
 
-SETTINGS = "partner.toml"
 CONNECTIONS = "tls"
 MESSAGES = "as2"
 MDN_SERVERS = "mdn"
 DIRECTORIES = (CONNECTIONS, MESSAGES, MDN_SERVERS)
 
-DEFAULT_VERSION = "1.2"
-VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
-ACKNOWLEDGEMENTS = (200, 202, 204)
-BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
-
 CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
 DISABLED = "true: the partner is refused, and what it has is kept from everybody else (mtlsd partner enable)"
-NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
-
-
-class Require(StrEnum):
-    """What a message must be."""
-
-    SIGN = "sign"
-    ENCRYPT = "encrypt"
-
-
-EVERYTHING = frozenset(Require)
-
-
-KEYS: Table = {
-    "as2_id": as2_ids,
-    "hosts": host_names,
-    "require": names_out_of(tuple(Require)),
-    "relax": names_out_of(tuple(RELAXATIONS)),
-    "mdn_urls": url_prefixes,
-    "as2_version": one_of(VERSIONS),
-    "async_ack": one_of(ACKNOWLEDGEMENTS),
-    "certificate": CERTIFICATES,
-    "disabled": flag,
-    "match": {"subject": subject, "san": alternative_names},
-    "revocation": REVOCATION_KEYS,
-    "retention": {"days": whole_number(36_500), "max_bytes": whole_number(1 << 50)},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Which unregistered certificates are the partner's: by subject and alternative names."""
-
-    subject: str  # RFC 4514, as `Certificate.subject`
-    san: tuple[str, ...] = ()  # all of these, as in `Certificate.san`
-
-    def holds(self, certificate: Certificate) -> bool:
-        """Whether the certificate says so; whether it says the truth is for its chain to prove."""
-        return self.subject == certificate.subject and set(self.san) <= set(certificate.san)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +126,7 @@ def list_partner(directory: Path, now: float | None = None) -> Listing:
 def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
     """Read `certs/partners/<partner>/`; never raises for what it finds there."""
     listing = listing or list_partner(directory)
-    values, mistakes = _read_partner_toml(directory)
+    settings, document, mistakes = read_partner_toml(directory)
     problems: list[Problem] = []
     warnings: list[Problem] = []
     crls: list[RevocationList] = []
@@ -196,24 +134,26 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
     for_tls = _read_certificates(directory, CONNECTIONS, listing, problems, warnings, crls)
     for_as2 = _read_certificates(directory, MESSAGES, listing, problems, warnings)
     for_mdns = _read_certificates(directory, MDN_SERVERS, listing, problems, warnings)
-    sorted_out = _sort(_unique((*beside, *for_tls)), has_match="match" in values)
+    has_match = isinstance(document.tables.get("match"), dict)  # right or not
+    sorted_out = _sort(_unique((*beside, *for_tls)), has_match)
     messages = _unique((*beside, *for_as2))
-    dates, more = _dates(directory, values.get("certificate", ()), (*sorted_out.public, *messages), warnings)
+    known = (*sorted_out.public, *messages)
+    dates, more, doubts = dates_by_certificate(settings.certificate, directory, document, known)
     mistakes = (*mistakes, *more)
+    warnings += doubts
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, disabled_by("no certificate", directory))
     roots = _unique(for_mdns)
-    partner = None if mistakes else _partner(directory.name, values, sorted_out, messages, roots, dates, crls)
-    disabled = values.get("disabled", False)
-    if partner and disabled:
-        warnings.append(Problem(directory / SETTINGS, DISABLED, key="disabled"))
+    partner = None if mistakes else _partner(directory.name, settings, sorted_out, messages, roots, dates, crls)
+    if partner and settings.disabled:
+        warnings.append(document.problem(("disabled",), DISABLED))
     return LoadedPartner(
         name=directory.name,
-        partner=None if disabled else partner,
-        held=partner if disabled else None,
+        partner=None if settings.disabled else partner,
+        held=partner if settings.disabled else None,
         public_certificates=sorted_out.public,
         trusted_roots=sorted_out.roots,
-        as2_ids=values.get("as2_id", ()),
+        as2_ids=settings.as2_id,
         problems=(*mistakes, *problems),
         warnings=tuple(warnings),
     )
@@ -224,68 +164,36 @@ def disabled_by(mistake: str, directory: Path) -> Problem:
     return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 
-# --- partner.toml ---------------------------------------------------------------------------------------
-
-
-def _read_partner_toml(directory: Path) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    path = directory / SETTINGS
-    values, problems = read_settings(path, KEYS, within=directory)
-    if problems and not os.path.lexists(path):
-        problems = (Problem(path, NO_AS2_ID),)
-    if not problems and "as2_id" not in values:
-        problems = (Problem(path, NO_AS2_ID, key="as2_id"),)
-    if not problems and "match" in values and "subject" not in values["match"]:
-        problems = (Problem(path, "is missing", key="match.subject"),)
-    if values.get("as2_version") == "1.3" and BROKEN & values.get("relax", frozenset()):
-        problems = (
-            *problems,
-            Problem(path, 'AS2 1.3 has neither SHA-1 nor 3DES: take out "sha1" and "3des"', key="relax"),
-        )
-    if not directory.name.isascii() or not directory.name.isprintable():
-        problems = (*problems, Problem(directory, "a partner's name is printable ASCII"))
-    return values, problems
-
-
 def _partner(
     name: str,
-    values: dict[str, Any],
+    settings: Settings,
     certificates: "_Sorted",
     messages: tuple[Certificate, ...],
     mdn_roots: tuple[Certificate, ...],
     dates: Mapping[str, Dates],
     crls: list[RevocationList],
 ) -> Partner:
-    match, retention = values.get("match"), values.get("retention", {})
     return Partner(
         name=name,
-        as2_ids=values["as2_id"],
-        hosts=values.get("hosts"),
-        require=frozenset(map(Require, values["require"])) if "require" in values else EVERYTHING,
-        relax=values.get("relax", frozenset()),
-        mdn_urls=values.get("mdn_urls", ()),
-        as2_version=values.get("as2_version", DEFAULT_VERSION),
-        async_ack=values.get("async_ack", 204 if values.get("as2_version") == "1.3" else 200),
-        retention_days=retention.get("days"),
-        retention_max_bytes=retention.get("max_bytes"),
-        match=Match(**match) if match else None,
+        as2_ids=settings.as2_id,
+        hosts=settings.hosts,
+        require=settings.require,
+        relax=settings.relax,
+        mdn_urls=settings.mdn_urls,
+        as2_version=settings.as2_version,
+        async_ack=settings.async_ack or (204 if settings.as2_version == "1.3" else 200),
+        retention_days=settings.retention.days,
+        retention_max_bytes=settings.retention.max_bytes,
+        match=settings.match,
         public_certificates=certificates.public,
         trusted_roots=certificates.roots,
         intermediates=certificates.intermediates,
         message_certificates=messages,
         mdn_roots=mdn_roots,
         dates=tuple(sorted(dates.items(), key=lambda each: each[0])),
-        revocation=read_revocation(values.get("revocation", {})),
+        revocation=settings.revocation,
         crls=tuple(dict.fromkeys(crls)),
     )
-
-
-def _dates(
-    directory: Path, rows: tuple[CertificateRow, ...], known: Iterable[Certificate], warnings: list[Problem]
-) -> tuple[dict[str, Dates], list[Problem]]:
-    """The dates of its certificates, and the mistakes; `warnings` get what is about nothing."""
-    dates, mistakes, doubts = dates_by_certificate(rows, directory, directory / SETTINGS, known)
-    warnings += doubts
-    return dates, mistakes
 
 
 # --- Certificate files ----------------------------------------------------------------------------------
@@ -335,7 +243,7 @@ def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[Revocat
 def _certificate_files(
     partner: Path, below: str, listing: Listing, problems: list[Problem], warnings: list[Problem]
 ) -> Iterator[Path]:
-    directory = partner / below
+    directory = partner / below if below else partner
     for each in _entries(partner, below, listing, problems):
         if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
             continue

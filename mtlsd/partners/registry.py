@@ -20,7 +20,7 @@ from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_pa
 from mtlsd.partners.production import without_tests
 from mtlsd.partners.trust_store import TrustStore, changed
 from mtlsd.partners.validity import date_warnings
-from mtlsd.partners.warnings import doubts
+from mtlsd.partners.warnings import partner_warnings
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Registry:
     store: TrustStore = field(default_factory=TrustStore)
     stamps: Mapping[str, bytes] = field(default_factory=dict)  # of each name
     found: Mapping[str, Remarks] = field(default_factory=dict)  # about the files of a name
-    doubts: Mapping[str, Remarks] = field(default_factory=dict)  # about a partner in use
+    unusual: Mapping[str, Remarks] = field(default_factory=dict)  # warnings about partners in use
     dates: Mapping[str, Remarks] = field(default_factory=dict)  # about its certificates
     unreadable: Problem | None = None
     concerned: frozenset[str] = frozenset()  # the names that the last reading may have changed
@@ -65,7 +65,7 @@ class Registry:
 
     def about(self, names: Iterable[str] | None, previous: "Registry | None" = None) -> Remarks:
         """What is to be said of these names (None: of all), and of the whole; not what `previous` had to say of it."""
-        those = [_chosen(each, names) for each in (self.found, self.doubts, self.dates)]
+        those = [_chosen(each, names) for each in (self.found, self.unusual, self.dates)]
         problems = [problem for each in those for remarks in each for problem in remarks.problems]
         warnings = [warning for each in those for remarks in each for warning in remarks.warnings]
         known = frozenset(previous.about_whole()) if previous else frozenset()
@@ -124,7 +124,7 @@ def _reread(previous: Registry, names: Iterable[str], now: datetime | None) -> R
         store,
         _updated(previous.stamps, {name: each.stamp for name, each in read.items()}),
         _updated(previous.found, {name: each.remarks or None for name, each in read.items()}),
-        _updated(previous.doubts, {name: _doubts(*each, now) for name, each in partners.items()}),
+        _updated(previous.unusual, {name: _unusual(*each, now) for name, each in partners.items()}),
         _updated(previous.dates, {name: _dates(*each, now) for name, each in partners.items()}),
         unreadable,
         concerned,
@@ -209,8 +209,8 @@ def _chosen(remarks: Mapping[str, Remarks], names: Iterable[str] | None) -> tupl
     return tuple(remarks[name] for name in sorted(remarks if names is None else names) if name in remarks)
 
 
-def _doubts(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:
-    return Remarks(warnings=tuple(doubts(directory, partner, now))) or None if partner else None
+def _unusual(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:
+    return Remarks(warnings=tuple(partner_warnings(directory, partner, now))) or None if partner else None
 
 
 def _dates(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:

@@ -1,4 +1,4 @@
-"""What a certificate chain may end at."""
+"""The trust anchors of a certificate chain."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ MAX_CHAIN = 8  # certificates above the client's own, the root included
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """What a chain may end at. Empty anchors without a pin verify nothing."""
+    """The trust anchors for one chain. Without a root and without a pin, nothing verifies."""
 
     roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     pin: Certificate | None = None  # the registered certificate that was presented
-    issuers: frozenset[str] = frozenset()  # subjects of CAs that stand in the partner's files
+    issuers: frozenset[str] = frozenset()  # subjects of the CAs in the partner's files
 
     @property
     def pinned(self) -> bool:

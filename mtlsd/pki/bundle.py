@@ -1,4 +1,4 @@
-"""A bundle, in whatever order it came: who issued whom, what is missing, and the chain of one certificate."""
+"""Certificates in any order: sorts them, finds missing issuers, and builds the chain of one certificate."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from mtlsd.pki.certificate import Certificate
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Certificates by what they say of themselves, each one once."""
+    """Certificates sorted by their own fields, each one once."""
 
     leaves: tuple[Certificate, ...]
     intermediates: tuple[Certificate, ...]
     roots: tuple[Certificate, ...]
-    missing: tuple[str, ...]  # issuers that are named and not there, RFC 4514
+    missing: tuple[str, ...]  # issuers that are named but not included, RFC 4514
 
     @property
     def in_order(self) -> tuple[Certificate, ...]:
-        """Each leaf with its issuers behind it, then the rest; each one once."""
+        """Each leaf followed by its issuers, then the rest; each one once."""
         pool = (*self.intermediates, *self.roots)
         chains = ((each, *chain_of(each, pool)) for each in self.leaves)
         return tuple(dict.fromkeys((*(each for chain in chains for each in chain), *pool)))
 
 
 def split(certificates: Iterable[Certificate]) -> Bundle:
-    """Sort them out."""
+    """Sort certificates into leaves, intermediates and roots."""
     several = tuple(dict.fromkeys(certificates))
     subjects = {each.subject for each in several}
     missing = (each.issuer for each in several if not each.is_self_signed and each.issuer not in subjects)
@@ -50,7 +50,7 @@ def chain_of(certificate: Certificate, pool: Iterable[Certificate]) -> tuple[Cer
 
 
 def _issuer_of(certificate: Certificate, pool: tuple[Certificate, ...]) -> Certificate | None:
-    """Of several with the name, the one whose key identifier is named; then the one that lasts longest."""
+    """Of several with the issuer's name, the one with the named key identifier; then the one that expires last."""
     if certificate.is_self_signed:
         return None
     named = [each for each in pool if each.subject == certificate.issuer and each != certificate]

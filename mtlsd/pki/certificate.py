@@ -1,7 +1,7 @@
-"""A certificate, parsed once into what the rest of the program asks of it.
+"""A certificate, parsed once into the fields that the rest of the program needs.
 
-`cryptography` does the reading. The issuer is kept in two forms: as RFC 4514 text, for people, and as the exact
-bytes, because the `issuerAndSerialNumber` of a CMS is compared by bytes (RFC 5652, section 10.2.4).
+`cryptography` parses. The issuer is kept in two forms: as RFC 4514 text for people, and as its exact octets, because
+the `issuerAndSerialNumber` of a CMS is compared by octets (RFC 5652, section 10.2.4).
 """
 
 import warnings
@@ -26,7 +26,7 @@ Parsed = x509.Certificate  # a name that the field `x509` below does not hide
 MAX_RSA_BITS = 8192
 RSA_EXPONENT_LIMIT = 1 << 32  # of public exponents; nearly all are 65537
 
-UNREADABLE = (  # what `cryptography` raises for a certificate that is not well-formed
+UNREADABLE = (  # the exceptions of `cryptography` for a malformed certificate
     ValueError,
     TypeError,
     OverflowError,
@@ -38,24 +38,24 @@ UNREADABLE = (  # what `cryptography` raises for a certificate that is not well-
 
 
 class CertificateUnreadable(MtlsdError, ValueError):
-    """The bytes are not a certificate; the text says what they look like."""
+    """The bytes are not a certificate; the text describes what they seem to be."""
 
     def inside(self, name: str) -> Self:
-        """The same error, of the part with this name."""
+        """The same error, prefixed with the name of the part that it is about."""
         return type(self)(f"{name}: {self}")
 
 
 class PrivateKeyPresent(CertificateUnreadable):
-    """There is a private key in a file that should hold certificates only."""
+    """A file that should hold only certificates has a private key."""
 
 
 class PasswordNeeded(CertificateUnreadable):
-    """The bytes can be read with the right password; none was given, or another one."""
+    """The bytes need a password, and none or a wrong one was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """An X.509 certificate. Two are equal when their bytes are."""
+    """An X.509 certificate. Two certificates are equal if their bytes are."""
 
     der: bytes
     sha256: str = field(compare=False)  # hex, lower case
@@ -63,20 +63,20 @@ class Certificate:
     issuer: str = field(compare=False)  # RFC 4514
     serial: int = field(compare=False)
     not_before: datetime = field(compare=False)
-    not_after: datetime = field(compare=False)  # the last moment of validity, included (RFC 5280, 4.1.2.5)
+    not_after: datetime = field(compare=False)  # the last moment of validity, inclusive (RFC 5280, 4.1.2.5)
     is_ca: bool = field(compare=False)
-    is_self_signed: bool = field(compare=False)  # its own key verifies it: equal names are not enough
+    is_self_signed: bool = field(compare=False)  # its own key verifies it; equal names are not enough
     subject_key_identifier: bytes | None = field(compare=False)
     san: tuple[str, ...] = field(compare=False)  # "dns:…", "email:…", "uri:…", "ip:…"
     issuer_der: bytes = field(compare=False, repr=False)
     public_key_der: bytes = field(compare=False, repr=False)  # SubjectPublicKeyInfo
-    x509: Parsed = field(compare=False, repr=False)  # to ask, never to send: of an odd one it is a respelled copy
+    x509: Parsed = field(compare=False, repr=False)  # to read, never to send: may be a respelled copy
 
     @classmethod
     def from_der(cls, der: bytes) -> "Certificate":
-        """Parse exactly one certificate; raises CertificateUnreadable, whatever the bytes."""
+        """Parse exactly one certificate; raises only CertificateUnreadable, whatever the bytes."""
         try:
-            with warnings.catch_warnings():  # a serial of zero, C=USA: they exist, and stderr is for the log
+            with warnings.catch_warnings():  # about a serial of zero, C=USA: they exist, and stderr is for the log
                 warnings.simplefilter("ignore")
                 return _parse(der)
         except UNREADABLE as error:
@@ -84,7 +84,7 @@ class Certificate:
 
     @property
     def is_respelled(self) -> bool:
-        """Whether `x509` is a copy, because `cryptography` does not read the certificate itself."""
+        """Whether `x509` is a copy, because `cryptography` cannot read the certificate itself."""
         return self.x509.public_bytes(Encoding.DER) != self.der
 
     @property
@@ -95,7 +95,7 @@ class Certificate:
         return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")).encode()
 
     def facts(self) -> dict[str, object]:
-        """What the log says about a certificate."""
+        """The facts about a certificate for the log."""
         return {
             "subject": self.subject,
             "issuer": self.issuer,
@@ -106,32 +106,32 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """What a TLS client showed, with the proof that it has the key of `certificate`."""
+    """The certificates that a TLS client sent; it has proved possession of the key of `certificate`."""
 
     certificate: Certificate
-    chain: tuple[Certificate, ...] = ()  # in the order sent, each one once, without `certificate` itself
+    chain: tuple[Certificate, ...] = ()  # in the order sent, each once, without `certificate` itself
 
 
 @dataclass(frozen=True, slots=True)
 class PeerVerified:
-    """A chain that verifies `at` the time it was judged. Only `tls.verify` makes one."""
+    """A chain that verified at the time `at`. Only `tls.verify` makes one."""
 
     presented: Presented
     at: datetime
-    warnings: tuple[str, ...] = ()  # what is not known of its revocation, where that is no refusal
-    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's own certificate to what is trusted
+    warnings: tuple[str, ...] = ()  # about unknown revocation, if it is not a refusal
+    chain: tuple[Certificate, ...] = ()  # as it verified, from the client's certificate to the trusted one
 
 
 @dataclass(frozen=True, slots=True)
 class PeerUnverified:
-    """A chain that does not verify, and why."""
+    """A chain that does not verify, and the reason."""
 
     presented: Presented
     error: PeerError
 
 
 def is_costly(key: object) -> bool:
-    """Whether to verify with this key takes so long that nobody may make us do it: milliseconds for each signature."""
+    """Whether verifying with this key is too expensive to let a stranger cause it: milliseconds per signature."""
     if not isinstance(key, rsa.RSAPublicKey):
         return False
     return key.key_size > MAX_RSA_BITS or key.public_numbers().e >= RSA_EXPONENT_LIMIT
@@ -141,7 +141,7 @@ def _parse(der: bytes) -> Certificate:
     certificate = _loaded(der)
     extensions = {type(each.value): each.value for each in certificate.extensions}
     signed = _signed_fields(der)
-    # Both names are read here, where what is odd about them raises no warning; later they are only looked up.
+    # Both names are read here, while warnings about oddities are suppressed; later they are only looked up.
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer
     is_own_issuer = signed.issuer == signed.subject
     return Certificate(
@@ -163,7 +163,7 @@ def _parse(der: bytes) -> Certificate:
 
 
 def _loaded(der: bytes) -> x509.Certificate:
-    """As it is, or else a copy whose names and extensions are spelled as `cryptography` wants them."""
+    """The certificate, or a copy with names and extensions in an encoding that `cryptography` accepts."""
     try:
         certificate = x509.load_der_x509_certificate(der)
         _ = certificate.subject, certificate.issuer, certificate.extensions  # read only now
@@ -197,11 +197,11 @@ def _alternative_names(extension: x509.ExtensionType | None) -> Iterator[str]:
 
 
 def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
-    """Whether the own key made the signature; with SHA-1 too, as old AS2 certificates have it.
+    """Whether the certificate's own key made its signature; SHA-1 is allowed, because old AS2 certificates have it.
 
-    `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are asked themselves. Nobody is trusted
-    for this: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present
-    what is verified here, so a costly key is not asked.
+    `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are used directly. No trust follows from the
+    result: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present the
+    certificate, so a costly key is not used.
     """
     signature = certificate.signature
     try:
@@ -230,7 +230,7 @@ def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """What the signature is over, and what of it is compared by bytes."""
+    """The signed octets, and the fields of them that are compared by octets."""
 
     whole: bytes
     issuer: bytes
@@ -239,7 +239,7 @@ class _Signed:
 
 
 def _signed_fields(der: bytes) -> _Signed:
-    """Cut the fields out of bytes that have been parsed once already, so that nothing is encoded anew."""
+    """Cut the fields out of DER that was parsed before, so that nothing is encoded again."""
     signed = first_value(first_value(der).content)
     fields = [each.whole for each in values(signed.content)]
     if fields[0][0] == 0xA0:  # version, absent in X.509 v1

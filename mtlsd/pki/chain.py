@@ -1,4 +1,4 @@
-"""The certificates above one, in their order: for whoever wants to see the path once it was judged."""
+"""The issuers of a certificate in order, to show a path that was already judged."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 
 def issuers_of(certificate: Certificate, candidates: Sequence[Certificate]) -> tuple[Certificate, ...]:
-    """Those of the candidates that lead up from it, each the issuer of the one before, without a root.
+    """The candidates on the path up from a certificate, each the issuer of the one before, without a root.
 
-    A client may send along whatever it likes: what does not belong to the path is left out.
+    A client may send any certificates: those that do not belong to the path are left out.
     """
     path: list[Certificate] = []
     while len(path) < MAX_CHAIN and not certificate.is_self_signed:
@@ -25,7 +25,7 @@ def issuers_of(certificate: Certificate, candidates: Sequence[Certificate]) -> t
 
 
 def _has_issued(issuer: Certificate, certificate: Certificate) -> bool:
-    """Whether the issuer's key made the signature; a SHA-1 signature is none, and was refused before."""
+    """Whether the issuer's key made the signature; False for SHA-1, which was refused before."""
     if issuer.subject != certificate.issuer:
         return False
     try:

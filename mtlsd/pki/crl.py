@@ -1,10 +1,10 @@
-"""Certificate revocation lists (RFC 5280, section 5): read once into what a handshake asks of them.
+"""Certificate revocation lists (RFC 5280, section 5), indexed when they are read.
 
-A list of 100,000 serial numbers is indexed when it is read, so that a handshake looks one up and walks through none.
-Nothing here trusts a list: whoever uses one asks `is_signed_by` first.
+A list may have 100,000 serial numbers, so a handshake looks one up and never searches a list. Nothing here trusts a
+list: the caller checks `is_signed_by` first.
 
-Lists that revoke for several issuers (indirect) and lists of changes (delta) are refused: one that is used for less
-than all that it says, or for more, would be worse than none.
+Lists for several issuers (indirect CRLs) and lists of changes (delta CRLs) are refused: a list of which only a part is
+understood would be worse than none.
 """
 
 import base64
@@ -30,20 +30,20 @@ _UNDERSTOOD = (x509.IssuingDistributionPoint,)  # of the extensions that may be 
 
 
 class CRLUnreadable(MtlsdError, ValueError):
-    """The bytes are not a revocation list that we use; the text says why."""
+    """The bytes are not a revocation list that mtlsd can use; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which certificates of its issuer a list is about; all of them where nothing is set (RFC 5280, section 5.2.5)."""
+    """The certificates of its issuer that a list covers; all of them if nothing is set (RFC 5280, section 5.2.5)."""
 
     users_only: bool = False
     cas_only: bool = False
-    some_reasons: bool = False  # it cannot prove that a certificate is not revoked
-    points: frozenset[str] = frozenset()  # URLs of the part that it is; none: it is whole
+    some_reasons: bool = False  # such a list cannot prove that a certificate is not revoked
+    points: frozenset[str] = frozenset()  # URLs of the part that the list covers; empty: all
 
     def holds(self, certificate: Certificate) -> bool:
-        """Whether the list is about this certificate, if the issuer is the same."""
+        """Whether the list covers this certificate, if the issuer is the same."""
         if self.users_only if certificate.is_ca else self.cas_only:
             return False
         return not self.points or not self.points.isdisjoint(distribution_points(certificate))
@@ -51,20 +51,20 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RevocationList:
-    """A list as it came. Two are equal when their bytes are."""
+    """A revocation list. Two lists are equal if their bytes are."""
 
     sha256: str  # hex, of the DER form
     issuer: str = field(compare=False)  # RFC 4514
     this_update: datetime = field(compare=False)
-    next_update: datetime | None = field(compare=False)  # None: nobody promised a newer one
+    next_update: datetime | None = field(compare=False)  # None: no newer list is promised
     scope: Scope = field(compare=False)
     serials: frozenset[int] = field(compare=False, repr=False)
     parsed: x509.CertificateRevocationList = field(compare=False, repr=False)
-    signers: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)  # what was found out, by sha256
+    signers: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)  # by sha256 of the issuer
 
     @classmethod
     def from_der(cls, der: bytes) -> "RevocationList":
-        """Parse one list; raises CRLUnreadable, whatever the bytes."""
+        """Parse one list; raises only CRLUnreadable, whatever the bytes."""
         try:
             return _parse(der)
         except UNREADABLE as error:
@@ -75,17 +75,17 @@ class RevocationList:
         return self.parsed.public_bytes(Encoding.DER)
 
     def has_ended(self, now: datetime) -> bool:
-        """Whether its issuer promised a newer one before now."""
+        """Whether the list has expired: its issuer promised a newer one before now."""
         return self.next_update is not None and now > self.next_update
 
     def is_signed_by(self, issuer: Certificate) -> bool:
-        """Whether this CA made the list, and may make lists; a signature over megabytes is verified once."""
+        """Whether this CA signed the list, and may sign lists. The result is cached, because a list may be large."""
         if issuer.sha256 not in self.signers:
             self.signers[issuer.sha256] = _is_signed_by(self, issuer)
         return self.signers[issuer.sha256]
 
     def when(self, serial: int) -> str:
-        """When and why a serial that is in it was revoked; the list is walked through for it."""
+        """The date and reason of the revocation of a serial number; searches the whole list."""
         entry = self.parsed.get_revoked_certificate_by_serial_number(serial)
         if entry is None:
             return ""
@@ -97,13 +97,13 @@ class RevocationList:
 
 
 def take_crls(data: bytes) -> tuple[tuple[RevocationList, ...], bytes]:
-    """The lists among the PEM blocks of a file, and what is left of it; raises CRLUnreadable."""
+    """The lists among the PEM blocks of a file, and the rest of the file; raises CRLUnreadable."""
     lists = tuple(RevocationList.from_der(_decoded(body)) for body in _PEM.findall(data))
     return lists, _PEM.sub(b"", data) if lists else data
 
 
 def read_crls(data: bytes) -> tuple[RevocationList, ...]:
-    """Every list in a PEM or DER file: one at least, or CRLUnreadable is raised."""
+    """All lists in a PEM or DER file, at least one; raises CRLUnreadable."""
     bodies = _PEM.findall(data)
     if not bodies:
         return (RevocationList.from_der(data),)
@@ -111,7 +111,7 @@ def read_crls(data: bytes) -> tuple[RevocationList, ...]:
 
 
 def distribution_points(certificate: Certificate) -> frozenset[str]:
-    """The http and https URLs where the issuer says that its list is."""
+    """The http and https URLs of the issuer's list, from the certificate."""
     try:
         points = certificate.x509.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     except (x509.ExtensionNotFound, *UNREADABLE):
@@ -138,7 +138,7 @@ def _parse(der: bytes) -> RevocationList:
     crl = x509.load_der_x509_crl(der)
     for each in crl.extensions:
         if isinstance(each.value, x509.DeltaCRLIndicator):
-            raise CRLUnreadable("a list of changes (delta CRL): put the whole list in")
+            raise CRLUnreadable("a list of changes (delta CRL): use the complete list")
         if each.critical and not isinstance(each.value, _UNDERSTOOD):
             raise CRLUnreadable(f"a revocation list with the critical extension {each.oid.dotted_string}")
     return RevocationList(

@@ -1,4 +1,4 @@
-"""When a certificate may be used, within its own validity."""
+"""The period in which a certificate is used, within its own validity."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """When a certificate is used, within its own validity; None: as long as that lasts."""
+    """The period in which a certificate is used; None: no limit but its own validity."""
 
     active_from: datetime | None = None
-    retire_after: datetime | None = None  # the last moment, included
+    retire_after: datetime | None = None  # the last moment, inclusive
 
     def have_begun(self, now: datetime) -> bool:
         return self.active_from is None or now >= self.active_from

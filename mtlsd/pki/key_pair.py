@@ -1,4 +1,4 @@
-"""A certificate of ours with its private key, for a virtual host or for an organization."""
+"""Our own certificates with their private keys, for a virtual host or an organization."""
 
 import os
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ BOTH = {".pfx", ".p12", ".json"}  # files that hold a certificate with its key
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A certificate, what is sent along with it, and the key that belongs to it."""
+    """A certificate, the chain that is sent with it, and its private key."""
 
     certificate: Certificate
     chain: tuple[Certificate, ...]  # from its issuer upwards, without `certificate`
@@ -34,7 +34,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class LoadedKeyPair:
-    """A key pair that is fit for use, and what the operators should know about it."""
+    """A usable key pair, and warnings about it for the operators."""
 
     key_pair: KeyPair
     warnings: tuple[Problem, ...] = ()
@@ -43,11 +43,10 @@ class LoadedKeyPair:
 def load_key_pair(
     chain_file: Path, key_file: Path, credential: Path | None = None, *, for_tests: bool = False
 ) -> LoadedKeyPair:
-    """Read a pair; the file `credential`, if it exists, takes the place of `key_file`.
+    """Read a pair; the file `credential`, if it exists, replaces `key_file`.
 
-    The chain may have any order. Raises ConfigurationError with everything that is wrong. systemd guards a
-    credential, so its mode is not looked at. A key that is open to everybody is a mistake, and with `for_tests` a
-    warning.
+    The chain may have any order. Raises ConfigurationError with all errors. The mode of a credential is not checked,
+    because systemd guards it. A key that is open to everybody is an error, or a warning with `for_tests`.
     """
     guarded = credential is not None and os.path.lexists(credential)
     key_path = credential if credential is not None and guarded else key_file
@@ -64,9 +63,9 @@ def load_key_pair(
 
 
 def load_pair_in(directory: Path, chain_name: str, credential: Path | None = None) -> LoadedKeyPair:
-    """The pair in a directory of ours: `chain_name` and key.pem, or else the one file that holds both.
+    """Read the pair in one of our directories: `chain_name` and key.pem, or the one file that holds both.
 
-    That is a PKCS#12 file (`.pfx`, `.p12`) or a service key (`.json`). Raises ConfigurationError.
+    Such a file is PKCS#12 (`.pfx`, `.p12`) or a service key (`.json`). Raises ConfigurationError.
     """
     usual = directory / chain_name, directory / KEY
     several = () if any(map(os.path.lexists, usual)) else files_with_both(directory)
@@ -74,12 +73,12 @@ def load_pair_in(directory: Path, chain_name: str, credential: Path | None = Non
         return load_key_pair(*usual, credential)
     if len(several) > 1:
         names = ", ".join(each.name for each in several)
-        raise ConfigurationError((Problem(directory, f"which of them is meant? Leave only one of {names}"),))
+        raise ConfigurationError((Problem(directory, f"only one of them may be here: keep one of {names}"),))
     return _load_both(several[0])
 
 
 def parse_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
-    """A private key in PEM or DER; raises ValueError, with words that hold nothing of the key."""
+    """Parse a private key in PEM or DER; raises ValueError with a text that reveals nothing about the key."""
     if len(data) > MAX_FILE:
         raise ValueError(NO_KEY)
     octets = password.encode() if password else None
@@ -96,7 +95,7 @@ def parse_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
 
 
 def belong_together(certificate: Certificate, private_key: PrivateKeyTypes) -> bool:
-    """Whether this is the key of the certificate: the public key decides."""
+    """Whether this is the private key of the certificate, by its public key."""
     try:
         return certificate.x509.public_key() == private_key.public_key()
     except (ValueError, UnsupportedAlgorithm):
@@ -125,7 +124,7 @@ def _read_key(path: Path, problems: list[Problem]) -> FileContent | None:
 
 
 def _parsed(path: Path, data: bytes, problems: list[Problem]) -> PrivateKeyTypes | None:
-    """The key as it stands there, or else as some form or web page has spelled it."""
+    """The key, also if a form or a web page has changed its spelling."""
     try:
         return parse_key(data)
     except ValueError as error:
@@ -137,16 +136,16 @@ def _parsed(path: Path, data: bytes, problems: list[Problem]) -> PrivateKeyTypes
             return None
 
 
-def _check_mode(path: Path, mode: int, mistakes: list[Problem], warnings: list[Problem]) -> None:
+def _check_mode(path: Path, mode: int, errors: list[Problem], warnings: list[Problem]) -> None:
     if words := exposed(mode, "private key"):
-        (mistakes if is_open_to_everybody(mode) else warnings).append(Problem(path, words))
+        (errors if is_open_to_everybody(mode) else warnings).append(Problem(path, words))
 
 
 # --- One file -------------------------------------------------------------------------------------------
 
 
 def files_with_both(directory: Path) -> tuple[Path, ...]:
-    """The files in a directory of ours that hold a certificate and its key."""
+    """The files in one of our directories that hold a certificate and its key."""
     try:
         names = sorted(directory.iterdir())
     except OSError:
@@ -186,7 +185,7 @@ def _joined(
     key_file: Path,
     warnings: list[Problem],
 ) -> LoadedKeyPair:
-    """The certificate of the key, with what is above it; raises ConfigurationError where there is none."""
+    """The pair of the key, its certificate and the issuers; raises ConfigurationError if no certificate fits."""
     own = next((each for each in certificates if belong_together(each, private_key)), None)
     ends = [each for each in certificates if not each.is_ca]
     if own is None or (own.is_ca and ends):
@@ -196,6 +195,6 @@ def _joined(
     chain = chain_of(own, certificates)
     for each in certificates:
         if each not in (own, *chain):
-            text = f"{each.subject} is not above {own.subject}, and is not sent along"
+            text = f"{each.subject} is not an issuer of {own.subject}, and is not sent"
             warnings.append(Problem(chain_file, text))
     return LoadedKeyPair(KeyPair(own, chain, private_key), tuple(warnings))

@@ -1,4 +1,4 @@
-"""What breaks a rule in a certificate that is read all the same: for warnings, since other products may refuse it."""
+"""Warnings about certificates that break a rule and are accepted, because other products may refuse them."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,20 +12,20 @@ COUNTRY = bytes.fromhex("0603550406")  # the attribute type countryName, in DER
 
 
 def oddities(certificate: Certificate) -> Iterator[str]:
-    """Each in a few words; nothing of what many certificates lack, such as alternative names or key identifiers."""
+    """Broken rules, in a few words each. Missing alternative names or key identifiers are too common to report."""
     if certificate.serial <= 0:
         yield f"its serial number is {certificate.serial}, not positive (RFC 5280, 4.1.2.2)"
     names = (*certificate.x509.subject, *certificate.x509.issuer) if COUNTRY in certificate.der else ()
     countries = dict.fromkeys(str(each.value) for each in names if each.oid == NameOID.COUNTRY_NAME)
     for country in countries:
         if len(country) != COUNTRY_LETTERS:
-            yield f"C={country} is no country code of two letters"
+            yield f"C={country} is not a country code of two letters"
     if certificate.is_respelled:
-        yield "its names or extensions are spelled as the standards do not allow, such as & or * in a PrintableString"
+        yield "its names or extensions have an encoding that no standard allows, such as & or * in a PrintableString"
 
 
 def same_issuer_and_serial(certificates: Iterable[Certificate]) -> Iterator[str]:
-    """Issuers that gave one serial number to several of these certificates: CMS knows a certificate by these two."""
+    """Warn if several certificates have the same issuer and serial number, by which CMS identifies a certificate."""
     several = Counter((each.issuer_der, each.serial, each.issuer) for each in dict.fromkeys(certificates))
     for (_, serial, issuer), count in several.items():
         if count > 1:

@@ -1,7 +1,7 @@
-"""OCSP (RFC 6960): a question about one certificate, and an answer that counts only if it verifies. Pure.
+"""OCSP (RFC 6960): a request for one certificate, and a response that counts only if it verifies. Pure.
 
-The answer is signed by the issuer itself, or by a certificate that this issuer made for the purpose (OCSPSigning).
-An answer without our nonce counts while its dates hold: most responders make them in advance (RFC 9654, section 3).
+The response is signed by the issuer, or by a certificate that this issuer issued for OCSPSigning. A response without
+our nonce counts within its dates, because most responders sign in advance (RFC 9654, section 3).
 """
 
 import warnings
@@ -22,27 +22,27 @@ from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
 
 MAX_RESPONSE = 64 * 1024  # bytes
 NONCE = 32  # octets (RFC 9654, section 2.1)
-SKEW = timedelta(minutes=5)  # that clocks may differ by
-WITHOUT_END = timedelta(hours=1)  # for how long an answer without nextUpdate counts
+SKEW = timedelta(minutes=5)  # allowed difference between clocks
+WITHOUT_END = timedelta(hours=1)  # validity of a response without nextUpdate
 DIGESTS = {"sha256", "sha384", "sha512"}
 
 
 class OCSPInvalid(MtlsdError, ValueError):
-    """An answer that does not count; the text says why."""
+    """The response does not count; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class OCSPStatus:
-    """What a responder said of one certificate, and proved."""
+    """The verified status of one certificate."""
 
     revoked: bool
-    detail: str  # when and why, if it is
-    until: datetime  # how long it counts
+    detail: str  # the date and reason of the revocation; empty if not revoked
+    until: datetime  # the end of its validity
 
 
 @dataclass(frozen=True, slots=True)
 class OCSPFailure:
-    """That a responder was asked in vain, and when it may be asked again."""
+    """A failed request to a responder, and the time at which it may be asked again."""
 
     detail: str
     until: datetime
@@ -60,7 +60,7 @@ def responder(certificate: Certificate) -> str | None:
 
 
 def build_question(certificate: Certificate, issuer: Certificate, nonce: bytes) -> bytes:
-    """An OCSPRequest in DER. The names are hashed with SHA-1, which every responder has; it guards nothing here."""
+    """An OCSPRequest in DER. The names are hashed with SHA-1, which every responder supports; nothing depends on it."""
     digest = hashes.SHA1()  # noqa: S303
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.x509, issuer.x509, digest)
     return builder.add_extension(x509.OCSPNonce(nonce), critical=False).build().public_bytes(Encoding.DER)
@@ -69,9 +69,9 @@ def build_question(certificate: Certificate, issuer: Certificate, nonce: bytes) 
 def read_answer(
     data: bytes, certificate: Certificate, issuer: Certificate, now: datetime, nonce: bytes | None = None
 ) -> OCSPStatus:
-    """The status of this certificate; raises OCSPInvalid, whatever the bytes."""
+    """The status of this certificate; raises only OCSPInvalid, whatever the bytes."""
     try:
-        with warnings.catch_warnings():  # a serial that is not as it should be is the partner's affair
+        with warnings.catch_warnings():  # an invalid serial number is the partner's problem
             warnings.simplefilter("ignore")
             return _read(data, certificate, issuer, now, nonce)
     except UNREADABLE as error:
@@ -81,7 +81,7 @@ def read_answer(
 def _read(data: bytes, certificate: Certificate, issuer: Certificate, now: datetime, nonce: bytes | None) -> OCSPStatus:
     response = ocsp.load_der_ocsp_response(data)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
-        raise OCSPInvalid(f"the responder said {response.response_status.name.lower()}")
+        raise OCSPInvalid(f"the responder returned {response.response_status.name.lower()}")
     _check_signature(response, issuer, now)
     _check_nonce(response, nonce)
     for each in response.responses:
@@ -91,7 +91,7 @@ def _read(data: bytes, certificate: Certificate, issuer: Certificate, now: datet
 
 
 def _is_about(single: ocsp.OCSPSingleResponse, certificate: Certificate, issuer: Certificate) -> bool:
-    """Whether the three fields of the CertID are those that we would send, made with the digest of the answer."""
+    """Whether the CertID has the three fields that we would send with the digest algorithm of the response."""
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate.x509, issuer.x509, single.hash_algorithm)
     ours = builder.build()
     return (single.serial_number, single.issuer_name_hash, single.issuer_key_hash) == (
@@ -104,9 +104,9 @@ def _is_about(single: ocsp.OCSPSingleResponse, certificate: Certificate, issuer:
 def _status(single: ocsp.OCSPSingleResponse, now: datetime) -> OCSPStatus:
     begins, ends = single.this_update_utc, single.next_update_utc or single.this_update_utc + WITHOUT_END
     if begins > now + SKEW:
-        raise OCSPInvalid(f"the answer is of {begins}, which is still to come")
+        raise OCSPInvalid(f"the answer is dated {begins}, which is in the future")
     if ends < now - SKEW:
-        raise OCSPInvalid(f"the answer was good until {ends}")
+        raise OCSPInvalid(f"the answer was valid until {ends}")
     if single.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
         raise OCSPInvalid("the responder does not know the certificate")
     revoked = single.certificate_status is ocsp.OCSPCertStatus.REVOKED
@@ -124,10 +124,10 @@ def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:
     except x509.ExtensionNotFound:
         return
     if nonce is not None and theirs != nonce:
-        raise OCSPInvalid("the answer is to another question: its nonce is not ours")
+        raise OCSPInvalid("the answer is for another request: its nonce is not ours")
 
 
-# --- Who signed it --------------------------------------------------------------------------------------------
+# --- The signer -----------------------------------------------------------------------------------------------
 
 
 def _check_signature(response: ocsp.OCSPResponse, issuer: Certificate, now: datetime) -> None:
@@ -137,18 +137,18 @@ def _check_signature(response: ocsp.OCSPResponse, issuer: Certificate, now: date
     for signer in _signers(response, issuer, now):
         if _verifies(response, signer):
             return
-    raise OCSPInvalid("the answer is signed neither by the issuer nor by a responder that it named")
+    raise OCSPInvalid("the answer is signed neither by the issuer nor by a responder that the issuer authorized")
 
 
 def _signers(response: ocsp.OCSPResponse, issuer: Certificate, now: datetime) -> Iterator[x509.Certificate]:
     yield issuer.x509
-    for each in response.certificates[:4]:  # a responder sends its own, and seldom one above
+    for each in response.certificates[:4]:  # a responder sends its own certificate, and rarely an issuer
         if _is_delegate(each, issuer, now):
             yield each
 
 
 def _is_delegate(certificate: x509.Certificate, issuer: Certificate, now: datetime) -> bool:
-    """Whether this very issuer made it to sign such answers, and it is valid now (RFC 6960, section 4.2.2.2)."""
+    """Whether this issuer issued it to sign OCSP responses, and it is valid now (RFC 6960, section 4.2.2.2)."""
     try:
         purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         certificate.verify_directly_issued_by(issuer.x509)

@@ -1,6 +1,6 @@
-"""What is asked of one certificate, whatever its chain: its dates, its key, its uses, its algorithms.
+"""The requirements for a single certificate, whatever its chain: its dates, key, key usages and algorithms.
 
-`mtlsd.partners.rules` says which check is asked of whose certificate, and in which order.
+`mtlsd.partners.rules` lists the checks for each kind of certificate, in their order.
 """
 
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def check_dates(certificate: Certificate, now: datetime) -> None:
         begins = f"valid in {_rounded(certificate.not_before - now)}, from {certificate.not_before}"
         raise refused(CertNotYetValid, certificate, begins)
     if now > certificate.not_after:
-        ended = f"ended {_rounded(now - certificate.not_after)} ago, on {certificate.not_after}"
+        ended = f"expired {_rounded(now - certificate.not_after)} ago, on {certificate.not_after}"
         raise refused(CertExpired, certificate, ended)
 
 
@@ -58,7 +58,7 @@ def check_key(certificate: Certificate) -> None:
 
 
 def check_key_usage(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
-    """Raises CertKeyUsage if the key may sign no handshake."""
+    """Raises CertKeyUsage if the key may not sign a handshake."""
     if Relax.ANY_KEY_USAGE not in relax and not may_sign(certificate):
         raise refused(CertKeyUsage, certificate, "its key usage has no digitalSignature")
 
@@ -78,7 +78,7 @@ def check_purpose(certificate: Certificate, relax: frozenset[str] = frozenset())
 
 
 def check_critical_extensions(certificate: Certificate) -> None:
-    """Raises CertUnhandledCriticalExt. OpenSSL would too, but never sees a certificate that is its own anchor."""
+    """Raises CertUnhandledCriticalExt. OpenSSL would, but never sees a certificate that is its own anchor."""
     for each in certificate.x509.extensions:
         if each.critical and isinstance(each.value, UnrecognizedExtension):
             raise refused(CertUnhandledCriticalExt, certificate, f"extension {each.oid.dotted_string}")
@@ -91,7 +91,7 @@ def check_is_ca(certificate: Certificate) -> None:
 
 
 def check_signature_algorithm(certificate: Certificate, relax: frozenset[str] = frozenset()) -> None:
-    """Raises CertSigAlgWeak, but not for a self-signed certificate: whoever forges its signature has the key."""
+    """Raises CertSigAlgWeak, but not for a self-signed certificate, whose signature proves nothing."""
     if certificate.is_self_signed:
         return
     try:
@@ -99,12 +99,12 @@ def check_signature_algorithm(certificate: Certificate, relax: frozenset[str] = 
     except (ValueError, UnsupportedAlgorithm) as error:
         raise refused(CertSigAlgWeak, certificate, str(error)) from error
     accepted = DIGESTS | {"sha1"} if Relax.SHA1_CHAIN in relax else DIGESTS
-    if digest and digest.name not in accepted:  # None: Ed25519 and Ed448, which bring their own
+    if digest and digest.name not in accepted:  # None: Ed25519 and Ed448, which have their own digest
         raise refused(CertSigAlgWeak, certificate, f"signed with {digest.name}")
 
 
 def may_sign(certificate: Certificate) -> bool:
-    """Whether its key usage lets it sign a handshake; most roots may not."""
+    """Whether the key usage allows signing a handshake, as that of most roots does not."""
     try:
         return certificate.x509.extensions.get_extension_for_class(KeyUsage).value.digital_signature
     except ExtensionNotFound:
@@ -114,7 +114,7 @@ def may_sign(certificate: Certificate) -> bool:
 def refused(
     error: type[CertificateRefused], certificate: Certificate, detail: str = "", **facts: object
 ) -> CertificateRefused:
-    """The refusal of a certificate, with what the log says about it."""
+    """The refusal of a certificate, with its facts for the log."""
     return error(detail, **{**certificate.facts(), **facts})
 
 

@@ -1,4 +1,4 @@
-"""What a partner may be excused from, by name: each weakens proof or framing, and is off unless `relax` lists it."""
+"""The exceptions that `relax` can list for a partner: each weakens proof or framing, and is off by default."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,13 +16,13 @@ class Relax(StrEnum):
     SHA1_CHAIN = "sha1-chain"
 
 
-# What each weakens. docs/as2.md says the same, with the quirk that asks for it and the test that shows it.
+# The risk of each. docs/as2.md also names the quirk that needs it and the test that shows it.
 RELAXATIONS: Mapping[Relax, str] = {
     Relax.SHA1: "collisions are practical: a partner could show two documents for one signature",
-    Relax.TRIPLE_DES: "blocks of 64 bits: large messages leak what is equal in them",
+    Relax.TRIPLE_DES: "blocks of 64 bits: large messages reveal which parts are equal",
     Relax.RSA_1024: "a key that a rich attacker could factor, and then sign as the partner",
     Relax.TE_AND_CL: "a proxy in front of us could see another end of the request than we do",
     Relax.SERVER_AUTH_ONLY: "a web server's certificate opens connections as the partner",
     Relax.ANY_KEY_USAGE: "a key that its CA meant for encryption, or for signing other certificates, opens connections",
-    Relax.SHA1_CHAIN: "collisions are practical: who finds one has a certificate that the CA never saw",
+    Relax.SHA1_CHAIN: "collisions are practical: whoever finds one has a certificate that the CA never issued",
 }

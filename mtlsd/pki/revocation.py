@@ -1,8 +1,8 @@
-"""Whether a certificate was revoked: what a partner's settings ask for, against what is known. Pure.
+"""Checks whether a certificate was revoked: a partner's settings against the known evidence. Pure.
 
-Lists and answers come as data (`Evidence`). Whoever gathers them reads files and opens sockets; this only compares.
-"Soft" goes on, with a warning, where nothing is known; "hard" refuses. A certificate that is known to be revoked is
-refused by both, also by a list that is out of date: it says what it said.
+Lists and responses are data (`Evidence`). Other modules read files and open sockets; this one only compares. If nothing
+is known, "soft" continues with a warning, and "hard" refuses. Both refuse a certificate that is known to be revoked,
+also if the list has expired, because its entries still count.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
+from typing import Annotated
 
+from mtlsd.config import fields
+from mtlsd.config.fields import choice, text, texts
+from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
@@ -19,22 +23,34 @@ from mtlsd.pki.policy import refused
 
 
 class Check(StrEnum):
-    """How much one way to learn of a revocation counts."""
+    """How strict one source of revocations is."""
 
     OFF = "off"
     SOFT = "soft"
     HARD = "hard"
 
 
+_A_URL = 'a URL such as "http://pki.acme.example/ca.crl"'
+_URLS = 'a list of URLs such as "http://pki.acme.example/ca.crl"'
+
+
+def _url(text: str) -> str:
+    try:
+        return Backend.parse(text).url
+    except ValueError as error:
+        raise ValueError(f"expected {_A_URL}") from error
+
+
+@fields.table
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """`[revocation]` of a partner. By default the lists in its directory count, and nothing is fetched."""
+    """`[revocation]` of a partner. By default, the lists in its directory count, and nothing is fetched."""
 
-    crl: Check = Check.SOFT
-    fetch: bool = False  # from the distribution points that its certificates name
-    crl_urls: tuple[str, ...] = ()  # more lists to fetch, at private addresses too
-    ocsp: Check = Check.OFF
-    ocsp_url: str | None = None  # in place of the responder that the certificate names, at a private address too
+    crl: Annotated[Check, choice(Check)] = Check.SOFT
+    fetch: fields.Flag = False  # lists from the distribution points that its certificates name
+    crl_urls: Annotated[tuple[str, ...], texts(_url, _URLS)] = ()  # more lists to fetch, also at private addresses
+    ocsp: Annotated[Check, choice(Check)] = Check.OFF
+    ocsp_url: Annotated[str | None, text(_url)] = None  # replaces the certificate's; may be private
 
 
 BY_DEFAULT = Revocation()
@@ -42,20 +58,20 @@ BY_DEFAULT = Revocation()
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of revocations when a chain is judged."""
+    """The known revocations when a chain is judged."""
 
     settings: Revocation = BY_DEFAULT
     lists: tuple[RevocationList, ...] = ()
-    ocsp: OCSPStatus | OCSPFailure | None = None  # of the client's own certificate; None: nobody was asked
+    ocsp: OCSPStatus | OCSPFailure | None = None  # for the client's own certificate; None: no responder was asked
 
     def until(self, now: datetime) -> datetime | None:
-        """When a verdict by this evidence must be made anew; None: no date in it tells."""
+        """The time after which a verdict by this evidence must be renewed; None if it has no future date."""
         moments = [each.next_update for each in self.lists if each.next_update]
         moments += [self.ocsp.until] if self.ocsp else []
         return min((each for each in moments if each > now), default=None)
 
     def without_ocsp(self) -> "Evidence":
-        """The same where nobody can be asked now."""
+        """The evidence with OCSP switched off, because no responder can be asked now."""
         return replace(self, settings=replace(self.settings, ocsp=Check.OFF))
 
 
@@ -71,9 +87,9 @@ class _Finding:
 
 
 def check_revocation(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime) -> tuple[str, ...]:
-    """Warnings, or CertRevoked, CRLMissing, CRLExpired or OCSPUnreachable is raised.
+    """Return warnings; raises CertRevoked, CRLMissing, CRLExpired or OCSPUnreachable.
 
-    `chain` has verified: from the client's certificate to the root, whose own revocation only its removal can say.
+    `chain` has verified, from the client's certificate to the root. A root cannot be revoked, only removed.
     """
     findings = (*_by_lists(chain, evidence, now), *_by_ocsp(chain[0], evidence))
     hard = [each for each in findings if each.hard]
@@ -99,14 +115,14 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: Evidence, now: datetime)
         if not whole and expected:
             yield _Finding(CRLMissing, certificate, f"no list of {issuer.subject} for {certificate.subject}", hard)
         elif whole and all(each.has_ended(now) for each in whole):
-            ended = f"the list of {issuer.subject} ended on {whole[0].next_update}"
+            ended = f"the list of {issuer.subject} expired on {whole[0].next_update}"
             yield _Finding(CRLExpired, certificate, ended, hard)
 
 
 def _newest(
     certificate: Certificate, issuer: Certificate, lists: Iterable[RevocationList]
 ) -> tuple[RevocationList, ...]:
-    """The newest list of each scope that this issuer made for such certificates."""
+    """The newest list of each scope that this issuer signed and that covers the certificate."""
     newest: dict[object, RevocationList] = {}
     for each in sorted(lists, key=lambda crl: crl.this_update):
         if each.issuer == certificate.issuer and each.scope.holds(certificate) and each.is_signed_by(issuer):
@@ -115,8 +131,8 @@ def _newest(
 
 
 def _revoked(certificate: Certificate, crl: RevocationList) -> _Finding:
-    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, as {crl.issuer} says in its list"
-    return _Finding(CertRevoked, certificate, f"{words} of {crl.this_update}")
+    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, according to the list of {crl.issuer}"
+    return _Finding(CertRevoked, certificate, f"{words}, dated {crl.this_update}")
 
 
 # --- OCSP -----------------------------------------------------------------------------------------------------
@@ -128,7 +144,7 @@ def _by_ocsp(leaf: Certificate, evidence: Evidence) -> Iterator[_Finding]:
         return
     if isinstance(found, OCSPStatus):
         if found.revoked:
-            yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, as the OCSP responder says")
+            yield _Finding(CertRevoked, leaf, f"{leaf.subject} was revoked {found.detail}, according to OCSP")
         return
-    detail = found.detail if found else "nobody was asked"
+    detail = found.detail if found else "no responder was asked"
     yield _Finding(OCSPUnreachable, leaf, detail, settings.ocsp is Check.HARD)

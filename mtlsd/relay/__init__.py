@@ -1,4 +1,4 @@
-"""How a delivery is made and what its outcome means. Pure.
+"""Builds deliveries and decides on their outcomes. Pure.
 
-`build_request` makes the request of a delivery, and `decide` says what follows from its outcome.
+`build_request` builds the request of a delivery, and `decide` decides what follows from its outcome.
 """

@@ -1,4 +1,4 @@
-"""The client's certificate for the backend (RFC 9440): `Client-Cert`, and `Client-Cert-Chain` beside it.
+"""The client's certificate for the backend (RFC 9440): `Client-Cert` and `Client-Cert-Chain`.
 
 A delivery may be made days after the connection ended. So the certificates stay with the message, and its digest in the
 chain of the journal covers them.
@@ -14,7 +14,7 @@ _OURS = ("client-cert", "client-cert-chain", "forwarded", "idempotency-key")
 
 
 def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
-    """The fields for the backend; none if nothing was kept."""
+    """The fields for the backend; none if no certificate was kept."""
     if message.client_certificates:
         leaf, *chain = map(byte_sequence, message.client_certificates)
         yield "Client-Cert", leaf
@@ -23,7 +23,7 @@ def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
 
 
 def client_certs(message: Message) -> dict[str, object]:
-    """The same as base64 of DER, for those who read no fields: one certificate, and a list."""
+    """The same certificates as base64 of DER for a JSON file: one certificate, and a list."""
     if not message.client_certificates:
         return {}
     leaf, *chain = (b64encode(each).decode("ascii") for each in message.client_certificates)
@@ -31,7 +31,7 @@ def client_certs(message: Message) -> dict[str, object]:
 
 
 def received_fields(message: Message) -> HeaderPairs:
-    """The message's header as received, but without what could be taken for a word of ours, in whatever spelling."""
+    """The message's header as received, without fields that could be mistaken for ours in any spelling."""
     return tuple(field for field in message.headers if not _is_ours(field[0]))
 
 

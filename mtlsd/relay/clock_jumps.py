@@ -1,21 +1,21 @@
 """Jumps of the wall clock, seen against a clock that never jumps.
 
-Deliveries are planned by the wall clock, because they outlive the process. When it jumps back, what waits would wait
-longer; when it jumps forth, leases of ours would be over, and deliveries older than they are.
+Deliveries are scheduled by the wall clock, because they outlive the process. If it jumps back, pending deliveries would
+wait longer; if it jumps forward, our leases would look expired, and deliveries older than they are.
 """
 
-TOLERANCE = 1.0  # seconds between two looks that may be drift, or the time that the looks took
+TOLERANCE = 1.0  # seconds: a smaller difference is drift, or the time between reading both clocks
 
 
 class Jumps:
-    """What the wall clock did since the first look. All times are in seconds."""
+    """The jumps of the wall clock since the first look. All times are in seconds."""
 
     def __init__(self) -> None:
         self._offset: float | None = None
-        self._forth: list[tuple[float, float]] = []  # when by the clock before it, and how far; not yet taken back
+        self._forth: list[tuple[float, float]] = []  # time before the jump, and distance; not yet taken back
 
     def look(self, wall: float, steady: float) -> float:
-        """How far the wall clock jumped since the last look; 0 where it did not."""
+        """How far the wall clock jumped since the last look; 0 if it did not."""
         before, self._offset = self._offset, wall - steady
         jump = 0.0 if before is None else self._offset - before
         if abs(jump) <= TOLERANCE:
@@ -27,7 +27,7 @@ class Jumps:
         return jump
 
     def age(self, created_at: float, now: float) -> float:
-        """How old something is, without the time that never passed."""
+        """The age of something, without the time that the clock skipped."""
         return now - created_at - sum(jump for at, jump in self._forth if created_at <= at)
 
     def _take_back(self, seconds: float) -> None:

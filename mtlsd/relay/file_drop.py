@@ -1,8 +1,8 @@
-"""A delivery into a directory: the document's file, and beside it a JSON file that says who sent it.
+"""A delivery into a directory: the document's file, and a JSON file with its sender beside it.
 
-The names are the same for every attempt, so a second one writes over the first. They begin with our id, which sorts by
-age, and go on with what the partner called the document, as far as that fits every file system. No document has a name
-that ends as those of our JSON files do: else a partner could write what passes for our word.
+The names are the same for every attempt, so a second attempt overwrites the files of the first. They begin with our id,
+which sorts by age, and continue with the partner's name of the document, as far as every file system allows it. The
+name of a document never ends like those of our JSON files: otherwise a partner could forge such a file.
 """
 
 import json
@@ -14,13 +14,13 @@ from mtlsd.relay.client_cert import client_certs, received_fields
 from mtlsd.relay.request import idempotency_key
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-METADATA = ".mtlsd.json"  # how the names of our JSON files end
+METADATA = ".mtlsd.json"  # the end of the names of our JSON files
 _MAX_NAME = 100  # characters of the partner's name for it
 
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Two files: `name` with the kept document, and `metadata_name` with `metadata`."""
+    """Two files: `name` with the stored document, and `metadata_name` with `metadata`."""
 
     name: str
     document: str
@@ -33,7 +33,7 @@ class Deposit:
 
 
 def deposit_of(message: Message, delivery: Delivery) -> Deposit:
-    """What to put into the directory."""
+    """The files of a delivery."""
     as_message = delivery.kind is DeliveryKind.MESSAGE
     document = message.original if as_message else message.payload
     assert document is not None, "what nobody opened has no payload, and goes as a message"
@@ -44,7 +44,7 @@ def deposit_of(message: Message, delivery: Delivery) -> Deposit:
 
 
 def _fit(called: str) -> str:
-    """What the partner called the document, as it can stand in our name for it."""
+    """The partner's name of the document, as it can be used in a file name."""
     name = _UNFIT.sub("_", called)[:_MAX_NAME].strip(".") or "document"
     return f"{name}_" if name.lower().endswith(METADATA) else name
 

@@ -1,4 +1,4 @@
-"""How many deliveries each lane may have under way: its share, less while its backends are not well."""
+"""Limits the deliveries that each lane may have under way: its share, or less while its backends fail."""
 
 from collections import Counter
 
@@ -7,7 +7,7 @@ from mtlsd.relay.upstreams import Upstreams
 
 
 class Lanes:
-    """Counts what is under way, and remembers through which circuits each lane goes."""
+    """Counts the deliveries under way, and remembers the circuits that each lane uses."""
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
@@ -18,18 +18,18 @@ class Lanes:
         return self._under_way.total()
 
     def begin(self, lane: Lane, circuits: tuple[str, ...]) -> None:
-        """A delivery is under way."""
+        """Count a delivery of this lane as under way."""
         self._under_way[lane] += 1
         self._circuits[lane] = circuits
 
     def end(self, lane: Lane) -> None:
-        """It no longer is."""
+        """Count a delivery of this lane as ended."""
         self._under_way[lane] -= 1
         if not self._under_way[lane]:
             del self._under_way[lane]
 
     def room(self, share: int, now: float) -> dict[Lane, int]:
-        """How many more each known lane may have; a lane that is not listed has its whole share."""
+        """The number of further deliveries for each known lane; a lane that is not listed has its whole share."""
         most = {lane: self._upstreams.room(circuits, share, now) for lane, circuits in self._circuits.items()}
         return {
             lane: max(room - self._under_way[lane], 0)
@@ -38,6 +38,6 @@ class Lanes:
         }
 
     def look_again_at(self, now: float) -> float | None:
-        """When a paused lane may be tried again; None where none is paused."""
+        """The time at which a paused lane may be tried again; None if none is paused."""
         waits = (self._upstreams.opens_at(circuits, now) for circuits in self._circuits.values())
         return min((wait for wait in waits if wait is not None), default=None)

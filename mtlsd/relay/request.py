@@ -1,12 +1,11 @@
-"""The request of a delivery: a document to the backend, which is a public contract, or an MDN to the partner.
+"""The request of a delivery: a document to the backend (a public interface), or an MDN to the partner.
 
-Nothing of a partner's can end a header field: control characters, characters outside of Latin-1, and spaces
-at either end become percent-encoded UTF-8. Everything else stands as it was received, so a client encodes
-the values as Latin-1.
+No value of a partner can end a header field: control characters, characters outside of Latin-1, and spaces at either
+end become percent-encoded UTF-8. Everything else is passed on as received, so a client encodes the values as Latin-1.
 
-`Mtlsd-Filename` has one of two forms. A name of ASCII letters, digits, inner spaces and a few marks stands as
-it is; any other is `UTF-8''` and percent-encoded UTF-8 (RFC 8187). A plain name has neither `'` nor `%`, so
-the forms cannot be confused. Only the last segment of a path is passed on (RFC 6266, section 4.3).
+`Mtlsd-Filename` has one of two forms. A name of ASCII letters, digits, inner spaces and a few marks is passed on as it
+is; any other becomes `UTF-8''` and percent-encoded UTF-8 (RFC 8187). A plain name has neither `'` nor `%`, so the forms
+cannot be confused. Only the last segment of a path is passed on (RFC 6266, section 4.3).
 """
 
 import re
@@ -23,17 +22,17 @@ _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
-_OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others are about the hop, or could only be forged
+_OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others belong to the hop, or could be forged
     r"(?:as2-|ediint-|disposition-notification-)[a-z0-9-]+"
     r"|content-(?:type|transfer-encoding|disposition|description|id|md5)"
     r"|mime-version|message-id|subject|date|from|to|recipient-address|user-agent"
 )
-_ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1, beside what `quote` never encodes
+_ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1; `quote` never encodes the others
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Where the target is https: who we are, and whose roots count beside the system's."""
+    """For an https target: whose key pair we use, and whose roots count beside those of the system."""
 
     host: str  # the virtual host whose key pair is ours
     partner: str
@@ -41,7 +40,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingRequest:
-    """A request, whatever the URL; the client adds `Host`. `body` is its octets, or the name of a kept document."""
+    """A request without its URL; the client adds `Host`. `body` is octets, or the name of a stored document."""
 
     method: str
     headers: tuple[tuple[str, str], ...]
@@ -62,7 +61,7 @@ def build_request(about: Message | Refusal, delivery: Delivery) -> OutgoingReque
 def idempotency_key(message: Message) -> str:
     """Return base64url, unpadded, of the SHA-256 over AS2-To, AS2-From and Message-ID.
 
-    Each is UTF-8 behind its length in 8 bytes, big-endian.
+    Each is UTF-8 after its length in 8 bytes, big-endian.
     """
     digest = sha256()
     for part in (message.as2_to, message.as2_from, message.message_id):
@@ -79,9 +78,9 @@ def _to_backend(message: Message) -> OutgoingRequest:
 
 
 def _message_to_backend(message: Message) -> OutgoingRequest:
-    """The AS2 message as it came, header and body, and beside it what we know of it.
+    """The AS2 message as received, header and body, with our own fields added.
 
-    Receipt-Delivery-Option stays here: one MDN goes to the partner, and it passes us.
+    Receipt-Delivery-Option is removed, because one MDN goes to the partner, and through us.
     """
     received = (field for field in message.headers if _OF_THE_MESSAGE.fullmatch(field[0].lower()))
     described = (field for field in _fields(message) if field[0] != "Content-Type")
@@ -91,7 +90,7 @@ def _message_to_backend(message: Message) -> OutgoingRequest:
 
 
 def _to_partner(about: Message | Refusal) -> OutgoingRequest:
-    """The MDN as it is stored, octet for octet: its names are spelled as the partner spells them."""
+    """The MDN as it is stored, octet for octet, with the AS2 names as the partner spells them."""
     assert about.mdn is not None
     headers = (("Content-Length", str(len(about.mdn.body))), *about.mdn.headers)
     credentials = Credentials(about.host, about.partner)
@@ -117,9 +116,9 @@ def _fields(message: Message) -> Iterator[tuple[str, str]]:
 
 def _fit(value: str) -> str:
     inner = value.strip(_BLANKS)
-    before, _, behind = value.partition(inner) if inner else (value, "", "")
+    before, _, after = value.partition(inner) if inner else (value, "", "")
     encoded = _UNFIT.sub(lambda unfit: quote(unfit.group(), safe="", errors="replace"), inner)
-    return f"{quote(before, safe='')}{encoded}{quote(behind, safe='')}"
+    return f"{quote(before, safe='')}{encoded}{quote(after, safe='')}"
 
 
 def _filename(name: str) -> str:
@@ -132,5 +131,5 @@ def _filename(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a quoted-string (RFC 9110, section 5.6.4): a port's colon may not stand in a token."""
+    """Return a quoted-string (RFC 9110, section 5.6.4), because a token may not contain the colon of a port."""
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'

@@ -1,4 +1,4 @@
-"""What follows from the outcome of an attempt."""
+"""Decides what follows from the outcome of an attempt."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ Outcome = Answered | UpstreamFailed
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to wait and for how long to try, in seconds."""
+    """The waits between attempts, and the time after which a delivery is given up, in seconds."""
 
     first_retry: float
     max_retry: float
@@ -61,7 +61,7 @@ def decide(outcome: Outcome, attempts: int, age: float, now: float, policy: Retr
 
 
 def reason_of(outcome: Outcome) -> str | None:
-    """Why the attempt failed; None where the backend took what it was sent."""
+    """The reason why the attempt failed; None if the backend accepted the request."""
     if isinstance(outcome, Answered) and 200 <= outcome.status < 300:
         return None
     return _cause(outcome)[0]
@@ -95,5 +95,5 @@ def _date(value: str) -> float:
     try:
         date = parsedate_to_datetime(value)
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser raises on nonsense
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser raises these for invalid dates
         return 0.0

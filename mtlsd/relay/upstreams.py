@@ -1,7 +1,7 @@
-"""Which of a route's backends gets a delivery, and which are left alone for a while: a circuit breaker for each.
+"""Chooses the backends of a route for a delivery, with a circuit breaker for each backend.
 
-A circuit opens after so many failures in a row, or when a health check fails. When it has been open for long enough,
-one attempt may go through; that closes it, or opens it anew. `now` is of a clock that never jumps.
+A circuit opens after a number of failures in a row, or if a health check fails. After it has been open for long enough,
+one attempt is let through, and closes the circuit or opens it again. `now` is of a monotonic clock.
 """
 
 from collections import OrderedDict
@@ -12,8 +12,8 @@ from mtlsd.errors import UpstreamFailed
 from mtlsd.relay.retry import Answered, Outcome
 
 MAX_PINS = 10_000
-REFUSED = (429, 503)  # answers of a backend that did not even look at what it was sent
-UNWELL = (408, 425, *REFUSED, 502, 504)  # answers that speak of whoever gives them, and not of one message
+REFUSED = (429, 503)  # a backend that answers so did not process the request
+UNWELL = (408, 425, *REFUSED, 502, 504)  # statuses that are about the backend, and not about one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class BreakerPolicy:
 class _Circuit:
     failures: int = 0  # in a row
     open_until: float | None = None
-    is_unhealthy: bool = False  # its health page said so
-    is_trying: bool = False  # an attempt is under way that will close it or open it anew
+    is_unhealthy: bool = False  # opened by a failed health check
+    is_trying: bool = False  # an attempt is under way that will close the circuit or open it again
 
 
 class Pins:
-    """Which backend may have taken a message that is not in the journal: its next copy goes there and nowhere else."""
+    """The backend that may have accepted a message that is not in the journal: its next copy goes only there."""
 
     def __init__(self) -> None:
         self._pins: OrderedDict[str, str] = OrderedDict()
 
     def get(self, key: str) -> str | None:
-        """The backend, where one may have the message with this idempotency key."""
+        """The backend that may have the message with this idempotency key, if any."""
         return self._pins.get(key)
 
     def note(self, key: str, target: str | None) -> None:
-        """Remember it, or forget it; the oldest of too many are forgotten."""
+        """Remember the backend for a key, or forget it with None; the oldest are forgotten if there are too many."""
         self._pins.pop(key, None)
         if target is not None:
             self._pins[key] = target
@@ -52,7 +52,7 @@ class Pins:
 
 
 class Upstreams:
-    """What is known of each backend, by its URL; an unknown one is well."""
+    """The circuits of the backends, by URL; an unknown backend counts as healthy."""
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self.policy = policy
@@ -60,7 +60,7 @@ class Upstreams:
         self._turn = 0
 
     def order(self, targets: Sequence[str], now: float, *, in_turn: bool = False) -> list[str]:
-        """The targets that may be tried now, the best first; `in_turn` begins with another one each time."""
+        """The targets that may be tried now, the best first; `in_turn` begins with the next one on each call."""
         if in_turn:
             self._turn += 1
             at = self._turn % len(targets)
@@ -68,7 +68,7 @@ class Upstreams:
         return [each for each in targets if self._may_try(each, now)]
 
     def opens_at(self, targets: Iterable[str], now: float) -> float | None:
-        """When the first of them may be tried; None where that is now. While a trial runs, look again when it ends."""
+        """The time at which the first target may be tried; None if one may be tried now."""
         waits = []
         for each in targets:
             circuit = self._circuits.get(each)
@@ -78,20 +78,20 @@ class Upstreams:
         return min(waits, default=None)
 
     def room(self, targets: Iterable[str], most: int, now: float) -> int:
-        """How many attempts at once may go to these: `most`, one where all it can be is a trial, or none."""
+        """The number of concurrent attempts at these targets: `most`, 1 if only a trial is allowed, or 0."""
         usable = [each for each in targets if self._may_try(each, now)]
         if not usable:
             return 0
         return 1 if all(self._is_open(each) for each in usable) else most
 
     def begin(self, target: str) -> None:
-        """An attempt begins; on an open circuit it is the one that decides."""
+        """Record that an attempt begins; on an open circuit, it is the trial."""
         circuit = self._circuits.get(target)
         if circuit is not None and circuit.open_until is not None:
             circuit.is_trying = True
 
     def report(self, target: str, outcome: Outcome | None, now: float) -> bool:
-        """Note how an attempt or a health check ended, None if it was cut off; whether the circuit opened or closed."""
+        """Record the outcome of an attempt, None if it was cancelled; returns whether the circuit opened or closed."""
         circuit = self._circuits.setdefault(target, _Circuit())
         was_open, circuit.is_trying = circuit.open_until is not None, False
         if outcome is None:
@@ -105,9 +105,9 @@ class Upstreams:
         return circuit.open_until is not None and not was_open
 
     def note_health(self, target: str, outcome: Outcome, now: float) -> bool:
-        """Note what a health page said; whether the circuit opened or closed. Only 2xx is well.
+        """Record the outcome of a health check; returns whether the circuit opened or closed. Only 2xx is healthy.
 
-        A page that is well ends only the pause that a page began: it says nothing of failed deliveries.
+        A successful check closes only a circuit that a failed check opened: it proves nothing about failed deliveries.
         """
         if isinstance(outcome, Answered) and 200 <= outcome.status < 300:
             circuit = self._circuits.get(target)
@@ -121,7 +121,7 @@ class Upstreams:
         return not was_open
 
     def open_circuits(self) -> list[str]:
-        """The backends that are left alone at the moment."""
+        """The backends with an open circuit."""
         return sorted(each for each, circuit in self._circuits.items() if circuit.open_until is not None)
 
     def _is_open(self, target: str) -> bool:
@@ -136,23 +136,23 @@ class Upstreams:
 
 
 def is_well(outcome: Outcome) -> bool:
-    """Whether whoever answered is alive and able; that it rejects one message says nothing against it.
+    """Whether the backend works. Rejecting one message does not count against it.
 
-    Nor does a 500: a pause for it would let one partner's documents keep back those of all others. The message that
-    got it waits longer and longer by itself.
+    A 500 does not count either: if it opened the circuit, one partner's documents would delay those of all others. The
+    message that got it is retried with growing waits.
     """
     return isinstance(outcome, Answered) and outcome.status not in UNWELL
 
 
 def may_try_another(outcome: Outcome) -> bool:
-    """Whether this backend is known not to have taken the message, so that another one may get it."""
+    """Whether this backend certainly did not accept the message, so that another backend may get it."""
     if isinstance(outcome, UpstreamFailed):
         return not outcome.body_began
     return outcome.status in REFUSED
 
 
 def may_have_taken_it(outcome: Outcome) -> bool:
-    """Whether nobody knows: it got some of the body, and did not say no."""
+    """Whether the backend may have accepted the message: it got some of the body, and did not refuse it."""
     if isinstance(outcome, Answered):
         return outcome.status >= 500 and outcome.status not in REFUSED
     return outcome.body_began

@@ -1,4 +1,4 @@
-"""Delivering into a directory: each file appears whole and on disk, or not at all."""
+"""Delivers into a directory: each file appears complete and on disk, or not at all."""
 
 from pathlib import Path
 from shutil import copyfileobj
@@ -10,9 +10,9 @@ from mtlsd.relay.file_drop import Deposit
 
 
 def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:
-    """Write both files; the document comes last, so that whoever sees it finds the other. Raises UpstreamUnreachable.
+    """Write both files, the document last, so that the JSON file exists before it. Raises UpstreamUnreachable.
 
-    It waits for the disk.
+    Blocks on the disk.
     """
     try:
         _write(folder, deposit.metadata_name, deposit.metadata)

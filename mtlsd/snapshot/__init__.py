@@ -1,1 +1,1 @@
-"""All that the files say, at one moment, as one immutable value."""
+"""The content of all files at one moment, as one immutable value."""

@@ -1,7 +1,7 @@
-"""The version of a configuration: a digest over all that a snapshot was built from, but for private keys.
+"""The version of a configuration: a digest over everything that a snapshot was built from, except private keys.
 
-It is a digest over digests, so that one partner's change costs one partner: each partner has one, each of 256 groups of
-partners has one over those, and the version is over the groups and over all that is not a partner.
+It is a digest over digests, so that a change of one partner needs work for one partner only: there is a digest of each
+partner, one of each of 256 groups of partners, and the version is over the groups and over everything else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,13 +24,13 @@ GROUPS = 256  # a partner is in the group of the first octet of its name's SHA-2
 
 @dataclass(frozen=True, slots=True)
 class PartnersDigest:
-    """The digests of the partners of one trust store; the same, whichever changes led to it."""
+    """The digests of the partners of one trust store; they do not depend on the changes that led to it."""
 
     groups: tuple[Mapping[str, str], ...] = field(default=({},) * GROUPS, repr=False)  # by name
     digests: tuple[str, ...] = field(default=("",) * GROUPS, repr=False)  # of the groups
 
     def changed(self, store: TrustStore, names: Iterable[str]) -> "PartnersDigest":
-        """The digests after these partners changed to what they are in the store."""
+        """The digests after these partners changed to their state in the store."""
         groups, digests = list(self.groups), list(self.digests)
         touched: dict[int, dict[str, str]] = {}
         for name in names:
@@ -47,7 +47,7 @@ class PartnersDigest:
 def digest_of_own(
     configuration: Configuration, keys: Mapping[str, HostKeys], organizations: Mapping[str, Organization]
 ) -> str:
-    """The digest of what is not below partners/."""
+    """The digest of everything that is not below partners/."""
     told = {
         "configuration": _plain(configuration),
         "hosts": _plain(keys),
@@ -57,7 +57,7 @@ def digest_of_own(
 
 
 def version_of(own: str, partners: PartnersDigest) -> str:
-    """The same for the same settings, certificates and partners, on any machine and in any order of files."""
+    """The version: equal for equal settings, certificates and partners, on any machine and in any order of files."""
     return sha256("\n".join((own, *partners.digests)).encode()).hexdigest()
 
 

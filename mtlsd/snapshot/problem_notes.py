@@ -1,7 +1,7 @@
-"""What is set aside: for each file under partners/ that is not in use, a note that says why, in the state directory.
+"""Notes in the state directory: for each file under partners/ that is not used, one that gives the reason.
 
-`state/trust/<partner>/<file>.why` appears with the mistake and goes when it is mended. The trust directory itself is
-never written. The log says the same; a note waits for whoever looks after the log has turned over.
+`state/trust/<partner>/<file>.why` exists as long as the error does. The trust directory itself is never written. The
+log reports the same; a note remains after the log was rotated.
 """
 
 import os
@@ -19,12 +19,12 @@ from mtlsd.text import printable
 
 DIRECTORY = "trust"
 WHY = ".why"
-PLAIN = frozenset(f"{ascii_letters}{digits}._- ")  # what a file name keeps as it is
-MAX_NAME = 180  # octets, of 255 that a file system takes
+PLAIN = frozenset(f"{ascii_letters}{digits}._- ")  # characters that are not encoded
+MAX_NAME = 180  # octets, of the 255 that a file system allows
 FOOT = """
-mtlsd goes on without this file, and reads it again as soon as it changes. It has not been moved or touched.
-`mtlsd check` says what is wrong now; `mtlsd cert doctor FILE` looks into a certificate file, and mends it where it can.
-This note goes away by itself.
+mtlsd does not use this file, and reads it again as soon as it changes. The file has not been moved or modified.
+`mtlsd check` reports what is wrong now; `mtlsd cert doctor FILE` examines a certificate file, and repairs it if it can.
+mtlsd deletes this note by itself.
 """
 
 
@@ -34,13 +34,13 @@ def notes_directory(snapshot: Snapshot) -> Path:
 
 
 def update_notes(snapshot: Snapshot) -> None:
-    """Bring the notes up to date; raises OSError. It waits for the disk."""
+    """Update the notes; raises OSError. Blocks on the disk."""
     partners = snapshot.configuration.server.certs / "partners"
     write_notes(notes_directory(snapshot), notes(partners, snapshot.problems))
 
 
 def notes(partners: Path, problems: Iterable[Problem]) -> dict[Path, str]:
-    """The text for each file with a problem, by the note's place below `state/trust/`."""
+    """The text for each file with a problem, by the path of the note below `state/trust/`."""
     said: defaultdict[Path, list[Problem]] = defaultdict(list)
     for problem in problems:
         if problem.file.is_relative_to(partners) and len(problem.file.relative_to(partners).parts) > 1:
@@ -49,7 +49,7 @@ def notes(partners: Path, problems: Iterable[Problem]) -> dict[Path, str]:
 
 
 def write_notes(directory: Path, wanted: Mapping[Path, str]) -> None:
-    """Make the notes below the directory these and no others; raises OSError."""
+    """Write these notes below the directory, and delete all others; raises OSError."""
     for place in _notes_below(directory):
         if place.relative_to(directory) not in wanted:
             place.unlink()
@@ -59,7 +59,7 @@ def write_notes(directory: Path, wanted: Mapping[Path, str]) -> None:
 
 
 def safe_name(name: str) -> str:
-    """A file name that leads nowhere and means nothing to a shell or a terminal; two names never give the same."""
+    """A file name without a path and without special characters for a shell or terminal; unique for each name."""
     octets = os.fsencode(name)
     encoded = "".join(chr(each) if chr(each) in PLAIN else f"%{each:02X}" for each in octets)
     if encoded.startswith("."):

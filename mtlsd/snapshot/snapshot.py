@@ -1,4 +1,4 @@
-"""Everything that the files say, as one immutable value. A reload builds a whole new one and swaps a reference."""
+"""The content of all files, as one immutable value. A reload builds a new snapshot and swaps one reference."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,9 +26,9 @@ from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_co
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What of the files is to be read anew."""
+    """The files to be read again."""
 
-    own: bool = False  # all that is not below partners/
+    own: bool = False  # everything that is not below partners/
     partners: frozenset[str] = frozenset()  # names below partners/
 
     def __or__(self, other: "Changes") -> "Changes":
@@ -40,7 +40,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Own:
-    """What the files say that are not below partners/."""
+    """The content of all files that are not below partners/."""
 
     stamp: bytes
     configuration: Configuration
@@ -54,32 +54,34 @@ class Own:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The configuration, who is whom, and the TLS contexts, as they stood when the files were read."""
+    """The configuration, the partners and the TLS contexts, as of the time when the files were read."""
 
     configuration: Configuration
     hosts: Mapping[str, VirtualHost]
     listeners: Mapping[Address, ListenerContexts]
     organizations: Mapping[str, Organization]
     truststore: TrustStore
-    read_at: float  # seconds of the epoch: what changed later is not in it
+    read_at: float  # seconds of the epoch: later changes are not included
     version: str = ""  # a digest over all of it
     keys: Mapping[str, HostKeys] = field(default_factory=dict)  # by host
-    own: Own | None = None  # for the next reload; so what follows
+
+    # Kept for the next incremental reload:
+    own: Own | None = None
     registry: Registry | None = None
     partners: PartnersDigest = field(default_factory=PartnersDigest)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """Under partners/: what is out of use until it is mended."""
+        """The errors under partners/: the files that are not used until they are fixed."""
         return self.remarks().problems
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What the operators should look at; of the time when each file was read."""
+        """Warnings for operators, as of the time when each file was read."""
         return self.remarks().warnings
 
     def remarks(self, previous: "Snapshot | None" = None) -> Remarks:
-        """Problems and warnings: all, or those of what was read since `previous`, from which this one was made."""
+        """All problems and warnings, or those of the files read since `previous`, from which this snapshot was made."""
         own, registry = self.own, self.registry
         if own is None or registry is None:
             return Remarks()
@@ -91,7 +93,7 @@ class Snapshot:
 
     @property
     def backends(self) -> frozenset[str]:
-        """Their URLs."""
+        """The URLs of all backends."""
         return frozenset(each.url for host in self.hosts.values() for route in host.routes for each in route.backend)
 
 
@@ -102,10 +104,10 @@ def load_snapshot(
     previous: Snapshot | None = None,
     changes: Changes | None = None,
 ) -> Snapshot:
-    """Read the files; raises ConfigurationError with every mistake outside of partners/.
+    """Read the files; raises ConfigurationError with every error outside of partners/.
 
     `read_at` is the time, in seconds of the epoch. With `changes`, everything else is taken from `previous`; without
-    them, all files are read. A TLS context of `previous` is used again if its key pair and its policy are the same.
+    `changes`, all files are read. A TLS context of `previous` is reused if its key pair and its policy are the same.
     """
     now = datetime.fromtimestamp(read_at, UTC)
     own = previous.own if previous and changes and not changes.own else None
@@ -134,7 +136,7 @@ def load_snapshot(
 
 
 def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, now: datetime) -> Own:
-    looked = look_at(file.absolute())  # before it is read: what changes meanwhile is to be seen as a change later
+    looked = look_at(file.absolute())  # before it is read, so that a change meanwhile is noticed later
     configuration = read_configuration(file)
     server = configuration.server
     stamp = stamp_of(looked, server.certs)

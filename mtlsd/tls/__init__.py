@@ -1,4 +1,4 @@
-"""Wire bytes to plaintext and back, and a presented chain to a verdict. No sockets.
+"""TLS without a socket (`engine`), and the verdict on a presented chain (`verify`).
 
-TLS proves possession of a key; what a certificate is worth is judged apart, again on every request.
+TLS proves possession of a key. The certificate is judged separately, and again on every request.
 """

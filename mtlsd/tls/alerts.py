@@ -1,12 +1,13 @@
-"""Refusing inside of the handshake: which TLS alert says what, and how OpenSSL is made to send it.
+"""Refusals during the handshake: the TLS alert for each, and the callbacks that make OpenSSL send it.
 
-OpenSSL chooses the alert by the error that its verification ends with (`ssl_x509err2alert`). pyOpenSSL's verify
-callback can say no, but cannot say why: it is given no X509_STORE_CTX, so the alert would always be that of what
-OpenSSL itself found, which has no trust store here: unknown_ca. And its callback for the server name can refuse only
-with a traceback on stderr. So both callbacks are set by the binding under pyOpenSSL, in this module and nowhere else.
+OpenSSL chooses the alert by the error of its verification (`ssl_x509err2alert`). pyOpenSSL's verify callback can
+refuse, but cannot set this error, because it is not given the X509_STORE_CTX. The alert would always be unknown_ca,
+which is what OpenSSL itself finds, because it has no trust store here. And the callback for the server name can refuse
+only with a traceback on stderr. So this module sets both callbacks through the binding below pyOpenSSL; no other module
+does.
 
-The client has not yet proved that it has the key when its certificate is refused here: a log line says whose
-certificate was shown, not who showed it.
+A client whose certificate is refused here has not yet proved that it has the key: a log line names the certificate that
+was shown, not the one who showed it.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,12 +77,12 @@ ALERTS: Mapping[type[PeerError], Alert] = {
 
 
 def alert_for(refusal: PeerError) -> Alert:
-    """What a client is told in the handshake; certificate_unknown is for all that is ours to know."""
+    """The alert for a refusal in the handshake; certificate_unknown if the client must not learn the reason."""
     return ALERTS.get(type(refusal), Alert.CERTIFICATE_UNKNOWN)
 
 
 def alert_sent(refusal: PeerError, version: str) -> str:
-    """The name of what goes over the wire; TLS 1.2 has no certificate_required (RFC 5246, section 7.4.6)."""
+    """The name of the alert as sent; TLS 1.2 has no certificate_required (RFC 5246, section 7.4.6)."""
     alert = alert_for(refusal)
     if alert is Alert.CERTIFICATE_REQUIRED and version != "TLSv1.3":
         return "handshake_failure"
@@ -93,9 +94,9 @@ Choose = Callable[[SSL.Connection], bool]
 
 
 def examine_in_handshake(connection: SSL.Connection, mode: int, examine: Examine) -> object:
-    """Have `examine` say with which alert a client's chain is refused, if at all; keep what is returned.
+    """Let `examine` refuse a client's chain with an alert. The caller must keep the returned handle alive.
 
-    `examine` must not raise. A certificate that it lets pass still has to be proved.
+    `examine` must not raise. The client still has to prove possession of the key of an accepted certificate.
     """
 
     def verify(_ok: int, context: object) -> int:
@@ -116,7 +117,7 @@ def examine_in_handshake(connection: SSL.Connection, mode: int, examine: Examine
 def on_server_name(context: SSL.Context, choose: Choose) -> None:
     """Call `choose`, which must not raise, with each connection whose client names a server.
 
-    Where it says False, the client gets unrecognized_name.
+    If `choose` returns False, the client gets the alert unrecognized_name.
     """
 
     def callback(ssl: object, _alert: object, _argument: object) -> int:
@@ -124,13 +125,13 @@ def on_server_name(context: SSL.Context, choose: Choose) -> None:
         return _GO_ON if chosen else int(_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
 
     handle = _ffi.callback("int (*)(SSL *, int *, void *)", callback, error=_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
-    context._tlsext_servername_callback = handle  # where pyOpenSSL keeps its own alive
+    context._tlsext_servername_callback = handle  # pyOpenSSL keeps its own callback alive here
     _lib.SSL_CTX_set_tlsext_servername_callback(context._context, handle)
 
 
 def _chain(context: object) -> tuple[bytes, ...]:
-    """The chain as far as OpenSSL has built it of what the client sent."""
+    """The chain that OpenSSL has built from the certificates that the client sent, in DER."""
     stack = _lib.X509_STORE_CTX_get1_chain(context)
     held = [crypto.X509._from_raw_x509_ptr(_lib.sk_X509_value(stack, at)) for at in range(_lib.sk_X509_num(stack))]
-    _lib.sk_X509_free(stack)  # the stack alone: each certificate is held by its object now
+    _lib.sk_X509_free(stack)  # only the stack: each object now owns its certificate
     return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in held)

@@ -1,8 +1,8 @@
-"""TLS contexts: one for each virtual host, for as long as its key lives, whoever its partners are.
+"""TLS contexts: one for each key pair of a virtual host. They do not depend on the partners.
 
-A context asks for a client certificate and takes any: the handshake proves that the client has the key, `judge` says
-what the certificate is worth. No session is ever resumed (a resumed one carries no proof for *this* host), no CA names
-are sent, and only HTTP/1.1 is spoken.
+A context requests a client certificate and accepts any: the handshake proves that the client has the key, and `judge`
+judges the certificate. Sessions are never resumed (a resumed session has no proof for *this* host), no CA names are
+sent, and only HTTP/1.1 is offered.
 """
 
 import warnings
@@ -22,10 +22,10 @@ from mtlsd.pki.dates import Dates
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.tls.alerts import on_server_name
 
-# TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 lets weak client
-# keys into the handshake, so that `judge` can refuse them with a reason; what we negotiate stays as strong as listed.
+# TLS 1.2 suites with forward secrecy and authenticated encryption; TLS 1.3 has no others. Level 1 accepts weak client
+# keys in the handshake, so that `judge` can refuse them with a reason; only the listed suites are negotiated.
 CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=1"
-FOLLOWED = MAX_CHAIN + 1  # one more than there may be, for `judge` to see
+FOLLOWED = MAX_CHAIN + 1  # one more than allowed, so that `judge` refuses the chain
 HTTP_1_1 = b"http/1.1"
 _OPTIONS = SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
 _ORDER = (ClientCertificate.REQUIRED, ClientCertificate.OPTIONAL, ClientCertificate.NONE)  # the strictest first
@@ -33,7 +33,7 @@ _ORDER = (ClientCertificate.REQUIRED, ClientCertificate.OPTIONAL, ClientCertific
 
 @dataclass(frozen=True, slots=True)
 class HostContext:
-    """What a virtual host needs for a handshake."""
+    """The TLS context of a virtual host for one key pair, with the host's policy."""
 
     name: str
     client_certificate: ClientCertificate
@@ -44,17 +44,17 @@ class HostContext:
 
     @property
     def refuses_in_handshake(self) -> bool:
-        """Whether a client that is not let in gets an alert."""
+        """Whether a client that is refused gets an alert."""
         return self.on_untrusted is OnUntrusted.HANDSHAKE
 
     @property
     def looks_in_handshake(self) -> bool:
-        """Whether a chain must be looked at before OpenSSL verifies it: it follows chains for another host's sake."""
+        """Whether a chain must be examined before OpenSSL follows it, as it does if a host of the address refuses."""
         return self.refuses_in_handshake or self.verify_depth > 0
 
     @property
     def verify_mode(self) -> int:
-        """What OpenSSL asks of a client; who is told over HTTP is let in first."""
+        """The verify mode of OpenSSL; a client that is refused over HTTP must first complete the handshake."""
         if self.client_certificate is ClientCertificate.NONE:
             return SSL.VERIFY_NONE
         if self.refuses_in_handshake and self.client_certificate is ClientCertificate.REQUIRED:
@@ -75,15 +75,15 @@ class ListenerContexts:
     """The hosts that share an address, by the name that SNI gives."""
 
     hosts: Mapping[str, HostContext]
-    later: Mapping[str, tuple[HostContext, ...]] = field(default_factory=dict)  # for the same hosts, with other keys
+    later: Mapping[str, tuple[HostContext, ...]] = field(default_factory=dict)  # the same hosts with other keys
 
     @property
     def default(self) -> HostContext:
-        """The host for a client that names none of them: the strictest one, so that silence gains nothing."""
+        """The host for a client that names none: the strictest one, so that a client gains nothing by omitting SNI."""
         return min(self.hosts.values(), key=lambda host: _ORDER.index(host.client_certificate))
 
     def at(self, now: datetime) -> "ListenerContexts":
-        """What to shake hands with at this time: of several pairs of a host, the one that is current."""
+        """The contexts to use at this time: for a host with several key pairs, the current one."""
         if not self.later:
             return self
         every = {name: (host, *self.later.get(name, ())) for name, host in self.hosts.items()}
@@ -99,9 +99,9 @@ def build_context(
 ) -> HostContext:
     """A context for this host; it is immutable once it is in use.
 
-    `verify_depth`: how much of a chain OpenSSL follows. By 0 it verifies no signature above the client's own, for
-    `take_any` to pass it over. Where any host of the address refuses in the handshake, all need `FOLLOWED`: a
-    connection has the depth of the host that it began with.
+    `verify_depth`: how much of a chain OpenSSL follows. With 0, it verifies no signature above the client's own, and
+    `take_any` then accepts the chain. If any host of the address refuses in the handshake, all need `FOLLOWED`, because
+    a connection keeps the depth of the host that it began with.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
@@ -119,7 +119,7 @@ def build_context(
 
 
 def _offer(context: SSL.Context, key_pair: KeyPair) -> None:
-    with warnings.catch_warnings():  # pyOpenSSL's own type is deprecated, and the only one for some certificates
+    with warnings.catch_warnings():  # pyOpenSSL's own type is deprecated, but some certificates need it
         warnings.simplefilter("ignore", DeprecationWarning)
         context.use_certificate(_as_it_is(key_pair.certificate))
         for certificate in key_pair.chain:
@@ -133,12 +133,12 @@ def _as_it_is(certificate: Certificate) -> x509.Certificate | crypto.X509:
 
 
 def take_any(*_: Any) -> bool:
-    """Let the handshake complete with any chain; OpenSSL has checked the client's proof of possession."""
+    """Accept any chain; OpenSSL still checks the client's proof of possession."""
     return True
 
 
 def _choose_host(connection: SSL.Connection) -> bool:
-    """Called by OpenSSL with the client's server name; the engine of the connection knows the hosts."""
+    """Let the engine of the connection choose a host by the client's server name. Called by OpenSSL."""
     return bool(connection.get_app_data().choose_host(connection.get_servername()))
 
 

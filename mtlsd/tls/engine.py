@@ -1,8 +1,8 @@
-"""The server's side of TLS without a socket: wire bytes in, events out, in the shape of h11.
+"""The server side of TLS without a socket: wire bytes in, events out, with the interface of h11.
 
     engine.receive_data(data); engine.next_event(); engine.send(plaintext); engine.data_to_send()
 
-`data_to_send` must be written after every call, and after an error too, or the alert never leaves.
+Write `data_to_send` after every call, also after an error; otherwise the alert is never sent.
 """
 
 from collections.abc import Callable
@@ -46,17 +46,17 @@ Examine = Callable[[str, Presented], PeerError | None]  # why this host refuses 
 
 
 def _let_in(_host: str, _presented: Presented) -> None:
-    """Leave it to the requests."""
+    """Refuse nobody in the handshake: each request is judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeCompleted:
-    """Keys are agreed, and the client has proved that it has the key of what it presented, if anything."""
+    """The handshake is complete, and the client has proved possession of the key of any certificate it presented."""
 
-    host: str  # the virtual host whose policy the connection has
+    host: str  # the virtual host whose policy applies to the connection
     server_name: str | None  # as the client sent it
     presented: Presented | None
-    unreadable: str  # why the certificate that was presented cannot be read, if so
+    unreadable: str  # why the presented certificate cannot be read; empty if it can
     version: str
     cipher: str
 
@@ -79,13 +79,13 @@ Event = HandshakeCompleted | PlaintextReceived | Closed
 class Engine:
     """One connection to one listener.
 
-    `examine` is called inside of the handshake, for hosts that refuse there; what it raises, `next_event` raises.
+    `examine` is called during the handshake, for hosts that refuse there; `next_event` raises its exceptions.
     """
 
     def __init__(self, listener: ListenerContexts, examine: Examine = _let_in) -> None:
         self._listener = listener
         self._examine = examine
-        self._failure: BaseException | None = None  # of a callback: OpenSSL lets no exception through
+        self._failure: BaseException | None = None  # of a callback, because OpenSSL drops exceptions
         self._guard: object = None
         self._host: HostContext = listener.default
         self._connection = SSL.Connection(self._host.context, None)
@@ -95,14 +95,14 @@ class Engine:
             self._ask_for_certificate()
         self.server_name: str | None = None
         self._begun = False
-        # An exception tells that OpenSSL has nothing to read or to write, and costs more than all else: ask only
-        # where something may have changed.
+        # OpenSSL reports by an exception, which is expensive, that there is nothing to read or write: ask only if
+        # something may have changed.
         self._may_have_input = True
         self._may_have_output = True
         self._completed = False
 
     def choose_host(self, server_name: bytes | None) -> bool:
-        """Take the host that the client names; where it names none of ours, the strictest one stays, or refuses."""
+        """Switch to the host that the client names; for an unknown name, the strictest host stays, or refuses."""
         if server_name is None:
             return True
         self.server_name = server_name.decode("ascii", "backslashreplace").lower()
@@ -117,7 +117,7 @@ class Engine:
         return True
 
     def _ask_for_certificate(self) -> None:
-        """Set what `set_context` leaves as it was: without this, no certificate would be asked for."""
+        """Set the verify mode, which `set_context` does not change: otherwise no certificate would be requested."""
         mode = self._host.verify_mode
         if self._host.looks_in_handshake:
             self._guard = examine_in_handshake(self._connection, mode, self._refused)
@@ -125,7 +125,7 @@ class Engine:
             self._connection.set_verify(mode, take_any)
 
     def _refused(self, chain: tuple[bytes, ...]) -> Alert | None:
-        """Called by OpenSSL with what the client sent; it raises nothing."""
+        """The alert for the chain that the client sent, or None. Called by OpenSSL; never raises."""
         try:
             presented = _read(chain)
             refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
@@ -141,7 +141,7 @@ class Engine:
         return alert_for(refusal)
 
     def receive_data(self, data: bytes) -> None:
-        """Take octets from the wire; raises PlainHTTPOnTLSPort where they are no TLS but look like HTTP."""
+        """Take octets from the wire; raises PlainHTTPOnTLSPort if they look like HTTP instead of TLS."""
         if not self._begun and data:
             self._begun = True
             if data[0] != _HANDSHAKE_RECORD and data[:1].isalpha():
@@ -153,7 +153,7 @@ class Engine:
             self._connection.bio_shutdown()
 
     def next_event(self) -> Event | None:
-        """The next event, or None while more octets are needed; raises TLSRefused, or why the client is refused."""
+        """The next event, or None while more octets are needed; raises TLSRefused, or the refusal of the client."""
         if not self._may_have_input:
             return None
         try:
@@ -178,13 +178,13 @@ class Engine:
         raise self._with_alert(refusal)
 
     def _with_alert(self, refusal: PeerError) -> PeerError:
-        """The same, with what the client is told of it, for the log."""
+        """The refusal, with the alert that the client gets added to its facts for the log."""
         if refusal.http_status is not None:
             refusal.facts |= {"alert_sent": alert_sent(refusal, self._connection.get_protocol_version_name())}
         return refusal
 
     def send(self, plaintext: bytes) -> None:
-        """Encrypt; `data_to_send` has the result. After the connection broke, nothing happens."""
+        """Encrypt; `data_to_send` has the result. Does nothing if the connection is broken."""
         self._may_have_output = True
         view = memoryview(plaintext)
         try:
@@ -194,7 +194,7 @@ class Engine:
             return
 
     def close(self) -> None:
-        """Say close_notify: no more will be sent."""
+        """Send close_notify: no more data will follow."""
         self._may_have_output = True
         try:
             self._connection.shutdown()
@@ -202,13 +202,13 @@ class Engine:
             return
 
     def data_to_send(self) -> bytes:
-        """What must go to the wire now."""
+        """The octets to write to the wire now."""
         pieces: list[bytes] = []
         try:
             while self._may_have_output and (not pieces or len(pieces[-1]) == WRITE_OUT):
                 pieces.append(self._connection.bio_read(WRITE_OUT))
         except SSL.WantReadError:
-            pass  # there is nothing (more)
+            pass  # there is no more
         self._may_have_output = False
         return b"".join(pieces)
 
@@ -235,16 +235,16 @@ class Engine:
 
 
 def _read(chain: tuple[bytes, ...]) -> Presented:
-    """The client's own certificate, and what it sent along, each once; raises CertificateUnreadable."""
+    """The client's own certificate and the others that it sent, each once; raises CertificateUnreadable."""
     leaf, *sent = chain
     sent_along = dict.fromkeys(sent)
-    sent_along.pop(leaf, None)  # some clients send it once more
-    few = islice(sent_along, MAX_CHAIN + 1)  # one more than there may be, for `judge` to see
+    sent_along.pop(leaf, None)  # some clients send their certificate twice
+    few = islice(sent_along, MAX_CHAIN + 1)  # one more than allowed, so that `judge` refuses it
     return Presented(Certificate.from_der(leaf), tuple(map(Certificate.from_der, few)))
 
 
 def _too_costly(presented: Presented) -> PeerError | None:
-    """Why OpenSSL is not to verify these signatures, as it does next with all that is let pass."""
+    """The refusal if a key is too expensive to verify with: otherwise OpenSSL would verify the signatures next."""
     for each in (presented.certificate, *presented.chain):
         with suppress(ValueError, UnsupportedAlgorithm):
             if is_costly(each.x509.public_key()):
@@ -258,7 +258,7 @@ def _der(certificate: crypto.X509) -> bytes:
 
 
 def _refusal(error: SSL.Error) -> PeerError:
-    """Why the handshake failed; of OpenSSL's error, pyOpenSSL hands on the text and drops the code."""
+    """The reason why the handshake failed, from OpenSSL's text, because pyOpenSSL drops the error code."""
     try:
         words = str(error.args[0][0][2])
     except (IndexError, TypeError):

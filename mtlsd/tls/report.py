@@ -1,7 +1,7 @@
-"""The report on a client: every rule of the gate, so that one answer names everything that is wrong.
+"""The report on a client: the result of every rule, so that one answer names everything that is wrong.
 
-What lets a request in is `judge` and `match`. The report goes through the same list of rules to its end, with the same
-relaxations, and changes nothing about the verdict.
+Only `judge` and `match` decide whether a request is accepted. The report runs the same list of rules to its end, with
+the same relaxations, and does not change the verdict.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ from mtlsd.pki.revocation import Evidence
 from mtlsd.tls.verify import CHAIN, NO_EVIDENCE, RULES, Breach, Case, breaches, judge
 
 ABOVE = "of a certificate above yours"
-UNTOLD = {RuleName.REVOCATION}  # unless it fails: most partners have no lists
+UNTOLD = {RuleName.REVOCATION}  # reported only if it fails, because most partners have no lists
 TOLD = {rule.name for _, rules in RULES for rule in rules} - UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The verdict on a client, and the result of every rule."""
+    """The verdict on a client, and the result of each rule."""
 
     findings: tuple[Finding, ...]
     refusal: PeerError | None = None  # the reason that counts: every request of this client gets it
@@ -36,7 +36,7 @@ class Report:
 def report(
     presented: Presented, claim: Claim, truststore: TrustStore, host: str, now: datetime, evidence: Evidence
 ) -> Report:
-    """What the gate says of this client on this host, and every rule behind it."""
+    """Judge this client on this host, with the result of every rule."""
     findings = examine(presented, claim.anchors, now, _relax(claim), evidence)
     verdict = judge(presented, claim.anchors, now, claim.relax, evidence)
     try:
@@ -57,7 +57,7 @@ def examine(
     relax: frozenset[str] = frozenset(),
     evidence: Evidence = NO_EVIDENCE,
 ) -> tuple[Finding, ...]:
-    """The result of each rule but the mapping, for the arguments of `judge`.
+    """The result of each rule except the mapping, for the arguments of `judge`.
 
     If the client's certificate is not valid now, its chain is judged as of its last day, or its first.
     """
@@ -80,7 +80,7 @@ def _findings(case: Case, failed: dict[RuleName, Finding]) -> Iterator[Finding]:
 
 
 def _remark(breach: Breach, case: Case) -> str:
-    """In words what is wrong with the client's own certificate; of a chain no details, which could be about others."""
+    """Details about the client's own certificate only; those of a chain could be about other people's certificates."""
     leaf = case.presented.certificate
     if breach.certificate != leaf or breach.error.facts.get("revocation_of", leaf.subject) != leaf.subject:
         return ABOVE
@@ -94,18 +94,18 @@ def _as_of(case: Case) -> str:
 
 
 def _relax(claim: Claim) -> frozenset[str]:
-    """What the client is excused from; everything, if it is some partner's and we cannot say which or how."""
+    """The client's relaxations; all of them, if it belongs to a partner but we cannot tell which or how."""
     undecided = bool(claim.names) and claim.partner is None  # disabled, or claimed by several
     return frozenset(RELAXATIONS) if undecided else claim.relax
 
 
 def _mapping(refusal: PeerError | None, partner: Partner | None) -> Finding:
-    """Whose certificate it is; nothing is said while the chain does not verify, for a subject alone proves nothing."""
+    """The partner of the certificate; not reported if the chain does not verify: a subject alone proves nothing."""
     if refusal and rule_of(refusal) is RuleName.MAPPING:
         return Finding(RuleName.MAPPING, Result.FAILED, refusal)
     return Finding(RuleName.MAPPING, Result.PASSED if partner else Result.NOT_JUDGED)
 
 
 def _without_chain(finding: Finding) -> Finding:
-    """For a disabled partner there is nothing that its chain could end at: that is not the client's fault."""
+    """Do not judge the chain of a disabled partner: it has no anchors, which is not the client's fault."""
     return Finding(RuleName.CHAIN, Result.NOT_JUDGED) if finding.rule is RuleName.CHAIN else finding

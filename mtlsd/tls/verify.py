@@ -1,12 +1,12 @@
-"""A presented chain judged: at a given time, under given anchors, with OpenSSL and a policy of our own.
+"""Judges a presented chain at a given time, under given anchors, with OpenSSL and our own policy.
 
-`RULES` is the one list of rules. `judge`, which lets a request in or not, stops at the first that is broken; a report
-(`mtlsd.tls.report`) goes on to the end of the same list. Its order is the order of usefulness: what is wrong with the
-client's own certificate is said before what is wrong above it. The store holds the given roots and nothing else, and
-PARTIAL_CHAIN is never set: with it a pinned certificate would verify beside a root that has nothing to do with it.
+`RULES` is the one list of rules. `judge`, which accepts or refuses a request, stops at the first broken rule; a report
+(`mtlsd.tls.report`) runs the same list to its end. The order is that of usefulness: an error in the client's own
+certificate is reported before an error above it. The store holds the given roots and nothing else, and PARTIAL_CHAIN is
+never set: with it, a pinned certificate would verify beside a root that has nothing to do with it.
 
-OpenSSL takes a certificate with `keyCertSign` and no basic constraints for a CA, and does not look at a purpose
-unless it is given one, which pyOpenSSL cannot do: so the verified chain is looked at once more.
+OpenSSL accepts a certificate with `keyCertSign` and no basic constraints as a CA, and does not check a purpose unless
+it is given one, which pyOpenSSL cannot do. So our rules check the verified chain again.
 """
 
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509
 
 @dataclass(slots=True, eq=False)
 class Case:
-    """A chain and all that decides about it; the rules enter what they find out, for the rules that follow."""
+    """A chain and everything that decides about it; a rule stores its results here for the rules that follow."""
 
     presented: Presented
     anchors: Anchors
@@ -75,19 +75,19 @@ class Case:
     relax: frozenset[str] = frozenset()
     evidence: Evidence = NO_EVIDENCE
     chain: tuple[Certificate, ...] = ()  # as it verified, from the client's certificate on; empty until then
-    warnings: tuple[str, ...] = ()  # what is not known of revocations, if that is no refusal
-    is_broken: bool = False  # some rule is
+    warnings: tuple[str, ...] = ()  # about unknown revocations, if they are not a refusal
+    is_broken: bool = False  # at least one rule is broken
 
     @property
     def moment(self) -> datetime:
-        """When the chain is judged: now, or the nearest time at which the client's own certificate is valid."""
+        """The time as of which the chain is judged: now, or the nearest validity of the client's own certificate."""
         leaf = self.presented.certificate
         return min(max(self.now, leaf.not_before), leaf.not_after)
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A rule that does not hold: for which certificate, and the refusal."""
+    """A broken rule, the certificate that breaks it, and the refusal."""
 
     rule: Rule[Case]
     certificate: Certificate
@@ -101,9 +101,9 @@ def judge(
     relax: frozenset[str] = frozenset(),
     evidence: Evidence = NO_EVIDENCE,
 ) -> PeerVerified | PeerUnverified:
-    """Whether this chain verifies at `now` (aware).
+    """Judge whether this chain verifies at `now` (an aware time).
 
-    `relax` says what the claimed partner is excused from, `evidence` what is known of revocations.
+    `relax` has the relaxations of the claimed partner, `evidence` what is known about revocations.
     """
     case = Case(presented, anchors, now, relax, evidence)
     first = next(breaches(case), None)
@@ -114,7 +114,7 @@ def judge(
 
 
 def breaches(case: Case) -> Iterator[Breach]:
-    """Every rule that does not hold, in the order of `RULES`; a rule is checked only when its turn is asked for."""
+    """The broken rules, in the order of `RULES`; a rule is checked only when the iterator reaches it."""
     for whose, rules in RULES:
         for certificate in whose(case):
             for rule in rules:
@@ -138,7 +138,7 @@ def _check_chain(leaf: Certificate, case: Case) -> None:
 
 
 def _check_revocation(_: Certificate, case: Case) -> None:
-    """Nobody is asked about a chain that is refused for something else, so a missing answer is not held against it."""
+    """No responder is asked about a chain that another rule refuses, so a missing answer does not count against it."""
     unasked = case.is_broken and case.evidence.ocsp is None
     evidence = case.evidence.without_ocsp() if unasked else case.evidence
     case.warnings = check_revocation(case.chain, evidence, case.now)
@@ -149,7 +149,7 @@ def _own(case: Case) -> tuple[Certificate, ...]:
 
 
 def _below_the_root(case: Case) -> tuple[Certificate, ...]:
-    """The signature of the root, which we have as a file, proves nothing."""
+    """The chain without its root, whose signature proves nothing because the root itself is trusted."""
     return (case.presented.certificate, *case.chain[1:-1])
 
 
@@ -165,7 +165,7 @@ DATES: Rule[Case] = Rule(RuleName.DATES, lambda certificate, case: check_dates(c
 CHAIN: Rule[Case] = Rule(RuleName.CHAIN, _check_chain)
 REVOCATION: Rule[Case] = Rule(RuleName.REVOCATION, _check_revocation)
 
-# Whose certificates, and the rules for each of these. What follows CHAIN may use the chain that it found.
+# The certificates to check, and the rules for each of them. Rules after CHAIN may use the chain that CHAIN found.
 RULES: tuple[tuple[Callable[[Case], tuple[Certificate, ...]], tuple[Rule[Case], ...]], ...] = (
     (_own, (DATES, *CLIENT_RULES, CHAIN)),
     (_below_the_root, (SIGNATURE_ALGORITHM,)),
@@ -178,10 +178,10 @@ RULES: tuple[tuple[Callable[[Case], tuple[Certificate, ...]], tuple[Rule[Case], 
 
 
 def _is_its_own_anchor(leaf: Certificate, anchors: Anchors) -> bool:
-    """Whether the client's certificate is trusted by its bytes, and needs nothing above it.
+    """Whether the client's certificate is itself trusted, byte for byte, and needs no issuer.
 
-    A self-signed one never has anything above it; to ask OpenSSL is to have it take another root of the same
-    name and key for the issuer. One that was issued needs the root, where the partner has any.
+    A self-signed certificate has no issuer, and OpenSSL would take another root of the same name and key for it. An
+    issued certificate needs a root if the partner has any.
     """
     if leaf.is_self_signed:
         return leaf == anchors.pin or leaf in anchors.roots
@@ -205,7 +205,7 @@ def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tu
 
 
 def _build_chain(presented: Presented, anchors: Anchors, now: datetime) -> Iterator[Certificate]:
-    store = crypto.X509Store()  # empty: OpenSSL does not look for system roots unless it is told to
+    store = crypto.X509Store()  # empty: OpenSSL does not use system roots unless told to
     store.set_time(now.astimezone(UTC))
     for root in anchors.roots:
         store.add_cert(_openssl(root))
@@ -222,7 +222,7 @@ def _openssl(certificate: Certificate) -> crypto.X509:
 
 
 def _translated(error: crypto.X509StoreContextError, presented: Presented, anchors: Anchors) -> CertificateRefused:
-    """Our words for OpenSSL's; a code that is not in the table is a refusal all the same."""
+    """Translate an error of OpenSSL; a code that is not in the table is also a refusal."""
     code, depth, words = error.errors
     detail = f"{words} (OpenSSL {code} at depth {depth})"
     if code in OUTSIDE_VALIDITY:
@@ -239,9 +239,9 @@ def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
 
 
 def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> CertificateRefused:
-    """Incomplete, if a known partner's chain stops short; no end of a stranger's would be the right one.
+    """The refusal for a missing issuer: incomplete, if the chain of a known partner ends early; otherwise untrusted.
 
-    A subject alone makes nobody known: a forger would learn by the answer which subjects some `[match]` has.
+    A subject alone does not make a client known: a forger would learn from the answer which subjects a `[match]` has.
     """
     top = _top(presented, anchors)
     named = {each.subject for each in anchors.roots}
@@ -252,7 +252,7 @@ def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> Cert
 
 
 def _top(presented: Presented, anchors: Anchors) -> Certificate:
-    """As far up as the names lead from the client's certificate."""
+    """The topmost certificate that the names lead to from the client's certificate."""
     by_subject = {each.subject: each for each in (*anchors.intermediates, *presented.chain)}
     top = presented.certificate
     for _ in range(MAX_CHAIN):

@@ -15,7 +15,8 @@ from mtlsd.as2.agreement import Agreement, Limits
 from mtlsd.as2.headers import AS2Headers
 from mtlsd.as2.receiver import Receiver
 from mtlsd.partners.ours.organization import Organization
-from mtlsd.partners.partner import Partner, Require
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import Require
 from scripts.bench.figures import Figure
 from scripts.bench.messages import MIB, PIECE, Keys, key_pair, large_message
 from scripts.bench.rig import make_pair

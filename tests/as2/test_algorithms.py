@@ -10,7 +10,7 @@ from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.build import Receipt, build_mdn
 from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.errors import AS2DecryptFailed, AS2SignatureBad, AS2SignerUnknown, PeerError
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.key_pair import KeyPair
 from tests.as2.test_receiver import NOTHING, receive
 from tests.support import messages

@@ -33,9 +33,9 @@ ODD: dict[str, tuple[dict[str, str | None], str]] = {
     "no receipt": ({"Disposition-Notification-To": None}, "no receipt"),
     "an unsigned receipt": ({"Disposition-Notification-Options": None}, "not be signed"),
     "SHA-1": ({"Disposition-Notification-Options": "signed-receipt-micalg=required,sha1"}, "SHA-1 first"),
-    "MD5": ({"Disposition-Notification-Options": "signed-receipt-micalg=optional,md5"}, "no algorithm"),
-    "two framings": ({"Transfer-Encoding": "chunked"}, "stand together"),
-    "a password": ({"Authorization": "Basic x"}, "Authorization: nobody asked"),
+    "MD5": ({"Disposition-Notification-Options": "signed-receipt-micalg=optional,md5"}, "no supported algorithm"),
+    "two framings": ({"Transfer-Encoding": "chunked"}, "both present"),
+    "a password": ({"Authorization": "Basic x"}, "Authorization: not needed"),
 }
 
 
@@ -56,7 +56,7 @@ def test_what_is_odd_is_said(kind: str) -> None:
 
 def test_what_stands_twice_is_named() -> None:
     (said,) = oddities([*changed({}), ("content-length", "7"), ("Accept", "a"), ("accept", "b")])
-    assert said.startswith("Content-Length: stands more than once")
+    assert said.startswith("Content-Length: appears more than once")
 
 
 NAMES = st.sampled_from([*GOOD, "Content-Transfer-Encoding", "Authorization", "Transfer-Encoding", "X"])

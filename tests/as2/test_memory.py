@@ -72,7 +72,7 @@ STRUCTURES: dict[str, tuple[str, bytes, bytes]] = {
     "a document without an end": ("Content-Type: a/b\r\n\r\n", b"", b"x"),
     "base64 without an end": (BASE64, b"", b"MIAG"),
     "base64 of blanks": (BASE64, b"M", b" \r\n"),
-    "a quoted-printable line without an end": (QUOTED, b"", b"x"),
+    "a quoted-printable line that is too long": (QUOTED, b"", b"x"),
     "quoted-printable of soft line ends": (QUOTED, b"", b"=\r\n"),
     "a value of 2^63 octets": (CMS, bytes.fromhex("30887fffffffffffffff"), b"\0"),
     "recipients of 4 GiB": (CMS, ENVELOPED + bytes.fromhex("3184ffffffff"), b"\0"),

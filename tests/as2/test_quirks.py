@@ -274,7 +274,7 @@ def test_row_a_preamble_that_could_be_read_as_another_cms_value_is_refused(way: 
     content_type = core.ObjectIdentifier("1.2.840.113549.1.7.2").dump()
     lines = base64.encodebytes(b"\x30" + length + content_type + bytes(60)).splitlines()
     preamble = b"".join(map(HIDDEN[way], lines))
-    with pytest.raises(AS2MIMEMalformed, match="another one"):
+    with pytest.raises(AS2MIMEMalformed, match="another CMS value"):
         received(messages.entity(preamble + messages.split(build("sE"))[1], "application/pkcs7-mime"), 7)
 
 

@@ -27,7 +27,7 @@ from mtlsd.errors import (
     AS2SignerUnknown,
     PeerError,
 )
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.ber import encode
 from mtlsd.pki.dates import Dates
 from tests.support import messages

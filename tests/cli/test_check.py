@@ -43,7 +43,7 @@ def test_what_ends_within_sixty_days_is_listed_the_soonest_first(tree: Tree) -> 
     add_partner(tree, "sooner", 'as2_id = "SOONER"', a=lasting(5.5, "sooner.example"))
     add_partner(tree, "fine", 'as2_id = "FINE"', a=lasting(61.5, "fine.example"))
     text = mtlsd("check", "--config", tree.configuration).stdout
-    listed = text.split("ends within 60 days, the soonest first:\n")[1].split("\n\n")[0].splitlines()
+    listed = text.split("expires within 60 days, the soonest first:\n")[1].split("\n\n")[0].splitlines()
     assert [line.split("  ")[2:] for line in listed] == [
         ["5 days", "partner sooner, connections, root, messages, a.pem: CN=sooner.example"],
         ["50 days", "partner later, connections, root, messages, b.pem: CN=later.example"],
@@ -60,7 +60,7 @@ def test_a_good_site_is_shown_whole(tree: Tree) -> None:
         "  /as2 -> EXAMPLE -> http://127.0.0.1:9/nobody",
         "organization EXAMPLE    signing, decryption",
         "CN=edi.acme.example",
-        "0 mistakes, 0 warnings",
+        "0 errors, 0 warnings",
     ):
         assert words in result.stdout
 
@@ -102,7 +102,7 @@ def test_mistakes_in_the_file_and_under_partners_are_said_together(tree: Tree) -
     lines = result.stderr.splitlines()
     assert [line.split(": ")[1] for line in lines] == ["virtualhost.route.handler", "delivery.nonsense", "colour"]
     assert f"{tree.certs / 'partners' / 'broken' / 'partner.toml'}:3: colour: " in result.stderr
-    assert "3 mistakes" in result.stdout
+    assert "3 errors" in result.stdout
 
 
 def test_a_file_that_is_no_toml_does_not_hide_the_partners(tree: Tree) -> None:
@@ -141,7 +141,7 @@ def test_the_summary_is_the_last_that_a_terminal_gets(tree: Tree) -> None:
     code, written = on_a_terminal("check", "--config", tree.configuration)
     assert code == 1
     *_, before, mistake, summary = written.splitlines()
-    assert (before, summary) == ("", "1 mistake, 0 warnings")
+    assert (before, summary) == ("", "1 error, 0 warnings")
     assert "no certificate" in mistake
 
 
@@ -162,11 +162,11 @@ WARNINGS = {
     "expired": (lasting(-1.5), "", "own.pem: the certificate CN=soon.example"),
     "soon": (lasting(12.5), "", ": 12 days left"),
     "tomorrow": (lasting(1.5), "", ": 1 day left"),
-    "our own id": (lasting(100), 'as2_id = "EXAMPLE"\n', ":1: as2_id: EXAMPLE is the AS2 id of our organization"),
+    "our own id": (lasting(100), 'as2_id = "EXAMPLE"\n', ":1: as2_id: EXAMPLE is also the AS2 id of our organization"),
     "no signature": (
         pki.root("A CA").pem,
         '[match]\nsubject = "CN=x"\n',
-        "no certificate can verify its messages",
+        "no certificate can verify messages of this partner",
     ),
     "unknown host": (lasting(100), 'hosts = ["typo.example.com"]\n', ":2: hosts: typo.example.com is not a virtual"),
     "no root": (pki.leaf(pki.root("Elsewhere"), end=NOW + timedelta(days=99)).pem, "", "pinned without a root"),
@@ -188,7 +188,7 @@ def test_a_partner_whose_certificates_are_all_for_tls_cannot_sign(tree: Tree) ->
     folder = add_partner(tree, "watched", 'as2_id = "W"\n')
     (folder / "tls").mkdir()
     (folder / "tls" / "own.pem").write_bytes(lasting(100))
-    assert "no certificate can verify its messages" in mtlsd("check", "--config", tree.configuration).stdout
+    assert "no certificate can verify messages of this partner" in mtlsd("check", "--config", tree.configuration).stdout
     (folder / "partner.toml").write_text('as2_id = "W"\nrequire = []\n')
     assert "no certificate can verify" not in mtlsd("check", "--config", tree.configuration).stdout
 
@@ -262,7 +262,7 @@ def test_partners_are_listed_with_their_state(tree: Tree) -> None:
     lines = {line.split()[0]: line for line in result.stdout.splitlines()}
     assert set(lines) == {"NAME", "acme", "broken", "copy", "globex"}
     assert "disabled: partner.toml:2: colour: unknown key" in lines["broken"]
-    assert "in use, but CN=edi.acme.example identifies nobody: it is claimed by acme, too" in lines["copy"]
+    assert "in use, but CN=edi.acme.example identifies nobody, because acme also claims it" in lines["copy"]
     assert lines["globex"].endswith("days left  in use")
 
 

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from mtlsd import __version__, app
+from mtlsd.cli.lazy import LazyGroup
 from mtlsd.cli.options import EXIT_CONFIGURATION
 from mtlsd.cli.root import main
 from tests.support.site import mtlsd
@@ -81,3 +82,11 @@ def test_every_command_with_a_configuration_takes_it_from_the_environment() -> N
             if option.name == "file":
                 assert option.envvar == "MTLSD_CONFIG"
                 assert str(option.default) == "virtualhosts.toml"
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each_help() -> None:
+    groups = [main, *(each for each in main.commands.values() if isinstance(each, click.Group))]
+    for group in groups:
+        assert isinstance(group, LazyGroup)
+        first = {name: command.get_short_help_str(limit=1000) for name, command in group.commands.items()}
+        assert {name: each.summary for name, each in group.table.items()} == first

@@ -129,7 +129,7 @@ ASKS = f'[revocation]\nocsp = "hard"\nocsp_url = "{DEAD}"'
 ROWS: dict[str, Row] = {
     "sni_unknown": Row(acme, "unrecognized_name", status=421, sni="nobody.example.com", host="nobody.example.com"),
     "client_cert_missing": Row(lambda: None, "certificate_required"),
-    "cert_expired": Row(lambda: under_acme(end=PAST), "certificate_expired", facts={"detail": r"ended \d+ days ago"}),
+    "cert_expired": Row(lambda: under_acme(end=PAST), "certificate_expired", facts={"detail": r"expired \d+ days ago"}),
     "cert_not_yet_valid": Row(
         a_day_ahead, "certificate_expired", facts={"detail": r"valid in (1 day, 0|23):\d\d:\d\d, from "}
     ),
@@ -148,7 +148,7 @@ ROWS: dict[str, Row] = {
         lambda: initech("revoked"),
         "certificate_revoked",
         registered("revoked", ca=crl(revoked=True)),
-        facts={"detail": "was revoked on .* says in its list", "nearest": "revoked's own, revoked"},
+        facts={"detail": "was revoked on .* according to the list of", "nearest": "revoked's own, revoked"},
     ),
     "crl_missing": Row(
         lambda: initech("listless"),
@@ -160,7 +160,7 @@ ROWS: dict[str, Row] = {
         lambda: initech("stale"),
         "certificate_unknown",
         registered("stale", HARD, ca=crl(end=NOW - DAY)),
-        facts={"detail": "the list of CN=stale Root ended on"},
+        facts={"detail": "the list of CN=stale Root expired on"},
     ),
     "ocsp_unreachable": Row(
         lambda: initech("silent"), "certificate_unknown", registered("silent", ASKS), facts={"detail": DEAD}

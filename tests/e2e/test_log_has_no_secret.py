@@ -57,7 +57,7 @@ def test_the_query_of_a_backend_stays_between_us_and_it(tmp_path: Path) -> None:
         ]
     assert [(each.exit_code, "hush" in each.output) for each in said] == [(0, False)] * 6
     assert f"{two.origin}/in" in said[0].stdout
-    assert "has a query: no secret belongs in this file" in said[4].stdout
+    assert "has a query: do not keep a secret in this file" in said[4].stdout
 
 
 def _entities() -> "list[bytes]":

@@ -49,7 +49,7 @@ def test_one_without_an_mdn_is_kept_too(daemon: Daemon) -> None:
     assert answer.status == 400
     (row,) = [each for each in refusals(daemon.tree) if each["message_id"] == "<no-mdn@acme.example>"]
     shown = mtlsd("journal", "show", row["id"], "--config", daemon.tree.configuration).stdout
-    assert "no MDN: none was asked for" in shown
+    assert "no MDN: the message did not request one" in shown
 
 
 def test_a_signature_that_verified_is_as_good_as_a_client_certificate(daemon: Daemon) -> None:

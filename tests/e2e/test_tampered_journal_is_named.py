@@ -68,8 +68,8 @@ def spoil(tree: Tree, *statements: str) -> None:
 def test_an_untouched_journal_is_whole(tree: Tree) -> None:
     code, said = verify(tree)
     assert code == 0, said
-    assert re.match(r"node [0-9a-f]{32}: 12 entries; 2 checkpoints, the last one about entry 12\n", said)
-    assert said.endswith("5 messages and refusals are as they were entered\n")
+    assert re.match(r"node [0-9a-f]{32}: 12 entries; 2 checkpoints, the last one covers entry 12\n", said)
+    assert said.endswith("5 messages and refusals are unchanged\n")
 
 
 def test_it_is_verified_while_the_daemon_runs(tree: Tree) -> None:
@@ -93,8 +93,11 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     "an entry removed": (("DELETE FROM entries WHERE number = 5",), "entry 5 .* was removed"),
     "several entries removed": (("DELETE FROM entries WHERE number IN (5, 6)",), "entry 5 .* or one of those up to 6"),
     "the first entry removed": (("DELETE FROM entries WHERE number = 1",), "entry 1 .* was removed"),
-    "the end cut off": (("DELETE FROM entries WHERE number > 9",), "entry 10 .* was removed, with all up to 12"),
-    "all entries removed": (("DELETE FROM entries",), "entry 1 .* was removed, with all up to 12"),
+    "the end cut off": (
+        ("DELETE FROM entries WHERE number > 9",),
+        "entry 10 .* was removed, with all entries up to 12",
+    ),
+    "all entries removed": (("DELETE FROM entries",), "entry 1 .* was removed, with all entries up to 12"),
     "an entry inserted": (
         ("INSERT INTO entries SELECT 99, node, 13, at, kind, subject, facts, previous, digest FROM entries LIMIT 1",),
         "entry 13 .* was altered",
@@ -119,7 +122,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
             "DELETE FROM deliveries",
             "DELETE FROM messages WHERE id = FIRST",
         ),
-        "entry 2 .* was removed: the chain knows of it",
+        "entry 2 .* was removed: the chain has an entry for it",
     ),
     "a delivery altered": (("UPDATE deliveries SET target = 'http://192.0.2.1/'",), "entry 2 .* that was altered"),
     "a delivery removed": (
@@ -128,7 +131,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a delivery undone": (
         ("UPDATE deliveries SET state = 'failed'",),
-        "entry 2 .* is failed, and was entered as delivered",
+        "entry 2 .* is failed, but was entered as delivered",
     ),
     "an attempt altered": (("UPDATE attempts SET status = 204",), "entry 2 .* has attempts up to 1 at "),
     "an attempt's target altered": (
@@ -137,7 +140,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "an attempt inserted": (
         ("INSERT INTO attempts SELECT delivery_id, 2, 1.0, 2.0, 200, NULL, '', NULL FROM attempts",),
-        "entry 2 .* has an attempt behind 1 at .* that was inserted",
+        "entry 2 .* has an attempt after number 1 at .* that was inserted",
     ),
     "an end altered": (("UPDATE deliveries SET finished_at = 1",), "entry 2 .* that ended at another time"),
     "a certificate removed": (("DELETE FROM certificates",), "entry 2 .* has lost the certificate of its signer"),
@@ -163,7 +166,7 @@ TAMPERED: dict[str, tuple[tuple[str, ...], str]] = {
             "UPDATE forged SET id = '00', message_id = '<forged@acme.example>'",
             "INSERT INTO messages SELECT * FROM forged",
         ),
-        "a row, about 00, was inserted: no chain knows of it",
+        "a row, about 00, was inserted: no chain has an entry for it",
     ),
 }
 
@@ -175,7 +178,7 @@ def test_what_was_done_is_named(tree: Tree, name: str) -> None:
     code, said = verify(tree)
     assert code == 1
     assert re.search(words, said), said
-    assert "Keep the state directory as it is" in said
+    assert "Keep the state directory unchanged" in said
 
 
 @pytest.mark.parametrize("change", [lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), Path.unlink])
@@ -224,14 +227,17 @@ def test_a_checkpoint_that_somebody_else_signed_is_named(tree: Tree) -> None:
 LOST: dict[str, tuple[Callable[[Path], object], str]] = {
     "a line removed": (
         lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[1]),
-        "entry 1 .* has lost a checkpoint: number 1 is to come, and 2 does",
+        "entry 1 .* has lost a checkpoint: expected number 1, found 2",
     ),
     "a line made garbage": (
         lambda path: path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b"garbage\n"),
         "has lost a checkpoint: line 2 of .* cannot be read",
     ),
-    "the file removed": (Path.unlink, "its entries begin at .*, and .*elsewhere has no checkpoint of it"),
-    "the directory removed": (lambda path: shutil.rmtree(path.parent), "elsewhere has no checkpoint of it: whoever"),
+    "the file removed": (Path.unlink, "elsewhere has no checkpoint of its entries, which begin at"),
+    "the directory removed": (
+        lambda path: shutil.rmtree(path.parent),
+        "elsewhere has no checkpoint of its entries, which begin at .*: anyone",
+    ),
 }
 
 
@@ -263,10 +269,10 @@ def age(tree: Tree) -> None:
 def test_a_directory_without_checkpoints_is_not_taken_for_theirs(tree: Tree) -> None:
     (tree.root / "empty").mkdir()
     code, said = verify(tree, "--checkpoints", tree.root / "empty")
-    assert (code, "no checkpoint so far" in said) == (0, True)  # they are too young to be signed
+    assert (code, "no checkpoint yet" in said) == (0, True)  # they are too young to be signed
     age(tree)
     code, said = verify(tree, "--checkpoints", tree.root / "empty")
-    assert (code, "empty has no checkpoint of it" in said) == (1, True)
+    assert (code, "empty has no checkpoint of its entries" in said) == (1, True)
 
 
 def append(tree: Tree, node: str, *notes: Note) -> None:
@@ -282,18 +288,17 @@ def test_what_an_invented_node_entered_is_not_believed(tree: Tree) -> None:
     append(tree, "00" * 16, *(Note("erased", each, 1.0, {"by": "root", "why": "contract ended"}) for each in ids))
     code, said = verify(tree)
     assert code == 1
-    assert re.search(rf"node {'00' * 16}: its entries begin at 1970-.* has no checkpoint of it: whoever can", said), (
-        said
-    )
+    words = rf"node {'00' * 16}: .* has no checkpoint of its entries, which begin at 1970-.*: anyone with"
+    assert re.search(words, said), said
     assert "5 erased by root: contract ended\n" in said
 
 
 def test_what_no_signature_covers_is_counted(tree: Tree) -> None:
     append(tree, node_of(tree), Note("configuration", "v", 1.0), Note("dropped", "v", 1.0))
     code, said = verify(tree)
-    assert (code, "about entry 12; the 2 behind it are not yet covered by a signature\n" in said) == (0, True)
+    assert (code, "covers entry 12; the 2 later entries are not signed yet\n" in said) == (0, True)
     assert "1 dropped\n" in said
-    assert "2 entries, since 1970-01-01T00:00:01Z, are covered by no signature: a checkpoint was due since" in said
+    assert "no signature covers 2 entries since 1970-01-01T00:00:01Z: a checkpoint is overdue" in said
 
 
 def test_a_copy_of_the_checkpoints_elsewhere_counts(tree: Tree) -> None:
@@ -365,8 +370,8 @@ def test_header_fields_of_the_partner_vouch_for_no_other_document(tmp_path: Path
 
 def test_a_proof_compares_the_mic_with_the_mdn_and_with_what_was_signed(tree: Tree) -> None:
     text = (prove(tree, IDS[0]) / "INSTRUCTIONS.txt").read_text()
-    assert "The MIC that the MDN returned is that of the record." in text
-    assert "The MIC of the record is the digest of what was signed." in text
+    assert "The MIC that the MDN returned is the MIC in the record." in text
+    assert "The MIC in the record is the digest of the signed content." in text
 
 
 EVIDENCE = (
@@ -410,7 +415,7 @@ def test_a_proof_says_what_is_not_in_it_and_mends_line_ends(tmp_path: Path, back
     assert done.returncode == 0, done.stderr
     kept = settings == 'keep = "content"'
     assert (folder / "signed-entity-crlf").exists() == kept
-    assert ("the digests alone were kept" in (folder / "INSTRUCTIONS.txt").read_text()) == (not kept)
+    assert ("Only the digests of the signature were stored" in (folder / "INSTRUCTIONS.txt").read_text()) == (not kept)
     assert verify(tree)[0] == 0
 
 
@@ -465,7 +470,7 @@ def with_a_broken_chain(tree: Tree) -> tuple[object, ...]:
     ("arrange", "words"),
     [
         (copied, "try again then"),
-        (without_the_key, "run this where node"),
+        (without_the_key, "run this on the machine of node"),
         (with_an_unreadable_key, "run this as root or as the user of mtlsd"),
         (without_any_checkpoint, "has signed nothing in"),
         (with_a_broken_chain, "none can be signed: entry 8 was removed"),
@@ -478,7 +483,7 @@ def test_what_cannot_be_signed_now_is_not_proved(
     before = sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir())
     result = mtlsd("journal", "prove", "--config", tree.configuration, IDS[0], "--output", folder, *options)
     assert (result.exit_code, folder.exists()) == (1, False)
-    assert "the daemon signs one as often as checkpoint_seconds says" in result.stderr
+    assert "the daemon signs one at the interval checkpoint_seconds" in result.stderr
     assert words in result.stderr
     assert sorted(each.read_bytes() for each in (tree.root / "elsewhere").iterdir()) == before
 
@@ -498,7 +503,7 @@ def test_what_was_pruned_is_whole_without_its_contents(tree: Tree) -> None:
     assert list(tree.state.glob("spool/messages/*/*")) == []
     assert verify(tree)[0] == 0
     gone = mtlsd("journal", "payload", "--config", tree.configuration, IDS[1], "--output", tree.root / "gone")
-    assert (gone.exit_code, "let go" in gone.stderr) == (1, True)
+    assert (gone.exit_code, "were deleted" in gone.stderr) == (1, True)
     with running(tree) as daemon:
         first = send(daemon, again := message(IDS[0]))
         assert daemon.wait_for("exchange_finished", message_id=IDS[0])["duplicate_of"]
@@ -529,4 +534,4 @@ def test_nothing_is_erased_that_is_still_to_be_delivered(tree: Tree) -> None:
 def test_who_is_not_known_is_not_said_to_be_erased(tree: Tree) -> None:
     erased = mtlsd("privacy", "erase", "--config", tree.configuration, "--partner", "nosuch", "--yes")
     assert (erased.exit_code, erased.stdout) == (1, "")
-    assert erased.stderr.startswith("nothing is erased: nobody knows a partner 'nosuch'")
+    assert erased.stderr.startswith("nothing is erased: unknown partner 'nosuch'")

@@ -187,8 +187,8 @@ def test_a_database_is_migrated_by_hand_and_every_command_reads_it(tmp_path: Pat
         assert daemon.wait() == 1
         assert "run `mtlsd journal migrate`" in daemon.log[-1]["detail"]
         assert "has no journal yet" in mtlsd("journal", "list", *at).stderr
-        assert mtlsd("journal", "migrate", *at).stdout.endswith("has version 1 now; it was empty\n")
-        assert mtlsd("journal", "migrate", *at).stdout.endswith("has version 1 already\n")
+        assert mtlsd("journal", "migrate", *at).stdout.endswith("now has version 2; it was empty\n")
+        assert mtlsd("journal", "migrate", *at).stdout.endswith("already has version 2\n")
         with running(site.a) as a:
             send(a, message("<shown@acme.example>"))
             a.wait_for("delivery_finished", state="failed")

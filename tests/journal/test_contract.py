@@ -21,7 +21,9 @@ from mtlsd.journal.model import (
     StoredMDN,
     TransitionRefused,
 )
+from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.protocol import Journal
+from tests.journal.conftest import OpenJournal
 from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 PENDING, CLAIMED, DELIVERED, FAILED, DROPPED = DeliveryState
@@ -689,3 +691,49 @@ def test_nothing_waits_beyond_what_it_is_hastened_to(journal: Journal) -> None:
     assert [each.delivery.id for each in journal.claim("a", 60.0, 15.0, 9)] == ["d0001", "d0002", "d0003"]
     assert held.delivery.id == "d0001"
     assert [journal.deliveries(f"000{number}")[0].not_before for number in (1, 2, 3)] == [10.0, 50.0, 60.0]
+
+
+# --- Notices of expiry ----------------------------------------------------------------------------------------------
+
+GIVEN, OURS, THEIRS = NoticeStanding.GIVEN, NoticeStanding.OURS, NoticeStanding.THEIRS
+
+
+@pytest.fixture
+def nodes(open_journal: OpenJournal) -> tuple[Journal, Journal]:
+    """Two nodes that share a journal."""
+    one, two = open_journal(), open_journal()
+    one.proof.node, two.proof.node = "one", "two"
+    return one, two
+
+
+def test_a_notice_is_claimed_by_one_node_and_given_once(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    assert [each.claim_notice("ab", 30, 100.0) for each in (one, two, one)] == [OURS, THEIRS, OURS]
+    one.give_notices([("ab", 30)], 103.0)
+    assert [each.claim_notice("ab", 30, 104.0) for each in (one, two)] == [GIVEN, GIVEN]
+
+
+def test_a_claim_of_a_notice_that_nothing_follows_expires(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    assert one.claim_notice("ab", 30, 100.0) is OURS
+    assert two.claim_notice("ab", 30, 99.0 + CLAIM_SECONDS) is THEIRS
+    assert two.claim_notice("ab", 30, 100.0 + CLAIM_SECONDS) is OURS
+
+
+@pytest.mark.parametrize(("days", "standing"), [(30, GIVEN), (14, GIVEN), (7, OURS)])
+def test_a_notice_covers_those_for_more_days(journal: Journal, days: int, standing: NoticeStanding) -> None:
+    assert journal.claim_notice("ab", 14, 100.0) is OURS
+    journal.give_notices([("ab", 14)], 100.0)
+    assert journal.claim_notice("ab", days, 101.0) is standing
+    assert journal.claim_notice("cd", days, 101.0) is OURS
+
+
+def test_what_a_wrong_clock_wrote_of_a_notice_does_not_count(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    ahead = 100.0 + WRONG_CLOCK_SECONDS
+    assert one.claim_notice("ab", 30, ahead + 1) is OURS
+    assert two.claim_notice("ab", 30, 100.0) is OURS
+    two.give_notices([("ab", 30)], ahead + 1)
+    assert two.claim_notice("ab", 30, 100.0) is OURS
+    two.give_notices([("ab", 30)], 100.0)
+    assert two.claim_notice("ab", 30, 101.0) is GIVEN

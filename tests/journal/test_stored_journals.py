@@ -15,9 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.journal.model import Delivery, DeliveryKind, DeliveryState, Message
-from mtlsd.net.background import alert_claims
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.net.services.promotions import promotions_in
-from mtlsd.partners.expiry import Alert, Expiring
 from mtlsd.pki.certificate import Certificate
 from mtlsd.relay.file_drop import deposit_of
 from mtlsd.relay.request import build_request
@@ -32,7 +31,7 @@ LONG_AFTER = 4e9  # seconds of the epoch: everything is due
 CLIENT_CERT = {"/several": 2, "/one": 1, "/files": 1, "/ordered-several": 2, "/ordered-files": 2, "/message": 2}
 KINDS = {
     *("selftested", "configuration", "promoted", "exported", "imported", "accepted", "refused", "promised"),
-    *("delivered", "failed", "dropped", "replayed", "pruned", "erased", "alert_claimed", "alert_given"),
+    *("delivered", "failed", "dropped", "replayed", "pruned", "erased"),
 }
 
 
@@ -186,13 +185,8 @@ def test_what_was_promoted_and_told_counts(stored: Stored) -> None:
         standings = {}
         for partner in ("acme", "globex"):
             der = (stored.root / "certs" / "partners" / partner / "as2" / f"{partner}.cer").read_bytes()
-            alert = Alert(_expiring(Certificate.from_der(der)), 30)
-            standings[partner] = alert_claims.claim(journal.proof, alert, LONG_AFTER)
-    assert standings == {"acme": alert_claims.Standing.GIVEN, "globex": alert_claims.Standing.OURS}
-
-
-def _expiring(certificate: Certificate) -> Expiring:
-    return Expiring("partner", "message", certificate.subject, certificate.sha256, certificate.not_after, is_ours=False)
+            standings[partner] = journal.claim_notice(Certificate.from_der(der).sha256, 30, LONG_AFTER)
+    assert standings == {"acme": NoticeStanding.GIVEN, "globex": NoticeStanding.OURS}
 
 
 # --- What operators do ----------------------------------------------------------------------------------------

@@ -76,17 +76,24 @@ def test_a_moment_may_be_named_and_a_certificate_by_its_sha256(acme: Path) -> No
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("certificate = 1", "2: certificate: found 1, expected tables that begin with [[certificate]]"),
-        ("[certificate]\nfile = 'old.pem'", "2: certificate: found {'file': 'old.pem'}, expected tables that"),
-        (row("") + row("", "new.pem") + "retire = 1", "8: certificate[2].retire: unknown key"),
-        ("[[certificate]]\nactive_from = 2026-11-21", "2: certificate[1]: expected either file or sha256"),
-        (row("sha256 = 'ab'"), "4: certificate[1].sha256: found 'ab', expected the SHA-256 of a certificate"),
-        (row("", "../old.pem"), "3: certificate[1].file: found '../old.pem', expected a path below this directory"),
-        (row("", "/old.pem"), "3: certificate[1].file: found '/old.pem', expected a path below this directory"),
-        (row("active_from = '2026-11-21'"), "4: certificate[1].active_from: found '2026-11-21', expected a day such"),
-        (row("active_from = 2026-11-21T08:00:00"), "4: certificate[1].active_from: found datetime"),
-        (row("active_from = 2026-11-22\nretire_after = 2026-11-21"), "2: certificate[1]: expected an active_from"),
-        (row("") + row(""), "certificate[2]: its certificate has dates already"),
+        ("certificate = 1", "2: certificate: found 1: expected tables, each under [[certificate]]"),
+        ("[certificate]\nfile = 'old.pem'", "2: certificate: found a table: expected tables, each under"),
+        (
+            row("") + row("", "new.pem") + "retire = 1",
+            '8: certificate.retire: unknown key; did you mean "retire',
+        ),
+        ("[[certificate]]\nactive_from = 2026-11-21", "2: certificate: expected either file or sha256"),
+        (row("sha256 = 'ab'"), '4: certificate.sha256: found "ab": expected the SHA-256 of a certificate'),
+        (row("", "../old.pem"), '3: certificate.file: found "../old.pem": expected a path below this directory'),
+        (row("", "/old.pem"), '3: certificate.file: found "/old.pem": expected a path below this directory'),
+        (row("active_from = '2026-11-21'"), '4: certificate.active_from: found "2026-11-21": expected a day such'),
+        (
+            row("active_from = 2026-11-21T08:00:00"),
+            "4: certificate.active_from: found 2026-11-21 08:00:00: expected",
+        ),
+        (row("active_from = 0001-01-01T00:00:00+01:00"), "4: certificate.active_from: found 0001-01-01 00:00:00+01:00"),
+        (row("active_from = 2026-11-22\nretire_after = 2026-11-21"), "2: certificate: expected an active_from"),
+        (row("") + row(""), "5: certificate: its certificate has dates already"),
     ],
 )
 def test_a_mistake_is_named_with_its_line_and_disables_the_partner(acme: Path, text: str, expected: str) -> None:

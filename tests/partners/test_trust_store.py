@@ -123,11 +123,15 @@ MATCH = "as2_id = 'ACME'\n[match]\nsubject = 'CN=a'\n"
 @pytest.mark.parametrize(
     ("certificates", "toml", "expected"),
     [
-        ((EXPIRED,), None, "nobody can connect as this partner: CN=expired ended on 2026-11-20"),
-        ((FUTURE,), None, "CN=future begins on 2026-11-22"),
+        ((EXPIRED,), None, "nobody can connect as this partner: CN=expired expired on 2026-11-20"),
+        ((FUTURE,), None, "CN=future is not valid before 2026-11-22"),
         ((EXPIRED, WEAK), None, "CN=weak is always refused: cert_key_too_weak"),
-        ((ROOT,), None, "nobody can connect as this partner: it has only roots: add a public certificate or [match]"),
-        ((pki.root("old", end=NOW - DAY),), MATCH, "nobody can connect as this partner: CN=old ended on"),
+        (
+            (ROOT,),
+            None,
+            "nobody can connect as this partner: the partner has only roots: add a public certificate or [match]",
+        ),
+        ((pki.root("old", end=NOW - DAY),), MATCH, "nobody can connect as this partner: CN=old expired on"),
         ((EXPIRED, GOOD), None, ""),
         ((EXPIRED, ROOT), MATCH, ""),
         ((EXPIRED, ROOT, LEAF), None, ""),
@@ -151,7 +155,9 @@ def test_partners_that_have_nothing_but_one_shared_ca_are_told_so(directory: Pat
     add(directory, "acme", GOOD)
     add(directory, "beta", GOOD)
     words = [str(each) for each in load_partners(directory)[2]]
-    assert [each.endswith("CN=good is another partner's, too, and so a root only") for each in words] == [True, True]
+    assert [
+        each.endswith("CN=good also belongs to another partner, so it counts as a root only") for each in words
+    ] == [True, True]
 
 
 def test_a_partner_with_message_certificates_only_need_not_connect(directory: Path) -> None:
@@ -185,7 +191,7 @@ def test_an_as2_id_that_two_partners_claim_is_nobodys(directory: Path, first: st
     add(directory, "beta", OTHER, toml=f'as2_id = ["X", "BETA"]\n{second}')
     store, problems = load(directory)
     for name in ("acme", "beta"):
-        assert f'{name}/partner.toml: as2_id: "X" is claimed by acme and beta: it is nobody\'s' in problems
+        assert f'{name}/partner.toml: as2_id: "X" is claimed by acme and beta: the id belongs to nobody' in problems
     assert store.partner_by_as2_id("X", "a.example") is store.partner_by_as2_id("X", "b.example") is None
     assert store.partner_by_as2_id("ACME", "a.example") is store.partners["acme"]
     assert store.partners["acme"].as2_ids == ("ACME",)  # a connection as acme does not give it back

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mtlsd.partners.partner import LoadedPartner, Match, Partner
+from mtlsd.partners.partner import LoadedPartner, Partner
+from mtlsd.partners.partner_toml import Match
 from mtlsd.partners.trust_store import TrustStore, build_trust_store, changed
 from tests.support import pki
 from tests.support.plain_store import PlainStore, plain_store

@@ -195,7 +195,7 @@ def test_a_wrong_setting_is_a_mistake_with_its_line(acme: Path, line: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("days", "words"), [(9, "ended on 2026-11-28"), (6.5, "ends on 2026-11-28"), (1, ""), (None, "")]
+    ("days", "words"), [(9, "expired on 2026-11-28"), (6.5, "expires on 2026-11-28"), (1, ""), (None, "")]
 )
 def test_a_list_that_ends_is_warned_of(acme: Path, days: float | None, words: str) -> None:
     (acme / "ca.crl").write_bytes(DER)
@@ -206,4 +206,4 @@ def test_a_list_that_ends_is_warned_of(acme: Path, days: float | None, words: st
 
 def test_a_list_that_no_ca_of_the_partner_signed_is_warned_of(acme: Path) -> None:
     (acme / "ca.crl").write_bytes(DER)
-    assert "signed by no CA certificate in this directory" in "".join(map(str, load_partners(acme.parent)[2]))
+    assert "not signed by any CA certificate in this directory" in "".join(map(str, load_partners(acme.parent)[2]))

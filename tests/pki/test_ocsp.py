@@ -52,9 +52,9 @@ def test_the_day_and_the_reason_are_told() -> None:
         (pki.ocsp_answer(ROOT, LEAF, signer=pki.leaf(OTHER, "responder", eku=SIGNING)), "signed neither"),
         (pki.ocsp_answer(ROOT, LEAF, signer=pki.leaf(ROOT, "r", eku=SIGNING, end=NOW - DAY)), "signed neither"),
         (pki.ocsp_answer(ROOT, LEAF, unknown=True), "does not know"),
-        (pki.ocsp_answer(ROOT, LEAF, end=NOW - DAY / 2), "good until"),
-        (pki.ocsp_answer(ROOT, LEAF, end=None), "good until"),
-        (pki.ocsp_answer(ROOT, LEAF, start=NOW + DAY / 2), "still to come"),
+        (pki.ocsp_answer(ROOT, LEAF, end=NOW - DAY / 2), "valid until"),
+        (pki.ocsp_answer(ROOT, LEAF, end=None), "valid until"),
+        (pki.ocsp_answer(ROOT, LEAF, start=NOW + DAY / 2), "in the future"),
         (pki.ocsp_answer(ROOT, LEAF, nonce=b"another question"), "nonce"),
         (
             ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER).public_bytes(Encoding.DER),

@@ -38,7 +38,7 @@ from tests.support.odd import (
 )
 
 X = (COMMON_NAME, PRINTABLE, b"x")
-SPELLED = "spelled as the standards do not allow"
+SPELLED = "encoding that no standard allows"
 
 
 def explicit_false(fields: Fields) -> None:
@@ -60,8 +60,8 @@ ODD = {
     "serial 0": (odd(serial(0)), "CN=odd", "serial number is 0"),
     "a negative serial": (odd(serial(-5)), "CN=odd", "serial number is -5"),
     "a serial of 26 octets": (odd(serial(1 << 200)), "CN=odd", ""),
-    "C=USA": (odd(named((COUNTRY, PRINTABLE, b"USA"), X)), "CN=x,C=USA", "C=USA is no country code"),
-    "no country": (odd(named((COUNTRY, PRINTABLE, b""), X)), "CN=x,C=", "C= is no country code"),
+    "C=USA": (odd(named((COUNTRY, PRINTABLE, b"USA"), X)), "CN=x,C=USA", "C=USA is not a country code"),
+    "no country": (odd(named((COUNTRY, PRINTABLE, b""), X)), "CN=x,C=", "C= is not a country code"),
     "*": (odd(named((COMMON_NAME, PRINTABLE, b"*.acme.example"))), "CN=*.acme.example", SPELLED),
     "#": (odd(named((COMMON_NAME, PRINTABLE, b"EDI #1"))), "CN=EDI #1", SPELLED),
     "&": (odd(named((ORGANIZATION, PRINTABLE, b"A & B"), X)), "CN=x,O=A & B", SPELLED),

@@ -105,7 +105,7 @@ def test_a_ca_that_is_no_test_ca_issues_nothing() -> None:
 
 
 def test_a_ca_that_ended_issues_nothing() -> None:
-    with pytest.raises(RequestRefused, match="ended on"):
+    with pytest.raises(RequestRefused, match="expired on"):
         issue(authority(days=1), "a", pki.ec_key("a").public_key(), CLIENT, NOW + 2 * DAY)
 
 

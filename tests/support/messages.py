@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs7
 
 from mtlsd.partners.ours.organization import Organization
-from mtlsd.partners.partner import Partner, Require
+from mtlsd.partners.partner import Partner
+from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 

@@ -11,7 +11,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from mtlsd.as2.receiver import VerifiedMessage
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 from tests.support import messages
 from tests.support.messages import Sent, key_pair
 

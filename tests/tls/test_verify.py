@@ -236,9 +236,9 @@ def test_a_clock_that_is_wrong_shows_by_how_much() -> None:
 @pytest.mark.parametrize(
     ("age", "words"),
     [
-        (35 * DAY + timedelta(seconds=2, microseconds=215458), "ended 35 days ago, on "),
-        (DAY + timedelta(hours=2, seconds=3.1), "ended 1 day, 2:00:03 ago, on "),
-        (SECOND, "ended 0:00:01 ago, on "),
+        (35 * DAY + timedelta(seconds=2, microseconds=215458), "expired 35 days ago, on "),
+        (DAY + timedelta(hours=2, seconds=3.1), "expired 1 day, 2:00:03 ago, on "),
+        (SECOND, "expired 0:00:01 ago, on "),
     ],
 )
 def test_how_long_ago_a_certificate_ended_is_said_in_round_numbers(age: timedelta, words: str) -> None:

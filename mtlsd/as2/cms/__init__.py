@@ -1,4 +1,5 @@
 """Cryptographic Message Syntax (RFC 5652), streamed.
 
-`reader` on `der`; `decrypt`, `verify`, `decompress` and their opposites.
+`reader` reads a value, on `der`; `decrypt`, `verify` and `decompress` process its content; `encrypt` and `sign` make
+values.
 """

@@ -1,6 +1,6 @@
-"""Signature schemes: what an algorithm identifier of a SignerInfo asks for, and a key's answer to it.
+"""Signature schemes: from the algorithm identifiers of a SignerInfo to a check of a signature with a key.
 
-RSA PKCS #1 v1.5 (RFC 3370), RSASSA-PSS (RFC 4056) and ECDSA (RFC 5753, section 2.1), over a digest that is known.
+RSA PKCS #1 v1.5 (RFC 3370), RSASSA-PSS (RFC 4056) and ECDSA (RFC 5753, section 2.1), over a digest already computed.
 """
 
 from collections.abc import Callable
@@ -29,12 +29,12 @@ DIGEST_OIDS = {
     "2.16.840.1.101.3.4.2.3": "sha512",
 }
 HASHES: dict[str, hashes.HashAlgorithm] = {
-    "sha1": hashes.SHA1(),  # noqa: S303 - refused by `signature.verify` unless the partner's `relax` has it
+    "sha1": hashes.SHA1(),  # noqa: S303 - refused by `verify` unless the partner's `relax` has it
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
-# Algorithms that name their digest, too; None where the digest algorithm beside them decides.
+# Algorithms that also name their digest; None if the digest algorithm beside them decides.
 _RSA: dict[str, str | None] = {
     RSA_ENCRYPTION: None,
     "1.2.840.113549.1.1.5": "sha1",
@@ -43,7 +43,7 @@ _RSA: dict[str, str | None] = {
     "1.2.840.113549.1.1.13": "sha512",
 }
 ECDSA: dict[str, str | None] = {
-    EC_PUBLIC_KEY: None,  # some products name the key here
+    EC_PUBLIC_KEY: None,  # some products name the kind of key here
     "1.2.840.10045.4.1": "sha1",
     "1.2.840.10045.4.3.2": "sha256",
     "1.2.840.10045.4.3.3": "sha384",
@@ -68,7 +68,7 @@ class Scheme:
 def scheme_of(
     digest_algorithm: AlgorithmIdentifier, signature_algorithm: AlgorithmIdentifier, min_rsa_bits: int = MIN_RSA_BITS
 ) -> Scheme:
-    """What a SignerInfo asks for; raises AS2SecurityTooLow where it is not supported."""
+    """The scheme of a SignerInfo; raises AS2SecurityTooLow if it is not supported."""
     digest = DIGEST_OIDS.get(digest_algorithm.oid)
     if digest is None:
         raise AS2SecurityTooLow(f"digest algorithm {digest_algorithm.oid} is not supported")
@@ -102,7 +102,7 @@ def _ecdsa(digest: str) -> Check:
 
 
 def _pss(parameters: Element | None, digest: str) -> padding.PSS:
-    """RSASSA-PSS-params (RFC 4055, section 3.1): the same digest everywhere, and a salt of any length it allows."""
+    """Read RSASSA-PSS-params (RFC 4055, section 3.1): all digests must be equal; the salt may have any length."""
     fields = tagged_fields(parameters)
     named = AlgorithmIdentifier.parse(fields[0]).oid if 0 in fields else "1.3.14.3.2.26"
     mask = mask_digest(fields.get(1))
@@ -113,7 +113,7 @@ def _pss(parameters: Element | None, digest: str) -> padding.PSS:
 
 
 def mask_digest(algorithm: Element | None) -> str | None:
-    """The digest of a MaskGenAlgorithm; SHA-1 where it is left out, None where it is not supported."""
+    """The digest of a MaskGenAlgorithm: SHA-1 if it is absent, None if it is not supported."""
     if algorithm is None:
         return "sha1"
     parsed = AlgorithmIdentifier.parse(algorithm)
@@ -123,7 +123,7 @@ def mask_digest(algorithm: Element | None) -> str | None:
 
 
 def tagged_fields(parameters: Element | None) -> dict[int, Element]:
-    """The fields [0], [1], … of a SEQUENCE that tags each explicitly, as those of PSS and OAEP do."""
+    """The explicitly tagged fields [0], [1], … of a SEQUENCE, such as the parameters of PSS and OAEP."""
     if parameters is None or parameters.tag != SEQUENCE:
         return {}
     return {child.tag - context(0): child.only_child() for child in parameters.children()}

@@ -1,4 +1,4 @@
-"""Decompression (RFC 3274, RFC 5402) with limits on what comes out."""
+"""Decompression (RFC 3274, RFC 5402) with limits on the output."""
 
 import zlib
 
@@ -6,12 +6,12 @@ from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2DecompressFailed
 
 ZLIB = "1.2.840.113549.1.9.16.3.8"
-CHUNK = 256 * 1024  # octets that are decompressed at a time
-GRACE = 1024 * 1024  # octets that may come out whatever the ratio
+CHUNK = 256 * 1024  # octets of output at a time
+GRACE = 1024 * 1024  # octets of output that are allowed whatever the ratio
 
 
 class Inflater:
-    """Undoes zlib in front of `sink`; raises AS2DecompressFailed, also beyond the limits."""
+    """Decompresses zlib into `sink`; raises AS2DecompressFailed if the data are damaged or exceed the limits."""
 
     def __init__(self, sink: Sink, *, max_octets: int, max_ratio: int) -> None:
         self._sink = sink
@@ -27,10 +27,10 @@ class Inflater:
             self._inflate(data)
             data = self._zlib.unconsumed_tail
         if self._zlib.unused_data:
-            raise AS2DecompressFailed("octets behind the compressed content")
+            raise AS2DecompressFailed("octets after the compressed content")
 
     def close(self) -> None:
-        """Give what zlib still holds; raises AS2DecompressFailed where the content ends early."""
+        """Write what zlib still holds; raises AS2DecompressFailed if the content is truncated."""
         while self._inflate(b""):
             pass
         if not self._zlib.eof:

@@ -1,7 +1,7 @@
-"""Opening an envelope: the content key decrypts the content, which comes in pieces (RFC 5652, section 6; RFC 5083).
+"""Opens an envelope: decrypts the content with the content key, piece by piece (RFC 5652, section 6; RFC 5083).
 
-A failed unwrap is never told apart from a damaged content: a random content key takes the place of the one that we
-could not unwrap, and the failure shows where a damaged content would show (RFC 3218, section 2.3.2).
+A content key that cannot be unwrapped looks like damaged content: a random key replaces it, and the decryption fails at
+the point at which damaged content would fail (RFC 3218, section 2.3.2).
 """
 
 import os
@@ -29,7 +29,7 @@ MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
 
 @dataclass(frozen=True, slots=True)
 class ContentCipher:
-    """A content-encryption algorithm: octets of its key and of a block, and the relaxation that allows it."""
+    """A content-encryption algorithm; lengths in octets. `relax` is the relaxation that it needs, if any."""
 
     name: str
     algorithm: type[AES | TripleDES]
@@ -52,20 +52,20 @@ GCM = {  # RFC 5084; in AuthEnvelopedData only
 
 
 class Decryptor(Protocol):
-    """Ciphertext in, plaintext out; nothing that came out is worth anything before `finalize` has returned."""
+    """Ciphertext in, plaintext out. The plaintext proves nothing before `finalize` has returned."""
 
     name: str
-    is_authenticated: bool  # whether nobody without the key can have changed what comes out
-    recipient: Certificate | None  # of ours, that the envelope is for
+    is_authenticated: bool  # whether nobody without the key can have changed the plaintext
+    recipient: Certificate | None  # our certificate that the envelope is encrypted to
 
     def update(self, ciphertext: bytes) -> bytes: ...
 
     def finalize(self, ended: ContentInfoEnded) -> bytes:
-        """The rest of the plaintext; raises AS2DecryptFailed, or ReadAgain."""
+        """The rest of the plaintext; raises AS2DecryptFailed or ReadAgain."""
 
 
 def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hints, now: datetime) -> Decryptor:
-    """The decryptor for this envelope; raises AS2DecryptFailed, or AS2SecurityTooLow by policy."""
+    """The decryptor for an envelope; raises AS2DecryptFailed, AS2RecipientUnknown or AS2SecurityTooLow."""
     cipher = (GCM if started.is_authenticated else CBC).get(started.algorithm.oid)
     if cipher is None:
         _refuse(f"content encryption {started.algorithm.oid} is not supported here")
@@ -93,7 +93,7 @@ def _is_for_backend(started: EnvelopedDataStarted, agreement: Agreement) -> bool
 
 
 class CBCDecryptor:
-    """One block behind: the last block has the padding."""
+    """Decrypts CBC, and holds back one block, because the last one has the padding."""
 
     is_authenticated = False
 
@@ -106,7 +106,7 @@ class CBCDecryptor:
         self._held = b""
 
     def update(self, ciphertext: bytes) -> bytes:
-        """Plaintext without the block that may be the last one."""
+        """Decrypt; the block that may be the last one is held back."""
         plaintext = self._held + self._context.update(ciphertext)
         keep = len(plaintext) - self._block_length
         self._held = plaintext[max(keep, 0) :]
@@ -126,9 +126,9 @@ class CBCDecryptor:
 
 
 class GCMDecryptor:
-    """Authenticated: the tag, which comes last, speaks for the content and for the attributes.
+    """Decrypts GCM, whose tag, at the end, authenticates the content and the attributes.
 
-    The attributes come behind the content and must go in before it: where there are any, the body is read once more.
+    The attributes follow the content and must be hashed before it: if there are any, the body is read again.
     """
 
     is_authenticated = True
@@ -147,7 +147,7 @@ class GCMDecryptor:
         return self._context.update(ciphertext)
 
     def finalize(self, ended: ContentInfoEnded) -> bytes:
-        """Nothing is left but the verdict."""
+        """Check the tag; there is no more plaintext."""
         attributes = ended.authenticated_attributes
         encoded = encode(SET, attributes.content) if attributes else b""  # RFC 5083, section 2.2
         if encoded != self._hints.authenticated_attributes:
@@ -159,7 +159,7 @@ class GCMDecryptor:
 
 
 class Sealed:
-    """For an envelope that somebody else opens: nothing comes out."""
+    """Stands for an envelope that somebody else opens: gives no plaintext."""
 
     is_authenticated = False
 
@@ -183,7 +183,7 @@ def _initialization_vector(parameters: Element | None, cipher: ContentCipher) ->
 
 
 def _nonce(parameters: Element | None) -> bytes:
-    """Of GCMParameters (RFC 5084, section 3.2)."""
+    """The nonce of GCMParameters (RFC 5084, section 3.2)."""
     fields = parameters.expect(SEQUENCE).children() if parameters else []
     nonce = fields[0].expect(OCTET_STRING).content if fields else b""
     if not 8 <= len(nonce) <= 64:

@@ -1,6 +1,6 @@
-"""Making an envelope to one recipient: EnvelopedData (RFC 5652, section 6), AuthEnvelopedData (RFC 5083).
+"""Makes an envelope to one recipient: EnvelopedData (RFC 5652, section 6) or AuthEnvelopedData (RFC 5083).
 
-What `envelope` and `recipients` open, for the messages of the test partner. Whole messages, in memory.
+For the messages of the test partner, whole and in memory; `decrypt` and `recipients` open such envelopes.
 """
 
 import os
@@ -31,10 +31,10 @@ TAG = 16  # octets
 
 
 def seal(content: bytes, recipient: Certificate, cipher: str, key_algorithm: str | None = None) -> bytes:
-    """A ContentInfo that only the recipient opens.
+    """A ContentInfo that only the recipient can open.
 
-    `cipher` is one of `ENCRYPT_ALGORITHMS`, `key_algorithm` one of `KEY_ALGORITHMS`: how the content key is given to
-    the recipient; None is what is usual for its kind of key. Raises ValueError where that does not fit the key.
+    `cipher` is one of `ENCRYPT_ALGORITHMS`. `key_algorithm`, one of `KEY_ALGORITHMS`, encrypts the content key; None is
+    the usual one for the recipient's kind of key. Raises ValueError if it does not fit the key.
     """
     oid = ENCRYPT_ALGORITHMS[cipher]
     with_it = (GCM if oid in GCM else CBC)[oid]
@@ -50,7 +50,7 @@ def seal(content: bytes, recipient: Certificate, cipher: str, key_algorithm: str
 
 
 def authenticated_enveloped(content: bytes, key: bytes, recipient_info: bytes, oid: str) -> bytes:
-    """A ContentInfo with an AuthEnvelopedData: a content key, how one recipient gets it, and a cipher of `GCM`."""
+    """A ContentInfo with an AuthEnvelopedData, for a content key, the RecipientInfo with it, and a cipher of `GCM`."""
     nonce = os.urandom(NONCE)
     sealed = AESGCM(key).encrypt(nonce, content, None)
     parameters = encode(SEQUENCE, encode(OCTET_STRING, nonce), encode_integer(TAG))
@@ -61,7 +61,7 @@ def authenticated_enveloped(content: bytes, key: bytes, recipient_info: bytes, o
 
 
 def is_authenticated(cipher: str) -> bool:
-    """Whether the cipher makes an AuthEnvelopedData."""
+    """Whether this cipher is used in an AuthEnvelopedData."""
     return ENCRYPT_ALGORITHMS[cipher] in GCM
 
 
@@ -77,14 +77,14 @@ def _encrypted_content(oid: str, parameters: bytes, ciphertext: bytes) -> bytes:
 
 
 def _recipient_info(key: bytes, recipient: Certificate, algorithm: str | None) -> tuple[int, bytes]:
-    """The version that the envelope gets by it (RFC 5652, section 6.1), and the RecipientInfo."""
+    """The version that the envelope must have (RFC 5652, section 6.1), and the RecipientInfo."""
     public_key = recipient.x509.public_key()
     identifier = encode(SEQUENCE, recipient.issuer_der, encode_integer(recipient.serial))
     if isinstance(public_key, rsa.RSAPublicKey) and algorithm in (None, "rsa", *_OAEP):
         return 0, _key_trans(key, public_key, identifier, algorithm or "rsa")
     if isinstance(public_key, ec.EllipticCurvePublicKey) and algorithm in (None, *_ECDH):
         return 2, _key_agree(key, public_key, identifier, algorithm or "ecdh-sha256")
-    raise ValueError(f"the receiver's key ({type(public_key).__name__}) does not go with {algorithm or 'encryption'}")
+    raise ValueError(f"the receiver's key ({type(public_key).__name__}) does not support {algorithm or 'encryption'}")
 
 
 def _key_trans(key: bytes, public_key: rsa.RSAPublicKey, identifier: bytes, algorithm: str) -> bytes:

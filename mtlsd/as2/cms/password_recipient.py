@@ -1,7 +1,7 @@
-"""Sealing to a passphrase: PasswordRecipientInfo (RFC 5652, section 6.2.4; RFC 3211), and opening what was sealed.
+"""Encrypts to a passphrase (PasswordRecipientInfo: RFC 5652, section 6.2.4; RFC 3211) or a certificate, and decrypts.
 
-`openssl cms -decrypt` opens what is made here, with `-pwri_password` or with the recipient's key. Whole values, in
-memory: for bundles of our own, not for messages.
+`openssl cms -decrypt` also decrypts these values, with `-pwri_password` or with the recipient's key. They are whole and
+in memory: this is for our own bundles, not for messages.
 """
 
 import os
@@ -38,7 +38,7 @@ HMAC_SHA256 = "1.2.840.113549.2.9"
 PWRI_KEK = "1.2.840.113549.1.9.16.3.9"
 CIPHER = "aes256-gcm"
 ITERATIONS = 600_000
-MAX_ITERATIONS = 5_000_000  # of a value that somebody else made: seconds
+MAX_ITERATIONS = 5_000_000  # in a value that somebody else made: takes seconds
 KEY = 32  # octets
 BLOCK = 16
 SALT = 16
@@ -47,13 +47,13 @@ FindKey = Callable[[bytes, EnvelopedDataStarted], bytes | None]
 
 
 def seal_to(content: bytes, recipient: Certificate) -> bytes:
-    """AuthEnvelopedData with AES-256-GCM to a certificate; raises ValueError where its key cannot take it."""
+    """An AuthEnvelopedData with AES-256-GCM, to a certificate; raises ValueError if its key cannot encrypt."""
     is_rsa = isinstance(recipient.x509.public_key(), rsa.RSAPublicKey)
     return seal(content, recipient, CIPHER, "oaep-sha256" if is_rsa else None)
 
 
 def seal_with(content: bytes, passphrase: bytes, iterations: int = ITERATIONS) -> bytes:
-    """AuthEnvelopedData with AES-256-GCM to a passphrase."""
+    """An AuthEnvelopedData with AES-256-GCM, to a passphrase."""
     key, salt, iv = os.urandom(KEY), os.urandom(SALT), os.urandom(BLOCK)
     prf = encode(SEQUENCE, encode_oid(HMAC_SHA256), encode(NULL))
     parameters = encode(SEQUENCE, encode(OCTET_STRING, salt), encode_integer(iterations), encode_integer(KEY), prf)
@@ -66,12 +66,12 @@ def seal_with(content: bytes, passphrase: bytes, iterations: int = ITERATIONS) -
 
 
 def open_with_key(sealed: bytes, pairs: Sequence[KeyPair], now: datetime) -> bytes:
-    """What was sealed to one of these certificates that is not retired; raises an AS2Refused."""
+    """The content that was sealed to one of these certificates that is not retired; raises an AS2Refused."""
     return _opened(sealed, lambda _, started: content_key(started.recipients, pairs, KEY, now)[0])
 
 
 def open_with_passphrase(sealed: bytes, passphrase: bytes) -> bytes:
-    """What was sealed to a passphrase; raises an AS2Refused."""
+    """The content that was sealed to a passphrase; raises an AS2Refused."""
     return _opened(sealed, lambda whole, _: _unlocked(whole, passphrase))
 
 
@@ -96,7 +96,7 @@ def _opened(sealed: bytes, find_key: FindKey) -> bytes:
     try:
         return AESGCM(key or os.urandom(KEY)).decrypt(_nonce(started), b"".join(pieces) + ended.tag, None)
     except (InvalidTag, ValueError) as error:
-        raise AS2DecryptFailed("the wrong key or passphrase, or it was changed on its way") from error
+        raise AS2DecryptFailed("wrong key or passphrase, or the data were altered on the way") from error
 
 
 def _events(reader: ContentInfoReader) -> Iterator[cms.Event]:
@@ -111,14 +111,14 @@ def _nonce(started: EnvelopedDataStarted) -> bytes:
 
 
 def _unlocked(sealed: bytes, passphrase: bytes) -> bytes | None:
-    """The content key out of the first PasswordRecipientInfo; None where the passphrase is not the one."""
+    """The content key in the first PasswordRecipientInfo; None if the passphrase is wrong."""
     for info in _recipient_infos(sealed):
         if info.tag == context(3):
             match info.children():
                 case [_, derivation, how, encrypted] if derivation.tag == context(0):
                     salt, iterations = _derivation(derivation)
                     return _unwrap(_derived(passphrase, salt, iterations), _iv(how), encrypted.octets())
-    raise AS2DecryptFailed("it is not sealed to a passphrase")
+    raise AS2DecryptFailed("not sealed to a passphrase")
 
 
 def _recipient_infos(sealed: bytes) -> list[Element]:
@@ -158,7 +158,7 @@ def _derived(passphrase: bytes, salt: bytes, iterations: int) -> bytes:
 
 
 def _wrap(kek: bytes, iv: bytes, key: bytes) -> bytes:
-    """RFC 3211, section 2.3.1: encrypted twice, the second time with the last block of the first as its IV."""
+    """Wrap a key (RFC 3211, section 2.3.1): encrypt twice, the second time with the last block of the first as IV."""
     block = bytes([len(key), *(each ^ 0xFF for each in key[:3])]) + key
     block += os.urandom(-len(block) % BLOCK)
     first = _cbc(kek, iv).encryptor().update(block)
@@ -166,7 +166,7 @@ def _wrap(kek: bytes, iv: bytes, key: bytes) -> bytes:
 
 
 def _unwrap(kek: bytes, iv: bytes, wrapped: bytes) -> bytes | None:
-    """RFC 3211, section 2.3.2."""
+    """Unwrap a key (RFC 3211, section 2.3.2); None if the passphrase is wrong."""
     if len(wrapped) < 2 * BLOCK or len(wrapped) % BLOCK:
         return None
     last = _cbc(kek, wrapped[-2 * BLOCK : -BLOCK]).decryptor().update(wrapped[-BLOCK:])

@@ -1,10 +1,10 @@
-"""The Cryptographic Message Syntax (RFC 5652), pushed in chunks, given as events.
+"""A reader of the Cryptographic Message Syntax (RFC 5652): octets in, in chunks, and events out.
 
-`ContentInfoReader` takes the octets of one ContentInfo and gives, in this order, an event that says what it is
-(`EnvelopedDataStarted`, `CompressedDataStarted`, `SignedDataStarted`), then `ContentReceived` as often as it takes,
-then `ContentInfoEnded`. What lies around the content is small, bounded and complete; the content is never held.
+`ContentInfoReader` takes the octets of one ContentInfo and gives, in this order, an event with its type
+(`EnvelopedDataStarted`, `CompressedDataStarted` or `SignedDataStarted`), any number of `ContentReceived`, and
+`ContentInfoEnded`. The fields around the content are bounded and given whole; the content is never held.
 
-The kind of content is what its object identifier says, whatever a MIME header calls it.
+The object identifier decides about the type, whatever a MIME header calls it.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ MAX_INFOS = 256 * 1024  # octets: all recipients, all certificates, all CRLs or 
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmIdentifier:
-    """RFC 5280, section 4.1.1.2. Absent and NULL parameters mean the same to us."""
+    """AlgorithmIdentifier (RFC 5280, section 4.1.1.2); absent and NULL parameters mean the same."""
 
     oid: str
     parameters: Element | None
@@ -41,7 +41,7 @@ class AlgorithmIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class KeyIdentifier:
-    """Whose key is meant: issuer and serial number, or subject key identifier (RFC 5652, sections 5.3, 6.2.1)."""
+    """Names a key: issuer and serial number, or subject key identifier (RFC 5652, sections 5.3 and 6.2.1)."""
 
     issuer: bytes | None  # the DER of the Name
     serial: int | None
@@ -88,7 +88,7 @@ Recipient = KeyTransRecipient | KeyAgreeRecipient
 
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
-    """SignerInfo (RFC 5652, section 5.3). `signed_attributes` is None where there are none."""
+    """SignerInfo (RFC 5652, section 5.3). `signed_attributes` is None if there are none."""
 
     identifier: KeyIdentifier
     digest_algorithm: AlgorithmIdentifier
@@ -116,11 +116,11 @@ class SignerInfo:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopedDataStarted:
-    """The content that follows is encrypted; recipients of kinds that we do not have are left out."""
+    """The content that follows is encrypted; recipients of unsupported types are left out."""
 
     recipients: tuple[Recipient, ...]
     algorithm: AlgorithmIdentifier
-    is_authenticated: bool  # AuthEnvelopedData: the end has the tag
+    is_authenticated: bool  # AuthEnvelopedData: ContentInfoEnded has the tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class CompressedDataStarted:
 
 @dataclass(frozen=True, slots=True)
 class SignedDataStarted:
-    """A signature; content follows only where it is not detached."""
+    """The value is a signature; content follows only if it is not detached."""
 
     digest_algorithms: tuple[str, ...]
 
@@ -146,7 +146,7 @@ class ContentReceived:
 
 @dataclass(frozen=True, slots=True)
 class ContentInfoEnded:
-    """The ContentInfo is complete, and this stood behind its content."""
+    """The ContentInfo is complete; the fields are those that follow its content."""
 
     signers: tuple[SignerInfo, ...] = ()  # of SignedData
     authenticated_attributes: Element | None = None  # of AuthEnvelopedData
@@ -166,10 +166,10 @@ class ContentInfoReader:
         self._events: deque[Event] = deque()
         self._pieces: list[bytes] = []
         self._steps: Steps | None = self._content_info()
-        self._has_more = False  # octets behind the value
+        self._has_more = False  # octets after the value
 
     def receive_data(self, data: bytes) -> None:
-        """Take some octets. Line ends behind the value are no part of it: some products send them."""
+        """Take some octets. Line ends after the value, which some products send, are ignored."""
         if self._steps is None:
             self._has_more = self._has_more or bool(data.strip(b"\r\n"))
             return
@@ -184,15 +184,15 @@ class ContentInfoReader:
             self.receive_data(self._reader.rest())
 
     def next_event(self) -> Event | None:
-        """The next event, or None while more octets are needed; behind the last one, other octets are refused."""
+        """The next event, or None while more octets are needed; raises AS2MIMEMalformed for octets after the value."""
         if self._events:
             return self._events.popleft()
         if self._has_more:
-            raise AS2MIMEMalformed("octets behind the CMS value")
+            raise AS2MIMEMalformed("octets after the CMS value")
         return None
 
     def close(self) -> None:
-        """No more octets will come."""
+        """End the input; raises AS2MIMEMalformed if the value is truncated."""
         if self._steps is not None:
             raise AS2MIMEMalformed("the CMS value ends early")
 
@@ -211,7 +211,7 @@ class ContentInfoReader:
         elif content_type == SIGNED_DATA:
             yield from self._signed_data()
         else:
-            raise AS2MIMEMalformed(f"a CMS content of type {content_type}, which is not understood")
+            raise AS2MIMEMalformed(f"CMS content of type {content_type} is not supported")
         yield from read.leave()
         yield from read.leave()
 
@@ -224,7 +224,7 @@ class ContentInfoReader:
             yield from read.leave()
 
     def _auth_enveloped_data(self) -> Steps:
-        """RFC 5083, section 2.1."""
+        """Read an AuthEnvelopedData (RFC 5083, section 2.1)."""
         read = self._reader
         yield from read.enter(SEQUENCE)
         yield from self._encrypted_content(is_authenticated=True)
@@ -267,7 +267,7 @@ class ContentInfoReader:
         self._events.append(SignedDataStarted(tuple(AlgorithmIdentifier.parse(each).oid for each in digests)))
         yield from self._encapsulated(required=False)
         while (yield from read.next_tag()) in (context(0), context(1)):
-            yield from read.element(MAX_INFOS)  # certificates and CRLs: only the partner's own are ever used
+            yield from read.element(MAX_INFOS)  # certificates and CRLs: never used, the registered ones are
         infos = yield from read.element(MAX_INFOS)
         signers = infos.expect(SET).children()
         if len(signers) > MAX_SIGNERS:
@@ -288,7 +288,7 @@ class ContentInfoReader:
     def _expect_data(self) -> Generator[None, None, None]:
         content_type = yield from self._reader.element(MAX_SMALL)
         if content_type.expect(OBJECT_IDENTIFIER).oid() != DATA:
-            raise AS2MIMEMalformed(f"content of type {content_type.oid()} inside, where data belongs")
+            raise AS2MIMEMalformed(f"the content has the type {content_type.oid()} instead of data")
 
 
 def _recipients(infos: Element) -> tuple[Recipient, ...]:
@@ -311,7 +311,7 @@ def _key_trans_recipient(info: Element) -> KeyTransRecipient:
 
 
 def _key_agree_recipients(info: Element) -> list[KeyAgreeRecipient]:
-    """The recipients of one KeyAgreeRecipientInfo; none where the sender's key is not an ephemeral one."""
+    """The recipients of one KeyAgreeRecipientInfo; none if the sender's key is not ephemeral."""
     _, originator, *fields = info.children() or [info]
     material = fields.pop(0).only_child() if fields and fields[0].tag == context(1) else None
     if len(fields) != 2:
@@ -319,7 +319,7 @@ def _key_agree_recipients(info: Element) -> list[KeyAgreeRecipient]:
     key = originator.expect(context(0)).only_child()
     if key.tag != context(1):
         return []
-    point = key.children()[-1].expect(BIT_STRING).content[1:]  # behind the count of unused bits
+    point = key.children()[-1].expect(BIT_STRING).content[1:]  # without the count of unused bits
     algorithm = AlgorithmIdentifier.parse(fields[0])
     return [
         KeyAgreeRecipient(identifier, algorithm, point, material, encrypted_key)

@@ -1,6 +1,6 @@
-"""How one of our keys opens a recipient's part of an envelope: key transport by RSA, key agreement on a curve.
+"""Unwraps the content key of an envelope with one of our keys: key transport with RSA, or key agreement with ECDH.
 
-A key that does not open gives None, never an error that says why (RFC 3218).
+If a key does not unwrap it, the result is None, and never an error that shows the cause (RFC 3218).
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,9 +22,9 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
-SPECIFIED = "1.2.840.113549.1.1.9"  # the label of OAEP, spelled out
+SPECIFIED = "1.2.840.113549.1.1.9"  # pSpecified: the label of OAEP is given
 
-# dhSinglePass-stdDH-…kdf-scheme: elliptic curve Diffie-Hellman and the KDF of X9.63 (RFC 5753, section 7.1.4).
+# dhSinglePass-stdDH-…kdf-scheme: elliptic curve Diffie-Hellman with the KDF of X9.63 (RFC 5753, section 7.1.4).
 AGREEMENTS: dict[str, hashes.HashAlgorithm] = {
     "1.3.133.16.840.63.0.2": hashes.SHA1(),  # noqa: S303 - as a key derivation function it is not broken
     "1.3.132.1.11.1": hashes.SHA256(),
@@ -38,10 +38,10 @@ WRAPS = {"2.16.840.1.101.3.4.1.5": 16, "2.16.840.1.101.3.4.1.25": 24, "2.16.840.
 def content_key(
     recipients: Iterable[Recipient], keys: Sequence[KeyPair], length: int, now: datetime
 ) -> tuple[bytes | None, KeyPair]:
-    """The content key of `length` octets, or None where ours does not open it; and which of ours it is for.
+    """The content key of `length` octets, or None if it cannot be unwrapped; and the key pair that it is for.
 
-    Raises AS2RecipientUnknown where the envelope is not for us, or for a key that is retired; AS2DecryptFailed where it
-    is in a way that we do not have.
+    Raises AS2RecipientUnknown if the envelope is not for us, or for a retired key; AS2DecryptFailed if its algorithm is
+    not supported.
     """
     recipient, pair = _ours(tuple(recipients), keys, now)
     key = _transported(recipient, pair) if isinstance(recipient, KeyTransRecipient) else _agreed(recipient, pair)
@@ -67,7 +67,7 @@ def _transport_padding(algorithm: AlgorithmIdentifier) -> padding.PKCS1v15 | pad
 
 
 def _oaep(parameters: Element | None) -> padding.OAEP:
-    """RSAES-OAEP-params (RFC 4055, section 4.1); what is left out is SHA-1 and an empty label."""
+    """Read RSAES-OAEP-params (RFC 4055, section 4.1); the defaults are SHA-1 and an empty label."""
     fields = tagged_fields(parameters)
     digest = DIGEST_OIDS.get(AlgorithmIdentifier.parse(fields[0]).oid) if 0 in fields else "sha1"
     mask = mask_digest(fields.get(1))
@@ -104,7 +104,7 @@ def shared_info(wrap: bytes, keying_material: Element | None, length: int) -> by
 
 
 def _ours(recipients: Sequence[Recipient], keys: Sequence[KeyPair], now: datetime) -> tuple[Recipient, KeyPair]:
-    """The part that is for us, and the pair that it names; a pair may be early, but not late."""
+    """The RecipientInfo for us and the key pair that it names; a pair may be used before its dates, but not after."""
     kept = [pair for pair in keys if not pair.dates.have_ended(now)]
     if found := _find(recipients, kept):
         return found
@@ -118,7 +118,7 @@ def _ours(recipients: Sequence[Recipient], keys: Sequence[KeyPair], now: datetim
 
 def _find(recipients: Sequence[Recipient], keys: Sequence[KeyPair]) -> tuple[Recipient, KeyPair] | None:
     pairs = [(recipient, pair) for recipient in recipients for pair in keys]
-    for exactly in (True, False):  # some products encode the issuer's name anew: then the serial number decides
+    for exactly in (True, False):  # some products re-encode the issuer's name: then the serial number decides
         for recipient, pair in pairs:
             if means(recipient.identifier, pair.certificate, exactly=exactly):
                 return recipient, pair
@@ -126,7 +126,7 @@ def _find(recipients: Sequence[Recipient], keys: Sequence[KeyPair]) -> tuple[Rec
 
 
 def means(identifier: KeyIdentifier, certificate: Certificate, *, exactly: bool = True) -> bool:
-    """Whether the identifier names the key of this certificate; `exactly` compares the issuer's encoding, too."""
+    """Whether the identifier names the key of this certificate; `exactly` also compares the issuer's encoding."""
     if identifier.subject_key_identifier is not None:
         return identifier.subject_key_identifier == certificate.subject_key_identifier
     if identifier.serial != certificate.serial:

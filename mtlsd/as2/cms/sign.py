@@ -1,4 +1,4 @@
-"""Making a SignedData (RFC 5652, section 5): for our MDNs, and for the messages of the test partner."""
+"""Makes a SignedData (RFC 5652, section 5), for our MDNs and for the messages of the test partner."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ OIDS_OF_DIGESTS = {name: oid for oid, name in DIGEST_OIDS.items()}
 
 
 class Padding(StrEnum):
-    """How an RSA key signs; a key on a curve has nothing to choose."""
+    """The padding of an RSA signature; an EC key has none."""
 
     PKCS1V15 = "pkcs1v15"
     PSS = "pss"
@@ -29,9 +29,9 @@ def sign(
     rsa_padding: Padding = Padding.PKCS1V15,
     content: bytes | None = None,
 ) -> bytes:
-    """A SignedData over content with this digest: one signer, with our certificate chain inside.
+    """A SignedData over content with this digest, by one signer, with our certificate chain inside.
 
-    Detached, or with the `content` inside. The key is RSA or on a curve.
+    Detached, or with the `content` inside. The key is RSA or EC.
     """
     digest_algorithm = algorithm_identifier(OIDS_OF_DIGESTS[algorithm])
     attributes = _signed_attributes(digest)
@@ -64,7 +64,7 @@ def _sign(data: bytes, algorithm: str, pair: KeyPair, rsa_padding: Padding) -> t
     if isinstance(key, ec.EllipticCurvePrivateKey):
         oid = next(oid for oid, digest in ECDSA.items() if digest == algorithm)
         return encode(SEQUENCE, encode_oid(oid)), key.sign(data, ec.ECDSA(hashed))
-    assert isinstance(key, rsa.RSAPrivateKey)  # `load_organization` and `compose` take no other
+    assert isinstance(key, rsa.RSAPrivateKey)  # `load_organization` and `compose` accept no other key
     if rsa_padding is Padding.PKCS1V15:
         return algorithm_identifier(RSA_ENCRYPTION), key.sign(data, padding.PKCS1v15(), hashed)
     salt = hashed.digest_size
@@ -72,7 +72,7 @@ def _sign(data: bytes, algorithm: str, pair: KeyPair, rsa_padding: Padding) -> t
 
 
 def algorithm_identifier(oid: str) -> bytes:
-    """An AlgorithmIdentifier with NULL for its parameters."""
+    """An AlgorithmIdentifier with the parameters NULL."""
     return encode(SEQUENCE, encode_oid(oid), encode(NULL))
 
 

@@ -1,6 +1,6 @@
-"""Verifying a SignedData against a partner's own certificates (RFC 5652, section 5).
+"""Verifies a SignedData against the certificates registered for a partner (RFC 5652, section 5).
 
-A certificate inside the message is never looked at: it proves nothing. A verifier returns what it verified, or raises.
+A certificate inside the message is never used, because it proves nothing. `verify` returns what it verified, or raises.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ Digests = Mapping[Form, Mapping[str, bytes]]
 
 
 class DigestNotComputed(Exception):
-    """A digest is needed that nothing announced: read the body once more, with this one. Not a refusal."""
+    """The signature needs a digest that nothing announced: read the body again with this one. Not a refusal."""
 
     def __init__(self, algorithm: str) -> None:
         super().__init__(algorithm)
@@ -37,7 +37,7 @@ class DigestNotComputed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SignedContent:
-    """The detached content of a signature: its digests in each form, and what is needed to refuse a confusion."""
+    """The content of a signature: its digests in each form, and its first octets and size (RFC 8933, section 4)."""
 
     digests: Digests
     beginning: bytes
@@ -46,7 +46,7 @@ class SignedContent:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSignature:
-    """Who signed, with which digest, and in which form the content verified."""
+    """The signer, the digest algorithm of the signature, and the form in which the content verified."""
 
     signer: Certificate
     algorithm: str
@@ -61,9 +61,9 @@ def verify(
     relax: Collection[str],
     now: datetime,
 ) -> VerifiedSignature:
-    """The first signature that verifies with one of the partner's certificates.
+    """Find the first signature that verifies with one of the partner's certificates.
 
-    Raises AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow; or DigestNotComputed, which asks for another pass.
+    Raises AS2SignerUnknown, AS2SignatureBad or AS2SecurityTooLow, or DigestNotComputed if another pass is needed.
     """
     if not signers:
         raise AS2SignerUnknown("the SignedData has no signer")
@@ -99,7 +99,7 @@ def _verify_signer(
 def _verify_attributes(
     info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
 ) -> tuple[Certificate, Form]:
-    """The signature is over the attributes, and the attributes hold the content's digest."""
+    """Verify a signature over attributes, which hold the digest of the content (RFC 5652, section 5.4)."""
     assert info.signed_attributes is not None
     attributes = info.signed_attributes
     digest = hashlib.new(scheme.digest, encode(SET, attributes.content), usedforsecurity=False).digest()
@@ -117,9 +117,9 @@ def _verify_attributes(
 def _verify_content(
     info: SignerInfo, content: SignedContent, certificates: Sequence[Certificate], scheme: Scheme
 ) -> tuple[Certificate, Form]:
-    """The signature is over the content itself (RFC 5652, section 5.4; some products send it so)."""
+    """Verify a signature over the content itself, which some products send (RFC 5652, section 5.4)."""
     if _is_a_set_of_attributes(content):
-        raise AS2SignatureBad("the content is a DER SET of attributes, and the signer has none")
+        raise AS2SignatureBad("the content is a DER SET of attributes, but the signer has no signed attributes")
     forms = list(content.digests)
     signer, at = _find_signer(info, certificates, scheme, [content.digests[form][scheme.digest] for form in forms])
     return signer, forms[at]
@@ -128,7 +128,7 @@ def _verify_content(
 def _find_signer(
     info: SignerInfo, certificates: Sequence[Certificate], scheme: Scheme, digests: Sequence[bytes]
 ) -> tuple[Certificate, int]:
-    """The certificate whose key verifies this signature, and over which of the digests."""
+    """The certificate whose key verifies this signature, and the index of the digest that it verifies over."""
     meant = [each for each in certificates if _is_meant(info, each)]
     others = [each for each in certificates if each not in meant]
     for certificate in meant + others:
@@ -138,7 +138,7 @@ def _find_signer(
     _check_strength(meant, scheme)
     if meant and info.signed_attributes is None:
         raise AS2SignatureBad("the content is not what was signed")
-    raise AS2SignerUnknown(f"no certificate of the partner fits the signer, {info.identifier}")
+    raise AS2SignerUnknown(f"no certificate of the partner matches the signer, {info.identifier}")
 
 
 def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:
@@ -149,7 +149,7 @@ def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:
 
 
 def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: bytes) -> bool:
-    """Whether this key made this signature. Only `_find_signer` asks, and it raises where none did."""
+    """Whether this key made this signature. Only for `_find_signer`, which raises if no key did."""
     try:
         scheme.check(certificate.x509.public_key(), signature, digest)
     except (InvalidSignature, ValueError, UnsupportedAlgorithm):
@@ -158,7 +158,7 @@ def _fits(scheme: Scheme, certificate: Certificate, signature: bytes, digest: by
 
 
 def _check_strength(meant: Sequence[Certificate], scheme: Scheme) -> None:
-    """Why the signer's own certificate was of no use, where that is its key."""
+    """Raise AS2SecurityTooLow if the signer's own certificate could not be used because its key is too short."""
     for bits in map(_rsa_bits, meant):
         if bits is not None and bits < scheme.min_rsa_bits:
             raise AS2SecurityTooLow(f"signed with an RSA key of {bits} bits; it must have {scheme.min_rsa_bits}")
@@ -173,7 +173,7 @@ def _rsa_bits(certificate: Certificate) -> int | None:
 
 
 def _current_first(certificates: Sequence[Certificate], now: datetime) -> list[Certificate]:
-    """Those that are valid now; each expired one behind them, in case its key is in none of these: for the reason."""
+    """The valid certificates first, then those with other keys, so that a refusal can still name the signer's."""
     current = [each for each in certificates if each.not_before <= now <= each.not_after]
     keys = {each.public_key_der for each in current}
     return current + [each for each in certificates if each.public_key_der not in keys]
@@ -187,19 +187,19 @@ def _check_dates(signer: Certificate, now: datetime) -> None:
 
 
 def _by_type(attributes: Element) -> dict[str, Element]:
-    """The set of values of each attribute, by its type; no type may stand twice (RFC 5652, section 5.3)."""
+    """The set of values of each attribute, by its type; no type may appear twice (RFC 5652, section 5.3)."""
     sets: dict[str, Element] = {}
     for attribute in attributes.children():
         match attribute.expect(SEQUENCE).children():
             case [name, values] if values.tag == SET and name.oid() not in sets:
                 sets[name.oid()] = values
             case _:
-                raise AS2MIMEMalformed("not an attribute, or one that stands twice")
+                raise AS2MIMEMalformed("not an attribute, or one that appears twice")
     return sets
 
 
 def _the_value(sets: Mapping[str, Element], oid: str) -> Element:
-    """The one value of an attribute that has exactly one (RFC 5652, section 11)."""
+    """The value of an attribute that must have exactly one (RFC 5652, section 11)."""
     values = sets[oid].children() if oid in sets else []
     if len(values) != 1:
         raise AS2SignatureBad(f"{len(values)} values of the signed attribute {oid}")

@@ -1,1 +1,1 @@
-"""Receipts (MDN, RFC 4130, section 7): `build` makes ours, `verify` judges theirs, with pyas2lib at home in `pyas2`."""
+"""Receipts (MDN, RFC 4130, section 7): `build` makes ours, `verify` judges those of others; `pyas2` uses pyas2lib."""

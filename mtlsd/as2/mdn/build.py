@@ -1,6 +1,6 @@
 """The receipt: a Message Disposition Notification (RFC 4130, section 7; RFC 8098), signed or not.
 
-Built by hand, octet for octet: products are particular about the order of fields, too.
+Built by hand, octet for octet, because products are particular even about the order of fields.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
 from mtlsd.as2.mime.writer import entity, fields, multipart, multipart_signed
-from mtlsd.partners.partner import DEFAULT_VERSION
+from mtlsd.partners.partner_toml import DEFAULT_VERSION
 from mtlsd.pki.key_pair import KeyPair
 
 FEATURES = "multiple-attachments"
@@ -19,14 +19,14 @@ PRODUCT_SINCE = "1.3"  # draft-ietf-ediint-rfc4130bis
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What an MDN says. The names are the message's own: the MDN swaps them."""
+    """The content of an MDN. `as2_from` and `as2_to` are those of the message: the MDN swaps them."""
 
     as2_from: AS2Name
     as2_to: AS2Name
     original_message_id: str  # exactly as received
     disposition: Disposition
     mic: MIC | None
-    explanation: str  # for people; safe to tell a stranger
+    explanation: str  # for people; safe to show to a stranger
     reference: str  # our id of the exchange: in the text, in the Message-ID and in the boundaries
 
 
@@ -68,7 +68,7 @@ def build_mdn(
 
 
 def product_field(product: str, version: str) -> dict[str, str]:
-    """AS2-Product, for whom speaks a version that has it."""
+    """The field AS2-Product, if this version of AS2 has it."""
     return {"AS2-Product": product.lower().replace("/", ":")} if version == PRODUCT_SINCE else {}
 
 

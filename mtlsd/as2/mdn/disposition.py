@@ -7,14 +7,14 @@ AUTOMATIC = "automatic-action/MDN-sent-automatically"
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """`processed` or `failed`, and the modifier: `error: decryption-failed`, or none."""
+    """`processed` or `failed`, and the modifier, such as `error: decryption-failed`, or None."""
 
     type: str
     modifier: str | None = None
 
     @classmethod
     def of(cls, text: str | None) -> "Disposition":
-        """From the form that the error table has: `processed/error: x`; None is success."""
+        """Parse the form of the error table, `processed/error: x`; None means success."""
         kind, _, modifier = (text or "processed").partition("/")
         return cls(kind, modifier or None)
 

@@ -1,8 +1,7 @@
-"""The names that pyas2lib uses of oscrypto, on `cryptography` and asn1crypto.
+"""The names of oscrypto that pyas2lib uses, implemented with `cryptography` and asn1crypto.
 
-oscrypto 1.3.0 cannot start beside OpenSSL 3.0.10 and later, and pyas2lib imports it. `install` puts this
-stand-in where that import looks, for as long as the import lasts. Single DES, RC2 and RC4 are refused:
-nobody here asks pyas2lib for them.
+oscrypto 1.3.0 cannot start with OpenSSL 3.0.10 and later, and pyas2lib imports it. `install` replaces it with this
+stand-in while that import runs. Single DES, RC2 and RC4 are refused: mtlsd never asks pyas2lib for them.
 """
 
 import os
@@ -46,7 +45,7 @@ class Certificate:
 
 @contextmanager
 def install() -> Iterator[None]:
-    """Stand in for oscrypto while the block imports pyas2lib; what was there before comes back."""
+    """Replace oscrypto while the block imports pyas2lib; the module that was there before is restored."""
     with _one_at_a_time:
         real = sys.modules.pop("oscrypto", None)
         sys.modules["oscrypto"] = _module()
@@ -59,7 +58,7 @@ def install() -> Iterator[None]:
 
 
 def load_certificate(source: bytes) -> Certificate:
-    """Read one certificate, PEM or DER; ValueError where it is none."""
+    """Read one certificate, PEM or DER; raises ValueError if it is not one."""
     der = source
     if pem.detect(source):
         label, _, der = pem.unarmor(source)
@@ -73,7 +72,7 @@ def load_certificate(source: bytes) -> Certificate:
 
 
 def load_private_key(source: bytes, password: str | None = None) -> RSAPrivateKey:
-    """Read an RSA private key, PEM or DER; OSError where it does not open, as pyas2lib expects."""
+    """Read an RSA private key, PEM or DER; raises OSError if it cannot be read, as pyas2lib expects."""
     load = serialization.load_pem_private_key if pem.detect(source) else serialization.load_der_private_key
     try:
         key = load(source, _secret(password))
@@ -85,7 +84,7 @@ def load_private_key(source: bytes, password: str | None = None) -> RSAPrivateKe
 
 
 def load_pkcs12(source: bytes, password: str | None = None) -> tuple[RSAPrivateKey, Certificate, list[Any]]:
-    """Read a PKCS#12 file. pyas2lib knows a wrong password by the words of the ValueError."""
+    """Read a PKCS#12 file. pyas2lib recognizes a wrong password by the text of the ValueError."""
     if not source.startswith(DER_SEQUENCE):
         raise ValueError("not a PKCS#12 file")
     try:
@@ -146,7 +145,7 @@ def tripledes_cbc_pkcs5_decrypt(key: bytes, data: bytes, iv: bytes) -> bytes:
 
 
 def refuse_cipher(*_: object) -> NoReturn:
-    """Stand where single DES, RC2 and RC4 were."""
+    """Refuse single DES, RC2 and RC4; raises ValueError."""
     raise ValueError("single DES, RC2 and RC4 are not available")
 
 

@@ -1,7 +1,7 @@
-"""The home of pyas2lib: it reads the MDNs of others.
+"""Reads the MDNs of others with pyas2lib; no other module uses it.
 
-Its own checks are not relied on. It never sees a message, and of a signed MDN it gets the
-`multipart/report` alone, from the very bytes whose signature held.
+The checks of pyas2lib are not relied on. It never sees a message, and of a signed MDN it gets only the
+`multipart/report`, from the very octets whose signature verified.
 """
 
 import email
@@ -19,16 +19,16 @@ Headers = Sequence[tuple[str, str]]
 VerifySigned = Callable[[Headers, bytes], bytes]
 
 MAX_MDN_SIZE = 128 * 1024  # bytes; real ones are below 20 KiB
-MAX_MDN_PARTS = 64  # a report has two or three; the time that email takes grows with the depth,
+MAX_MDN_PARTS = 64  # a report has two or three; the time that `email` takes grows with the depth,
 MAX_MDN_PARAMETERS = 1000  # and with the square of the semicolons in one field
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMDN:
-    """What a partner's MDN says (RFC 4130, section 7.4); `confirmed` is what it proves.
+    """The content of a partner's MDN (RFC 4130, section 7.4).
 
-    `modifier` is for example "error: decryption-failed". `confirmed`: the message was processed without an
-    error or failure, and the MIC is the one expected; that the MDN is signed is for the caller to demand.
+    `modifier` is for example "error: decryption-failed". `confirmed`: the message was processed without an error or
+    failure, and the MIC is the expected one. The caller has to check that the MDN is signed.
     """
 
     disposition_mode: str
@@ -49,7 +49,7 @@ class ReceivedMDN:
 
     @property
     def is_positive(self) -> bool:
-        """Whether it says that the message was processed, with a warning at most."""
+        """Whether it reports that the message was processed, with a warning at most."""
         negative = self.modifier is not None and not self.modifier.startswith("warning")
         return self.disposition_type == "processed" and not negative
 
@@ -64,10 +64,10 @@ def read_mdn(
 ) -> ReceivedMDN:
     """Read the MDN that answers our message.
 
-    `verify` is given a `multipart/signed` and returns the signed entity, MIME headers and body, or raises;
-    the certificates it trusts are its own. `message_id` and `mic` are those of our message: another
-    Original-Message-ID is refused (None accepts any), another or no MIC is not `confirmed` (None: there is
-    none to compare). Raises MDNUnreadable, and what `verify` raises.
+    `verify` is given a `multipart/signed` and returns the signed entity, MIME headers and body, or raises; it knows the
+    certificates to trust. `message_id` and `mic` are those of our message: another Original-Message-ID is refused (None
+    accepts any), and with another MIC or none the MDN is not `confirmed` (None: nothing to compare). Raises
+    MDNUnreadable, and the errors of `verify`.
     """
     if len(body) > MAX_MDN_SIZE:
         raise MDNUnreadable("longer than an MDN can be", size=len(body))
@@ -78,13 +78,13 @@ def read_mdn(
         return _read_report(_report(entity), signed, message_id, mic)
     except MDNUnreadable:
         raise
-    except Exception as error:  # email and pyas2lib raise anything on bytes that nobody foresaw
+    except Exception as error:  # `email` and pyas2lib can raise anything on unexpected octets
         raise MDNUnreadable(f"{type(error).__name__}: {error}") from error
 
 
 @cache
 def _pyas2lib() -> Any:
-    """Import pyas2lib, once and late, for the import is slow."""
+    """Import pyas2lib once, and only when it is needed, because the import is slow."""
     with oscrypto_standin.install():
         from pyas2lib import as2
     as2.logger.disabled = True  # it logs payloads
@@ -103,7 +103,7 @@ def _entity(content_type: str, body: bytes) -> bytes:
 
 
 def _report(entity: bytes) -> Part:
-    """Have pyas2lib parse the entity; the look-up that it asks for finds nothing, so it judges nothing."""
+    """Parse the entity with pyas2lib; its look-up of the message finds nothing, so it judges nothing."""
     if len(re.findall(rb"[\r\n]--", entity)) > MAX_MDN_PARTS or entity.count(b";") > MAX_MDN_PARAMETERS:
         raise MDNUnreadable("more parts or parameters than an MDN can have")
     mdn = _pyas2lib().Mdn()
@@ -120,7 +120,7 @@ def _read_report(report: Part, signed: bool, message_id: str | None, mic: str | 
     fields = _notification(cast("list[Part]", parts))
     answered = _required(fields, "Original-Message-ID")
     if message_id is not None and answered.strip("<> ") != message_id.strip("<> "):
-        raise MDNUnreadable("it answers another message", original_message_id=answered)
+        raise MDNUnreadable("the MDN answers another message", original_message_id=answered)
     mode, disposition_type, modifier = _disposition(_required(fields, "Disposition"))
     received_mic, mic_algorithm = _mic(_field(fields, "Received-Content-MIC"))
     negative = modifier is not None and not modifier.startswith("warning")
@@ -139,7 +139,7 @@ def _read_report(report: Part, signed: bool, message_id: str | None, mic: str | 
 
 
 def _notification(parts: list[Part]) -> Part:
-    """Find the one part of the report itself that has the fields; a report inside a part is not ours."""
+    """Find the one part of the report that has the fields; a report nested inside a part does not count."""
     found = [fields for part in parts if (fields := _fields(part)) is not None]
     if len(found) != 1:
         raise MDNUnreadable("no disposition notification, or several")
@@ -147,7 +147,7 @@ def _notification(parts: list[Part]) -> Part:
 
 
 def _fields(part: Part) -> Part | None:
-    """Return the fields that a part holds; a part without headers, or in base64, is tolerated."""
+    """Return the fields of a part, if it has any; a part without headers, or in base64, is tolerated."""
     if "Content-Type" not in part:
         bare = part if "Disposition" in part else email.message_from_bytes(_content(part).lstrip())
         return bare if "Disposition" in bare else None
@@ -186,7 +186,7 @@ def _required(fields: Part, name: str) -> str:
 
 
 def _disposition(value: str) -> tuple[str, Literal["processed", "failed"], str | None]:
-    """Split `mode; type[/kind[: words]]`; nothing that is not understood passes for "processed"."""
+    """Split `mode; type[/kind[: words]]`; an unknown form never passes for "processed"."""
     mode, _, rest = value.partition(";")
     disposition_type, slash, modifier = rest.partition("/")
     kind, _, words = (each.strip() for each in modifier.partition(":"))
@@ -212,6 +212,6 @@ def _recipient(value: str | None) -> str | None:
 
 
 def _text(parts: list[Part]) -> str:
-    """Return what the MDN says to people; empty where it says nothing."""
+    """Return the text of the MDN for people; empty if there is none."""
     words = (_content(part) for part in parts if part.get_content_type() == "text/plain")
     return next(words, b"").decode("utf-8", "replace").strip()

@@ -1,7 +1,7 @@
-"""Judging an MDN that somebody else made: whose signature it bears, and what it says.
+"""Judges an MDN that somebody else made: its signature and its content.
 
-Only what a signature vouches for is `proven`. What an MDN says whose signature fails is kept apart: it is good for
-people to read, and proves nothing.
+Only content that a signature vouches for is `proven`. If the signature fails, the content is kept for people to read,
+and proves nothing.
 """
 
 import base64
@@ -19,7 +19,7 @@ from mtlsd.pki.certificate import Certificate
 
 @dataclass(frozen=True, slots=True)
 class JudgedMDN:
-    """An MDN; `refusal` says why it proves nothing, and `said` is what it says all the same, where it can be read."""
+    """A judged MDN: `refusal` is the reason if it proves nothing, `said` its content, or None if it is unreadable."""
 
     said: ReceivedMDN | None
     signer: Certificate | None = None
@@ -40,9 +40,9 @@ def judge_mdn(
     message_id: str | None,
     mic: str | None = None,
 ) -> JudgedMDN:
-    """Verify and read an MDN; `message_id` and `mic` as in `read_mdn`. Raises nothing for what the MDN holds.
+    """Verify and read an MDN; `message_id` and `mic` as in `read_mdn`. Never raises, whatever the MDN holds.
 
-    `relax` is what the signature may be in spite of our policy.
+    `relax` lists the exceptions from our policy that the signature may use.
     """
     signer: Certificate | None = None
 
@@ -61,7 +61,7 @@ def judge_mdn(
 
 
 def read_unverified(headers: Headers, body: bytes) -> ReceivedMDN:
-    """What an MDN says, whoever made it; raises MDNUnreadable."""
+    """The content of an MDN, with its signature ignored; raises MDNUnreadable."""
     return read_mdn(headers, body, verify=_first_part, message_id=None, mic=None)
 
 
@@ -71,8 +71,8 @@ def _first_part(headers: Headers, body: bytes) -> bytes:
         body = _decoded(body)
     content_type = fields.content_type() or ContentType("")
     delimiter = b"--" + content_type.parameters.get("boundary", "").encode("latin-1", "replace")
-    _, _, behind = body.partition(delimiter)
-    return behind.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
+    _, _, rest = body.partition(delimiter)
+    return rest.partition(b"\n" + delimiter)[0].partition(b"\n")[2]
 
 
 def _decoded(body: bytes) -> bytes:

@@ -1,7 +1,38 @@
-"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3).
+"""multipart/signed with its detached signature (RFC 1847; RFC 8551, section 3.5.3), read as it arrives.
 
-`SignedMultipart` reads one as it arrives: a layer of a message does so, and `verify_detached`, for an MDN that we
-got, which is small and comes whole.
+The rules, and why:
+
+1. *There are exactly two parts* (RFC 1847, section 2.1): an entity, then its signature, which is a SignedData without
+   content (RFC 5652, section 5). The CMS value decides. `protocol` and the header of the second part are often wrong
+   and prove nothing, so nothing depends on them. A SignedData with content is refused: it would prove that content, and
+   not the first part.
+2. *Signed is the first part with its header*: from the first octet after the delimiter line up to the last octet
+   before the line end that belongs to the next delimiter (RFC 2046, section 5.1.1; `parser.py` has the rules).
+3. *The signer hashed a canonical form*, in which every line ends with CRLF (RFC 8551, section 3.1.1). Which one, we
+   cannot know: AS2 sends binary content without a transfer encoding (RFC 4130, section 5.2.1), whose octets 0x0A are no
+   line ends, and some products sign CRLF and send LF, or sign what they send. So `FormDigests` hashes up to three forms
+   at once: as received; with CRLF in the header; and, if the body is 7bit or 8bit, with CRLF everywhere. The form whose
+   digest the signature confirms is the form of the message, and the MIC is over this form (RFC 4130, section 7.3.1).
+4. *The digest algorithm is needed first and known last.* The SignerInfo, at the end, names the one that counts;
+   `micalg` only announces it. If that digest was not computed, the content is read once more (`DigestNotComputed`).
+5. *An error in the content is reported only after the signature has verified.* The first part is hashed and read at the
+   same time, so such an error is found first. If it were reported at once, anyone without the key could change an
+   envelope and learn from the errors what it decrypts to. Errors of the multipart itself are raised at once; inside an
+   envelope, `layers.py` makes each of them look like a failed decryption.
+6. *Octets around the parts are signed by nobody.* `SignedMultipart` reports them, and its caller refuses them if they
+   could do harm: to the next reader of a message that is passed on, or as octets that somebody without the key moved
+   into an envelope.
+7. *A multipart has no transfer encoding* (RFC 2045, section 6.4), but some products send one in base64.
+
+For the code below:
+
+- `SignedPart` hashes every octet, even after the content was refused: otherwise rule 5 could not be kept. `Deferred`
+  keeps the refusal until the signature was checked.
+- `SignedPart` also serves a SignedData that has its content inside. `SignedContent` has the first octets and the size,
+  because content that looks like signed attributes must not pass as content (RFC 8933, section 4; `cms/verify.py`).
+- A layer of a message and `verify_detached` use the same classes. The latter is for an MDN that we received, which is
+  small and in memory, so it reads again by itself.
+- Memory is bounded: the content is never kept, and the signature part has `MAX_SIGNATURE` octets at most.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -23,7 +54,7 @@ MAX_SIGNATURE = 1024 * 1024  # octets
 
 @dataclass(frozen=True, slots=True)
 class SignedEntity:
-    """The octets that were signed, header included, as they came; who signed them, and the SignedData that says so."""
+    """The octets that were signed, with their header, as received; their signer, and the SignedData that proves it."""
 
     octets: bytes
     signer: Certificate
@@ -51,13 +82,13 @@ def open_detached(
     now: datetime,
     relax: Collection[str] = frozenset(),
 ) -> SignedEntity:
-    """Verify as `verify_detached` does, and say who signed."""
+    """Verify as `verify_detached` does, and return the signer with the octets."""
     fields = {name.lower(): value for name, value in headers}
     content_type = ContentType.parse(fields.get("content-type", ""))
     if content_type.value != "multipart/signed":
         raise AS2MIMEMalformed("not a multipart/signed")
     algorithms = frozenset(announced_digests(content_type))
-    while True:  # each turn adds a digest of the few that there are
+    while True:  # each turn adds a digest, and there are only a few
         octets, signed_data = _Octets(), bytearray()
         multipart = SignedMultipart(content_type, algorithms, octets, signed_data.extend)
         decoder = transfer_decoder(encoding_of_multipart(HeaderBlock(b"", fields)), multipart)
@@ -73,7 +104,7 @@ def open_detached(
 
 
 def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[bytes, bytes]:
-    """The signed entity and the SignedData of a multipart/signed that nobody verified; raises AS2MIMEMalformed."""
+    """The signed entity and the SignedData of a multipart/signed, not verified; raises AS2MIMEMalformed."""
     fields = {name.lower(): value for name, value in headers}
     octets, signed_data = _Octets(), bytearray()
     content_type = ContentType.parse(fields.get("content-type", ""))
@@ -85,18 +116,18 @@ def split_detached(headers: Iterable[tuple[str, str]], body: bytes) -> tuple[byt
 
 
 def announced_digests(content_type: ContentType) -> list[str]:
-    """The digests that `micalg` announces, as far as we have them; SHA-256 where it announces none."""
+    """The digests that `micalg` announces, if we support them; SHA-256 if none is left."""
     labels = content_type.parameters.get("micalg", "").split(",")
     return [name for label in labels if (name := algorithm_of(label))] or ["sha256"]
 
 
 def encoding_of_multipart(block: HeaderBlock) -> str:
-    """A multipart has no transfer encoding (RFC 2045, section 6.4), except that some products send it in base64."""
+    """The transfer encoding of a multipart: base64, which some products send, or binary (RFC 2045, section 6.4)."""
     return "base64" if block.transfer_encoding() == "base64" else "binary"
 
 
 class SignedMultipart:
-    """The signed part, which is hashed and goes on into `inside`, then its SignedData, which `signature` is given."""
+    """Hashes the signed part and writes it to `inside`; gives the octets of its SignedData to `signature`."""
 
     def __init__(
         self,
@@ -112,24 +143,24 @@ class SignedMultipart:
 
     @property
     def signers(self) -> tuple[reader.SignerInfo, ...]:
-        """Who claims to have signed, after `close`; raises AS2MIMEMalformed."""
+        """The signers that the SignedData names, not verified; only after `close`. Raises AS2MIMEMalformed."""
         return self._signature.signers
 
     @property
     def has_odd_surroundings(self) -> bool:
-        """Whether there are octets around the parts that whoever holds no key could have put into an envelope."""
+        """Whether the octets around the parts could have been put into an envelope by somebody without the key."""
         return self._parts.has_odd_preamble or self._parts.has_epilogue
 
     @property
     def has_surroundings(self) -> bool:
-        """Whether there is anything but blanks around the parts."""
+        """Whether anything but blanks is around the parts."""
         return self._parts.has_preamble or self._parts.has_epilogue
 
     def write(self, data: bytes) -> None:
         self._parts.write(data)
 
     def close(self) -> None:
-        """The end of the multipart; raises AS2MIMEMalformed where it has not its two parts."""
+        """End the multipart; raises AS2MIMEMalformed if it does not have two parts."""
         self._parts.close()
         if self._count != 2:
             raise AS2MIMEMalformed("multipart/signed without its two parts")
@@ -142,7 +173,7 @@ class SignedMultipart:
 
 
 class SignedPart:
-    """The part that was signed, its header included: hashed as it comes, and read on."""
+    """The signed part with its header: hashed as it arrives, and written to `inside`."""
 
     def __init__(self, algorithms: Iterable[str], inside: Sink) -> None:
         self._digests = FormDigests(algorithms)
@@ -193,7 +224,7 @@ class SignaturePart:
 
     @property
     def signers(self) -> tuple[reader.SignerInfo, ...]:
-        """The signers; raises AS2MIMEMalformed where the part is not a detached SignedData."""
+        """The signers; raises AS2MIMEMalformed if the part is not a detached SignedData."""
         self._cms.close()
         match self._cms.events:
             case [reader.SignedDataStarted(), reader.ContentInfoEnded(signers)]:
@@ -217,7 +248,7 @@ class SignaturePart:
 
 
 class _WithoutContent:
-    """Keeps the events of a ContentInfo, which are few: content is refused as soon as it comes."""
+    """Keeps the few events of a ContentInfo, and refuses content as soon as it arrives."""
 
     def __init__(self, taken: Callable[[bytes], None]) -> None:
         self._taken = taken
@@ -237,7 +268,7 @@ class _WithoutContent:
 
 
 class Deferred:
-    """Writes on until the first refusal, and keeps that: whoever is around decides when to say it."""
+    """Writes to a sink until the first refusal, and keeps the refusal: the layer around decides when to raise it."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

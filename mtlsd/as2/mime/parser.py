@@ -1,6 +1,34 @@
-"""MIME (RFC 2045, 2046) over raw bytes, never serialised again: a signature is over the bytes as they came.
+"""MIME (RFC 2045, 2046) over raw octets, as they arrive: header blocks, Content-Type, multiparts, transfer encodings.
 
-Header blocks, the parameters of a Content-Type, the parts of a multipart, and transfer decoding, all as data arrives.
+The rules, and why:
+
+1. *Nothing is serialised again.* A signature and a MIC are over the octets as they were sent (RFC 4130, section 7.3.1).
+   A header that is parsed and written again has other folding, other spelling or other line ends, and no longer
+   verifies.
+2. *An entity is a header block, an empty line and a body* (RFC 2045, section 3). The line end is CRLF. A lone LF also
+   counts, because some products, and gateways on the way, write nothing else. The empty line belongs to the header
+   block, so that header block and body together are every octet of the entity.
+3. *An entity may have no header at all*; some products send only the document. Lines are a header block only if each of
+   them is a field and at least one is a MIME field. Otherwise all of them are body.
+4. *Of two equal fields or parameters, the first counts.* Two different boundaries are an error: another reader of the
+   same message could take the other one, and see other parts.
+5. *A delimiter is a whole line* (RFC 2046, section 5.1.1): `--`, the boundary, and nothing else but blanks; `--` after
+   the boundary closes the multipart. Therefore `--boundaryX` is content, and so are the delimiters of a multipart
+   inside, even if one boundary is the beginning of the other.
+6. *The line end before a delimiter belongs to the delimiter*, not to the part. One line end too many or too few, and no
+   signature over the part verifies. A part that itself ends with a line end is followed by two.
+7. *Octets outside the parts* (preamble and epilogue) *mean nothing* and go nowhere. Nobody signs them, so whether there
+   are any is reported, for the caller to judge.
+
+For the code below:
+
+- Every reader takes octets in pieces of any size, and the pieces do not change the result. A reader holds only what it
+  cannot decide yet: `HeaderBlockReader` a block up to its empty line, `MultipartReader` a last line that may become a
+  delimiter, with the line end before it. Each such length has a limit.
+- `HeaderBlockReader` decides early: `BEGINNING` octets that cannot be a field are a document without a header, and
+  `MAX_HEADER_BLOCK` octets without an empty line are also one. It never waits for the end of a large document.
+- A limit that a header exceeds without doubt (`MAX_HEADER_FIELDS`) raises, and so does everything that has two
+  readings, such as base64 after its padding. All of it is AS2MIMEMalformed.
 """
 
 import binascii
@@ -13,7 +41,7 @@ from mtlsd.errors import AS2MIMEMalformed
 
 MAX_HEADER_BLOCK = 64 * 1024  # octets
 MAX_HEADER_FIELDS = 200
-BEGINNING = 1000  # octets, which say whether an entity begins with a header
+BEGINNING = 1000  # octets from which it is decided whether an entity begins with a header
 MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
@@ -32,9 +60,9 @@ class ContentType:
 
     @classmethod
     def parse(cls, text: str) -> "ContentType":
-        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameter at all; the first one counts.
+        """Read a Content-Type as products spell it: any case, tabs, quotes, no parameters. The first of two counts.
 
-        Two boundaries are none: another reader might take the other one.
+        Two different boundaries count as none, because another reader could take the other one.
         """
         value, _, _ = text.partition(";")
         found = [(name.lower(), _unquote(raw)) for name, raw in _PARAMETER.findall(text)]
@@ -53,7 +81,7 @@ def _unquote(raw: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HeaderBlock:
-    """The header of a MIME entity: its bytes to the octet, and the fields read from them."""
+    """The header of a MIME entity: its exact octets, and the fields read from them."""
 
     raw: bytes
     fields: Mapping[str, str]  # by lower-case name; the first one counts
@@ -63,19 +91,19 @@ class HeaderBlock:
         return ContentType.parse(text) if text else None
 
     def transfer_encoding(self) -> str:
-        """The Content-Transfer-Encoding; where there is none, AS2 means binary (RFC 4130, section 5.2.1)."""
+        """The Content-Transfer-Encoding; binary if there is none (RFC 4130, section 5.2.1)."""
         text = _COMMENT.sub(" ", self.fields.get("content-transfer-encoding", ""))
         return text.strip(' \t";').lower() or "binary"
 
 
 class HeaderBlockReader:
-    """Finds where an entity's header ends. Some products send no header at all: then it is empty."""
+    """Finds the end of an entity's header. Some products send no header: then the block is empty."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def receive_data(self, data: bytes) -> tuple[HeaderBlock, bytes] | None:
-        """The header block and the first octets of the body, or None while the blank line has not come."""
+        """The header block and the first octets of the body, or None until the empty line has arrived."""
         known = len(self._buffer)
         searched = max(known - 3, 0)
         self._buffer += data
@@ -93,7 +121,7 @@ class HeaderBlockReader:
         return HeaderBlock(raw, fields), rest
 
     def close(self) -> tuple[HeaderBlock, bytes]:
-        """No more octets will come: what there is has no header, or no body."""
+        """End the input: the entity has no header, or no body."""
         fields = _fields(bytes(self._buffer))
         return (HeaderBlock(bytes(self._buffer), fields), b"") if fields else self._without_header()
 
@@ -117,7 +145,7 @@ def _end_of_block(data: bytearray, searched: int) -> int | None:
 
 
 def _fields(raw: bytes) -> dict[str, str] | None:
-    """The fields of a block, or None where these lines are no MIME header but content."""
+    """The fields of a block, or None if these lines are content and not a MIME header."""
     lines = re.sub(rb"\r?\n[ \t]+", b" ", raw).replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
     if lines == [b""]:
         return {}
@@ -133,28 +161,28 @@ def _fields(raw: bytes) -> dict[str, str] | None:
 
 
 class MultipartReader:
-    """Cuts a multipart body into its parts, as they arrive.
+    """Cuts a multipart body into its parts as it arrives.
 
-    `part(number)` gives the sink for each part, header included. The line end before a boundary belongs to the
-    boundary (RFC 2046, section 5.1.1). Preamble and epilogue are read over.
+    `part(number)` returns the sink for each part, which is written with its header. The preamble and the epilogue are
+    skipped.
     """
 
     def __init__(self, boundary: str, part: Callable[[int], Sink]) -> None:
         declared = boundary.encode("latin-1", "replace")
-        boundary_octets = declared.rstrip(b" \t")  # it ends with no blank (RFC 2046), whatever the parameter says
+        boundary_octets = declared.rstrip(b" \t")  # a boundary never ends with a blank (RFC 2046, section 5.1.1)
         if not 0 < len(boundary_octets) <= len(declared) <= MAX_BOUNDARY:
             raise AS2MIMEMalformed("a multipart without a usable boundary")
         self._delimiter = b"--" + boundary_octets
-        self._has_blanks = boundary_octets != declared  # then they may stand before the closing hyphens
+        self._has_blanks = boundary_octets != declared  # then blanks may precede the closing hyphens
         self._part = part
         self._number = 0
         self._sink: Sink | None = None
         self._buffer = b""
-        self._at_line_start = True  # whether a delimiter may stand where the buffer begins
+        self._at_line_start = True  # whether a delimiter may begin where the buffer begins
         self._closed = False
-        self.has_preamble = False  # whether anything but blanks stands before the first delimiter
-        self.has_odd_preamble = False  # whether anything but ASCII text stands before the first delimiter
-        self.has_epilogue = False  # whether anything but blanks stands behind the closing delimiter
+        self.has_preamble = False  # whether anything but blanks precedes the first delimiter
+        self.has_odd_preamble = False  # whether anything but ASCII text precedes the first delimiter
+        self.has_epilogue = False  # whether anything but blanks follows the closing delimiter
 
     def write(self, data: bytes) -> None:
         """Take some octets of the multipart's body."""
@@ -173,27 +201,27 @@ class MultipartReader:
             self._buffer = self._buffer[decided:]
 
     def close(self) -> None:
-        """The end of the body: a closing delimiter without a line end is still one."""
+        """End the body; a closing delimiter needs no line end. Raises AS2MIMEMalformed if there is none."""
         self.write(b"\r\n")
         if not self._closed:
             raise AS2MIMEMalformed("the multipart has no closing boundary")
 
     def _find_delimiter(self) -> tuple[int, int, bool] | None:
-        """Where the next delimiter line begins and ends, and whether it is the closing one."""
+        """The next delimiter line: its first octet, the octet after it, and whether it closes the multipart."""
         at = self._buffer.find(self._delimiter)
         while at >= 0:
             after = at + len(self._delimiter)
             newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
             line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
             if line_start and newline >= 0:
-                rest = self._behind_delimiter(self._buffer[after:newline])
+                rest = self._after_delimiter(self._buffer[after:newline])
                 if rest in (b"", b"--"):
                     return at, newline + 1, rest == b"--"
             at = self._buffer.find(self._delimiter, after)
         return None
 
     def _undecided(self) -> int:
-        """How many octets at the end may belong to a delimiter or the line end before one."""
+        """The number of octets at the end that may belong to a delimiter or to the line end before one."""
         newline = self._buffer.rfind(b"\n")
         line = self._buffer[newline + 1 : newline + 1 + len(self._delimiter) + MAX_BOUNDARY]
         possible = newline >= 0 or self._at_line_start
@@ -203,9 +231,9 @@ class MultipartReader:
 
     def _is_open_delimiter(self, line: bytes) -> bool:
         tail = line.removeprefix(self._delimiter)
-        return len(tail) < min(len(line), MAX_BOUNDARY) and self._behind_delimiter(tail) in (b"", b"-", b"--")
+        return len(tail) < min(len(line), MAX_BOUNDARY) and self._after_delimiter(tail) in (b"", b"-", b"--")
 
-    def _behind_delimiter(self, octets: bytes) -> bytes:
+    def _after_delimiter(self, octets: bytes) -> bytes:
         return octets.strip(b" \t\r") if self._has_blanks else octets.rstrip(b" \t\r")
 
     def _emit(self, count: int) -> None:
@@ -227,14 +255,14 @@ class MultipartReader:
 
 
 def _line_end_before(data: bytes, at: int) -> int:
-    """Where the line end begins that stands right before `at`."""
+    """The position of the line end that immediately precedes `at`; `at` if there is none."""
     if data[at - 1 : at] != b"\n" or not at:
         return at
     return at - 2 if data[at - 2 : at - 1] == b"\r" else at - 1
 
 
 def transfer_decoder(encoding: str, sink: Sink) -> Sink:
-    """The sink that undoes a Content-Transfer-Encoding in front of `sink`; raises AS2MIMEMalformed."""
+    """A sink that decodes a Content-Transfer-Encoding and writes to `sink`; raises AS2MIMEMalformed."""
     if encoding in ("binary", "7bit", "8bit"):
         return sink
     if encoding == "base64":
@@ -245,7 +273,7 @@ def transfer_decoder(encoding: str, sink: Sink) -> Sink:
 
 
 class Base64Decoder:
-    """Base64 (RFC 2045, section 6.8), with any line ends."""
+    """Decodes base64 (RFC 2045, section 6.8) with any line ends, and refuses all other octets."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -255,7 +283,7 @@ class Base64Decoder:
     def write(self, data: bytes) -> None:
         text = self._held + data.translate(None, b"\r\n\t ")
         if self._padded and text:
-            raise AS2MIMEMalformed("base64 goes on behind its padding")
+            raise AS2MIMEMalformed("base64 continues after its padding")
         whole = len(text) - len(text) % 4
         self._held = text[whole:]
         if whole:
@@ -276,7 +304,7 @@ def _decode_base64(text: bytes) -> bytes:
 
 
 class QuotedPrintableDecoder:
-    """Quoted-printable (RFC 2045, section 6.7), a line at a time."""
+    """Decodes quoted-printable (RFC 2045, section 6.7), line by line."""
 
     MAX_LINE = 64 * 1024
 
@@ -287,7 +315,7 @@ class QuotedPrintableDecoder:
     def write(self, data: bytes) -> None:
         lines, newline, self._held = (self._held + data).rpartition(b"\n")
         if len(self._held) > self.MAX_LINE:
-            raise AS2MIMEMalformed("a quoted-printable line without an end")
+            raise AS2MIMEMalformed("a quoted-printable line that is too long")
         if newline:
             self._sink.write(binascii.a2b_qp(lines + newline))
 

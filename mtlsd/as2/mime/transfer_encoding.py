@@ -1,6 +1,6 @@
-"""What stands around a CMS value in a MIME body: base64, and the lines that some products put before it.
+"""The wrapping of a CMS value in a MIME body: base64, and the lines that some products put before the value.
 
-A CMS value is a SEQUENCE: in binary it begins with 0x30, which is `0`, in base64 with `M`.
+A CMS value is a SEQUENCE: it begins with 0x30, which is `0`, in binary, and with `M` in base64.
 """
 
 import re
@@ -16,13 +16,13 @@ MAX_TEXT_LINE = 998  # octets (RFC 5322, section 2.1.1); a longer one is base64 
 _BINARY = 0x30
 _LETTERS_AND_DIGITS = (string.ascii_letters + string.digits).encode()
 _OTHERS = bytes(set(range(256)) - set(_LETTERS_AND_DIGITS))
-# In base64, the identifiers of every CMS content type have one of these: 1.2.840.113549.1 at three places in a group.
+# The object identifier of every CMS content type has one of these in base64: 1.2.840.113549.1 in its three alignments.
 _TYPES_OF_CMS = (b"KoZIhvcNAQ", b"qGSIb3DQ", b"hkiG9w0B")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Unarmoured:
-    """Finds out whether CMS comes in binary or in base64: what a header says of that is often wrong."""
+    """Detects whether a CMS value is binary or base64, because the header is often wrong about it."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -41,23 +41,23 @@ class Unarmoured:
 
 
 class WithoutPreamble:
-    """Reads over lines of text before a CMS value: some products repeat the header in the body, or greet.
+    """Skips lines of text before a CMS value: some products repeat the header in the body, or add a greeting.
 
-    Nothing in these lines is believed. It is for a body that stands in the clear: inside an envelope, where who holds
-    no key can change such lines, whether they were read over would say something of what they decrypt to. Lines that
-    a more lenient reader of base64 could take for a CMS value of their own are refused: a backend would read another
+    Nothing in these lines is trusted. Use it only for a body in the clear: inside an envelope, somebody without the key
+    could change such lines, and learn from whether they were skipped what they decrypt to. Lines that a more lenient
+    reader of base64 could take for a CMS value of their own are refused, because a backend would then read another
     document than we do.
     """
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._has_begun = False
-        self._held = bytearray()  # the line that may be text, as far as it came
+        self._held = bytearray()  # the line that may be text, as far as it has arrived
         self._read_over = bytearray()
-        self._size = 0  # of the lines that were read over
+        self._size = 0  # of the lines that were skipped
 
     def write(self, data: bytes) -> None:
-        """Take some octets; raises AS2MIMEMalformed where what comes first is neither CMS nor a few lines of text."""
+        """Take some octets; raises AS2MIMEMalformed if the first ones are neither CMS nor a few lines of text."""
         if self._has_begun:
             self._sink.write(data)
             return
@@ -73,7 +73,7 @@ class WithoutPreamble:
         self._sink.close()
 
     def _find_value(self, searched: int) -> int | None:
-        """Where the value begins in what is held; None while that is not known, and the last line is held on.
+        """The position of the value in the held octets; None until it is known. The last line stays held.
 
         The first `searched` octets have no line end.
         """
@@ -94,13 +94,13 @@ class WithoutPreamble:
 
     def _check(self, line: bytes) -> None:
         if len(line) > MAX_TEXT_LINE + 1 or self._size > MAX_PREAMBLE or _CONTROL.search(line):
-            raise AS2MIMEMalformed("what stands before the CMS value is not a few lines of text")
+            raise AS2MIMEMalformed("the octets before the CMS value are not a few lines of text")
         self._size += len(line) + 1
         self._read_over += line.translate(None, _OTHERS)
 
     def _begin(self, at: int) -> None:
         if any(each in self._read_over for each in _TYPES_OF_CMS):
-            raise AS2MIMEMalformed("what stands before the CMS value could be read as another one")
+            raise AS2MIMEMalformed("the text before the CMS value could be read as another CMS value")
         self._has_begun = True
         begins = bytes(self._held[at:])
         self._held.clear()
@@ -110,5 +110,5 @@ class WithoutPreamble:
 
 
 def _is_base64(line: bytes) -> bool:
-    """Whether this line is one of base64 that begins like a SEQUENCE."""
+    """Whether this line is base64 that begins like a SEQUENCE."""
     return line.startswith(b"M") and not line.rstrip(b" \t\r").translate(None, _LETTERS_AND_DIGITS + b"+/=\r")

@@ -1,6 +1,6 @@
 """Writing MIME entities (RFC 2045, 2046), octet for octet: CRLF, unfolded headers, no epilogue.
 
-Products are particular about each.
+Products are particular about each of these.
 """
 
 import base64
@@ -18,12 +18,12 @@ def entity(header: Mapping[str, str], body: bytes) -> bytes:
 
 
 def fields(header: Mapping[str, str]) -> bytes:
-    """Header fields, a line each."""
+    """Header fields, one per line."""
     return "".join(f"{name}: {value}\r\n" for name, value in header.items()).encode("latin-1")
 
 
 def multipart(boundary: str, *parts: bytes) -> bytes:
-    """The body of a multipart; no part may have the boundary in it."""
+    """The body of a multipart; no part may contain the boundary."""
     delimiter = f"--{boundary}".encode("ascii")
     return b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts) + delimiter + b"--\r\n"
 
@@ -31,7 +31,7 @@ def multipart(boundary: str, *parts: bytes) -> bytes:
 def multipart_signed(
     signed: bytes, pair: KeyPair, algorithm: str, *, boundary: str, rsa_padding: Padding = Padding.PKCS1V15
 ) -> tuple[str, bytes]:
-    """multipart/signed over an entity, header included (RFC 1847; RFC 8551, section 3.5.3): its type and its body."""
+    """The Content-Type and the body of a multipart/signed over an entity (RFC 1847; RFC 8551, section 3.5.3)."""
     digest = hashlib.new(algorithm, signed, usedforsecurity=False).digest()
     signature = entity(
         {

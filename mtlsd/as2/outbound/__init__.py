@@ -1,1 +1,1 @@
-"""Messages that we send: a `draft` says what is wanted, `compose` builds the message."""
+"""Messages that we send: a `draft` describes one, `compose` builds it."""

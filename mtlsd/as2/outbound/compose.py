@@ -1,7 +1,7 @@
 """Composing the messages of the test partner (RFC 4130, RFC 5402): every form that `Receiver` reads.
 
-A document goes as it is: no line end is changed, so the receiver must get it octet for octet. Whole messages, in
-memory.
+A document is sent as it is: no line end is changed, so the receiver must get it octet for octet. A message is built
+whole, in memory.
 """
 
 import base64
@@ -43,8 +43,8 @@ class BuiltMessage:
 def compose(draft: Draft, *, now: float) -> BuiltMessage:
     """Compose one message; `now`, in seconds of the epoch, is its Date.
 
-    Raises ValueError for an algorithm that there is not, for a key that does not do what is asked of it, and for a
-    value that fits no header field.
+    Raises ValueError for an unknown algorithm, for a key that does not fit its algorithm, and for a value that is not
+    allowed in a header field.
     """
     check(draft)
     header, body = _content(draft)

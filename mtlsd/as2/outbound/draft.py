@@ -1,4 +1,4 @@
-"""What a message of the test partner is to be: its documents, its layers, and the receipt that it asks for."""
+"""The description of a message of the test partner: its documents, its layers, and the receipt that it requests."""
 
 import re
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.mic import DIGESTS
-from mtlsd.partners.partner import DEFAULT_VERSION
+from mtlsd.partners.partner_toml import DEFAULT_VERSION
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 
@@ -21,7 +21,7 @@ MDNRequest = Literal["none", "unsigned", "signed"]
 
 
 class Compression(StrEnum):
-    """Whether what is signed was compressed, or what was signed is; without a signature both are the same."""
+    """Whether a message is compressed before or after it is signed; without a signature, both are the same."""
 
     NONE = "none"
     BEFORE = "before"
@@ -30,7 +30,7 @@ class Compression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it is, its media type, and the file name that the receiver is told."""
+    """A document, its media type, and the file name that is sent to the receiver."""
 
     data: bytes
     content_type: str
@@ -39,7 +39,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """Who signs, with RSA or on a curve; `digest` is one of `DIGESTS`. Opaque: the content is inside the signature."""
+    """The signer's key pair, RSA or EC; `digest` is one of `DIGESTS`. Opaque: the content is inside the signature."""
 
     pair: KeyPair
     digest: str = "sha256"
@@ -49,7 +49,7 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """To whom, and how: see `seal`."""
+    """The recipient and the algorithms: see `seal`."""
 
     recipient: Certificate
     cipher: str = "aes256-cbc"
@@ -60,8 +60,8 @@ class Encryption:
 class Draft:
     """A message to be composed: its documents, its layers, and the receipt that it asks for.
 
-    Several documents go as one multipart/related (RFC 6362). `micalg` is the digest that a signed receipt is asked
-    for; `receipt_url` asks for an asynchronous one. `product` is named in AS2 1.3 only.
+    Several documents are sent as one multipart/related (RFC 6362). `micalg` is the digest requested for the MIC of a
+    signed receipt; `receipt_url` requests an asynchronous receipt. `product` is sent in AS2 1.3 only.
     """
 
     as2_from: str
@@ -80,7 +80,7 @@ class Draft:
 
 
 def check(draft: Draft) -> None:
-    """Raise ValueError for what fits no message."""
+    """Raise ValueError if no message can be built from this draft."""
     types = [each.content_type for each in draft.documents]
     _check_values(draft.message_id, *types, *filter(None, [draft.receipt_url]))
     for each in types:
@@ -105,12 +105,12 @@ def _check_values(*values: str, any_language: bool = False) -> None:
 
 def _check_name(algorithm: str, known: Collection[str], kind: str) -> None:
     if algorithm not in known:
-        raise ValueError(f"no such {kind} algorithm: {algorithm}")
+        raise ValueError(f"unknown {kind} algorithm: {algorithm}")
 
 
 def _check_key(signing: Signing) -> None:
     key = signing.pair.private_key
     if isinstance(key, ec.EllipticCurvePrivateKey) and signing.rsa_padding is Padding.PSS:
-        raise ValueError("RSASSA-PSS needs an RSA key, and this one is on a curve")
+        raise ValueError("RSASSA-PSS needs an RSA key, but this is an EC key")
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise ValueError("AS2 needs an RSA key, or one on an elliptic curve")
+        raise ValueError("AS2 needs an RSA or an EC key")

@@ -1,29 +1,30 @@
-"""What is entered in the hash chain when security material is moved: who, when, what, and to whom."""
+"""Enters into the hash chain that security material is exported or imported: who, when, what, and to whom."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from getpass import getuser
-from typing import TYPE_CHECKING, Any
+from hashlib import sha256
+from typing import Any
 
 import click
 
 from mtlsd.cli.options import credentials
+from mtlsd.config.model import Configuration
+from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.files import writing
+from mtlsd.journal.location import Place, open_journal
+from mtlsd.journal.proof.chain import EntryKind, Note
+from mtlsd.journal.proof.checkpoints import load_key
+from mtlsd.journal.protocol import Journal
+from mtlsd.partners.edit import bundle as packing
 
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
-    from mtlsd.journal.proof.chain import EntryKind
-    from mtlsd.journal.protocol import Journal
+MAX_TOLD = 1000  # units whose digests are in the audit entry; with more, only the digest of the manifest
 
 
 @contextmanager
-def opened(configuration: "Configuration") -> "Iterator[Journal]":
-    """The journal, to enter something; it is made where there is none, as before the daemon's first start."""
-    from mtlsd.errors import JournalUnavailable, SpoolFull
-    from mtlsd.files import writing
-    from mtlsd.journal.location import Place, open_journal
-    from mtlsd.journal.proof.checkpoints import load_key
-
+def opened(configuration: Configuration) -> Iterator[Journal]:
+    """The journal, open for writing; created if there is none, as before the first start of the daemon."""
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
     try:
@@ -35,11 +36,24 @@ def opened(configuration: "Configuration") -> "Iterator[Journal]":
                     writing.give(each, server.state)
             yield journal
     except (JournalUnavailable, SpoolFull, OSError) as error:
-        raise click.ClickException(f"the journal at {place} cannot be written, so nothing is moved: {error}") from error
+        raise click.ClickException(
+            f"the journal at {place} cannot be written, so nothing is changed: {error}"
+        ) from error
 
 
-def enter(journal: "Journal", kind: "EntryKind", subject: str, now: float, facts: Mapping[str, Any]) -> None:
-    """Enter one note about what this user does now."""
-    from mtlsd.journal.proof.chain import Note
-
+def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
+    """Enter a note about the action of this user."""
     journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])
+
+
+def contents(bundle: packing.Bundle) -> dict[str, object]:
+    """The digests of a bundle: of the manifest, and of each unit if there are not too many."""
+    told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
+    if len(bundle.units) <= MAX_TOLD:
+        told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}
+    return told
+
+
+def _digest(bundle: packing.Bundle, unit: str) -> str:
+    lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
+    return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them

@@ -3,36 +3,30 @@
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd import __version__
+from mtlsd.as2.cms.password_recipient import seal_to, seal_with
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.passphrases import check_strength, read_passphrase
+from mtlsd.cli.bundle.passphrases import a_path, check_strength, passphrase_file, read_passphrase
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.pki.certificate import Certificate
-    from mtlsd.pki.key_pair import KeyPair
-
-MAX_BUNDLE = 1 << 30  # octets
-MAX_TOLD = 1000  # units whose digests stand in the audit entry; beyond that, the manifest's alone
-
-a_path = click.Path(path_type=Path)
-passphrase_file = click.option(
-    "--passphrase-file", type=a_path, help="The passphrase, in the first line of this file; else it is asked for."
-)
+from mtlsd.errors import MtlsdError
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.partners.edit import bundle as packing
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
 
 
 @click.command("export")
 @click.argument("output", type=a_path)
 @with_config
-@click.option("--to", "recipient", type=a_path, help="Seal it to this certificate instead of a passphrase.")
+@click.option("--to", "recipient", type=a_path, help="Seal the bundle to this certificate instead of a passphrase.")
 @passphrase_file
-@click.option("--include-private-keys", is_flag=True, help="Our private keys, too.")
+@click.option("--include-private-keys", is_flag=True, help="Include our private keys.")
 @click.option("--force", is_flag=True, help="Overwrite OUTPUT.")
 def export(
     output: Path,
@@ -42,31 +36,25 @@ def export(
     include_private_keys: bool,
     force: bool,
 ) -> None:
-    """Write partners, certificates and policies into a sealed bundle.
+    """Write partners, certificates and policies to a sealed bundle.
 
-    An entry about it goes into the journal first: who, when, what, and to whom. Private keys, and files that may hold
-    one, are in it with --include-private-keys only; what is left out is said. The bundle is sealed to a certificate or
-    a passphrase. `mtlsd import` reads it, and `openssl cms` opens it.
+    The journal first gets an entry: who, when, what, and to whom. Private keys, and files that may hold one, are
+    included only with --include-private-keys; the output names every file that is left out. The bundle is sealed to a
+    certificate or with a passphrase. `mtlsd import` applies the bundle, and `openssl cms` can open it.
 
     \b
     Examples:
       mtlsd export certs.bundle --to other-machine.pem --include-private-keys
       mtlsd export certs.bundle --passphrase-file bundle.passphrase
 
-    Exit codes: 0 fine; 1 something cannot be read or written, also the entry in the journal; 2 wrong usage; 78 the
-    configuration has mistakes.
+    Exit codes: 0 success; 1 something cannot be read or written, including the journal; 2 wrong usage; 78 the
+    configuration has errors.
     """
-    from mtlsd import __version__
-    from mtlsd.errors import MtlsdError
-    from mtlsd.files import writing
-    from mtlsd.journal.proof.chain import EntryKind
-    from mtlsd.partners.edit import bundle as packing
-
     configuration, now = load_configuration(file), datetime.now(UTC)
     if recipient and passphrase_file:
         raise click.UsageError("give --to or --passphrase-file, not both")
     if output.exists() and not force:
-        raise click.ClickException(f"{output} is there already, and overwritten with --force only")
+        raise click.ClickException(f"{output} already exists: use --force to overwrite it")
     certificate = _recipient(recipient) if recipient else None
     passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
     if not certificate:
@@ -81,13 +69,13 @@ def export(
             now=now,
             made_by=__version__,
         )
-        bundle = packing.unpack(packed)  # what cannot be read again is of no use
+        bundle = packing.unpack(packed)  # a bundle that cannot be read again would be useless
     except (MtlsdError, OSError) as error:
         raise click.ClickException(f"{configuration.server.certs}: {error}") from error
     sealed = _seal(packed, certificate, passphrase)
     target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
     digest = sha256(sealed).hexdigest()
-    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **_contents(bundle)}
+    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **audit.contents(bundle)}
     with audit.opened(configuration) as journal:
         audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
     try:
@@ -102,87 +90,20 @@ def export(
 # --- Sealing ----------------------------------------------------------------------------------------------------------
 
 
-def _recipient(path: Path) -> "Certificate":
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
+def _recipient(path: Path) -> Certificate:
     try:
         return read_certificates(read_file(path).data)[0]
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(f"{path}: {error}") from error
 
 
-def _seal(packed: bytes, certificate: "Certificate | None", passphrase: bytes) -> bytes:
-    from mtlsd.as2.cms.password_recipient import seal_to, seal_with
-
+def _seal(packed: bytes, certificate: Certificate | None, passphrase: bytes) -> bytes:
     try:
         return seal_to(packed, certificate) if certificate else seal_with(packed, passphrase)
     except ValueError as error:
-        raise click.ClickException(f"nothing can be sealed to that certificate: {error}") from error
+        raise click.ClickException(f"the bundle cannot be sealed to that certificate: {error}") from error
 
 
-def _read(
-    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
-) -> "tuple[bytes, packing.Bundle]":
-    from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
-    from mtlsd.errors import MtlsdError
-    from mtlsd.partners.edit import bundle as packing
-
-    if bool(cert) != bool(key) or (cert and passphrase_file):
-        raise click.UsageError("give --cert and --key, or --passphrase-file")
-    try:
-        with path.open("rb") as file:
-            sealed = file.read(MAX_BUNDLE + 1)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
-    if len(sealed) > MAX_BUNDLE:
-        raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
-    _check_digest(path, sealed, wanted)
-    pair = _pair(cert, key) if cert and key else None
-    passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
-    try:
-        packed = open_with_key(sealed, [pair], datetime.now(UTC)) if pair else open_with_passphrase(sealed, passphrase)
-        return sealed, packing.unpack(packed)
-    except MtlsdError as error:
-        raise click.ClickException(f"{path}: {printable(str(error))}") from error
-
-
-def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:
-    """Say the SHA-256 of the bundle; that it is not the one that was named ends the command."""
-    digest = sha256(sealed).hexdigest()
-    if wanted is not None and wanted.replace(":", "").strip().lower() != digest:
-        raise click.ClickException(f"{path} is another bundle: its sha256 is {digest}")
-    say(f"{path}: sha256 {digest}")
-
-
-def _pair(cert: Path, key: Path) -> "KeyPair":
-    from mtlsd.cli.options import mistakes
-    from mtlsd.pki.key_pair import load_key_pair
-
-    with mistakes():
-        return load_key_pair(cert, key).key_pair
-
-
-# --- The difference ---------------------------------------------------------------------------------------------------
-
-
-# --- Doing it ---------------------------------------------------------------------------------------------------------
-
-
-def _contents(bundle: "packing.Bundle") -> dict[str, object]:
-    """The digests of what is in a bundle: of its manifest, and of each unit where they are not too many."""
-    told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
-    if len(bundle.units) <= MAX_TOLD:
-        told["units"] = {unit: _digest(bundle, unit) for unit in bundle.units}
-    return told
-
-
-def _digest(bundle: "packing.Bundle", unit: str) -> str:
-    lines = sorted(f"{bundle.digests[f'{unit}/{name}']}  {name}\n" for name in bundle.units[unit])
-    return sha256("".join(lines).encode()).hexdigest()  # as sha256sum would print them
-
-
-def _count(bundle: "packing.Bundle") -> str:
+def _count(bundle: packing.Bundle) -> str:
     kinds = [unit.partition("/")[0] for unit in bundle.units]
     return ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("partners", "hosts", "organizations"))

@@ -1,38 +1,44 @@
-"""`mtlsd import`: what a sealed bundle changes here, and the change as a whole or not at all."""
+"""`mtlsd import`: shows what a sealed bundle changes, and applies either all changes or none."""
 
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.export import _contents, _read, a_path, passphrase_file
+from mtlsd.cli.bundle.opening import read_bundle
+from mtlsd.cli.bundle.passphrases import a_path, passphrase_file
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
+from mtlsd.config.model import Configuration
+from mtlsd.errors import ConfigurationError, MtlsdError
+from mtlsd.files import carry_over, writing
+from mtlsd.journal.proof.chain import EntryKind
+from mtlsd.partners.edit import bundle as packing
+from mtlsd.partners.edit import proposal
+from mtlsd.partners.ours.host_keys import load_host
+from mtlsd.partners.ours.organization import load_organization
+from mtlsd.partners.partner import LoadedPartner, load_partner
+from mtlsd.partners.registry import load_each
+from mtlsd.pki.certificate import CertificateUnreadable
+from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from mtlsd.config.model import Configuration
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.partners.partner import LoadedPartner
 
 
 @click.command("import")
 @click.argument("bundle_file", metavar="BUNDLE", type=a_path)
 @with_config
-@click.option("--cert", type=a_path, help="The certificate that it is sealed to.")
-@click.option("--key", type=a_path, help="Its private key.")
+@click.option("--cert", type=a_path, help="The certificate that the bundle is sealed to.")
+@click.option("--key", type=a_path, help="The private key of the certificate.")
 @passphrase_file
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--sha256", metavar="HEX", help="Refuse any other bundle than the one of which export printed this.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--sha256", metavar="HEX", help="Reject the bundle unless it has this SHA-256, which export printed.")
 def import_(
     bundle_file: Path,
     file: Path,
@@ -43,28 +49,26 @@ def import_(
     dry_run: bool,
     sha256: str | None,
 ) -> None:
-    """Put what `mtlsd export` wrote in place.
+    """Apply a bundle that `mtlsd export` wrote.
 
-    Each partner, host and organization is changed whole or not at all. The difference is shown first. What the bundle
-    does not name stays as it is, and so do private keys that were left out of it, the certificates that belong to them,
-    and virtualhosts.toml. The same again changes nothing. A partner that would claim what another one has is refused,
-    with all the rest.
+    The command shows the differences first. Each partner, host and organization is changed as a whole or not at all.
+    Everything that is not in the bundle stays unchanged: other directories, private keys that the bundle leaves out,
+    the certificates of those keys, and virtualhosts.toml. Importing the same bundle again changes nothing. If a partner
+    would claim what another partner has, the whole bundle is rejected.
 
-    Anybody can seal a bundle to a certificate: who made it is proven only by the SHA-256 that export printed, which
-    --sha256 compares.
+    Anybody can seal a bundle to a certificate. Only the SHA-256 that export printed proves the origin: compare it with
+    --sha256.
 
     \b
     Examples:
       mtlsd import certs.bundle --cert own.pem --key own.key --sha256 4f5c... --dry-run
       mtlsd import certs.bundle --passphrase-file bundle.passphrase --yes
 
-    Exit codes: 0 it is there, or was before; 1 the bundle cannot be opened, is refused, or nobody said yes; 2 wrong
-    usage; 78 the configuration has mistakes.
+    Exit codes: 0 applied, or nothing to do; 1 the bundle cannot be opened, is rejected, or nobody confirmed; 2 wrong
+    usage; 78 the configuration has errors.
     """
-    from mtlsd.files import writing
-
     configuration = load_configuration(file)
-    sealed, bundle = _read(bundle_file, cert, key, passphrase_file, sha256)
+    sealed, bundle = read_bundle(bundle_file, cert, key, passphrase_file, sha256)
     certs = configuration.server.certs
     try:
         with ExitStack() as stack:
@@ -77,7 +81,7 @@ def import_(
             if not changes or dry_run:
                 return
             if not yes:
-                click.confirm("Put this in place?", abort=True)
+                click.confirm("Apply these changes?", abort=True)
             _apply(configuration, bundle, sealed, changes)
     except OSError as error:
         raise click.ClickException(f"{certs} cannot be written: {error}") from error
@@ -86,13 +90,13 @@ def import_(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One directory below certs/ that is not what the bundle says."""
+    """One directory below certs/ that differs from the bundle."""
 
     unit: str
     before: dict[str, bytes]
     after: dict[str, bytes]
 
-    def lines(self) -> "Iterator[str]":
+    def lines(self) -> Iterator[str]:
         for name in sorted({*self.before, *self.after}):
             old, new = self.before.get(name), self.after.get(name)
             if old != new:
@@ -100,16 +104,13 @@ class Change:
                 yield f"{mark} {self.unit}/{name}{_about(new if new is not None else old or b'')}"
 
 
-def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
-    """What differs; a private key that is here stays here, unless the bundle brings one."""
-    from mtlsd.errors import MtlsdError
-    from mtlsd.partners.edit import bundle as packing
-
+def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
+    """The differences; an existing private key is kept, unless the bundle has one."""
     withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
         if directory.is_symlink():
-            raise click.ClickException(f"{directory} is a symbolic link: whoever made it has to change it")
+            raise click.ClickException(f"{directory} is a symbolic link; mtlsd does not modify it, change its target")
         try:
             before = packing.files_of(directory)
         except MtlsdError as error:
@@ -121,15 +122,11 @@ def _changes(certs: Path, bundle: "packing.Bundle") -> "Iterator[Change]":
             yield Change(unit, before, after)
 
 
-def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld: frozenset[str]) -> bool:
-    """Whether a file stays that the bundle does not bring: what it was made without, or may be a private key.
+def _stays(unit: str, name: str, data: bytes, bundle: packing.Bundle, withheld: frozenset[str]) -> bool:
+    """Whether a file that is not in the bundle is kept: a file that export left out, or that may be a private key.
 
-    Not so what a partner connected with, in whatever form: what went from it there goes here, too.
+    A partner's certificate is not kept, in any format: if it was removed at the source, it is removed here.
     """
-    from mtlsd.partners.edit import bundle as packing
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
     if f"{unit}/{name}" in withheld:
         return True
     if bundle.private_keys or packing.is_public(name, data):
@@ -141,20 +138,17 @@ def _stays(unit: str, name: str, data: bytes, bundle: "packing.Bundle", withheld
 
 
 def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[str, bytes]) -> None:
-    """End the command where a private key of ours would go, and nothing come in its place."""
-    from mtlsd.partners.edit import bundle as packing
-
+    """End the command if a private key of ours would be deleted without a replacement."""
     if not unit.startswith("partners/"):
         lost = (name for name, data in before.items() if name not in after and not packing.is_public(name, data))
-        words = "is or may hold a private key, and the bundle has none there: move it away if it is of no use"
+        words = (
+            "is or may hold a private key, and the bundle has no replacement: move the file away if it is not needed"
+        )
         _end(f"{certs / unit / name} {words}" for name in lost)
 
 
 def _about(data: bytes) -> str:
-    """What a file is about, where it is certificates."""
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
+    """The certificates in a file, if it has any."""
     try:
         found = read_certificates(data)
     except CertificateUnreadable:
@@ -162,76 +156,66 @@ def _about(data: bytes) -> str:
     return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
 
 
-def _say_changes(configuration: "Configuration", bundle: "packing.Bundle", changes: list[Change]) -> None:
+def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: list[Change]) -> None:
     for change in changes:
         for line in (*change.lines(), *_settings(configuration.server.certs, change)):
             say(line)
     if bundle.configuration and bundle.configuration != configuration.file.read_bytes():
-        say(f"{configuration.file.name} is another than in the bundle, and stays as it is")
+        say(f"{configuration.file.name} differs from the one in the bundle, and stays unchanged")
     if not changes:
-        say("everything is there already, just so: nothing changes")
+        say("everything is already as in the bundle: nothing to do")
 
 
-def _settings(certs: Path, change: Change) -> "Iterator[str]":
-    """What the change means for a partner: what goes, and what comes."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
+def _settings(certs: Path, change: Change) -> Iterator[str]:
+    """The settings of a partner that the change removes and adds."""
     if change.unit.startswith("partners/"):
         before = proposal.describe(load_partner(certs / change.unit)) if change.before else {}
         for line in proposal.differences(before, proposal.describe(_loaded(certs, change))):
             yield f"    {line}"
 
 
-def _say_lacking(certs: Path, bundle: "packing.Bundle") -> None:
-    """Name the files that the bundle was made without, and that are not here either."""
+def _say_lacking(certs: Path, bundle: packing.Bundle) -> None:
+    """Name the files that export left out, and that do not exist here."""
     for name in bundle.withheld:
         if not (certs / name).exists():
-            say(f"to be brought by hand: {certs / name}, which the bundle was made without")
+            say(f"copy by hand: {certs / name}, which export left out of the bundle")
 
 
 def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
-    """End the command where a partner would claim what another one has, as the daemon would see it."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.registry import load_each
-
+    """End the command if a partner would claim what another partner has, as the daemon sees it."""
     proposed = [_loaded(certs, each) for each in changes if each.unit.startswith("partners/")]
     if not proposed:
         return
     partners = certs / "partners"
     now = load_each(partners) if partners.is_dir() else ()
-    problems, doubts = proposal.conflicts(partners, now, proposed)
-    for each in (*doubts, *(mistake for loaded in proposed for mistake in loaded.problems)):
+    problems, warnings = proposal.conflicts(partners, now, proposed)
+    for each in (*warnings, *(problem for loaded in proposed for problem in loaded.problems)):
         say(f"warning: {each}")
     _end(problems)
 
 
-def _end(problems: "Iterable[object]") -> None:
+def _end(problems: Iterable[object]) -> None:
     if words := [printable(str(each)) for each in problems]:
         raise click.ClickException("\n".join(("nothing is changed:", *words)))
 
 
-def _fit(certs: Path, bundle: "packing.Bundle", changes: list[Change]) -> "Iterator[Change]":
-    """The changes without those that would leave a host or an organization of ours without the key to its certificate.
+def _fit(certs: Path, bundle: packing.Bundle, changes: list[Change]) -> Iterator[Change]:
+    """The changes, without those that would leave a host or an organization of ours without a matching key.
 
-    Where the bundle brought no keys that is nothing to wonder at, and the own one stays; else it ends the command.
+    If the bundle has no private keys, such a directory stays unchanged; otherwise the command ends.
     """
     for change in changes:
         words = _broken(certs, change)
         if words and bundle.private_keys:
             _end(words)
         elif words:
-            say(f"{change.unit} stays as it is: its private key is another, and the bundle has none")
+            say(f"{change.unit} stays unchanged: its private key is for another certificate, and the bundle has no key")
         else:
             yield change
 
 
 def _broken(certs: Path, change: Change) -> list[str]:
-    """Why a host or an organization that can be loaded now could not be loaded any longer."""
-    from mtlsd.errors import ConfigurationError
-    from mtlsd.partners.ours.host_keys import load_host
-    from mtlsd.partners.ours.organization import load_organization
-
+    """Why a host or an organization that can be loaded now could not be loaded after the change."""
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
     if load is None or not change.before:
@@ -248,19 +232,14 @@ def _broken(certs: Path, change: Change) -> list[str]:
     return []
 
 
-def _loaded(certs: Path, change: Change) -> "LoadedPartner":
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
+def _loaded(certs: Path, change: Change) -> LoadedPartner:
     with _staged(change) as staged:
         return proposal.renamed(load_partner(staged), staged, certs / change.unit)
 
 
 @contextmanager
-def _staged(change: Change) -> "Iterator[Path]":
-    """The directory as it would be, elsewhere."""
-    from mtlsd.files import writing
-
+def _staged(change: Change) -> Iterator[Path]:
+    """The changed directory, in a temporary place."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / change.unit.partition("/")[2]
         staged = writing.stage(target, _with_modes(change.after))
@@ -269,34 +248,30 @@ def _staged(change: Change) -> "Iterator[Path]":
 
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
-    from mtlsd.files import writing
-    from mtlsd.partners.edit import bundle as packing
-
     return {
         name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
         for name, data in files.items()
     }
 
 
-def _apply(configuration: "Configuration", bundle: "packing.Bundle", sealed: bytes, changes: list[Change]) -> None:
-    from mtlsd.files import writing
-    from mtlsd.journal.proof.chain import EntryKind
-
+def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:
     certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
     with audit.opened(configuration) as journal:
         with ExitStack() as stack:
             staged = [_filled(certs, change, stack) for change in changes]
             for directory, change in zip(staged, changes, strict=True):
                 writing.publish(directory, certs / change.unit)
-        facts = {"bundle": digest, "private_keys": bundle.private_keys, "changed": len(changes), **_contents(bundle)}
+        facts = {
+            "bundle": digest,
+            "private_keys": bundle.private_keys,
+            "changed": len(changes),
+            **audit.contents(bundle),
+        }
         audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
 
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:
-    """The directory beside its place: with the modes and owners that are there, and all that was not read."""
-    from mtlsd.files import carry_over, writing
-    from mtlsd.partners.edit import bundle as packing
-
+    """The new directory, beside its final place, with the existing modes, owners and unknown files."""
     target = certs / change.unit
     target.parent.mkdir(mode=writing.SEARCHED, parents=True, exist_ok=True)
     staged = writing.stage(target, _with_modes(change.after))

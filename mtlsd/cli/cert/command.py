@@ -3,59 +3,42 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from mtlsd.cli.cert.inspect import ReadFile, describe, facts, password_in, read, roles
+from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_fields, say_json
+from mtlsd.files.reading import FileRefused
 from mtlsd.text import printable
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-    from mtlsd.cli.cert.inspect import ReadFile
-    from mtlsd.cli.cert.write import Belongings
 
 a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 with_password = click.option(
     "--password-file",
     type=click.Path(path_type=Path),
-    help="Holds the password of FILE. Default: FILE.password, where there is one; else it is asked for.",
+    help="File with the password of FILE. Default: FILE.password if it exists; otherwise you are asked.",
 )
-with_force = click.option("--force", is_flag=True, help="Write over a file that is there.")
+with_force = click.option("--force", is_flag=True, help="Overwrite an existing file.")
 
 
-@click.group()
-def cert() -> None:
-    """Show, mend and convert certificate files.
-
-    \b
-    Examples:
-      mtlsd cert show acme.p7b
-      mtlsd cert doctor from-the-mail.txt --output acme.pem
-      mtlsd cert convert chain.pem own.pfx --key key.pem
-    """
-
-
-@cert.command()
+@click.command()
 @a_file
 @with_password
 @with_json
 def show(path: Path, password_file: Path | None, as_json: bool) -> None:
-    """Show everything in FILE: each certificate, its dates, key and uses, and what it lacks.
+    """Show every certificate and private key in FILE.
 
-    Any form is read that may be put into a partner's directory. Nothing of a private key is shown but its kind and
-    the certificate that it belongs to.
+    For each certificate, the output has its dates, key and uses, and missing issuers. FILE may have any format that is
+    allowed in a partner's directory. Of a private key, only its type and its certificate are shown.
 
     \b
     Example:
       mtlsd cert show acme.pfx --password-file secret.txt
 
-    Exit codes: 0 fine; 1 the file cannot be read, and why is said.
+    Exit codes: 0 success; 1 the file cannot be read; stderr has the reason.
     """
-    from mtlsd.cli.cert.inspect import describe, facts, read, roles
-
     found = read(path, password_file)
     now = datetime.now(UTC)
     certificates = [facts(each, role, now) for each, role in roles(found.bundle)]
@@ -76,7 +59,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
     for key in found.keys:
         say()
         owner = found.owner_of(key)
-        belongs = f"belongs to {owner.subject}" if owner else "belongs to none of the certificates"
+        belongs = f"belongs to {owner.subject}" if owner else "belongs to none of these certificates"
         say(f"private key: {describe(key)}, {belongs}")
     if remarks := list(_remarks(found)):
         say()
@@ -84,30 +67,27 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
         say(f"note: {remark}")
 
 
-@cert.command()
+@click.command()
 @a_file
 @with_password
-@click.option("--output", type=click.Path(path_type=Path), help="Write the mended file there, not to stdout.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the repaired file here instead of stdout.")
 @with_force
 def doctor(path: Path, password_file: Path | None, output: Path | None, force: bool) -> None:
-    """Say what is wrong with FILE, and write it plainly: PEM, each certificate once, a leaf before its issuers.
+    """Say what is wrong with FILE, and write a repaired copy in PEM.
 
-    What is wrong goes to stderr, one sentence a line. A private key is written only with --output, into a file for
-    its owner alone.
+    The copy has each certificate once, a leaf before its issuers. Problems go to stderr, one per line. A private key is
+    written only with --output, to a file that only its owner can read.
 
     \b
     Example:
       mtlsd cert doctor from-the-mail.txt > acme.pem
 
-    Exit codes: 0 it is fine or mended; 1 it cannot be mended, and why is said.
+    Exit codes: 0 the file is correct or repaired; 1 the file cannot be repaired; stderr has the reason.
     """
-    from mtlsd.cli.cert.inspect import read
-    from mtlsd.cli.cert.write import Written, pem_of, write
-
     found = read(path, password_file)
     what = _belongings(found, None)
     remarks = list(_remarks(found))
-    for remark in remarks or ["it is fine"]:
+    for remark in remarks or ["no problem found"]:
         click.echo(printable(f"{path}: {remark}"), err=True)
     if output:
         write(output, Written(pem_of(what), what.key is not None), force=force)
@@ -118,15 +98,17 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
     click.echo(b"".join(each.pem for each in what.certificates), nl=False)
 
 
-@cert.command()
+@click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--key", "key_file", type=click.Path(path_type=Path), help="Holds the private key, where IN has none.")
-@click.option("--no-key", is_flag=True, help="Leave the private key out.")
-@click.option("--legacy", is_flag=True, help="PKCS#12 in 3DES and SHA-1, for products that know nothing newer.")
+@click.option("--key", "key_file", type=click.Path(path_type=Path), help="File with the private key, if IN has none.")
+@click.option("--no-key", is_flag=True, help="Omit the private key.")
+@click.option("--legacy", is_flag=True, help="PKCS#12 with 3DES and SHA-1, for old products.")
 @with_password
 @click.option(
-    "--out-password-file", type=click.Path(path_type=Path), help="Holds the password for OUT; else it is asked for."
+    "--out-password-file",
+    type=click.Path(path_type=Path),
+    help="File with the password for OUT; otherwise you are asked.",
 )
 @with_force
 def convert(
@@ -139,30 +121,27 @@ def convert(
     out_password_file: Path | None,
     force: bool,
 ) -> None:
-    """Convert the file IN, of any form, into the form that the name of OUT asks for.
+    """Convert the file IN to the format that the name of OUT implies.
 
     \b
-      .pem        certificates and the private key       .crt        certificates alone, in PEM
-      .der .cer   one certificate                        .key        the private key alone, in PEM
+      .pem        certificates and the private key       .crt        only the certificates, in PEM
+      .der .cer   one certificate                        .key        only the private key, in PEM
       .p7b .p7c   certificates, PKCS#7                   .json       service key: certificate and key
-      .pfx .p12   certificates and key, PKCS#12 in AES under a password
+      .pfx .p12   certificates and key, PKCS#12 with AES and a password
 
-    The private key must belong to a certificate in IN. A file with a private key is for its owner alone (mode 0600).
-    A password is never on the command line. No file is written over without --force.
+    The private key must belong to a certificate in IN. Only the owner can read a file with a private key (mode 0600).
+    Passwords are never given on the command line. An existing file is overwritten only with --force.
 
     \b
     Examples:
       mtlsd cert convert acme.p7b acme.pem
       mtlsd cert convert chain.pem own.pfx --key key.pem --out-password-file secret.txt
 
-    Exit codes: 0 written; 1 refused or failed, and why is said.
+    Exit codes: 0 written; 1 rejected or failed; stderr has the reason.
     """
-    from mtlsd.cli.cert.inspect import read
-    from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, in_form, write
-
     form = target.suffix.lower()
     if form not in FORMS:
-        raise click.UsageError(f"OUT ends with one of {' '.join(FORMS)}")
+        raise click.UsageError(f"the name of OUT must end with one of {' '.join(FORMS)}")
     found = read(source, password_file)
     what = _belongings(found, _separate_key(key_file, password_file) if key_file else None)
     if no_key:
@@ -174,23 +153,19 @@ def convert(
 # --- Keys ---------------------------------------------------------------------------------------------------
 
 
-def _separate_key(file: Path, password_file: Path | None) -> "PrivateKeyTypes":
-    from mtlsd.cli.cert.inspect import read
-
+def _separate_key(file: Path, password_file: Path | None) -> PrivateKeyTypes:
     found = read(file, password_file)
     if len(found.keys) != 1:
-        raise click.ClickException(f"{file}: {'; '.join(found.locked) or 'expected one private key'}")
+        raise click.ClickException(f"{file}: {'; '.join(found.locked) or 'the file must hold exactly one private key'}")
     return found.keys[0]
 
 
-def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings":
-    """The certificates in order and the key, which must belong to one of them; ends the command where it does not."""
-    from mtlsd.cli.cert.write import Belongings
-
+def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
+    """The certificates in order and the key; ends the command if the key belongs to none of them."""
     if found.locked and key is None:
         raise click.ClickException(f"{found.path}: {found.locked[0]}")
     if len(found.keys) > 1 and key is None:
-        raise click.ClickException(f"{found.path}: {len(found.keys)} private keys, expected one")
+        raise click.ClickException(f"{found.path}: {len(found.keys)} private keys, but only one is allowed")
     key = key or next(iter(found.keys), None)
     certificates = found.bundle.in_order
     if key is None or not certificates:
@@ -204,9 +179,6 @@ def _belongings(found: "ReadFile", key: "PrivateKeyTypes | None") -> "Belongings
 
 
 def _new_password(target: Path, file: Path | None) -> str:
-    from mtlsd.cli.cert.inspect import password_in
-    from mtlsd.files.reading import FileRefused
-
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
     try:
@@ -215,7 +187,7 @@ def _new_password(target: Path, file: Path | None) -> str:
         raise click.ClickException(f"{file}: {error}") from error
 
 
-# --- What is said -------------------------------------------------------------------------------------------
+# --- Output -------------------------------------------------------------------------------------------------
 
 
 def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
@@ -237,19 +209,17 @@ def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
     ]
 
 
-def _key_facts(found: "ReadFile", key: "PrivateKeyTypes") -> dict[str, str | None]:
-    from mtlsd.cli.cert.inspect import describe
-
+def _key_facts(found: ReadFile, key: PrivateKeyTypes) -> dict[str, str | None]:
     owner = found.owner_of(key)
     return {"key": describe(key), "belongs_to": owner.sha256 if owner else None}
 
 
-def _remarks(found: "ReadFile") -> "list[str]":
-    """What is odd about the file, and what it lacks."""
+def _remarks(found: ReadFile) -> list[str]:
+    """The oddities of the file, and what is missing from it."""
     contents = found.contents
     return [
-        *(f"it {each}" for each in contents.remarks),
+        *(f"the file {each}" for each in contents.remarks),
         *(f"not used: {each}" for each in contents.others),
-        *(f"a private key that is not read: {each}" for each in found.locked),
+        *(f"a private key cannot be read: {each}" for each in found.locked),
         *(f"an issuer is missing: {each}" for each in found.bundle.missing),
     ]

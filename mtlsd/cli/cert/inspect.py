@@ -1,4 +1,4 @@
-"""What the `mtlsd cert` commands read: a file with its password, and what is to be said of what is in it."""
+"""Reads files for the `mtlsd cert` commands, with their passwords, and describes the contents."""
 
 import sys
 from dataclasses import dataclass, field
@@ -27,12 +27,12 @@ from mtlsd.text import printable
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A file, read; its private keys as well, where their password is known."""
+    """The contents of a file, with its private keys if their password is known."""
 
     path: Path
     contents: Contents
     keys: tuple[PrivateKeyTypes, ...] = field(repr=False)
-    locked: tuple[str, ...]  # why a key could not be read, one sentence each
+    locked: tuple[str, ...]  # why a key cannot be read, one sentence for each key
 
     @property
     def bundle(self) -> Bundle:
@@ -45,9 +45,9 @@ class ReadFile:
 
 
 def read(path: Path, password_file: Path | None) -> ReadFile:
-    """Read a file of any form; ends the command where it cannot be read.
+    """Read a file of any format; ends the command if it cannot be read.
 
-    The password is that of the option, or of the `.password` file beside it, or it is asked for on a terminal.
+    The password comes from the option, from the `.password` file beside the file, or from a prompt on the terminal.
     """
     try:
         password = password_in(password_file) if password_file else password_beside(path)[0]
@@ -78,11 +78,11 @@ def _contents(path: Path, data: bytes, password: str | None) -> tuple[Contents, 
     return read_contents(data, password), password
 
 
-# --- What is said of it -------------------------------------------------------------------------------------
+# --- Description --------------------------------------------------------------------------------------------
 
 
 def facts(certificate: Certificate, role: str, now: datetime) -> dict[str, Any]:
-    """Everything that is shown of a certificate."""
+    """Everything that is shown about a certificate."""
     return {
         "role": role,
         "subject": certificate.subject,
@@ -101,7 +101,7 @@ def facts(certificate: Certificate, role: str, now: datetime) -> dict[str, Any]:
 
 
 def roles(bundle: Bundle) -> list[tuple[Certificate, str]]:
-    """Each certificate with what it is, leaves first, each followed by its issuers."""
+    """Each certificate with its role; leaves first, each followed by its issuers."""
     kinds = {
         **dict.fromkeys(bundle.leaves, "leaf"),
         **dict.fromkeys(bundle.intermediates, "intermediate"),
@@ -115,7 +115,7 @@ def key_of(certificate: Certificate) -> str:
     try:
         return describe(certificate.x509.public_key())
     except (ValueError, UnsupportedAlgorithm):
-        return "of a kind that is not supported"
+        return "of an unsupported type"
 
 
 def describe(key: object) -> str:

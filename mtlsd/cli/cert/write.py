@@ -1,4 +1,4 @@
-"""What the `mtlsd cert` commands write: certificates and keys in the form that the name of the file asks for."""
+"""Writes certificates and keys for the `mtlsd cert` commands, in the format that the name of the file implies."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats import pkcs7
 
 ROUNDS = 100_000  # of PBKDF2, in PKCS#12
-OLD_ROUNDS = 2048  # what products that know 3DES only make themselves
+OLD_ROUNDS = 2048  # as products that support only 3DES write
 KEYSTORES = (".pfx", ".p12")
 FORMS = (".pem", ".crt", ".key", ".der", ".cer", ".p7b", ".p7c", *KEYSTORES, ".json")
 
 
 @dataclass(frozen=True, slots=True)
 class Belongings:
-    """Certificates, a leaf first, and the key of the first one, where there is one."""
+    """Certificates, a leaf first, and the key of the first certificate, if present."""
 
     certificates: tuple[Certificate, ...]
     key: PrivateKeyTypes | None = field(default=None, repr=False)
@@ -33,14 +33,14 @@ class Belongings:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The octets of a file, and whether there is a private key in them."""
+    """The bytes of a file, and whether they include a private key."""
 
     data: bytes = field(repr=False)
     secret: bool
 
 
 def in_form(form: str, what: Belongings, password: str | None, *, legacy: bool) -> Written:
-    """The octets in the form of this extension; raises ClickException where it cannot hold what there is."""
+    """The file in the format of this extension; raises ClickException if the format cannot hold the contents."""
     match form:
         case ".pem":
             return Written(pem_of(what), what.key is not None)
@@ -69,11 +69,13 @@ def key_pem(key: PrivateKeyTypes) -> bytes:
 
 
 def write(path: Path, written: Written, *, force: bool) -> None:
-    """Write a file whole or not at all; one with a key is for its owner alone. Ends the command where it cannot."""
+    """Write a whole file or nothing; only its owner can read a file with a key. Ends the command on failure."""
     if not force and os.path.lexists(path):
-        raise click.ClickException(f"{path} is there already: --force writes over it")
+        raise click.ClickException(f"{path} already exists: use --force to overwrite it")
     try:
-        with placed(path, PRIVATE if written.secret else PUBLIC) as file:  # no link: not every file system has them
+        with placed(
+            path, PRIVATE if written.secret else PUBLIC
+        ) as file:  # without a link, which not every file system supports
             file.write(written.data)
     except OSError as error:
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
@@ -81,7 +83,7 @@ def write(path: Path, written: Written, *, force: bool) -> None:
 
 def _key(what: Belongings, form: str) -> PrivateKeyTypes:
     if what.key is None:
-        raise click.ClickException(f"there is no private key for a {form} file: give it with --key")
+        raise click.ClickException(f"a {form} file needs a private key: give it with --key")
     return what.key
 
 
@@ -91,7 +93,9 @@ def _only_one(certificates: Sequence[Certificate]) -> Certificate:
     ends = [each for each in certificates if not each.is_ca]
     if len(certificates) == 1 or len(ends) == 1:
         return (ends or certificates)[0]
-    raise click.ClickException(f"there are {len(certificates)} certificates, and DER holds one: write a .pem or a .p7b")
+    raise click.ClickException(
+        f"there are {len(certificates)} certificates, but DER holds only one: write a .pem or .p7b file"
+    )
 
 
 def _service_key(what: Belongings, key: PrivateKeyTypes) -> bytes:
@@ -101,13 +105,13 @@ def _service_key(what: Belongings, key: PrivateKeyTypes) -> bytes:
 
 def _keystore(what: Belongings, password: str, *, legacy: bool) -> bytes:
     if odd := next((each for each in what.certificates if each.is_respelled), None):
-        raise click.ClickException(f"{odd.subject} is spelled too oddly for PKCS#12: write a .pem or a .p7b")
+        raise click.ClickException(f"{odd.subject} has an encoding that PKCS#12 cannot hold: write a .pem or .p7b file")
     if not password:
-        raise click.ClickException("a PKCS#12 file needs a password that is not empty: --out-password-file")
+        raise click.ClickException("a PKCS#12 file needs a password: give one with --out-password-file")
     builder = PrivateFormat.PKCS12.encryption_builder()
     if legacy:
         old = builder.kdf_rounds(OLD_ROUNDS).key_cert_algorithm(PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        protection = old.hmac_hash(hashes.SHA1()).build(password.encode())  # noqa: S303  # what old products read
+        protection = old.hmac_hash(hashes.SHA1()).build(password.encode())  # noqa: S303  # for old products
     else:
         new = builder.kdf_rounds(ROUNDS).key_cert_algorithm(PBES.PBESv2SHA256AndAES256CBC)
         protection = new.hmac_hash(hashes.SHA256()).build(password.encode())

@@ -1,1 +1,1 @@
-"""`mtlsd journal` and `mtlsd privacy`: what was received, and what became of it."""
+"""`mtlsd journal` and `mtlsd privacy`: the received messages, and their deliveries."""

@@ -1,10 +1,10 @@
-"""`mtlsd journal`: its group, and the commands that look at what is there."""
+"""`mtlsd journal list`, `show` and `migrate`."""
 
 import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -16,47 +16,38 @@ from mtlsd.cli.journal.show import candidate, say_about, say_deliveries, say_mdn
 from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
+from mtlsd.journal.location import migrate_journal
+from mtlsd.journal.protocol import Journal
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.journal.protocol import Journal
 
-
-@click.group()
-def journal() -> None:
-    """Look at what was received, and what became of it.
-
-    What the backend refused, or waits, is tried again with `replay`. The daemon may run meanwhile. Times are UTC.
-
-    \b
-    Examples:
-      mtlsd journal list --state failed
-      mtlsd journal show '<42@acme.example>'
-      mtlsd journal replay '<42@acme.example>'
-    """
-
-
-@journal.command("list")
+@click.command("list")
 @with_config
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, at most.")
-@click.option("--partner", metavar="NAME", help="Only the messages of this partner.")
-@click.option("--state", type=click.Choice(STATES), help="Only those whose delivery to the backend stands so.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Maximum number of messages."
+)
+@click.option("--partner", metavar="NAME", help="Only messages of this partner.")
+@click.option(
+    "--state", type=click.Choice(STATES), help="Only messages whose delivery to the backend is in this state."
+)
 @click.option(
     "--reason",
     metavar="CODE",
     type=ReasonCode(),
-    help="Only those with this reason: a delivery's last one, or a refusal's.",
+    help="Only messages with this reason: of a refusal, or of the last delivery attempt.",
 )
-@click.option("--since", type=Moment(), help="Only those received then or later: a time in UTC, or an age such as 36h.")
-@click.option("--until", type=Moment(), help="Only those received before.")
-@click.option("--before", metavar="ID", help="Only those older than this one: the last ID of the page before.")
-@click.option("--follow", is_flag=True, help="Go on with each one that is new or whose state changes, until Ctrl-C.")
+@click.option(
+    "--since", type=Moment(), help="Only messages received at or after this time: a time in UTC, or an age such as 36h."
+)
+@click.option("--until", type=Moment(), help="Only messages received before this time.")
+@click.option("--before", metavar="ID", help="Only messages older than this ID, the last one of the previous page.")
+@click.option("--follow", is_flag=True, help="Continue with each new message and each change of state, until Ctrl-C.")
 @with_json
 def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> None:
-    """List the accepted messages, the newest first.
+    """List the accepted messages, newest first.
 
-    Refused messages are there where TLS or a signature proved who sent them: --state refused lists them, and --reason
-    finds them, too. With --follow the newest come last, and --json writes one object a line.
+    Refused messages are stored if TLS or a signature proved the sender: --state refused lists them, and --reason
+    includes them. With --follow the newest come last, and --json writes one object per line.
 
     \b
     Examples:
@@ -64,8 +55,8 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
       mtlsd journal list --reason upstream_timeout --since 2026-11-21T08:00 --until 2026-11-21T12:00
       mtlsd journal list --state failed --follow --json
 
-    Exit codes: 0 fine, also where nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
-    file has mistakes.
+    Exit codes: 0 success, even if nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
+    file has errors.
     """
     looked_for = Wanted(**wanted)
     if not follow:
@@ -78,16 +69,16 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
         listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
 
 
-def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:
-    """Why there may be nothing, on stderr: a name or an id that stands for nothing."""
+def _say_hints(opened: Journal, file: Path, wanted: Wanted) -> None:
+    """Say on stderr why the list may be empty: an unknown partner or id."""
     certs = load_configuration(file).server.certs
     if wanted.partner is not None and not knows_partner(opened, certs, wanted.partner):
         click.echo(printable(nobody(certs, wanted.partner)), err=True)
     if wanted.before is not None and not (opened.message(wanted.before) or opened.refusal(wanted.before)):
-        click.echo(printable(f"--before {wanted.before}: nothing in the journal has this id"), err=True)
+        click.echo(printable(f"--before {wanted.before}: the journal has no record with this id"), err=True)
 
 
-@journal.command()
+@click.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
 @click.option(
@@ -95,21 +86,22 @@ def _say_hints(opened: "Journal", file: Path, wanted: Wanted) -> None:
     is_flag=False,
     flag_value="",
     metavar="[VALUE]",
-    help="List every digest that could be the MIC; or name what a partner hashed who says VALUE.",
+    help="List every digest that could be the MIC. With VALUE, say what the partner must have hashed to get it.",
 )
 @with_json
 def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> None:
-    """Show everything about one message: ID is ours, or the Message-ID that the partner gave it.
+    """Show everything about one message.
 
-    With --mic the message is read once more: each layer, with and without its MIME header, in each form of line ends.
-    Of a refused message the journal has the reason and the MDN, where TLS or a signature proved who sent it.
+    ID is an id from `mtlsd journal list`, or the Message-ID. With --mic the command reads the message again, and hashes
+    each layer with and without its MIME header, in each form of line ends. For a refused message, the journal has the
+    reason and the MDN if TLS or a signature proved the sender.
 
     \b
     Examples:
       mtlsd journal show '<42@acme.example>' --json
       mtlsd journal show '<42@acme.example>' --mic 'I3lAbuA+WYm23+1xDyqyVjFFmDE=, sha1'
 
-    Exit codes: 0 fine; 1 no such message or no journal; 78 the configuration file has mistakes.
+    Exit codes: 0 success; 1 no such message or no journal; 78 the configuration file has errors.
     """
     if mic is not None:
         _show_mic(file, id_or_message_id, mic, as_json)
@@ -138,26 +130,25 @@ def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> Non
         say_candidates(found, message.mic, mic)
 
 
-@journal.command()
+@click.command()
 @with_config
 def migrate(file: Path) -> None:
-    """Bring the journal to the version of this mtlsd: in one transaction, so all of it or nothing.
+    """Upgrade the journal to the version of this mtlsd.
 
-    A PostgreSQL database needs it before the first start, and after an update that says so: stop every node before.
-    SQLite does not: the daemon does the same at its start. Make a backup first.
+    The upgrade is one transaction: either all of it is applied or nothing. Make a backup first. A PostgreSQL database
+    needs this before the first start, and after an update that says so; stop every node first. SQLite does not need
+    it, because the daemon upgrades the journal when it starts.
 
     \b
     Example:
       mtlsd journal migrate
 
-    Exit codes: 0 the journal has our version; 1 it cannot be used, or is from a newer mtlsd; 78 the configuration file
-    has mistakes.
+    Exit codes: 0 the journal has the version of this mtlsd; 1 it cannot be used, or is from a newer mtlsd; 78 the
+    configuration file has errors.
     """
-    from mtlsd.journal.location import migrate_journal
-
     with place_of(file) as place:
         before, after = migrate_journal(place)
     if before == after:
-        say(f"the journal at {place} has version {after} already")
+        say(f"the journal at {place} already has version {after}")
     else:
-        say(f"the journal at {place} has version {after} now; it was {before or 'empty'}")
+        say(f"the journal at {place} now has version {after}; it was {before or 'empty'}")

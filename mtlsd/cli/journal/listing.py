@@ -1,24 +1,25 @@
-"""What `mtlsd journal list` looks for, and how it shows it: a page at a time, or as it happens."""
+"""Searches and shows messages for `mtlsd journal list`, one page at a time or continuously."""
 
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mtlsd.cli.output import iso, say, say_json, say_table
-
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Listed, Refusal
-    from mtlsd.journal.protocol import Journal
+from mtlsd.ids import first_id
+from mtlsd.journal.model import DeliveryState, Listed, Refusal
+from mtlsd.journal.protocol import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
 HEADINGS = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
-MARGIN_SECONDS = 2 * 3600  # an id is from when an exchange began, at most header_seconds before the message is received
+MARGIN_SECONDS = (
+    2 * 3600
+)  # an id has the time when an exchange began, at most header_seconds before the message was received
 POLL_SECONDS = 1
 PAGE = 500  # rows at a time
 MAX_KNOWN = 100_000  # rows that are remembered
@@ -29,7 +30,7 @@ Open = Callable[[], AbstractContextManager["Journal"]]
 
 
 class Moment(click.ParamType[float]):
-    """A time in ISO 8601, UTC where it says no zone, or an age such as 90m, 36h or 7d; in seconds of the epoch."""
+    """A time in ISO 8601, in UTC unless it has a zone, or an age such as 90m, 36h or 7d; in seconds of the epoch."""
 
     name = "time"
 
@@ -48,7 +49,7 @@ class Moment(click.ParamType[float]):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for. The state `refused` is that of a refusal; `reason` is a delivery's or a refusal's."""
+    """The search. The state `refused` finds refusals; `reason` is the reason of a delivery or a refusal."""
 
     limit: int
     partner: str | None = None
@@ -58,19 +59,17 @@ class Wanted:
     until: float | None = None
     before: str | None = None
 
-    def rows(self, journal: "Journal") -> list[Row]:
-        """The newest first, of messages and refusals together."""
+    def rows(self, journal: Journal) -> list[Row]:
+        """Messages and refusals together, newest first."""
         found = [*self._messages(journal), *self._refusals(journal)]
         return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
 
-    def _messages(self, journal: "Journal") -> Iterator[Row]:
-        from mtlsd.journal.model import DeliveryState
-
+    def _messages(self, journal: Journal) -> Iterator[Row]:
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
             yield from map(_message, journal.messages(**self._common(), state=state))
 
-    def _refusals(self, journal: "Journal") -> Iterator[Row]:
+    def _refusals(self, journal: Journal) -> Iterator[Row]:
         if self.state == REFUSED or (self.reason and not self.state):
             yield from map(_refusal, journal.refusals(**self._common()))
 
@@ -80,16 +79,14 @@ class Wanted:
         return {**wanted, "since": self.since, "until": self.until, "after": after, "before": before}
 
     def _ids(self) -> tuple[str | None, str | None]:
-        """Between which ids everything wanted is: times alone would have every message read."""
-        from mtlsd.ids import first_id
-
+        """The range of ids for the range of times; searching by time alone would read every message."""
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
         return after, min(filter(None, (self.before, until)), default=None)
 
 
-def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> bool:
-    """Write one page, and return whether there was anything."""
+def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
+    """Write one page, and return whether it has any rows."""
     rows = wanted.rows(journal)
     if as_json:
         say_json(rows)
@@ -98,7 +95,7 @@ def show(journal: "Journal", wanted: Wanted, *, as_json: bool) -> bool:
     if not rows:
         say("no messages")
     elif len(rows) == wanted.limit:
-        say(f"older ones: --before {rows[-1]['id']}")
+        say(f"for older messages: --before {rows[-1]['id']}")
     return bool(rows)
 
 
@@ -111,9 +108,9 @@ def follow(
     page: int = PAGE,
     remember: int = MAX_KNOWN,
 ) -> None:
-    """Write the newest, oldest first, then each one that is new or whose state has changed, until `wait` raises.
+    """Write the newest rows, oldest first, then each new row and each change of state, until `wait` raises.
 
-    The journal is opened anew for each look: what a reader has open may be a file at rest, which stays as it is.
+    The journal is opened again for each look, because a reader may have opened a file that no daemon writes to.
     """
     follower = Follower(wanted, page, remember)
     news = follower.first_look
@@ -127,7 +124,7 @@ def follow(
 
 
 class Follower:
-    """Remembers what was seen, to tell what is new. What is older than all that it remembers is not new."""
+    """Remembers the rows that were shown, to find new ones. Rows older than everything remembered are not new."""
 
     def __init__(self, wanted: Wanted, page: int, remember: int) -> None:
         self._wanted = wanted
@@ -136,15 +133,15 @@ class Follower:
         self._known: dict[str, str | None] = {}
         self._oldest = ""
 
-    def first_look(self, journal: "Journal") -> list[Row]:
-        """The newest first, as many as are wanted."""
+    def first_look(self, journal: Journal) -> list[Row]:
+        """The wanted number of rows, newest first."""
         rows = replace(self._wanted, limit=max(self._wanted.limit, self._page)).rows(journal)
         self._known = {row["id"]: row["state"] for row in rows}
         self._oldest = rows[-1]["id"] if len(rows) >= self._page else ""
         return rows[: self._wanted.limit]
 
-    def look(self, journal: "Journal") -> list[Row]:
-        """What is new since the last look, or stands otherwise, the newest first."""
+    def look(self, journal: Journal) -> list[Row]:
+        """The rows that are new since the last look, or have another state, newest first."""
         rows, down_to = [], ""
         for page in self._pages(journal):
             rows += page
@@ -156,8 +153,8 @@ class Follower:
     def _is_news(self, row: Row) -> bool:
         return row["id"] not in self._known or self._known[row["id"]] != row["state"]
 
-    def _pages(self, journal: "Journal") -> Iterator[list[Row]]:
-        """The newest page, and older ones down to what is known."""
+    def _pages(self, journal: Journal) -> Iterator[list[Row]]:
+        """The newest page, and older pages down to the known rows."""
         wanted = replace(self._wanted, limit=self._page)
         while page := wanted.rows(journal):
             yield page
@@ -167,7 +164,7 @@ class Follower:
             wanted = replace(wanted, before=last)
 
     def _remember(self, rows: list[Row], down_to: str) -> None:
-        """Forget what is gone from where we looked: it may come again, such as a delivery that fails twice."""
+        """Forget rows that no longer match: they may match again, such as a delivery that fails twice."""
         kept = {each: state for each, state in self._known.items() if each < down_to}
         self._known = {row["id"]: row["state"] for row in rows} | kept
         if len(self._known) > self._most:
@@ -175,7 +172,7 @@ class Follower:
             self._oldest = min(self._known)
 
 
-def _message(listed: "Listed") -> Row:
+def _message(listed: Listed) -> Row:
     message = listed.message
     return {
         "id": message.id,
@@ -189,7 +186,7 @@ def _message(listed: "Listed") -> Row:
     }
 
 
-def _refusal(refusal: "Refusal") -> Row:
+def _refusal(refusal: Refusal) -> Row:
     return {
         "id": refusal.id,
         "received_at": iso(refusal.refused_at),

@@ -1,53 +1,48 @@
-"""The journal and the spool of a configuration, opened for a command; whatever goes wrong ends it with a sentence."""
+"""Opens the journal and the spool of a configuration for a command; errors end the command with a message."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from mtlsd.cli.options import credentials, load_configuration
 from mtlsd.cli.output import iso
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal.integrity import NotIntact
+from mtlsd.journal.location import Place, open_journal
+from mtlsd.journal.model import Message, Refusal
+from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.journal.location import Place
-    from mtlsd.journal.model import Message, Refusal
-    from mtlsd.journal.protocol import Journal
-    from mtlsd.journal.spool import Spool
-
-MAX_HITS = 20  # messages, and refusals, that are listed where a Message-ID is not enough
+MAX_HITS = 20  # messages and refusals that are listed if a Message-ID is ambiguous
 
 
 @contextmanager
-def open_stored(file: Path, *, read_only: bool = True) -> "Iterator[Journal]":
-    """The journal of this configuration, opened; it is never made here."""
-    from mtlsd.journal.location import open_journal
-    from mtlsd.journal.proof.checkpoints import node_name
-
+def open_stored(file: Path, *, read_only: bool = True) -> Iterator[Journal]:
+    """The opened journal of this configuration; it is never created here."""
     with place_of(file) as place:
-        chain = "" if read_only else node_name(place.state)  # nothing is entered by one who reads
+        chain = "" if read_only else node_name(place.state)  # a reader enters nothing
         with closing(open_journal(place, chain=chain, read_only=read_only)) as opened:
             yield opened
 
 
 @contextmanager
-def place_of(file: Path) -> "Iterator[Place]":
-    """Where the journal is; what goes wrong there ends the command."""
-    from mtlsd.journal.integrity import NotIntact
-    from mtlsd.journal.location import Place
-    from mtlsd.journal.proof.checkpoints import CheckpointUnreadable
-
+def place_of(file: Path) -> Iterator[Place]:
+    """The place of the journal; errors of the journal end the command."""
     server = load_configuration(file).server
     place = Place(server.journal, server.state, credentials())
     try:
         if place.url is None:
             place.file.stat()
     except FileNotFoundError as error:
-        raise click.ClickException(f"there is no journal at {place}: the daemon makes it when it first runs") from error
+        raise click.ClickException(
+            f"there is no journal at {place}: the daemon creates it when it first runs"
+        ) from error
     except OSError as error:
         raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
     try:
@@ -60,61 +55,53 @@ def place_of(file: Path) -> "Iterator[Place]":
         ) from error
 
 
-def open_spool(directory: Path) -> "Spool":
-    """The spool; that there is none ends the command."""
-    from mtlsd.journal.spool import Spool
-
-    if not directory.is_dir():  # `Spool` would make it
+def open_spool(directory: Path) -> Spool:
+    """The spool; ends the command if there is none."""
+    if not directory.is_dir():  # `Spool` would create it
         end(f"there is no spool at {directory}")
     return Spool(directory)
 
 
-def message_of(opened: "Journal", id_or_message_id: str) -> "Message":
-    """The message; that there is none, or more than one, ends the command."""
-    from mtlsd.journal.model import Message
-
+def message_of(opened: Journal, id_or_message_id: str) -> Message:
+    """The message; ends the command if there is none, or more than one."""
     found = record_named(opened, id_or_message_id)
     if not isinstance(found, Message):
-        end("the message was refused: only its MDN is kept, see `mtlsd journal show`")
+        end("the message was refused, and only its MDN is stored: see `mtlsd journal show`")
     return found
 
 
-def record_named(opened: "Journal", id_or_message_id: str) -> "Message | Refusal":
-    """The message, or else the refusal; that there is neither, or that several have the name, ends the command."""
+def record_named(opened: Journal, id_or_message_id: str) -> Message | Refusal:
+    """The message or refusal; ends the command if there is none, or more than one."""
     found = _with_id(opened, id_or_message_id) or _hits(opened.named(id_or_message_id, MAX_HITS))
     if not found:
-        end("no such message in the journal")
+        end("the journal has no such message")
     if len(found) > 1:
-        end(f"{len(found)} have this Message-ID: give one of the ids", *map(_hit, found))
+        end(f"{len(found)} messages have this Message-ID: use one of these ids", *map(_hit, found))
     return found[0]
 
 
-def _with_id(opened: "Journal", id_: str) -> "list[Message | Refusal]":
-    """What has this id of ours, and not a Message-ID like it."""
+def _with_id(opened: Journal, id_: str) -> list[Message | Refusal]:
+    """The records with exactly this id, and not with an equal Message-ID."""
     return [each for each in (opened.message(id_), opened.refusal(id_)) if each and each.id == id_]
 
 
-def _hits(named: "list[Message | Refusal]") -> "list[Message | Refusal]":
-    """Those that may be meant: not a refusal of what the same partner sent again, until it was accepted."""
-    from mtlsd.journal.model import Message
-
+def _hits(named: list[Message | Refusal]) -> list[Message | Refusal]:
+    """The records that may be meant: without refusals of messages that the same partner sent again and we accepted."""
     accepted = {(each.partner, each.as2_to) for each in named if isinstance(each, Message)}
     return [each for each in named if isinstance(each, Message) or (each.partner, each.as2_to) not in accepted]
 
 
-def _hit(about: "Message | Refusal") -> str:
-    from mtlsd.journal.model import Message
-
+def _hit(about: Message | Refusal) -> str:
     what = "accepted" if isinstance(about, Message) else f"refused, {about.reason},"
     when = iso(about.received_at if isinstance(about, Message) else about.refused_at)
     return f"  {about.id}  of {about.partner}, {about.as2_from} to {about.as2_to}: {what} at {when}"
 
 
-def check_contents(opened: "Journal", message: "Message") -> None:
-    """That the contents were pruned ends the command, and says when."""
+def check_contents(opened: Journal, message: Message) -> None:
+    """End the command if the contents were pruned, and say when."""
     gone = [each for each in opened.proof.evidence(message.id).entries if each.kind == "pruned"]
     if gone:
-        end(f"its contents were let go on {iso(gone[-1].at)}: the record and the MDN are what is kept")
+        end(f"the contents of the message were deleted on {iso(gone[-1].at)}: only its record and MDN are stored")
 
 
 def end(*lines: str) -> NoReturn:
@@ -124,7 +111,7 @@ def end(*lines: str) -> NoReturn:
 
 
 def _what(error: JournalUnavailable | SpoolFull) -> str | None:
-    """The file that is to blame, where the operating system named one."""
+    """The file that caused the error, if the operating system named one."""
     cause = _cause(error)
     return str(cause.filename) if cause and cause.filename else None
 

@@ -1,4 +1,4 @@
-"""`mtlsd privacy`: everything that is held about a partner, as files, or gone."""
+"""`mtlsd privacy`: exports or erases everything that is stored about a partner."""
 
 import json
 import shutil
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -15,42 +14,32 @@ from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Message, Refusal
-    from mtlsd.journal.protocol import Journal
-    from mtlsd.journal.spool import Spool
+from mtlsd.journal.documents import open_document, remove_files
+from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
+from mtlsd.journal.proof.digests import mdn_octets
+from mtlsd.journal.protocol import Journal
+from mtlsd.journal.spool import Spool
 
 PAGE = 100
 with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")
 
 
-@click.group()
-def privacy() -> None:
-    """Hand out, or erase, what is held about a partner.
-
-    \b
-    Examples:
-      mtlsd privacy export --partner acme --output acme-export
-      mtlsd privacy erase --partner acme
-    """
-
-
-@privacy.command()
+@click.command()
 @with_config
 @with_partner
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to create.")
 def export(file: Path, partner: str, output: Path) -> None:
-    """Write everything that the journal holds about a partner: one folder for each message and refusal.
+    """Write everything that the journal holds about a partner.
 
-    In it are record.json, the MDN, and the documents that are still here. The partner's own directory, the log and
-    backups are not the journal's: look there, too.
+    Each message and refusal gets a folder with record.json, the MDN, and the documents that are still stored. The
+    partner's own directory, the log and backups are not part of the journal: check them separately.
 
     \b
     Example:
       mtlsd privacy export --partner acme --output acme-export
 
-    Exit codes: 0 fine, also where there is nothing; 1 it cannot be read or written; 78 the configuration has mistakes.
+    Exit codes: 0 success, even if there is nothing; 1 something cannot be read or written; 78 the configuration
+    has errors.
     """
     count = 0
     spool = open_spool(load_configuration(file).server.spool_directory)
@@ -61,35 +50,37 @@ def export(file: Path, partner: str, output: Path) -> None:
                 _write(opened, spool, about, output / about.id)
                 count += 1
         except FileExistsError as error:
-            raise click.ClickException(f"{output} is there already: it is not overwritten") from error
+            raise click.ClickException(
+                f"{output} already exists, and is never overwritten: give another path"
+            ) from error
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
     say(f"{count} messages and refusals of {partner} are in {output}")
 
 
-@privacy.command()
+@click.command()
 @with_config
 @with_partner
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--undelivered", is_flag=True, help="Also what could not be delivered and waits for an operator.")
-@click.option("--why", default="erasure was asked for", show_default=True, help="What the chain says of the reason.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option(
+    "--undelivered", is_flag=True, help="Also erase messages whose delivery failed and waits for an operator."
+)
+@click.option("--why", default="erasure was asked for", show_default=True, help="The reason to enter in the chain.")
 def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> None:
-    """Erase everything that the journal holds about a partner. Nothing brings it back.
+    """Erase everything that the journal holds about a partner.
 
-    Messages, MDNs, deliveries and documents go. The chain stays: its entries hold salted digests, and the salt goes,
-    too. One entry more for each message says who erased it, when and why, so `mtlsd journal verify` is content. A
-    message that comes again afterwards is a new one. Whoever runs the partner should stop it first.
+    This cannot be undone. The command erases messages, MDNs, deliveries and documents. The chain stays: its entries
+    hold salted digests, and the salt is erased. A new entry for each message records who erased it, when and why, so
+    `mtlsd journal verify` still passes. If a message arrives again afterwards, it counts as new: disable the partner
+    first.
 
     \b
     Example:
       mtlsd privacy erase --partner acme --why 'contract ended'
 
-    Exit codes: 0 fine, also where there is nothing; 1 no such partner, deliveries are open, nobody said yes, or it
-    cannot be written; 78 the configuration has mistakes.
+    Exit codes: 0 success, even if there is nothing; 1 no such partner, open deliveries, nobody confirmed, or the
+    journal cannot be written; 78 the configuration has errors.
     """
-    from mtlsd.journal.documents import remove_files
-    from mtlsd.journal.model import DeliveriesOpen, Reason
-
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
     reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
@@ -111,13 +102,13 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
 
 
 def _ways_out(partner: str, undelivered: bool) -> str:
-    """What to do about deliveries that keep a partner from being erased."""
+    """What to do about deliveries that prevent erasing."""
     drop = "or give them up with mtlsd journal drop"
-    pending = f"wait for those that are pending, {drop} (mtlsd journal list --partner {partner} --state pending)"
-    return pending if undelivered else f"{pending}; --undelivered erases those that failed"
+    pending = f"wait for the pending deliveries, {drop} (mtlsd journal list --partner {partner} --state pending)"
+    return pending if undelivered else f"{pending}; --undelivered erases failed deliveries"
 
 
-def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
+def _held(opened: Journal, partner: str) -> Iterator[Message | Refusal]:
     before = None
     while page := opened.messages(limit=PAGE, partner=partner, before=before):
         yield from (each.message for each in page)
@@ -128,11 +119,7 @@ def _held(opened: "Journal", partner: str) -> "Iterator[Message | Refusal]":
         after = refusals[-1].id
 
 
-def _write(opened: "Journal", spool: "Spool", about: "Message | Refusal", folder: Path) -> None:
-    from mtlsd.journal.documents import open_document
-    from mtlsd.journal.model import Message
-    from mtlsd.journal.proof.digests import mdn_octets
-
+def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path) -> None:
     folder.mkdir(mode=0o700)
     attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
     (folder / "record.json").write_text(json.dumps(whole(about, attempted), indent=2))

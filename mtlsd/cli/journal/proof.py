@@ -1,56 +1,59 @@
-"""`mtlsd journal verify`, `prove` and `prune`: whether the journal is whole, how to show it, and what may go."""
+"""`mtlsd journal verify`, `prove` and `prune`: checks the journal, proves an exchange, and deletes old contents."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from rich.console import Console
+from rich.progress import Progress as Bar
 
 from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named
+from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
+from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
-from mtlsd.cli.options import credentials, load_configuration, mistakes, with_config, with_json
+from mtlsd.cli.options import credentials, load_configuration, problems, with_config, with_json
 from mtlsd.cli.output import say, say_json
-
-if TYPE_CHECKING:
-    from mtlsd.journal.proof.verify import Progress
+from mtlsd.journal import retention
+from mtlsd.journal.proof.verify import Progress, steps, verify
+from mtlsd.net.background.retention import retention_of
+from mtlsd.snapshot.snapshot import load_snapshot
 
 with_checkpoints = click.option(
     "--checkpoints",
     "directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Where the signed checkpoints are; default: as the configuration says.",
+    help="The directory of the signed checkpoints; default: from the configuration.",
 )
 
 
 @click.command("verify")
 @with_config
 @with_checkpoints
-@click.option("--no-documents", is_flag=True, help="Leave the documents unread: much quicker.")
+@click.option("--no-documents", is_flag=True, help="Do not read the documents, which is much faster.")
 @with_json
 def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_json: bool) -> None:
-    """Say whether all that was entered is as it was, or name the first entry that is not.
+    """Check that nothing in the journal has been changed.
 
-    The hash chain of each node is followed past its signed checkpoints; then every message, MDN, delivery and document
-    is compared with what was entered. Nothing is written, and the daemon may run meanwhile. What was dropped, replayed,
-    pruned or erased is counted, for who can write the journal can enter that, too: see whether it was you. Whoever can
-    write both the journal and the checkpoints can write another history: give --checkpoints the copy that nobody else
-    can write.
+    The command follows the hash chain of each node along its signed checkpoints, compares every message, MDN, delivery
+    and document with its entry, and names the first entry that was changed. Nothing is written, and the daemon may be
+    running meanwhile. Dropped, replayed, pruned and erased records are counted, because anyone with write access could
+    add such entries: check that they are yours. Anyone with write access to both the journal and the checkpoints could
+    rewrite history: give --checkpoints a copy that nobody else can write.
 
     \b
     Examples:
       mtlsd journal verify
       mtlsd journal verify --checkpoints /mnt/elsewhere/checkpoints --json
 
-    Exit codes: 0 all is as it was; 1 something is not, a chain has no checkpoint, or the journal cannot be read; 78 the
-    configuration file has mistakes.
+    Exit codes: 0 unchanged; 1 something was changed, a chain has no checkpoint, or the journal cannot be read; 78 the
+    configuration file has errors.
     """
-    from mtlsd.journal.proof.verify import steps, verify
-
     configuration = load_configuration(file)
     with open_stored(file) as opened, _progress(steps(opened)) as progress:
         spool = None if no_documents else open_spool(configuration.server.spool_directory)
@@ -69,25 +72,23 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
 @with_config
 @with_checkpoints
 @click.argument("id_or_message_id", metavar="ID")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to create.")
 def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Path) -> None:
-    """Write a folder that proves one exchange to somebody who has openssl and no mtlsd.
+    """Write a folder that proves one exchange to a third party.
 
-    ID is ours, or the Message-ID that the partner gave it. The folder has what was signed and the signature, the
-    signer's certificate, the MDN, the entries of the chain up to a signed checkpoint, and INSTRUCTIONS.txt. Where none
-    was signed since the message came, one is signed now, with the key of this node: run this where the message was
-    accepted, as root or as the user of mtlsd. Otherwise the daemon signs one every ten minutes, and when it stops.
+    The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, or the Message-ID. The folder
+    has the signed content and the signature, the signer's certificate, the MDN, the entries of the chain up to a signed
+    checkpoint, and INSTRUCTIONS.txt. If no checkpoint has been signed since the message arrived, the command signs one
+    with the key of this node: run it on the node that accepted the message, as root or as the user of mtlsd. The daemon
+    signs a checkpoint every ten minutes, and when it stops.
 
     \b
     Example:
       mtlsd journal prove '<42@acme.example>' --output proof-42
 
-    Exit codes: 0 fine; 1 no such message, no checkpoint yet, or it cannot be written; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 success; 1 no such message, no checkpoint yet, or the folder cannot be written; 78 the configuration
+    file has errors.
     """
-    from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
-    from mtlsd.cli.journal.sign_now import sign_now
-
     configuration = load_configuration(file)
     with open_stored(file) as opened:
         about = record_named(opened, id_or_message_id)
@@ -97,45 +98,42 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
             try:
                 write_proof(opened, spool, signed, about, output)
             except NotSigned as missing:
-                if directory:  # a copy, where we have nothing to write
+                if directory:  # a copy, which is not ours to write
                     raise
                 sign_now(opened, configuration.server.state, signed, missing)
                 write_proof(opened, spool, signed, about, output)
         except CannotProve as error:
             end(str(error))
         except FileExistsError as error:
-            raise click.ClickException(f"{output} is there already: it is not overwritten") from error
+            raise click.ClickException(
+                f"{output} already exists, and is never overwritten: give another path"
+            ) from error
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
-    say(f"{output} is the proof of {about.id}: begin with {output / 'INSTRUCTIONS.txt'}")
+    say(f"{output} is the proof of {about.id}: start with {output / 'INSTRUCTIONS.txt'}")
 
 
 @click.command()
 @with_config
-@click.option("--dry-run", is_flag=True, help="Say what would go, and let nothing go.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 def prune(file: Path, dry_run: bool) -> None:
-    """Let the contents of messages go as [retention] says; the daemon does the same every hour.
+    """Delete the contents of old messages, as [retention] says.
 
-    Documents go, and with them the signed copies. Records, MDNs and the chain stay, so a message that comes again is
-    still known, and `verify` is content. Refusals that are too old go as a whole. What is not delivered is never
-    touched.
+    The daemon does the same every hour. Documents and their signed copies are deleted. Records, MDNs and the chain
+    stay, so duplicates are still recognized, and `verify` still passes. Old refusals are deleted entirely. Undelivered
+    messages are never touched.
 
     \b
     Example:
       mtlsd journal prune --dry-run
 
-    Exit codes: 0 fine, also where nothing is to go; 1 the journal cannot be used; 78 the configuration has mistakes.
+    Exit codes: 0 success, even if there is nothing to delete; 1 the journal cannot be used; 78 the configuration has
+    errors.
     """
-    from functools import partial
-
-    from mtlsd.journal import retention
-    from mtlsd.net.background.retention import retention_of
-    from mtlsd.snapshot.snapshot import load_snapshot
-
-    with mistakes():
+    with problems():
         snapshot = load_snapshot(file, credentials(), time.time())
     policy_of = partial(retention_of, snapshot)
-    now, went, words = datetime.now(UTC).timestamp(), False, "would go" if dry_run else "are gone"
+    now, went, words = datetime.now(UTC).timestamp(), False, "would be deleted" if dry_run else "are deleted"
     with open_stored(file, read_only=dry_run) as opened:
         if dry_run:
             batches = retention.would_prune(opened, policy_of, now)
@@ -147,18 +145,15 @@ def prune(file: Path, dry_run: bool) -> None:
             what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"
             say(f"{each.partner}: {what} {words}")
     if not went:
-        say("nothing is to go")
+        say("nothing to delete")
 
 
 @contextmanager
-def _progress(total: int) -> "Iterator[Progress]":
-    """A bar on the terminal, where there is one."""
+def _progress(total: int) -> Iterator[Progress]:
+    """A progress bar, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Bar(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("verifying", total=total)
         yield lambda done: bar.advance(task, done)

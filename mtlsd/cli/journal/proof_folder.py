@@ -1,4 +1,4 @@
-"""The folder of `mtlsd journal prove`: what a third party needs to see for itself, and how to look."""
+"""The folder of `mtlsd journal prove`: the files and the instructions with which a third party checks an exchange."""
 
 import json
 import shutil
@@ -26,29 +26,29 @@ from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
 BEGINNINGS = ("accepted", "refused")
-CONTENT = "signed-content"  # made by a command of the page: what the signature is over
+CONTENT = "signed-content"  # the signed bytes; a command of the instructions writes this file
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # as openssl calls them
 
 
 class CannotProve(MtlsdError):
-    """There is no proof of this, or not yet."""
+    """There is no proof of this record, or not yet."""
 
 
 class NotSigned(CannotProve):
-    """There is no checkpoint so far that is about this entry of a node."""
+    """No checkpoint covers this entry of a node yet."""
 
     def __init__(self, directory: Path, node: str, number: int) -> None:
-        words = "the daemon signs one as often as checkpoint_seconds says, and when it stops; try again then"
-        super().__init__(f"no checkpoint in {directory} is about entry {number} so far: {words}")
+        words = "the daemon signs one at the interval checkpoint_seconds, and when it stops; try again then"
+        super().__init__(f"no checkpoint in {directory} covers entry {number} yet: {words}")
         self.node = node
 
 
 def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message | Refusal, output: Path) -> None:
-    """Make the folder; raises CannotProve or OSError, and leaves nothing behind then."""
+    """Create the folder; raises CannotProve or OSError, and then leaves nothing behind."""
     entries = journal.proof.evidence(about.id).entries
     first = next((each for each in entries if each.kind in BEGINNINGS), None)
     if first is None:
-        raise CannotProve(f"no chain knows of {about.id}: see mtlsd journal verify")
+        raise CannotProve(f"no chain has an entry for {about.id}: run mtlsd journal verify")
     needed = max(each.number for each in entries if each.node == first.node and _is_needed(each))
     checkpoint = _checkpoint(directory, first.node, needed)
     output.mkdir(mode=0o700)
@@ -62,7 +62,7 @@ def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message 
         raise
 
 
-Step = tuple[str, str]  # what it shows, and the commands
+Step = tuple[str, str]  # what the step shows, and its commands
 
 
 def _is_needed(entry: Entry) -> bool:
@@ -83,7 +83,7 @@ def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:
 def _record(output: Path, about: Message | Refusal) -> Iterator[Step]:
     (output / "record.json").write_bytes(record_of(about))
     yield (
-        "The record is the one that was entered in the chain, under the digest of all that is known of the message.",
+        "The record is the one whose digest was entered in the chain.",
         'grep -q "\\"record\\":\\"$(openssl dgst -sha256 -r record.json | cut -c1-64)\\"" entries.jsonl',
     )
 
@@ -96,7 +96,7 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
         pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
         (output / "signer.pem").write_bytes(pem)
         yield (
-            "The certificate is the one that verified the signature when the message came.",
+            "The certificate is the one that verified the signature when the message arrived.",
             "openssl x509 -in signer.pem -outform DER -out signer.der\n"
             'grep -q "\\"signer_sha256\\":\\"$(openssl dgst -sha256 -r signer.der | cut -c1-64)\\"" record.json',
         )
@@ -104,32 +104,32 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
         return
     with open_document(journal, spool, about.signature) as source:
         _copy(source, output / "signed-data.der")
-    yield "The SignedData is the one that came.", _recorded("p7s", "signed-data.der")
+    yield "The SignedData is the one that arrived.", _recorded("p7s", "signed-data.der")
     content = ""
     if about.signed is not None:
         with open_document(journal, spool, about.signed) as source:
             _copy(source, output / "signed-entity")
-        yield "The signed entity is the one that came.", _recorded("signed", "signed-entity")
+        yield "The signed entity is the one that arrived.", _recorded("signed", "signed-entity")
         content = f" -content {_as_signed(output, about.form)}"
     yield (
-        "The signature over it is the one of that certificate. (Whose the certificate is, the partner knows.)",
+        "The signature was made with the key of that certificate. (The partner knows whose certificate it is.)",
         f"openssl cms -verify -binary -inform DER -in signed-data.der{content} -certfile signer.pem -nointern"
         f" -noverify -out {CONTENT}",
     )
 
 
 def _recorded(suffix: str, name: str) -> str:
-    """Look inside of `digests` alone: header fields are pairs, too, and the partner writes them.
+    """Match only inside `digests`, because header fields are also pairs, and the partner chooses them.
 
-    No text can seem to be the key, for JSON writes a quotation mark in it with a backslash, and the pattern does not
-    pass the end of that list.
+    No text can look like the key, because JSON escapes quotation marks in text with a backslash, and the pattern does
+    not go beyond the end of the list.
     """
     before = r"\"digests\":\[\(\[\"[a-z0-9]*\",\"[0-9a-f]*\"\],\)*"
     return f'grep -q "{before}\\[\\"{suffix}\\",\\"$(openssl dgst -sha256 -r {name} | cut -c1-64)\\"\\]" record.json'
 
 
 def _as_signed(output: Path, form: str | None) -> str:
-    """The file in the form that was signed: line ends may have changed on the way, and verified once mended."""
+    """The file in the form that was signed: line ends that changed in transit were restored before verification."""
     if form in (None, "raw"):
         return "signed-entity"
     with (output / "signed-entity").open("rb") as source, (output / "signed-entity-crlf").open("wb") as sink:
@@ -147,7 +147,7 @@ def _mdn(output: Path, about: Message | Refusal) -> Iterator[Step]:
         return
     (output / "mdn").write_bytes(mdn_octets(about.mdn))
     yield (
-        "The MDN is the one that was entered, under a digest with the salt of the record.",
+        "The MDN is the one whose digest, with the salt of the record, was entered in the chain.",
         'salt=$(sed \'s/.*"salt":"\\([0-9a-f]*\\)".*/\\1/\' record.json)\n'
         'grep -q "\\"mdn\\":\\"$( (echo "$salt"; cat mdn) | openssl dgst -sha256 -r | cut -c1-64)\\"" entries.jsonl',
     )
@@ -157,11 +157,11 @@ def _mdn(output: Path, about: Message | Refusal) -> Iterator[Step]:
         (output / "mdn-signed-data.der").write_bytes(signed_data)
         if b64encode(signed_data) in about.mdn.body.replace(b"\r\n", b""):
             yield (
-                "The SignedData of the MDN is the one in it.",
+                "The SignedData of the MDN is the one inside the MDN.",
                 "tr -d '\\r\\n' < mdn | grep -qF \"$(openssl base64 -A -in mdn-signed-data.der)\"",
             )
         yield (
-            "The MDN is signed; the certificate of who signed it is inside, and becomes mdn-signer.pem.",
+            "The MDN is signed; the certificate of its signer is inside, and is written to mdn-signer.pem.",
             "openssl cms -verify -binary -inform DER -in mdn-signed-data.der -content mdn-entity -noverify"
             " -signer mdn-signer.pem -out /dev/null",
         )
@@ -174,13 +174,13 @@ def _mic(output: Path, about: Message | Refusal) -> Iterator[Step]:
     mdn = next((each for each in ("mdn-entity", "mdn") if (output / each).exists()), None)
     if mdn and b"\nReceived-Content-MIC: " in (output / mdn).read_bytes():
         yield (
-            "The MIC that the MDN returned is that of the record.",
+            "The MIC that the MDN returned is the MIC in the record.",
             f'{mic}grep -q "^Received-Content-MIC: $mic," {mdn}',
         )
     algorithm = (about.mic_algorithm or "").lower().replace("-", "")
     if (output / "signed-data.der").exists() and algorithm in DIGESTS:
         yield (
-            "The MIC of the record is the digest of what was signed.",
+            "The MIC in the record is the digest of the signed content.",
             f'{mic}test "$(openssl dgst -{algorithm} -binary {CONTENT} | openssl base64 -A)" = "$mic"',
         )
 
@@ -198,7 +198,7 @@ def _chain(
     public = checkpoints.public_key(directory, first.node)
     (output / "node.pem").write_bytes(checkpoints.pem_of(public))
     yield (
-        "Each entry holds the digest of the one before it, and the checkpoint that of the last one.",
+        "Each entry holds the digest of the entry before it, and the checkpoint the digest of the last entry.",
         "previous=\n"
         "while IFS= read -r entry; do\n"
         '  case "$entry" in *"\\"previous\\":\\"$previous"*) ;; *) echo "the chain is broken"; exit 1;; esac\n'
@@ -211,7 +211,7 @@ def _chain(
         "openssl pkeyutl -verify -pubin -inkey node.pem -rawin -in checkpoint.json -sigfile checkpoint.sig",
     )
     yield (
-        "The node is named after that key: ask whoever runs it whether this is its name.",
+        "The node is named after that key: ask its operator whether this is the name of the node.",
         "openssl pkey -pubin -in node.pem -outform DER -out node.der\n"
         'grep -q "\\"node\\":\\"$(openssl dgst -sha256 -r node.der | cut -c1-32)\\"" checkpoint.json',
     )
@@ -222,7 +222,7 @@ def _copy(source: BinaryIO, path: Path) -> None:
         shutil.copyfileobj(source, sink)
 
 
-# --- The page -------------------------------------------------------------------------------------------------
+# --- The instructions -----------------------------------------------------------------------------------------
 
 
 def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
@@ -233,8 +233,8 @@ def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
         f"Proof of the AS2 message {known['message_id']!a}",
         f"from {known['as2_from']!a} to {known['as2_to']!a}, {decision} at {when}, under the id {about.id}.",
         "",
-        "Needed: a shell, OpenSSL 3.0 or newer, and grep. Change into this folder and run each command below. Each one",
-        "must end without an error; one octet that was changed makes one of them fail. To run them all:",
+        "You need a shell, OpenSSL 3.0 or newer, and grep. Change into this folder and run each command below. Each",
+        "command must succeed; a single changed byte makes at least one of them fail. To run all commands:",
         "",
         "  sed -n 's/^    //p' INSTRUCTIONS.txt | sh -eu",
         "",
@@ -243,24 +243,26 @@ def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
     for number, (what, commands) in enumerate(steps, 1):
         lines += [f"{number}. {what}", "", *(f"    {line}" for line in commands.splitlines()), ""]
     lines += [
-        "What this shows: the record, with everything in it, was entered before the checkpoint was signed, and nothing",
-        "from that entry to the checkpoint was changed, removed or inserted since. The other entries are about other",
-        "messages; they hold digests, and say nothing of what these are about.",
+        "What this shows: the record, with everything in it, was entered before the checkpoint was signed. From that",
+        "entry to the checkpoint, nothing has been changed, removed or inserted since. The other entries belong to",
+        "other messages; they hold digests, and reveal nothing about the content of those messages.",
         "",
     ]
     return "\n".join(lines)
 
 
 def _missing(about: Message | Refusal) -> list[str]:
-    """What is not in the folder, and why."""
+    """What is missing from the folder, and why."""
     if not isinstance(about, Message):
-        why = "The message was refused: its content was not kept, and the MDN says why."
+        why = "The message was refused: its content was not stored, and the MDN has the reason."
     elif about.signer_sha256 is None:
-        why = "The message is not signed: nothing but the connection shows who sent it."
+        why = "The message is not signed: only the connection shows who sent it."
     elif not about.contents:
-        why = "The contents were let go since, as the retention says: the record has their digests."
+        why = "The contents have been deleted since, as the retention says: the record has their digests."
     elif about.signature is None:
-        why = "Of the signature the digests alone were kept: whoever has the message can compare it with the record."
+        why = (
+            "Only the digests of the signature were stored: anyone who has the message can compare it with the record."
+        )
     else:
         return []
     return [why, ""]

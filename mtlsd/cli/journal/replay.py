@@ -1,9 +1,8 @@
-"""`mtlsd journal replay` and `drop`: what an operator does with a delivery that has failed or waits."""
+"""`mtlsd journal replay` and `drop`: what an operator does about a failed or pending delivery."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,35 +10,35 @@ from mtlsd.cli.journal.opening import end, open_stored, record_named
 from mtlsd.cli.journal.show import shown_targets
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
+from mtlsd.journal.model import Delivery, TransitionRefused
+from mtlsd.journal.protocol import Journal
 
-if TYPE_CHECKING:
-    from mtlsd.journal.model import Delivery
-    from mtlsd.journal.protocol import Journal
-
-OPEN = ("failed", "pending")  # the states in which a delivery is an operator's
+OPEN = ("failed", "pending")  # the states in which an operator may act on a delivery
 
 
 @click.command()
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
-@click.option("--any-backend", is_flag=True, help="Also to another backend than the one that may have it already.")
+@click.option(
+    "--any-backend", is_flag=True, help="Allow a backend other than the one that may already have the message."
+)
 def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
-    """Make a delivery due that has failed or waits: ID is ours, or the Message-ID that the partner gave it.
+    """Retry the failed or pending deliveries of a message.
 
-    A daemon that runs attempts it within a minute; otherwise the next one does. The age of a delivery counts from the
-    acceptance of the message: one that is older than give_up_after_seconds gets a single attempt. Of several backends,
-    one that got some of the message and did not answer gets it again, and no other, but with --any-backend. In an
-    ordered line those before it still go first.
+    ID is an id from `mtlsd journal list`, or the Message-ID. A running daemon attempts the delivery within a minute;
+    otherwise the daemon does when it starts. A message that was accepted more than give_up_after_seconds ago gets a
+    single attempt. If one of several backends received part of the message and did not answer, only that backend gets
+    the message again, unless you use --any-backend. In an ordered queue, earlier deliveries still go first.
 
     \b
     Example:
       mtlsd journal replay '<42@acme.example>'
 
-    Exit codes: 0 it is due; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
-    configuration file has mistakes.
+    Exit codes: 0 a delivery is due; 1 the message has no failed or pending delivery, no such message, or no journal; 78
+    the configuration file has errors.
     """
 
-    def requeue(opened: "Journal", delivery_id: str, now: float) -> None:
+    def requeue(opened: Journal, delivery_id: str, now: float) -> None:
         opened.requeue(delivery_id, now, unpin=any_backend)
 
     for each in _step(file, id_or_message_id, requeue):
@@ -50,26 +49,24 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
 @with_config
 @click.argument("id_or_message_id", metavar="ID")
 def drop(file: Path, id_or_message_id: str) -> None:
-    """Give up the deliveries of a message that are failed or wait: ID is ours, or the Message-ID of the partner.
+    """Give up the failed or pending deliveries of a message.
 
-    Nobody will make them any more, and in an ordered line those behind them go on. The message and its documents stay
-    in the journal.
+    ID is an id from `mtlsd journal list`, or the Message-ID. mtlsd makes no more attempts, and in an ordered queue the
+    next deliveries continue. The message and its documents stay in the journal.
 
     \b
     Example:
       mtlsd journal drop '<42@acme.example>'
 
-    Exit codes: 0 dropped; 1 nothing of this message is failed or waits, no such message, or no journal; 78 the
-    configuration file has mistakes.
+    Exit codes: 0 dropped; 1 the message has no failed or pending delivery, no such message, or no journal; 78 the
+    configuration file has errors.
     """
     for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
         say(f"delivery {each.id} to {shown_targets(each)} is dropped")
 
 
-def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, float], None]") -> "list[Delivery]":
-    """Take a step with every delivery that has failed or waits; that there is none ends the command."""
-    from mtlsd.journal.model import TransitionRefused
-
+def _step(file: Path, id_or_message_id: str, step: Callable[[Journal, str, float], None]) -> list[Delivery]:
+    """Take a step with every failed or pending delivery; ends the command if there is none."""
     now = datetime.now(UTC).timestamp()
     with open_stored(file, read_only=False) as opened:
         deliveries = opened.deliveries(record_named(opened, id_or_message_id).id)
@@ -77,7 +74,7 @@ def _step(file: Path, id_or_message_id: str, step: "Callable[[Journal, str, floa
         try:
             for each in fitting:
                 step(opened, each.id, now)
-        except TransitionRefused as error:  # somebody was quicker
+        except TransitionRefused as error:  # the daemon or another operator was faster
             raise click.ClickException(str(error)) from error
     if not fitting:
         stand = "; ".join(f"the delivery to {shown_targets(each)} is {each.state}" for each in deliveries)

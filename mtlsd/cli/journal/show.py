@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+from mtlsd.as2.explain import Candidate
 from mtlsd.cli.output import iso, say, say_fields, say_text
+from mtlsd.config.model import without_query
+from mtlsd.journal.columns import header_fields, lane_text
+from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
-if TYPE_CHECKING:
-    from mtlsd.as2.explain import Candidate
-    from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
-
-INLINE = "journal/"  # begins the name of a document that the journal itself holds
+INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
 
 
-def say_about(about: "Message | Refusal") -> None:
-    from mtlsd.journal.model import Message
-
+def say_about(about: Message | Refusal) -> None:
     if isinstance(about, Message):
         _say_message(about)
     else:
@@ -23,11 +20,9 @@ def say_about(about: "Message | Refusal") -> None:
 
 
 def say_deliveries(
-    deliveries: "list[tuple[Delivery, list[Attempt]]]", ahead: "Mapping[str, Delivery] | None" = None
+    deliveries: list[tuple[Delivery, list[Attempt]]], ahead: Mapping[str, Delivery] | None = None
 ) -> None:
-    """Each with its attempts; `ahead` has, by their ids, what those wait for that are in an ordered line."""
-    from mtlsd.config.model import without_query
-
+    """Write the deliveries with their attempts; `ahead` has, by id, what a delivery in an ordered queue waits for."""
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
@@ -38,16 +33,12 @@ def say_deliveries(
             say(f"  attempt {each.number}  {iso(each.started_at)}  {target}{outcome}")
 
 
-def shown_targets(delivery: "Delivery") -> str:
-    """Its targets on one line, without what may be secret."""
-    from mtlsd.config.model import without_query
-
+def shown_targets(delivery: Delivery) -> str:
+    """The targets of a delivery on one line, without their queries, which may be secret."""
     return " ".join(map(without_query, delivery.targets))
 
 
-def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str, str | None]]":
-    from mtlsd.config.model import without_query
-
+def _standing(delivery: Delivery, ahead: Delivery | None) -> list[tuple[str, str | None]]:
     pending = delivery.state == "pending"
     pinned = without_query(delivery.pinned) if delivery.pinned else None
     waits = f"delivery {ahead.id} of {ahead.message_id or ahead.refusal_id}, which is {ahead.state}" if ahead else None
@@ -61,10 +52,10 @@ def _standing(delivery: "Delivery", ahead: "Delivery | None") -> "list[tuple[str
     ]
 
 
-def say_mdn(mdn: "StoredMDN | None") -> None:
+def say_mdn(mdn: StoredMDN | None) -> None:
     say()
     if mdn is None:
-        say("no MDN: none was asked for")
+        say("no MDN: the message did not request one")
         return
     say("MDN")
     say_fields(mdn.headers, indent="  ")
@@ -73,16 +64,16 @@ def say_mdn(mdn: "StoredMDN | None") -> None:
 
 
 def whole(
-    about: "Message | Refusal",
-    deliveries: "list[tuple[Delivery, list[Attempt]]]",
-    ahead: "Mapping[str, Delivery] | None" = None,
+    about: Message | Refusal,
+    deliveries: list[tuple[Delivery, list[Attempt]]],
+    ahead: Mapping[str, Delivery] | None = None,
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
     values = _record(about)
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
-def candidate(candidate: "Candidate") -> dict[str, str]:
+def candidate(candidate: Candidate) -> dict[str, str]:
     mic = candidate.mic
     return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
 
@@ -90,7 +81,7 @@ def candidate(candidate: "Candidate") -> dict[str, str]:
 # --- Parts ----------------------------------------------------------------------------------------------------
 
 
-def _say_refusal(refusal: "Refusal") -> None:
+def _say_refusal(refusal: Refusal) -> None:
     say_fields(
         [
             ("id", refusal.id),
@@ -106,9 +97,7 @@ def _say_refusal(refusal: "Refusal") -> None:
     )
 
 
-def _say_message(message: "Message") -> None:
-    from mtlsd.journal.columns import header_fields
-
+def _say_message(message: Message) -> None:
     mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
     say_fields(
         [
@@ -124,8 +113,8 @@ def _say_message(message: "Message") -> None:
             ("file name", message.filename),
             ("content type", message.content_type),
             ("bytes", message.size),
-            ("compressed", ("yes" if message.compressed else "no") if message.payload else "not known"),
-            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "not known")),
+            ("compressed", ("yes" if message.compressed else "no") if message.payload else "unknown"),
+            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "unknown")),
             ("encrypted with", message.encrypted_with or "nothing"),
             ("MIC", mic),
             ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
@@ -142,10 +131,7 @@ def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
-def _record(about: "Message | Refusal") -> dict[str, object]:
-    from mtlsd.journal.columns import header_fields
-    from mtlsd.journal.model import Message
-
+def _record(about: Message | Refusal) -> dict[str, object]:
     values: dict[str, object] = asdict(about)
     if not isinstance(about, Message):
         return _with_times(values, "refused_at")
@@ -153,9 +139,7 @@ def _record(about: "Message | Refusal") -> dict[str, object]:
     return _with_times(values | {"headers": header_fields(about)}, "received_at")
 
 
-def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[str, Delivery]") -> dict[str, object]:
-    from mtlsd.journal.columns import lane_text
-
+def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, Delivery]) -> dict[str, object]:
     values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
     del values["targets"]
     values["lane"] = lane_text(delivery.lane)
@@ -166,15 +150,13 @@ def _delivery(delivery: "Delivery", attempts: "list[Attempt]", ahead: "Mapping[s
     return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
 
 
-def _attempt(attempt: "Attempt") -> dict[str, object]:
+def _attempt(attempt: Attempt) -> dict[str, object]:
     values = asdict(attempt)
     return _with_times(values | _without_queries(values, "target"), "started_at", "finished_at")
 
 
 def _without_queries(values: Mapping[str, object], *names: str) -> dict[str, object]:
-    """These values without what may be secret: URLs stay whole only in the journal."""
-    from mtlsd.config.model import without_query
-
+    """These values without the queries of URLs, which may be secret; only the journal has the whole URLs."""
     return {name: without_query(str(values[name])) for name in names if values[name] is not None}
 
 

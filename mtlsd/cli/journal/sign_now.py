@@ -1,4 +1,4 @@
-"""A checkpoint that is signed because somebody wants a proof now, with the key of this node."""
+"""Signs a checkpoint with the key of this node, for a proof that is needed now."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +12,13 @@ from mtlsd.journal.protocol import Journal
 
 
 def sign_now(opened: Journal, state: Path, directory: Path, missing: NotSigned) -> None:
-    """Sign what the proof needs; raises CannotProve where that is for somebody else to do.
+    """Sign the checkpoint that the proof needs; raises CannotProve if this process cannot.
 
-    A daemon may run and sign meanwhile: both follow the same chain and append to the same file.
+    A daemon may be running and signing meanwhile: both follow the same chain and append to the same file.
     """
     key = _key(state, missing)
-    if key.node not in checkpoints.nodes(directory):  # a file of ours there would be one that the daemon cannot write
-        raise CannotProve(f"{missing}. The daemon has signed nothing in {directory} so far: start it first")
+    if key.node not in checkpoints.nodes(directory):  # the daemon could not write to a file that we create there
+        raise CannotProve(f"{missing}. The daemon has signed nothing in {directory} yet: start the daemon first")
     try:
         sign_checkpoint(opened, key, directory, checkpoints.last(directory, key.node), datetime.now(UTC).timestamp())
     except ChainBroken as error:
@@ -34,4 +34,4 @@ def _key(state: Path, missing: NotSigned) -> NodeKey:
             return load_key(state)
     except JournalUnavailable as error:
         raise CannotProve(f"{missing}. To sign one now, run this as root or as the user of mtlsd: {error}") from error
-    raise CannotProve(f"{missing}. To sign one now, run this where node {missing.node} runs: its key is there")
+    raise CannotProve(f"{missing}. To sign one now, run this on the machine of node {missing.node}, which has the key")

@@ -1,17 +1,14 @@
-"""What was asked for and cannot be: a reason that no mtlsd gives, a partner that nobody knows."""
+""" "Did you mean …?" for unknown reason codes and partners."""
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd import errors
+from mtlsd.journal.protocol import Journal
 
-if TYPE_CHECKING:
-    from mtlsd.journal.protocol import Journal
-
-SHOWN = 3  # names that are alike
+SHOWN = 3  # similar names
 
 
 class ReasonCode(click.ParamType[str]):
@@ -22,19 +19,19 @@ class ReasonCode(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in (known := reasons()):
             alike = get_close_matches(value.lower()[:60], sorted(known), n=SHOWN, cutoff=0.4)
-            near = f": did you mean {', '.join(alike)}?" if alike else ": docs/errors.md has all of them"
-            self.fail(f"there is no reason {value!r}{near}", param, ctx)
+            near = f"; did you mean {', '.join(alike)}?" if alike else "; docs/errors.md lists all reasons"
+            self.fail(f"unknown reason {value!r}{near}", param, ctx)
         return value
 
 
 def reasons() -> frozenset[str]:
-    """Every reason that a refusal or an attempt may have."""
+    """Every reason that a refusal or a delivery attempt may have."""
     found = (getattr(each, "reason", None) for each in vars(errors).values() if isinstance(each, type))
     return frozenset(each for each in found if isinstance(each, str))
 
 
-def knows_partner(opened: "Journal", certs: Path, partner: str) -> bool:
-    """Whether there is a directory of this partner, or anything of it in the journal."""
+def knows_partner(opened: Journal, certs: Path, partner: str) -> bool:
+    """Whether the partner has a directory, or any record in the journal."""
     return (
         partner in _names(certs / "partners")
         or bool(opened.messages(limit=1, partner=partner))
@@ -43,14 +40,14 @@ def knows_partner(opened: "Journal", certs: Path, partner: str) -> bool:
 
 
 def nobody(certs: Path, partner: str) -> str:
-    """That this partner is not known, and who is meant perhaps."""
+    """The message about an unknown partner, with similar names."""
     alike = get_close_matches(partner[:60], _names(certs / "partners"), n=SHOWN)
     near = f"; did you mean {' or '.join(alike)}?" if alike else ""
-    return f"nobody knows a partner {partner!r}: none is in {certs / 'partners'} or in the journal{near}"
+    return f"unknown partner {partner!r}: not in {certs / 'partners'} and not in the journal{near}"
 
 
 def _names(directory: Path) -> list[str]:
     try:
         return sorted(each.name for each in directory.iterdir() if each.is_dir())
-    except OSError:  # the journal is what was asked about
+    except OSError:  # the command is about the journal
         return []

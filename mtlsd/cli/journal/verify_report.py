@@ -1,56 +1,53 @@
-"""What `mtlsd journal verify` found, as text or as values of JSON."""
+"""The result of `mtlsd journal verify`, as text or as values of JSON."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.output import iso, say
+from mtlsd.journal.proof.chain import Break
+from mtlsd.journal.proof.verify import Chain, Verification
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.journal.proof.chain import Break
-    from mtlsd.journal.proof.verify import Chain, Verification
-
-MARGIN_SECONDS = 60  # the daemon looks now and then whether a checkpoint is due, and clocks differ
+MARGIN_SECONDS = 60  # the daemon checks at intervals whether a checkpoint is due, and clocks differ
 REMEDY = (
-    "Keep the state directory as it is, compare it with a backup from before, and ask who could write there; "
-    "docs/operations.md says how."
+    "Keep the state directory unchanged, compare it with an earlier backup, and find out who could write there; "
+    "docs/operations.md describes how."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """What to think of entries that no checkpoint is about: after `age` seconds one is due."""
+    """Judges entries that no checkpoint covers: a checkpoint is due after `age` seconds."""
 
     directory: Path
     age: float
     now: float
 
-    def is_overdue(self, chain: "Chain") -> bool:
-        """Whether it should be signed by now; what claims to be from the future should, too."""
+    def is_overdue(self, chain: Chain) -> bool:
+        """Whether the entries should be signed by now; also if they claim to be from the future."""
         since = chain.unsigned_since
         return since is not None and not -MARGIN_SECONDS <= self.now - since < self.age
 
-    def is_nobodys(self, chain: "Chain") -> bool:
-        """Whether nothing but the database speaks for the chain, and something else should."""
+    def is_nobodys(self, chain: Chain) -> bool:
+        """Whether only the database vouches for the chain, although a checkpoint is due."""
         return chain.checkpoints == 0 and self.is_overdue(chain)
 
-    def warning(self, chain: "Chain") -> str | None:
+    def warning(self, chain: Chain) -> str | None:
         if not self.is_overdue(chain):
             return None
         since = iso(chain.unsigned_since)
         if chain.checkpoints:
-            words = (
-                "a checkpoint was due since. Its daemon does not run or cannot write it, or checkpoints were removed"
-            )
-            return f"node {chain.node}: {chain.unsigned} entries, since {since}, are covered by no signature: {words}"
-        words = "whoever can write the database can have made all of them. Is it the right directory?"
-        return f"node {chain.node}: its entries begin at {since}, and {self.directory} has no checkpoint of it: {words}"
+            words = "a checkpoint is overdue. The daemon is not running or cannot write, or checkpoints were removed"
+            return f"node {chain.node}: no signature covers {chain.unsigned} entries since {since}: {words}"
+        words = (
+            "anyone with write access to the database could have written them. Check that this is the right directory"
+        )
+        return f"node {chain.node}: {self.directory} has no checkpoint of its entries, which begin at {since}: {words}"
 
 
-def say_verification(found: "Verification", unsigned: Unsigned) -> None:
+def say_verification(found: Verification, unsigned: Unsigned) -> None:
     for each in found.chains:
         say(f"node {each.node}: {each.entries} entries; {_signed(each)}")
     for deed, count in found.deeds.items():
@@ -61,10 +58,10 @@ def say_verification(found: "Verification", unsigned: Unsigned) -> None:
     if found.broken:
         click.echo(printable(f"{_sentence(found.broken)}. {REMEDY}"), err=True)
     else:
-        say(f"{found.records} messages and refusals are as they were entered")
+        say(f"{found.records} messages and refusals are unchanged")
 
 
-def verification(found: "Verification", unsigned: Unsigned) -> dict[str, object]:
+def verification(found: Verification, unsigned: Unsigned) -> dict[str, object]:
     broken = found.broken
     told = broken and {"node": broken.node, "number": broken.number, "id": broken.subject, "what": broken.what}
     deeds = [{"what": deed.kind, "by": deed.by, "why": deed.why, "count": count} for deed, count in found.deeds.items()]
@@ -76,7 +73,7 @@ def verification(found: "Verification", unsigned: Unsigned) -> dict[str, object]
     }
 
 
-def _chain(chain: "Chain", unsigned: Unsigned) -> dict[str, object]:
+def _chain(chain: Chain, unsigned: Unsigned) -> dict[str, object]:
     return {
         "node": chain.node,
         "entries": chain.entries,
@@ -87,14 +84,14 @@ def _chain(chain: "Chain", unsigned: Unsigned) -> dict[str, object]:
     }
 
 
-def _signed(chain: "Chain") -> str:
+def _signed(chain: Chain) -> str:
     if not chain.checkpoints:
-        return "no checkpoint so far" if chain.entries else "no checkpoint"
-    signed = f"{chain.checkpoints} checkpoints, the last one about entry {chain.signed_up_to}"
-    behind = f"; the {chain.unsigned} behind it are not yet covered by a signature" if chain.unsigned else ""
+        return "no checkpoint yet" if chain.entries else "no checkpoint"
+    signed = f"{chain.checkpoints} checkpoints, the last one covers entry {chain.signed_up_to}"
+    behind = f"; the {chain.unsigned} later entries are not signed yet" if chain.unsigned else ""
     return signed + behind
 
 
-def _sentence(broken: "Break") -> str:
+def _sentence(broken: Break) -> str:
     place = f"entry {broken.number} of node {broken.node}" if broken.number else "a row"
     return f"{place}{f', about {broken.subject},' if broken.subject else ''} {broken.what}"

@@ -3,57 +3,39 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
-from mtlsd.cli.partner.add import add
+from mtlsd.cli.partner import survey
 from mtlsd.cli.partner.directory import _look_into, directory_of
-from mtlsd.cli.partner.kit import kit
+from mtlsd.cli.partner.survey import PartnerEntry
+from mtlsd.errors import Problem
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners import partner_toml
+from mtlsd.partners.edit import proposal
+from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.cli.partner.survey import PartnerEntry
-    from mtlsd.errors import Problem
-    from mtlsd.partners.partner import Partner
 
-
-@click.group()
-def partner() -> None:
-    """Add, show and remove trading partners.
-
-    \b
-    Examples:
-      mtlsd partner add acme --as2-id ACME --cert acme.cer --root acme-root.cer
-      mtlsd partner list
-      mtlsd partner show acme
-    """
-
-
-partner.add_command(add)
-partner.add_command(kit)
-
-
-@partner.command("list")
+@click.command("list")
 @with_config
 @with_json
 def list_partners(file: Path, as_json: bool) -> None:
-    """List the partners: their AS2 ids, hosts, certificates, and whether they are in use.
+    """List the partners, and say which are in use.
 
-    A partner is disabled where its partner.toml says so or has a mistake, or it has no certificate; `mtlsd check` says
-    more.
+    A partner is disabled if its partner.toml says so or has an error, or if the partner has no certificate. `mtlsd
+    check` has the details.
 
     \b
     Example:
       mtlsd partner list --json
 
-    Exit codes: 0 fine, also where a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 success, even if a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
+    errors.
     """
-    from mtlsd.cli.partner import survey
-
     configuration = load_configuration(file)
     certs = configuration.server.certs
     _look_into(certs / "partners")
@@ -68,19 +50,19 @@ def list_partners(file: Path, as_json: bool) -> None:
         say(f"no partners in {certs / 'partners'}")
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 @with_json
 def show(name: str, file: Path, as_json: bool) -> None:
-    """Show everything about a partner: ids, hosts, policy, certificates with their dates, mistakes and doubts.
+    """Show everything about a partner, with errors and warnings.
 
     \b
     Example:
       mtlsd partner show acme --json
 
-    Exit codes: 0 fine, also where the partner is disabled; 1 there is no such partner; 78 the configuration file has
-    mistakes.
+    Exit codes: 0 success, even if the partner is disabled; 1 there is no such partner; 78 the configuration file has
+    errors.
     """
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
@@ -92,64 +74,63 @@ def show(name: str, file: Path, as_json: bool) -> None:
         _say_partner(entry, directory, warnings)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 def disable(name: str, file: Path) -> None:
-    """Refuse a partner, with `partner_disabled`; nobody else gets its certificates and AS2 ids meanwhile.
+    """Refuse every request of a partner until it is enabled.
 
-    It writes `disabled = true` into the partner's partner.toml.
+    The reason is `partner_disabled`. No other partner can claim its certificates and AS2 ids meanwhile. The command
+    writes `disabled = true` into the partner's partner.toml.
 
     \b
     Example:
       mtlsd partner disable acme
 
-    Exit codes: 0 it is disabled, or was before; 1 there is no such partner, or its file cannot be changed; 78 the
-    configuration file has mistakes.
+    Exit codes: 0 the partner is disabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
+    the configuration file has errors.
     """
     _switch(_directory(file, name), disabled=True)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
 def enable(name: str, file: Path) -> None:
-    """Take a partner back into use that was disabled with `mtlsd partner disable`.
+    """Enable a partner that `mtlsd partner disable` disabled.
 
     \b
     Example:
       mtlsd partner enable acme
 
-    Exit codes: 0 `disabled` does not stand there any longer; 1 there is no such partner, or its file cannot be changed;
-    78 the configuration file has mistakes.
+    Exit codes: 0 the partner is enabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
+    the configuration file has errors.
     """
     _switch(_directory(file, name), disabled=False)
 
 
-@partner.command()
+@click.command()
 @click.argument("name")
 @with_config
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def remove(name: str, file: Path, yes: bool) -> None:
-    """Remove a partner's directory, with all that is in it. Nothing brings it back.
+    """Remove a partner's directory and everything in it.
 
-    Its next request is refused. What was accepted before is still delivered, and stays in the journal: `mtlsd privacy
-    erase` is for that.
+    This cannot be undone. The next request of the partner is refused. Messages that were accepted before are still
+    delivered, and stay in the journal; to erase them, use `mtlsd privacy erase`.
 
     \b
     Example:
       mtlsd partner remove acme
 
-    Exit codes: 0 it is gone; 1 there is no such partner, nobody said yes, or it cannot be removed; 78 the configuration
-    file has mistakes.
+    Exit codes: 0 removed; 1 there is no such partner, nobody confirmed, or the directory cannot be
+    removed; 78 the configuration file has errors.
     """
-    from mtlsd.files import writing
-
     directory = _directory(file, name)
     entry, warnings = _look_at(file, directory)
     _say_partner(entry, directory, warnings)
     if not yes:
-        click.confirm(f"Remove {printable(name)}, with these files?", abort=True)
+        click.confirm(f"Remove {printable(name)} and these files?", abort=True)
     try:
         with writing.locked(directory.parent):
             writing.remove_directory(directory)
@@ -165,10 +146,8 @@ def _directory(file: Path, name: str) -> Path:
     return directory_of(load_configuration(file), name)
 
 
-def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]":
-    """The partner among the others, and what is doubtful about it."""
-    from mtlsd.cli.partner import survey
-
+def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
+    """The partner as one of all partners, and its warnings."""
     configuration, now = load_configuration(file), datetime.now(UTC)
     found = survey.partners_in(configuration.server.certs, now, configuration)
     entry = next((each for each in found.partners if each.name == directory.name), None)
@@ -181,14 +160,12 @@ def _look_at(file: Path, directory: Path) -> "tuple[PartnerEntry, list[Problem]]
     return entry, [*own, *dates]
 
 
-def _partner(entry: "PartnerEntry", directory: Path) -> "Partner | None":
-    """The partner, also where an operator disabled it."""
-    from mtlsd.partners.partner import load_partner
-
+def _partner(entry: PartnerEntry, directory: Path) -> Partner | None:
+    """The partner, even if an operator disabled it."""
     return entry.partner or load_partner(directory).held
 
 
-def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
+def _more(entry: PartnerEntry, directory: Path) -> dict[str, object]:
     partner = _partner(entry, directory)
     if partner is None:
         return {}
@@ -198,7 +175,7 @@ def _more(entry: "PartnerEntry", directory: Path) -> dict[str, object]:
     return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}, **told}
 
 
-def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem]") -> None:
+def _say_partner(entry: PartnerEntry, directory: Path, warnings: list[Problem]) -> None:
     partner = _partner(entry, directory)
     shown = replace(entry, partner=partner)
     say_fields([("partner", entry.name), ("directory", directory), ("state", entry.state)])
@@ -240,25 +217,17 @@ def _say_partner(entry: "PartnerEntry", directory: Path, warnings: "list[Problem
 
 
 def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
-    """What is said of revocation and of dates: the key in JSON, a heading and a line each."""
-    from mtlsd.partners.edit import proposal
-    from mtlsd.partners.partner import load_partner
-
+    """Lines about revocation and dates, each with its key in JSON and its heading."""
     lines = proposal.describe(load_partner(directory))
     headings = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}
     return [(key, heading, line) for key, heading in headings.items() for line in lines.get(heading, ())]
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    from mtlsd.files import writing
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.partners import partner as partners
-    from mtlsd.partners.edit import proposal
-
-    path, word = directory / partners.SETTINGS, "disabled" if disabled else "in use"
+    path, word = directory / partner_toml.SETTINGS, "disabled" if disabled else "in use"
     try:
         if path.is_symlink():
-            raise click.ClickException(f"{path} is a symbolic link: whoever made it has to change it")
+            raise click.ClickException(f"{path} is a symbolic link; mtlsd does not modify it, change its target")
         with writing.locked(directory.parent):
             content = read_file(path)
             text = content.data.decode()

@@ -14,7 +14,7 @@ SUBDIRECTORIES = ("tls", "as2", "mdn", "sign", "decrypt")
 
 @dataclass(frozen=True, slots=True)
 class DatedCertificate:
-    """A certificate, whose it is and what for, and how long it is good for."""
+    """A certificate with its owner, its use, and its remaining validity."""
 
     owner: str
     use: str
@@ -33,16 +33,16 @@ class DatedCertificate:
 
     @property
     def left(self) -> str:
-        """The days left, and the state beside them if it is another one than valid."""
+        """The days left, followed by the state unless the certificate is valid."""
         return f"{self.days_left}" if self.state is Validity.VALID else f"{self.days_left}  {self.state.upper()}"
 
     def warning(self) -> Problem | None:
-        """What to say where it is not simply valid."""
+        """The warning if the certificate is not valid, or not for long."""
         return date_warning(self.certificate, self.place, self.now)
 
     @property
     def file(self) -> str:
-        """The name of its file, with the directory where that is one of the partner's or of the organization's."""
+        """The name of the file, with its directory if that is below the directory of the partner or organization."""
         parent = self.place.parent.name
         return f"{parent}/{self.place.name}" if parent in SUBDIRECTORIES else self.place.name
 

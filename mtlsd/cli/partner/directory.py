@@ -1,35 +1,31 @@
-"""The directory of a partner that a command names."""
+"""Finds the directory of a partner that a command names."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from mtlsd.config.model import Configuration
+from mtlsd.files.reading import missing_directory
 from mtlsd.text import printable
 
-if TYPE_CHECKING:
-    from mtlsd.config.model import Configuration
 
-
-def directory_of(configuration: "Configuration", name: str) -> Path:
-    """The partner's directory; that there is none ends the command."""
-    from mtlsd.files.reading import missing_directory
-
+def directory_of(configuration: Configuration, name: str) -> Path:
+    """The partner's directory; ends the command if there is none."""
     partners = configuration.server.certs / "partners"
     _look_into(partners)
     directory = partners / name
     if name in ("", ".", "..") or "/" in name or "\0" in name or name.startswith("."):
-        raise click.ClickException(f"{printable(name)!r} is no partner's name")
+        raise click.ClickException(f"{printable(name)!r} is not a valid partner name")
     if problem := missing_directory(directory):
         raise click.ClickException(printable(str(problem)))
     if directory.is_symlink() or not directory.is_dir():
-        raise click.ClickException(f"{directory} is not a directory of its own: whoever made it has to change it")
+        raise click.ClickException(f"{directory} is a link or a file; mtlsd does not modify it, change it yourself")
     return directory
 
 
 def _look_into(directory: Path) -> None:
-    """End the command where this is no directory that can be listed and searched: that is not "no partners"."""
+    """End the command if the directory cannot be listed and searched: that is not the same as "no partners"."""
     try:
         os.listdir(directory)  # noqa: PTH208  # the list is not wanted, the error is
         os.stat(f"{directory}/.")  # noqa: PTH116  # a Path would lose the dot, which asks for search permission

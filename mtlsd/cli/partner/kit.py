@@ -1,46 +1,53 @@
-"""`mtlsd partner kit`: what a partner needs of ours, in one zip file."""
+"""`mtlsd partner kit`: everything that a partner needs to connect, in one zip file."""
 
 import io
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
-
-if TYPE_CHECKING:
-    from mtlsd.cli.partner.kit_files import Host, Organization
-    from mtlsd.config.model import Configuration, VirtualHost
-    from mtlsd.partners.partner import Partner
-    from mtlsd.pki.certificate import Certificate
+from mtlsd.cli.partner.directory import directory_of
+from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
+from mtlsd.cli.partner.kit_files import Host, Organization, kit_files, slug
+from mtlsd.config.model import Configuration, VirtualHost
+from mtlsd.files import writing
+from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.partners.ours import organization
+from mtlsd.partners.partner import Partner, load_partner
+from mtlsd.partners.validity import certificate_files
+from mtlsd.pki.certificate import Certificate, CertificateUnreadable
+from mtlsd.pki.dates import ALWAYS
+from mtlsd.pki.formats.reader import read_certificates
 
 
 @click.command()
 @click.argument("name")
 @with_config
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write; default: NAME-kit.zip.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port in the URLs; default: where the host listens.")
-@click.option("--connect", metavar="ADDRESS:PORT", help="Where to connect to, when that is not what the name says.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The port in the URLs; default: the port that the host listens on."
+)
+@click.option(
+    "--connect", metavar="ADDRESS:PORT", help="The address to connect to, if the name of the host resolves to another."
+)
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def kit(name: str, file: Path, output: Path | None, port: int | None, connect: str | None, force: bool) -> None:
-    """Write a zip file for a partner: our certificates, a settings sheet, and lines that are ready to run.
+    """Write a zip file for a partner, with everything it needs to connect.
 
-    In it are our TLS chain of each of its hosts (PEM, DER, P7B), our AS2 certificates (PEM, DER), what we have of the
-    partner's with fingerprints, and lines for curl, OpenSSL, Java, .NET, SAP STRUST and Postman. No private key.
+    The file has our TLS chain for each host of the partner (PEM, DER, P7B), our AS2 certificates (PEM, DER), a settings
+    sheet with the fingerprints of the partner's own certificates, and ready-to-run commands for curl, OpenSSL, Java,
+    .NET, SAP STRUST and Postman. It has no private key.
 
     \b
     Example:
       mtlsd partner kit acme --output acme-kit.zip
 
-    Exit codes: 0 fine; 1 there is no such partner, a certificate of ours cannot be read, or the file is there already;
-    78 the configuration file has mistakes.
+    Exit codes: 0 success; 1 there is no such partner, a certificate of ours cannot be read, or the file already exists;
+    78 the configuration file has errors.
     """
-    from mtlsd.cli.partner.kit_files import kit_files
-    from mtlsd.files import writing
-
     configuration = load_configuration(file)
     partner, now = _partner(configuration, name), datetime.now(UTC)
     hosts = tuple(
@@ -49,12 +56,12 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
         if partner.may_use(each.name)
     )
     if not hosts:
-        raise click.ClickException(f"{name} may use no virtual host: see `hosts` in its partner.toml")
+        raise click.ClickException(f"{name} may not use any virtual host: check `hosts` in its partner.toml")
     output = output or Path(f"{name}-kit.zip")
     try:
         writing.write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
     except FileExistsError as error:
-        raise click.ClickException(f"{output} is there already, and overwritten with --force only") from error
+        raise click.ClickException(f"{output} already exists: use --force to overwrite it") from error
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
     say(f"{output} is the kit for {name}: {', '.join(each.name for each in hosts)}")
@@ -71,10 +78,7 @@ def _zip(files: dict[str, bytes], now: datetime) -> bytes:
     return made.getvalue()
 
 
-def _partner(configuration: "Configuration", name: str) -> "Partner":
-    from mtlsd.cli.partner.directory import directory_of
-    from mtlsd.partners.partner import load_partner
-
+def _partner(configuration: Configuration, name: str) -> Partner:
     loaded = load_partner(directory_of(configuration, name))
     partner = loaded.partner or loaded.held
     if partner is None:
@@ -86,13 +90,11 @@ def _partner(configuration: "Configuration", name: str) -> "Partner":
 
 
 def _host(
-    configuration: "Configuration", host: "VirtualHost", port: int | None, connect: str | None, now: datetime
-) -> "Host":
-    from mtlsd.cli.partner.kit_files import Host
-
+    configuration: Configuration, host: VirtualHost, port: int | None, connect: str | None, now: datetime
+) -> Host:
     listened = port or host.listen.port
     if not listened:
-        raise click.ClickException(f"{host.name} listens on a port that the system chooses: name it with --port")
+        raise click.ClickException(f"{host.name} listens on a port that the system chooses: give the port with --port")
     certs = configuration.server.certs
     chain = _certificates(certs / "hosts" / host.name / "chain.pem")
     names = dict.fromkeys(each.organization for each in host.routes)
@@ -110,36 +112,25 @@ def _place(connect: str | None) -> tuple[str, int] | None:
     return address, int(port)
 
 
-def _organization(directory: Path, now: datetime) -> "Organization":
-    """Our AS2 certificates, read without their keys, which only the daemon may be able to read."""
-    from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
-    from mtlsd.cli.partner.kit_files import Organization, slug
-    from mtlsd.partners import toml_schema
-    from mtlsd.partners.ours import organization
-    from mtlsd.partners.validity import certificate_files
-    from mtlsd.pki.dates import ALWAYS
-
-    values, _ = toml_schema.read_settings(directory / organization.SETTINGS, organization.KEYS)
-    dates = {row.directory: row.dates for row in values.get("pair", ())}
+def _organization(directory: Path, now: datetime) -> Organization:
+    """Our AS2 certificates, read without their keys, because only the daemon may be able to read the keys."""
+    settings = organization.read_settings(directory).value or organization.Settings()
+    dates = {row.directory: row.dates for row in settings.pair}
     found = []
     for path in sorted(set(certificate_files(directory).values())):
         place = path.relative_to(directory)
         stem = slug("-".join((directory.name, *place.with_suffix("").parts)))
         found += [Ours(stem, place, each, dates.get(str(place.parent), ALWAYS)) for each in _certificates(path)[:1]]
     if not found:
-        raise click.ClickException(f"{directory} has no certificate that can be read")
+        raise click.ClickException(f"{directory} has no readable certificate")
     ours = encrypt_first(found, now)
     told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
     certificates = tuple((each.stem, each.certificate) for each in ours)
-    return Organization(directory.name, values.get("as2_id", directory.name), certificates, told)
+    return Organization(directory.name, settings.as2_id or directory.name, certificates, told)
 
 
-def _certificates(path: Path) -> "tuple[Certificate, ...]":
-    """Certificates of ours; a file with a private key in it is refused, too."""
-    from mtlsd.files.reading import FileRefused, read_file
-    from mtlsd.pki.certificate import CertificateUnreadable
-    from mtlsd.pki.formats.reader import read_certificates
-
+def _certificates(path: Path) -> tuple[Certificate, ...]:
+    """Certificates of ours; a file that holds a private key ends the command."""
     try:
         return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:

@@ -1,4 +1,4 @@
-"""What each of our AS2 certificates is for now, and from when, in a kit for a partner. Pure."""
+"""The current use of each of our AS2 certificates, with its dates, in a kit for a partner. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,24 +30,24 @@ class Ours:
 
 
 def encrypt_first(several: Iterable[Ours], now: datetime) -> list[Ours]:
-    """The certificates, with the one to encrypt to now before all others."""
+    """The certificates; the one that the partner should encrypt to now is the first."""
     found = list(several)
     chosen = current(_with_use(DECRYPT, found) or found, now)
     return [chosen, *(each for each in found if each is not chosen)]
 
 
 def uses(one: Ours, several: list[Ours], now: datetime) -> Iterator[str]:
-    """What the partner does with this one, a line each."""
+    """What the partner does with this certificate, one line for each use."""
     if one.top == BACKEND:
-        yield "may sign our MDNs, too"
-    for use, words in ((SIGN, "signs our MDNs"), (DECRYPT, "encrypt to it")):
+        yield "may also sign our MDNs"
+    for use, words in ((SIGN, "signs our MDNs"), (DECRYPT, "encrypt to this")):
         those = _with_use(use, several)
         if one in those:
             yield f"{words}: {_when(one, current(those, now), now)}"
 
 
 def _with_use(use: str, several: list[Ours]) -> list[Ours]:
-    """Those in `sign/` or `decrypt/`; where neither is there, all but the backend's are for both."""
+    """The certificates in `sign/` or `decrypt/`; if neither exists, all but the backend's are for both uses."""
     if any(each.top in (SIGN, DECRYPT) for each in several):
         return [each for each in several if each.top == use]
     return [each for each in several if each.top != BACKEND]
@@ -58,5 +58,5 @@ def _when(one: Ours, chosen: Ours, now: datetime) -> str:
         end = one.dates.retire_after
         return "now" + (f", until {end:%Y-%m-%d %H:%M} UTC" if end else "")
     if begins(one) > now:
-        return f"from {begins(one):%Y-%m-%d %H:%M} UTC on, not yet"
-    return "not any longer" if begins(one) <= begins(chosen) else "not now"
+        return f"from {begins(one):%Y-%m-%d %H:%M} UTC, not yet"
+    return "no longer" if begins(one) <= begins(chosen) else "not now"

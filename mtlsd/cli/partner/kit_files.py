@@ -1,7 +1,7 @@
-"""The files of a kit for a partner: certificates of ours, a settings sheet, and lines that are ready to run. Pure.
+"""The files of a kit for a partner: our certificates, a settings sheet, and ready-to-run commands. Pure.
 
-Everything here is made of `Certificate`, which has no private key in it. Names from the configuration are quoted for
-whatever reads the line: an AS2 id may have a quote in it, and a dollar sign.
+The module works with `Certificate`, which holds no private key. Names from the configuration are quoted for the program
+that reads the line, because an AS2 id may contain a quote and a dollar sign.
 """
 
 import json
@@ -27,12 +27,12 @@ ASK_FOR_MDN = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt
 
 @dataclass(frozen=True, slots=True)
 class Organization:
-    """Who we are on a route: the AS2 id, and our certificates by file name, the one to encrypt to now first."""
+    """Our side of a route: the AS2 id, and our certificates by file name; the first is the one to encrypt to now."""
 
     name: str
     as2_id: str
     certificates: tuple[tuple[str, Certificate], ...]
-    uses: tuple[tuple[str, str], ...] = ()  # what each is for, and from when, by file name
+    uses: tuple[tuple[str, str], ...] = ()  # the use of each, with its dates, by file name
 
     @property
     def encrypt_to(self) -> str:
@@ -42,7 +42,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A virtual host as the partner reaches it; `connect` is where, when that is not what its name says."""
+    """A virtual host as the partner reaches it; `connect` is the address, if the name resolves to another."""
 
     name: str
     port: int
@@ -93,7 +93,7 @@ def _cer(at: int) -> str:
 
 
 def settings_sheet(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> str:
-    """What a person types into an AS2 product."""
+    """The settings that a person enters into an AS2 product."""
     return "\n".join((*_ours(hosts), *_rules(partner), *_theirs(partner, now))) + "\n"
 
 
@@ -113,7 +113,7 @@ def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
         for certificate in host.chain:
             yield f"  our TLS certificate  {_certificate(certificate)}"
         yield f"  who am I             {host.base}{WHOAMI}  (GET: what we see of your certificate, and what to do)"
-        yield f"  test your messages   {host.base}{SELFTEST}  (POST one: the MDN and a report; nothing is delivered)"
+        yield f"  test your messages   {host.base}{SELFTEST}  (POST one: the MDN has a report; nothing is delivered)"
         yield ""
 
 
@@ -128,18 +128,18 @@ def _rules(partner: Partner) -> Iterator[str]:
     yield f"  encryption           {ciphers}"
     yield "  compression          before or after signing, or none"
     if weak:
-        yield f"  for you also         {', '.join(weak)}"
+        yield f"  also allowed         {', '.join(weak)}"
     yield f"  AS2-Version          {partner.as2_version}"
     yield ""
     yield "RECEIPTS (MDN)"
-    yield "  synchronous          signed or not, as you ask"
-    yield f"  asynchronous         {', '.join(partner.mdn_urls) or 'not set up: tell us your URL'}"
+    yield "  synchronous          signed or unsigned, as you request"
+    yield f"  asynchronous         {', '.join(partner.mdn_urls) or 'not set up: send us your URL'}"
     yield f"  Disposition-Notification-Options: {ASK_FOR_MDN}"
     yield ""
 
 
 def _theirs(partner: Partner, now: datetime) -> Iterator[str]:
-    yield "WHAT WE HAVE OF YOURS (compare the fingerprints by telephone)"
+    yield "YOUR CERTIFICATES (compare the fingerprints by telephone)"
     uses = {
         "for connections": partner.public_certificates,
         "root": partner.trusted_roots,
@@ -163,10 +163,10 @@ def _fingerprint(certificate: Certificate) -> str:
     return ":".join(digits[at : at + 2] for at in range(0, len(digits), 2))
 
 
-# --- Ready lines ------------------------------------------------------------------------------------------------------
+# --- Commands ---------------------------------------------------------------------------------------------------------
 
 _OWN = """#!/bin/sh
-# In the folder that this file is in. Your own certificate and key, in PEM:
+# Runs in the folder of this file. Your own certificate and key, in PEM:
 : "${CERT:=your-certificate.pem}" "${KEY:=your-key.pem}"
 cd "$(dirname "$0")" || exit 1
 """
@@ -204,7 +204,7 @@ def _openssl(host: Host) -> str:
 
 
 def _message(partner: Partner, host: Host, path: str, organization: Organization) -> str:
-    """A signed and encrypted message, of nothing but openssl and curl."""
+    """Sends a signed and encrypted message with openssl and curl only."""
     fields = {
         "Content-Type": "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",
         "AS2-Version": "1.2",
@@ -216,9 +216,9 @@ def _message(partner: Partner, host: Host, path: str, organization: Organization
     }
     headers = "".join(f"  --header {quote(f'{name}: {value}')} \\\n" for name, value in fields.items())
     return (
-        f"{_OWN}# What signs your messages, where that is another key than for TLS; and a document.\n"
+        f"{_OWN}# The certificate and key that sign your messages, if they differ from those for TLS; and a document.\n"
         ': "${SIGN_CERT:=$CERT}" "${SIGN_KEY:=$KEY}" "${DOCUMENT:=test.edi}"\n'
-        "# Nothing is delivered there. In earnest:\n"
+        "# The self-test delivers nothing. To send a real message:\n"
         f"# URL={quote(host.base + path)}\n"
         f': "${{URL:={host.base}{SELFTEST}}}"\n'
         '[ -e "$DOCUMENT" ] || printf "UNA:+.? \'\\r\\n" >"$DOCUMENT"\n'
@@ -241,7 +241,7 @@ def _keytool(host: Host) -> str:
         for at in range(len(host.chain))
     )
     return (
-        "#!/bin/sh\n# A trust store for Java. Its passphrase is in the environment, not in the command line.\n"
+        "#!/bin/sh\n# A trust store for Java. Its passphrase is in the environment, not on the command line.\n"
         'cd "$(dirname "$0")" || exit 1\n'
         ': "${STOREPASS:?export STOREPASS first}"\n'
         f"{lines}\n"
@@ -279,9 +279,9 @@ def _strust(host: Host) -> str:
     imports = "\n".join(f"   - {_cer(at)}: {each.subject}" for at, each in enumerate(host.chain))
     return f"""SAP: transaction STRUST, and SM59 or the receiver channel.
 
-1. STRUST: open "SSL client SSL Client (Standard)", or an identity of its own for this partner (Environment,
+1. STRUST: open "SSL client SSL Client (Standard)", or a separate identity for this partner (Environment,
    SSL Client Identities), and change to edit mode.
-2. Your own certificate: double-click it and export it, with its root, for us; or import yours (PSE, Import, .pfx).
+2. Your own certificate: double-click it, export it with its root, and send us both; or import one (PSE, Import, .pfx).
 3. Our certificates: Certificate, Import, Binary; "Add to Certificate List" for each:
 {imports}
 4. Save. Then SMICM: Administration, ICM, Soft Restart.
@@ -301,7 +301,9 @@ def _postman(host: Host) -> str:
         "files, and chain.pem as a CA certificate."
     )
     items = [request("Who am I", "GET", WHOAMI)]
-    items += [request(f"AS2 {path} (GET is refused, over TLS that works)", "GET", path) for path, _ in host.routes]
+    items += [
+        request(f"AS2 {path} (GET is refused, which shows that TLS works)", "GET", path) for path, _ in host.routes
+    ]
     return json.dumps(
         {"info": {"name": f"{host.name}", "description": hint, "schema": schema}, "item": items}, indent=2
     )

@@ -1,7 +1,7 @@
-"""What the files say as a whole, for `mtlsd check` and `mtlsd partner list`. Opens no socket, writes nothing.
+"""Reads all files, for `mtlsd check` and `mtlsd partner list`. Opens no socket, writes nothing.
 
-`load_snapshot` says what is wrong with our own files, as the daemon would; the rest is read file by file, so that one
-mistake hides nothing else.
+`load_snapshot` finds the errors in our own files, as the daemon does; the other files are read one by one, so that an
+error in one file hides no other error.
 """
 
 import os
@@ -22,7 +22,8 @@ from mtlsd.partners.edit import proposal
 from mtlsd.partners.expiry import LISTED_DAYS
 from mtlsd.partners.ours.host_keys import load_host
 from mtlsd.partners.ours.organization import Organization, load_organization
-from mtlsd.partners.partner import Partner, Require, uses_of
+from mtlsd.partners.partner import Partner, uses_of
+from mtlsd.partners.partner_toml import Require
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.partners.validity import Validity, certificate_files, days
@@ -34,13 +35,13 @@ from mtlsd.snapshot.snapshot import load_snapshot
 
 @dataclass(frozen=True, slots=True)
 class PartnerEntry:
-    """A directory below partners/: the partner, or None where it is disabled, and what is wrong with it."""
+    """A directory below partners/: the partner, or None if it is disabled, and its errors."""
 
     name: str
     partner: Partner | None
     certificates: tuple[DatedCertificate, ...]
-    mistakes: tuple[str, ...]
-    as2_ids: tuple[str, ...] = ()  # as they were read, of a disabled partner too
+    errors: tuple[str, ...]
+    as2_ids: tuple[str, ...] = ()  # as they were read, also of a disabled partner
 
     @property
     def ids(self) -> str:
@@ -62,7 +63,7 @@ class PartnerEntry:
 
     @property
     def state(self) -> str:
-        why = "; ".join(self.mistakes)
+        why = "; ".join(self.errors)
         if self.partner is None:
             return f"disabled: {why or 'disabled = true in partner.toml'}"
         return f"in use, but {why}" if why else "in use"
@@ -73,7 +74,7 @@ class PartnerEntry:
         return {
             "name": self.name,
             "state": "disabled" if partner is None else "in use",
-            "mistakes": list(self.mistakes),
+            "mistakes": list(self.errors),
             "as2_ids": list(partner.as2_ids if partner else self.as2_ids),
             "hosts": sorted(partner.hosts) if partner and partner.hosts is not None else None,
             "require": sorted(partner.require) if partner else [],
@@ -88,22 +89,22 @@ class PartnerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Partners:
-    """All of partners/, with every mistake and warning in it."""
+    """All of partners/, with every error and warning."""
 
     partners: tuple[PartnerEntry, ...] = ()
-    mistakes: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything that `mtlsd check` says. `configuration` is None where the file itself has mistakes."""
+    """Everything that `mtlsd check` reports. `configuration` is None if the file itself has errors."""
 
     file: Path
     configuration: Configuration | None
     own: tuple[DatedCertificate, ...]
     partners: Partners
-    mistakes: tuple[Problem, ...]  # outside of partners/: the daemon does not start
+    problems: tuple[Problem, ...]  # outside of partners/: the daemon does not start
     own_warnings: tuple[Problem, ...] = field(default=())
 
     @property
@@ -111,8 +112,8 @@ class Survey:
         return (*self.own, *(dated for each in self.partners.partners for dated in each.certificates))
 
     @property
-    def ending(self) -> list[DatedCertificate]:
-        """What ends within 60 days or has ended, the first to end first."""
+    def expiring(self) -> list[DatedCertificate]:
+        """The certificates that expire within 60 days or have expired, the first to expire first."""
         found = [each for each in self.certificates if each.days_left <= LISTED_DAYS]
         return sorted(found, key=lambda each: (each.certificate.not_after, each.owner, each.use))
 
@@ -127,63 +128,63 @@ class Survey:
             "file": str(self.file),
             "hosts": [_host(each) for each in hosts],
             "certificates": [each.as_json() for each in self.certificates],
-            "ending": [each.as_json() for each in self.ending],
+            "ending": [each.as_json() for each in self.expiring],
             "partners": [each.as_json() for each in self.partners.partners],
             "warnings": [_problem(each) for each in self.warnings],
-            "mistakes": [_problem(each) for each in (*self.mistakes, *self.partners.mistakes)],
+            "mistakes": [_problem(each) for each in (*self.problems, *self.partners.problems)],
         }
 
 
 def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
-    """Read everything that `file` leads to; raises nothing for what it finds."""
-    mistakes: tuple[Problem, ...] = ()
+    """Read everything that `file` leads to; errors in the files are part of the result."""
+    problems: tuple[Problem, ...] = ()
     try:
         load_snapshot(file, credentials, time.time())
     except ConfigurationError as error:
-        mistakes = error.problems
+        problems = error.problems
     configuration = _configuration(file)
     own = _Own(now)
     if configuration:
         own.read(configuration, credentials)
     partners = Partners()
-    if os.access(file, os.R_OK):  # else nothing says where they are
+    if os.access(file, os.R_OK):  # otherwise the place of the certificates is unknown
         certs = configuration.server.certs if configuration else _certs(file)
         partners = partners_in(certs, now, configuration, own.as2_ids)
-    return Survey(file.absolute(), configuration, tuple(own.certificates), partners, mistakes, tuple(own.warnings))
+    return Survey(file.absolute(), configuration, tuple(own.certificates), partners, problems, tuple(own.warnings))
 
 
 def partners_in(
     certs: Path, now: datetime, configuration: Configuration | None = None, own_ids: Mapping[str, str] | None = None
 ) -> Partners:
-    """Read partners/; with a configuration, hosts that it does not have are warned of.
+    """Read partners/; with a configuration, warn about hosts that are not in it.
 
-    `own_ids` are the AS2 ids of our organizations, with their names: a partner that has one is warned of, too.
+    `own_ids` are the AS2 ids of our organizations, with their names, to warn about a partner that has one of them.
     """
     directory = certs / "partners"
     production = configuration is not None and configuration.server.production
-    store, mistakes, warnings = load_partners(directory, now, production=production)
+    store, problems, warnings = load_partners(directory, now, production=production)
     names = sorted({*store.partners, *store.disabled})
-    entries = tuple(_entry(directory / name, store, mistakes, now) for name in names)
+    entries = tuple(_entry(directory / name, store, problems, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
     more = [
         each
         for entry in entries
         if entry.partner
-        for each in _doubts(directory / entry.name, entry.partner, hosts, own_ids or {})
+        for each in _warnings(directory / entry.name, entry.partner, hosts, own_ids or {})
     ]
     more += [
         Problem(directory / entry.name, proposal.pin_is_lost(*each))
         for entry in entries
         for each in proposal.lost_pins(store, entry.name)
     ]
-    return Partners(entries, mistakes, (*warnings, *more))
+    return Partners(entries, problems, (*warnings, *more))
 
 
 # --- Ours -----------------------------------------------------------------------------------------------------
 
 
 class _Own:
-    """Gathers our own certificates; what cannot be loaded is among the mistakes already."""
+    """Gathers our own certificates; `load_snapshot` reports those that cannot be loaded."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
@@ -237,7 +238,7 @@ def _configuration(file: Path) -> Configuration | None:
 
 
 def _certs(file: Path) -> Path:
-    """Where the certificates are said to be in a file that has mistakes; `certs` beside it where it does not say."""
+    """The directory of the certificates, from a file that has errors; by default `certs` beside the file."""
     try:
         server = read_document(file).tables.get("server")
     except ConfigurationError:
@@ -247,33 +248,35 @@ def _certs(file: Path) -> Path:
 
 
 def _secrets(configuration: Configuration) -> Iterator[Problem]:
-    """What may stand in virtualhosts.toml, and should not."""
+    """Warnings about secrets in virtualhosts.toml."""
     routes = ((host, route) for host in configuration.virtualhosts for route in host.routes)
     for host, route in routes:
         for each in route.backend:
             if "?" in each.url:
                 url, where = without_query(each.url), f"host {host.name}, path {route.path}"
-                message = f"{url} ({where}) has a query: no secret belongs in this file; logs and lists leave it out"
+                message = (
+                    f"{url} ({where}) has a query: do not keep a secret in this file; logs and lists omit the query"
+                )
                 yield Problem(configuration.file, message, key="virtualhost.route.backend")
 
 
 # --- Partners -------------------------------------------------------------------------------------------------
 
 
-def _entry(directory: Path, store: TrustStore, mistakes: Iterable[Problem], now: datetime) -> PartnerEntry:
+def _entry(directory: Path, store: TrustStore, problems: Iterable[Problem], now: datetime) -> PartnerEntry:
     name = directory.name
     partner = store.partners.get(name)
     loaded = store.loaded[name]
     public = partner.public_certificates if partner else loaded.public_certificates
     certificates = uses_of(partner).items() if partner else [(each, "not in use") for each in public]
-    own = [_shortened(each, directory) for each in mistakes if each.file.is_relative_to(directory)]
+    own = [_shortened(each, directory) for each in problems if each.file.is_relative_to(directory)]
     dated = _dated(directory, certificates, now)
     lost = (proposal.pin_is_lost(*each) for each in proposal.lost_pins(store, name))
     return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
 
 
 def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
-    """Every certificate of a partner once, with what it is for and its file."""
+    """Every certificate of a partner once, with its use and its file."""
     return _dated(directory, uses_of(partner).items(), now)
 
 
@@ -288,7 +291,7 @@ def _dated(
 
 
 def _shortened(problem: Problem, directory: Path) -> str:
-    """A mistake as one reads it beside the partner's name."""
+    """An error as shown beside the partner's name."""
     place = problem.file.relative_to(directory)
     line = f":{problem.line}" if problem.line else ""
     key = f"{problem.key}: " if problem.key else ""
@@ -300,19 +303,22 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
     for certificate in public:
         others = [each for each in store.owners.get(certificate.sha256, ()) if each != name]
         if others:
-            yield f"{certificate.subject} identifies nobody: it is claimed by {', '.join(others)}, too"
+            yield f"{certificate.subject} identifies nobody, because {', '.join(others)} also claims it"
 
 
-def _doubts(directory: Path, partner: Partner, hosts: set[str] | None, own_ids: Mapping[str, str]) -> Iterator[Problem]:
-    """What the daemon does not warn of: an operator sees to it before partners do."""
+def _warnings(
+    directory: Path, partner: Partner, hosts: set[str] | None, own_ids: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Warnings that the daemon does not log, so that an operator sees the problem before the partner does."""
     file = directory / "partner.toml"
     for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
         yield Problem(file, f"{name} is not a virtual host", _line(file, "hosts"), "hosts")
     for name in (each for each in partner.as2_ids if each in own_ids):
-        text = f"{name} is the AS2 id of our organization {own_ids[name]}, too"
+        text = f"{name} is also the AS2 id of our organization {own_ids[name]}: give one of them another AS2 id"
         yield Problem(file, text, _line(file, "as2_id"), "as2_id")
     if Require.SIGN in partner.require and not any(map(_signs_messages, partner.message_certificates)):
-        yield Problem(directory, "no certificate can verify its messages: put the one it signs with here, or in as2/")
+        text = "no certificate can verify messages of this partner: add its signing certificate here or in as2/"
+        yield Problem(directory, text)
 
 
 def _signs_messages(certificate: Certificate) -> bool:

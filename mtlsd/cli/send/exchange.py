@@ -1,4 +1,4 @@
-"""The exchange of `mtlsd send`: its TLS, the listener for an asynchronous MDN, and what --save writes."""
+"""The exchange of `mtlsd send`: TLS, the listener for an asynchronous MDN, and the files of --save."""
 
 import ssl
 from collections.abc import Iterator
@@ -35,9 +35,9 @@ def exchange(
     listening: MDNListener | None,
     now: datetime,
 ) -> Answer:
-    """Send the message, and wait for an asynchronous MDN; what went over the wire is saved, whatever came of it.
+    """Send the message, and wait for an asynchronous MDN; --save writes all bytes even if the exchange fails.
 
-    `now` is when the signature of an asynchronous MDN is judged.
+    `now` is the time at which the signature of an asynchronous MDN is judged.
     """
     context = _tls(options) if backend.scheme == "https" else None
     recording = Recording()
@@ -66,7 +66,7 @@ def exchange(
 
 
 def _promises(answer: Answer) -> bool:
-    """Whether an asynchronous MDN is to come."""
+    """Whether an asynchronous MDN will follow."""
     return 200 <= answer.status < 300 and not mdn.is_mdn(answer)
 
 
@@ -83,7 +83,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> None:
-    """Write the files; those of an earlier exchange go first, for half of it beside this one would deceive."""
+    """Write the files, after deleting those of an earlier exchange, because a mixture would mislead."""
     files = {"request.http": bytes(recording.sent), "answer.http": bytes(recording.received)}
     if listening and listening.posted:
         files["mdn.http"] = listening.posted.octets
@@ -101,12 +101,12 @@ def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> 
 
 
 def listening(options: Options) -> MDNListener | None:
-    """Listen for the MDN, if that is asked for."""
+    """Listen for the MDN, if --listen is given."""
     if options.listen is None:
         _without_listen(options)
         return None
     if options.mdn == NONE:
-        raise click.UsageError("--listen waits for an MDN, and --mdn none asks for none.")
+        raise click.UsageError("--listen waits for an MDN, but --mdn none requests none.")
     try:
         return MDNListener(Address.parse(options.listen), _listening_tls(options), MAX_MDN_SIZE)
     except ValueError as error:
@@ -123,12 +123,12 @@ def _without_listen(options: Options) -> None:
 
 
 def receipt_url(options: Options, listener: MDNListener | None) -> str | None:
-    """What the message says of where its MDN is to go."""
+    """The URL that the message gives for its MDN."""
     if listener is None:
         return None
     if options.async_url is None:
         if ip_address(listener.address.host).is_unspecified:
-            raise click.UsageError(f"--async-url is missing: nobody can send to {listener.address.host}.")
+            raise click.UsageError(f"--async-url is missing: the receiver cannot send to {listener.address.host}.")
         return f"{'https' if options.listen_cert else 'http'}://{listener.address}/"
     try:
         return Backend.parse(options.async_url).url
@@ -160,15 +160,15 @@ def _trusting(roots: Path | None, option: str, purpose: ssl.Purpose = ssl.Purpos
     try:
         return ssl.create_default_context(purpose, cafile=roots)
     except (ssl.SSLError, OSError) as error:
-        raise click.BadParameter(f"{roots}: no certificates in PEM", param_hint=option) from error
+        raise click.BadParameter(f"{roots} has no certificates in PEM", param_hint=option) from error
 
 
 def _show(context: ssl.SSLContext, certificate: Path | None, key: Path | None, option: str) -> None:
-    """Have the context show this key pair."""
+    """Make the context use this key pair."""
     if (certificate is None) != (key is None):
-        raise click.UsageError(f"{option} and {option.replace('cert', 'key')} belong together.")
+        raise click.UsageError(f"{option} and {option.replace('cert', 'key')} must be given together.")
     if certificate and key:
-        key_pair(certificate, key)  # says more of what is wrong than OpenSSL, and asks for no passphrase
+        key_pair(certificate, key)  # has better messages than OpenSSL, and prompts for no passphrase
         try:
             context.load_cert_chain(certificate, key)
         except (ssl.SSLError, OSError) as error:

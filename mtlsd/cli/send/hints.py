@@ -1,4 +1,4 @@
-"""What helps whoever uses `mtlsd send` where nothing came of it."""
+"""Hints for users of `mtlsd send` if the exchange failed."""
 
 from mtlsd.errors import FailureCause, PlainHTTPOnTLSPort
 from mtlsd.net.client.http import Answer
@@ -6,20 +6,19 @@ from mtlsd.net.server.mdn_receiver import ListenerNote
 
 _UNANSWERED = {
     FailureCause.OTHER_NAME: (
-        "the server's certificate is for another name: write that name in the URL, and the server's address in "
-        "--resolve."
+        "the server's certificate is for another name: use that name in the URL, and the server's address in --resolve."
     ),
-    FailureCause.UNKNOWN_ISSUER: "name the server's root, or its self-signed certificate, with --ca.",
+    FailureCause.UNKNOWN_ISSUER: "give the server's root, or its self-signed certificate, with --ca.",
     FailureCause.NO_ADDRESS: (
-        "this machine knows no address for that name: write it as in the server's certificate, and the server's "
-        "address in --resolve."
+        "this machine cannot resolve that name: use the name from the server's certificate in the URL, and the "
+        "server's address in --resolve."
     ),
-    FailureCause.NO_TLS: "nobody speaks TLS on that port: another port, or http:// in the URL?",
-    FailureCause.NO_HTTP: ("whoever is on that port does not speak HTTP: it may be TLS, with https:// in the URL."),
-    FailureCause.CONNECTION_REFUSED: "nobody listens there: is it the right port, and is the server running?",
+    FailureCause.NO_TLS: "the server does not speak TLS on that port: check the port, or use http:// in the URL.",
+    FailureCause.NO_HTTP: ("the server does not speak HTTP on that port: if it speaks TLS, use https:// in the URL."),
+    FailureCause.CONNECTION_REFUSED: "nothing listens on that port: check the port, and that the server is running.",
 }
 
-# What nginx, Go and Apache answer to HTTP where they speak TLS. They have a page and no code for it.
+# The answers of nginx, Go and Apache to HTTP on a TLS port: pages, without a code.
 _PLAIN_HTTP = (b"HTTP request was sent to HTTPS port", b"HTTP request to an HTTPS server", b"to an SSL-enabled server")
 
 
@@ -29,8 +28,8 @@ def unanswered(cause: FailureCause | None) -> str:
 
 
 def plain_http(answer: Answer) -> str | None:
-    """The advice to a user whose message went in the clear to a port that speaks TLS; None for any other answer."""
-    return "that port speaks TLS: write https:// in the URL" if _is_to_plain_http(answer) else None
+    """The advice if the message was sent unencrypted to a port that speaks TLS; None for any other answer."""
+    return "that port speaks TLS: use https:// in the URL" if _is_to_plain_http(answer) else None
 
 
 def _is_to_plain_http(answer: Answer) -> bool:
@@ -40,10 +39,10 @@ def _is_to_plain_http(answer: Answer) -> bool:
 
 
 def noted(note: ListenerNote) -> str:
-    """A note of the listener, with what a broken TLS handshake means: who comes seldom says why it went away."""
+    """A note of the listener, with an explanation of a failed TLS handshake: clients seldom send the reason."""
     if not note.in_handshake:
         return str(note)
     return (
-        f"{note}; it may not accept the certificate of --listen-cert: its root must be known there (for mtlsd, a "
-        "trusted root in the partner's directory), and it must be for the host name or address in --async-url"
+        f"{note}; the client may not accept the certificate of --listen-cert: it must trust the root (for mtlsd, a "
+        "trusted root in the partner's directory), and the certificate must be for the host in --async-url"
     )

@@ -1,4 +1,4 @@
-"""The receipts of `mtlsd send`: what was asked for, and reading what came, verified or not."""
+"""The receipts of `mtlsd send`: the request, and reading an MDN that arrived, verified or not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
 
 RECEIPTS = ("multipart/report", "multipart/signed")
-MAX_TEXT = 2000  # characters of what an MDN says that is not accepted
+MAX_TEXT = 2000  # characters of the text of an MDN that is not accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What our message asked for.
+    """What our message requested.
 
-    `mics` are the MICs that are right, by their algorithms. `waits` are the seconds that an asynchronous MDN was
-    waited for; None where the answer was to bring it.
+    `mics` are the correct MICs, by algorithm. `waits` is the number of seconds to wait for an asynchronous MDN; None if
+    the MDN is expected in the answer.
     """
 
     message_id: str
@@ -32,7 +32,7 @@ class Asked:
     mics: Mapping[str, str]
     signed: bool
     signers: tuple[Certificate, ...]
-    relax: frozenset[str] = frozenset()  # what the MDN's signature may be in spite of our policy
+    relax: frozenset[str] = frozenset()  # relaxations of our policy for the signature of the MDN
     waits: float | None = None
 
 
@@ -42,15 +42,15 @@ def is_mdn(answer: Answer) -> bool:
 
 
 def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
-    """What to answer to an MDN that was posted: whether it is that of our message.
+    """The answer to a posted MDN: whether it belongs to our message.
 
-    One that bears the right Message-ID and not the signature that was asked for may be anybody's, so the waiting goes
-    on; of such, one whose signer is known ranks above a stranger's, and that above one without a signature.
+    An MDN with the right Message-ID, but without the requested signature, may be from anybody, so the wait continues.
+    Among such MDNs, a known signer ranks above an unknown signer, and an unknown signer above no signature.
     """
     try:
         found = read_unverified(posted.fields, posted.body)
     except PeerError as error:
-        return Reception(400, f"no MDN: {error}")
+        return Reception(400, f"not an MDN: {error}")
     if found.original_message_id.strip("<> ") != asked.message_id.strip("<> "):
         return Reception(200, f"an MDN for another message, {found.original_message_id}")
     try:
@@ -58,17 +58,17 @@ def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
     except PeerError as error:
         return Reception(200, f"an MDN that is not accepted: {why_refused(error)}", 2 if _is_strange(error) else 3)
     if asked.mdn == "signed" and not mdn.signed:
-        return Reception(200, "an MDN that is not signed, though that was asked for", 1)
+        return Reception(200, "an MDN that is not signed, although a signature was requested", 1)
     return Reception(200)
 
 
 def _is_strange(error: PeerError) -> bool:
-    """Whether the signer is unknown; with facts it is known, and out of its dates."""
+    """Whether the signer is unknown; an error with facts has a known signer outside the dates."""
     return isinstance(error, AS2SignerUnknown) and not error.facts
 
 
 class MDNReader:
-    """Reads an MDN whose signature is one of those asked for, and remembers whose it was."""
+    """Reads an MDN, verifies the requested signature, and remembers the signer."""
 
     def __init__(self, asked: Asked, now: datetime) -> None:
         self._asked = asked
@@ -86,16 +86,16 @@ class MDNReader:
 
 
 def why_refused(error: PeerError) -> str:
-    """What a refusal means to who uses `mtlsd send`: its words are made for those who look after partners."""
+    """A refusal in words for users of `mtlsd send`; the error's own text is for operators of mtlsd."""
     if isinstance(error, AS2SecurityTooLow) and error.relaxation == Relax.SHA1:
-        return "it is signed with SHA-1, which only --micalg sha1 or --sign sha1 asks for"
+        return "it is signed with SHA-1, which only --micalg sha1 or --sign sha1 allows"
     if _is_strange(error):
-        return f"signed by none of --mdn-cert (default: --encrypt-to); {error}"
+        return f"it is not signed by a certificate of --mdn-cert (default: --encrypt-to); {error}"
     return str(error)
 
 
 def unverified_text(carrier: Answer | PostedMDN) -> str:
-    """The text of an MDN whose signature is of no worth; empty where it cannot be read."""
+    """The text of an MDN whose signature is not accepted; empty if it cannot be read."""
     try:
         found = read_unverified(carrier.fields, carrier.body)
     except PeerError:

@@ -1,4 +1,4 @@
-"""The message of `mtlsd send`, from its options and files; what does not fit is wrong usage."""
+"""The message of `mtlsd send`, from its options and files; a wrong combination is wrong usage."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -71,10 +71,10 @@ def _documents(options: Options) -> tuple[Document, ...]:
 
 
 def _mic_algorithms(draft: Draft) -> set[str]:
-    """Those that a MIC may be made with.
+    """The algorithms that the receiver may use for the MIC.
 
-    The digest of the signature, for RFC 4130, section 7.4.3, says so; the one that was asked for, for some products
-    heed that; where neither is, the defaults of RFC 4130 and of its successor's draft.
+    RFC 4130, section 7.4.3, requires the digest of the signature; some products use the requested digest instead.
+    Without both, these are the defaults of RFC 4130 and of the draft of its successor.
     """
     digests = {draft.signing.digest} if draft.signing else set()
     if draft.mdn == "signed":
@@ -96,16 +96,16 @@ def _as2_pair(options: Options) -> KeyPair:
     if options.sign_cert and options.sign_key:
         return key_pair(options.sign_cert, options.sign_key)
     if options.sign_cert or options.sign_key:
-        raise click.UsageError("--sign-cert and --sign-key belong together.")
+        raise click.UsageError("--sign-cert and --sign-key must be given together.")
     if not (options.cert and options.key):
         raise click.UsageError(
-            "A key pair is needed to sign: --sign-cert and --sign-key, or --cert and --key; or --sign none."
+            "Signing needs a key pair: give --sign-cert and --sign-key, or --cert and --key; or use --sign none."
         )
     return key_pair(options.cert, options.key)
 
 
 def key_pair(certificate: Path, key: Path) -> KeyPair:
-    """Read a pair; raises UsageError, with all that is wrong."""
+    """Read a key pair; raises UsageError with all errors."""
     return _load(certificate, key).key_pair
 
 
@@ -113,12 +113,12 @@ def _load(certificate: Path, key: Path) -> LoadedKeyPair:
     try:
         return load_key_pair(certificate, key, for_tests=True)
     except ConfigurationError as error:
-        problems = (replace(each, message=_told(each.message, each.cause)) for each in error.problems)
+        problems = (replace(each, message=_worded(each.message, each.cause)) for each in error.problems)
         raise click.UsageError("\n".join(map(str, problems))) from error
 
 
 def _warn_of_keys(options: Options) -> None:
-    """Say on stderr what is odd about the files of our key pairs; once for each pair."""
+    """Write warnings about the files of our key pairs to stderr, once for each pair."""
     pairs = (
         (options.cert, options.key),
         (options.sign_cert, options.sign_key),
@@ -134,18 +134,18 @@ def _encryption(options: Options) -> Encryption | None:
     if options.encrypt == NONE:
         return None
     if options.encrypt_to is None:
-        raise click.UsageError("--encrypt-to is missing: the receiver's certificate, or --encrypt none.")
+        raise click.UsageError("--encrypt-to is missing: give the receiver's certificate, or use --encrypt none.")
     return Encryption(_certificates(options.encrypt_to, "--encrypt-to")[0], options.encrypt, options.encrypt_key)
 
 
 def _signers(options: Options) -> tuple[Certificate, ...]:
-    """The certificates that the MDN's signature is verified with."""
+    """The certificates for verifying the signature of the MDN."""
     if options.mdn_cert:
         return _certificates(options.mdn_cert, "--mdn-cert")
     if options.encrypt_to:
         return _certificates(options.encrypt_to, "--encrypt-to")[:1]
     if options.mdn == "signed":
-        raise click.UsageError("--mdn-cert is missing: the certificate that signs the MDN, or --mdn unsigned.")
+        raise click.UsageError("--mdn-cert is missing: give the certificate that signs the MDN, or use --mdn unsigned.")
     return ()
 
 
@@ -153,9 +153,9 @@ def _certificates(path: Path, option: str) -> tuple[Certificate, ...]:
     try:
         return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:
-        raise click.BadParameter(f"{path}: {_told(str(error), type(error))}", param_hint=option) from error
+        raise click.BadParameter(f"{path}: {_worded(str(error), type(error))}", param_hint=option) from error
 
 
-def _told(mistake: str, cause: type[MtlsdError] | None) -> str:
-    """What to say of a mistake in a file; a private key is the user's own here, so nobody has to rotate it."""
-    return "a private key, not a certificate" if cause is PrivateKeyPresent else mistake
+def _worded(error: str, cause: type[MtlsdError] | None) -> str:
+    """The message about an error in a file; a private key here is the user's own, so it need not be rotated."""
+    return "a private key, not a certificate" if cause is PrivateKeyPresent else error

@@ -1,4 +1,4 @@
-"""What an answer to a test message is worth: `judge` decides, `say_verdict` says it to people."""
+"""The verdict on the answer to a test message: `judge` decides, `say_verdict` writes the verdict for people."""
 
 import json
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import PostedMDN
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 
-MAX_PAGE = 2000  # characters of an answer that is no MDN and no problem+json
+MAX_PAGE = 2000  # characters of an answer that is neither an MDN nor problem+json
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement, and what it rests on."""
+    """The verdict, and its grounds."""
 
     ok: bool
-    failures: tuple[str, ...]  # why it is not, one sentence each
+    failures: tuple[str, ...]  # why the verdict is not OK, one sentence each
     message_id: str
     status: int
     reason: str | None
@@ -32,11 +32,11 @@ class Verdict:
     advice: str | None
     mdn: ReceivedMDN | None
     signer: Certificate | None
-    mic: str  # what came of the comparison
-    page: str  # of an answer that is no MDN
-    unverified: str = ""  # the text of an MDN that is not accepted: anybody could have written it
-    posted: PostedMDN | None = None  # the asynchronous MDN, as it came
-    notes: tuple[str, ...] = ()  # what else came while we listened
+    mic: str  # the result of the comparison
+    page: str  # the body of an answer that is not an MDN
+    unverified: str = ""  # the text of an MDN that is not accepted, and may be from anybody
+    posted: PostedMDN | None = None  # the asynchronous MDN, as received
+    notes: tuple[str, ...] = ()  # other requests that arrived while we listened
 
     @property
     def disposition(self) -> str | None:
@@ -74,7 +74,7 @@ class Verdict:
 def judge(
     asked: Asked, answer: Answer, now: datetime, posted: PostedMDN | None = None, notes: tuple[str, ...] = ()
 ) -> Verdict:
-    """The verdict; `now` is when the MDN's signature is judged, `posted` the MDN that came by itself."""
+    """The verdict; `now` is the time for the signature of the MDN, `posted` the asynchronous MDN."""
     content_type = ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
     failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
@@ -126,7 +126,7 @@ def say_verdict(verdict: Verdict) -> None:
         ]
     )
     for note in verdict.notes:
-        say(f"also came: {note}")
+        say(f"also received: {note}")
     if text := mdn.text if mdn else verdict.page:
         say()
         say_text(text, indent="  ")
@@ -142,14 +142,14 @@ def say_verdict(verdict: Verdict) -> None:
 
 
 def _misplaced(asked: Asked, answer: Answer, posted: PostedMDN | None) -> str | None:
-    """What is wrong with where the MDN came, or did not come."""
+    """The failure if the MDN arrived in the wrong place, or not at all."""
     if asked.mdn == "none" or posted:
         return None
     if asked.waits is None:
-        return None if is_mdn(answer) else "no MDN came, though one was asked for"
+        return None if is_mdn(answer) else "no MDN arrived, although one was requested"
     if is_mdn(answer):
-        return "the MDN came in the answer, though an asynchronous one was asked for"
-    return f"no MDN for this message came within {asked.waits:g} s"
+        return "the MDN arrived in the answer, although an asynchronous MDN was requested"
+    return f"no MDN for this message arrived within {asked.waits:g} s"
 
 
 def _failures(asked: Asked, mdn: ReceivedMDN) -> list[str]:
@@ -159,22 +159,22 @@ def _failures(asked: Asked, mdn: ReceivedMDN) -> list[str]:
     elif wrong := _wrong_mic(asked, mdn):
         failures.append(wrong)
     if asked.mdn == "signed" and not mdn.signed:
-        failures.append("the MDN is not signed, though that was asked for")
+        failures.append("the MDN is not signed, although a signature was requested")
     return failures
 
 
 def _wrong_mic(asked: Asked, mdn: ReceivedMDN) -> str | None:
-    """What is wrong with the MIC. An unsigned MDN for an unsigned message needs none (RFC 4130, section 7.4.3)."""
+    """The failure of the MIC. An unsigned MDN for an unsigned message needs no MIC (RFC 4130, section 7.4.3)."""
     if mdn.mic is None:
         return "the MDN has no MIC" if asked.signed or asked.mdn == "signed" else None
     expected = _expected_mics(asked, mdn)
     if not expected:
-        return f"the MIC is made with {mdn.mic_algorithm}, which was not asked for"
-    return None if mdn.mic in expected else "the MIC is not that of the message"
+        return f"the MIC uses {mdn.mic_algorithm}, which was not requested"
+    return None if mdn.mic in expected else "the MIC does not match the message"
 
 
 def _expected_mics(asked: Asked, mdn: ReceivedMDN) -> list[str]:
-    """Those with the algorithm that the MDN names; all of them where it names none."""
+    """The correct MICs with the algorithm that the MDN names; all of them if it names none."""
     if mdn.mic_algorithm is None:
         return list(asked.mics.values())
     name = algorithm_of(mdn.mic_algorithm)
@@ -191,7 +191,7 @@ def _compared(asked: Asked, mdn: ReceivedMDN | None) -> str:
     if mdn.mic in expected:
         return f"equal ({said})"
     ours = f"; ours is {', '.join(expected)}" if expected else ""
-    return f"differs: {said} came{ours}"
+    return f"differs: the MDN has {said}{ours}"
 
 
 def _sender(posted: PostedMDN | None) -> str | None:
@@ -205,7 +205,7 @@ def _client(posted: PostedMDN) -> Certificate | None:
     try:
         return Certificate.from_der(posted.certificate) if posted.certificate else None
     except CertificateUnreadable:
-        return None  # OpenSSL reads some that we do not
+        return None  # OpenSSL reads some certificates that we do not
 
 
 def _named(certificate: Certificate | None) -> dict[str, str] | None:
@@ -219,7 +219,7 @@ def _signature(verdict: Verdict) -> str | None:
 
 
 def _problem(answer: Answer) -> dict[str, str]:
-    """The members of a problem+json (RFC 9457) that are text; nothing where it is no JSON object."""
+    """The members of a problem+json (RFC 9457) that are text; empty if the body is not a JSON object."""
     try:
         found = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -16,7 +16,7 @@ from mtlsd.handlers.context import Inbound, Services
 from mtlsd.http import problems
 from mtlsd.http.messages import Response
 from mtlsd.journal.model import NO_PROMISE, Acceptance, Message, Promise, StoredMDN
-from mtlsd.partners.partner import DEFAULT_VERSION
+from mtlsd.partners.partner_toml import DEFAULT_VERSION
 
 Read = VerifiedMessage | SealedMessage
 

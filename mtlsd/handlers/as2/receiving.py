@@ -17,7 +17,7 @@ from mtlsd.errors import AS2MDNUnexpected, AS2Refused
 from mtlsd.handlers.context import Inbound, Services
 from mtlsd.journal import documents
 from mtlsd.journal.documents import Document, Kept
-from mtlsd.partners.partner import Require
+from mtlsd.partners.partner_toml import Require
 
 SMALL = 64 * 1024  # octets that are verified without a thread of their own
 READ_AGAIN = 256 * 1024  # octets at a time, if the body must be read once more

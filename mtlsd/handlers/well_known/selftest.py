@@ -1,11 +1,11 @@
-"""`POST /.well-known/mtlsd/as2-selftest`: an AS2 message is read as on a route, answered with its real MDN, and let go.
+"""`POST /.well-known/mtlsd/as2-selftest`: reads an AS2 message as a route does, returns its real MDN, and deletes it.
 
-An AS2 product gets the MDN as it expects it, and shows the report to its user: it is the MDN's own text. A person with
-curl asks for JSON and gets the same report with the MDN inside. So nothing must be kept for a second request.
+An AS2 product gets the MDN that it expects, and shows the report to its user, because the report is the MDN's text. A
+person with curl requests JSON and gets the same report with the MDN inside. No second request needs stored state.
 
-What is inside of the envelope is told only once a signature of the partner has verified; until then the answer is that
-of the route, or this would decrypt for whoever asks. Nothing is delivered, kept, or held as a duplicate. That we signed
-a receipt is entered into the chain.
+The report describes the content of the envelope only after a signature of the partner has verified. Until then the
+answer is the one of the route; otherwise anybody could have messages decrypted here. Nothing is delivered or stored,
+and no message becomes a duplicate. The chain gets an entry for each receipt that is signed.
 """
 
 import json
@@ -56,13 +56,13 @@ def _as2_to(request: Request) -> str | None:
 
 
 def _wants_report(request: Request) -> bool:
-    """Whether it asks for this very type: `application/problem+json` is asked for by who wants an MDN or a problem."""
+    """Whether the request accepts exactly this type; with `application/problem+json` it wants an MDN or a problem."""
     asked = (each.partition(";")[0].strip().lower() for each in (request.get("accept") or "").split(","))
     return "application/json" in asked
 
 
 def begin(call: Call, services: Services) -> "SelfTest | Response":
-    """Decide by the header alone, as for a message; raises PeerError where there is no MDN to say it with."""
+    """Decide by the header alone, as for a message; raises PeerError if no MDN can carry the answer."""
     if call.request.method == "HEAD":
         return Response(200)
     test = SelfTest(read_header(call), services)
@@ -70,9 +70,9 @@ def begin(call: Call, services: Services) -> "SelfTest | Response":
 
 
 class SelfTest:
-    """A message that is read and let go. It owns its files until `finish` or `abort`."""
+    """A message that is read and deleted. The object owns the files of the message until `finish` or `abort`."""
 
-    is_small = False  # it takes several digests of every layer
+    is_small = False  # several digests of every layer are computed
 
     def __init__(self, inbound: Inbound, services: Services) -> None:
         self._call = inbound.call
@@ -83,7 +83,7 @@ class SelfTest:
         self._size = 0
 
     def check(self) -> Response | None:
-        """The answer to what the header alone shows to be wrong."""
+        """The answer, if the header alone shows an error."""
         try:
             check(self._inbound, self._services)
         except AS2Refused as refusal:
@@ -107,7 +107,7 @@ class SelfTest:
             self._receiving.abort()
 
     def abort(self) -> None:
-        """Let go of what is here."""
+        """Delete the files of the message."""
         self._receiving.abort()
 
     # --- The answer -------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class SelfTest:
         return Response(200, headers, body, facts=facts, partner=partner)
 
     def _refuse(self, refusal: AS2Refused) -> Response:
-        """What a route would answer; in JSON with the oddities of the header, which the client wrote in the clear."""
+        """The answer of a route; in JSON with the oddities of the header, which the client sent unencrypted."""
         refused = answer.refuse(self._inbound, self._services, refusal)
         refused.facts["selftest"] = True
         if not _wants_report(self._call.request):
@@ -139,7 +139,7 @@ class SelfTest:
         return self._json(report, refused, mdn)
 
     def _receipt(self, verified: VerifiedMessage, explanation: str) -> StoredMDN | None:
-        """Our MDN with the report in it, if one was asked for; raises JournalUnavailable."""
+        """Our MDN with the report in it, if the message requested one; raises JournalUnavailable."""
         if self._inbound.headers.receipt is None:
             return None
         sender = answer.sender_of(self._inbound)
@@ -169,7 +169,7 @@ class SelfTest:
         )
 
     def _enter(self, mdn: StoredMDN) -> None:
-        """Whoever shows this receipt later is told what it was for; raises JournalUnavailable."""
+        """Enter the receipt into the chain as one of a self-test; raises JournalUnavailable."""
         facts = {"configuration": self._call.configuration, "mdn": sha256(mdn_octets(mdn)).hexdigest()}
         self._services.journal.proof.enter([Note(EntryKind.SELFTESTED, self._call.request_id, self._call.now, facts)])
 
@@ -178,7 +178,7 @@ _TEXT = (("Content-Type", "text/plain; charset=us-ascii"),)
 
 
 def _answered_at_once(headers: AS2Headers) -> AS2Headers:
-    """With the MDN in the answer, wherever the message asks for it."""
+    """The header, changed to have the MDN in the answer even if the message requests it elsewhere."""
     if headers.receipt is None:
         return headers
     return replace(headers, receipt=replace(headers.receipt, target=None))

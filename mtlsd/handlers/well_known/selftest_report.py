@@ -1,6 +1,6 @@
-"""The report of a self-test: what was found of a message, for people in the MDN's text, and for programs as JSON.
+"""The report of a self-test: the findings about a message, for people in the MDN's text, and for programs as JSON.
 
-Of what is inside of the envelope it has nothing unless a signature has verified.
+The report describes the content of the envelope only if a signature has verified.
 """
 
 from base64 import b64encode
@@ -16,21 +16,21 @@ from mtlsd.journal.model import StoredMDN
 from mtlsd.text import printable
 
 NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
-UNSIGNED = "The message is not signed, so nothing of its inside is reported."
+UNSIGNED = "The message is not signed, so its content is not reported."
 TOO_LARGE = "The message is too large for the list of every possible MIC."
 LINE = 200  # characters of one line of the text
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What there is to say; `verified` is None where the message was refused."""
+    """The findings; `verified` is None if the message was refused."""
 
     request_id: str
     as2_from: str
     as2_to: str
     message_id: str
     oddities: tuple[str, ...]
-    target: str | None = None  # where an asynchronous MDN was asked for
+    target: str | None = None  # the URL for an asynchronous MDN, if one was requested
     verified: VerifiedMessage | None = None
     candidates: tuple[Candidate, ...] = ()
     too_large: bool = False
@@ -39,7 +39,7 @@ class Report:
 
     @property
     def inside(self) -> VerifiedMessage | None:
-        """The message, as far as its inside may be told."""
+        """The message, if its content may be reported."""
         return self.verified if self.verified and self.verified.signer else None
 
 
@@ -72,12 +72,12 @@ def as_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     assert report.verified is not None
-    yield from ("The message is as agreed.", *_remarks(report))
+    yield from ("The message meets the agreement.", *_remarks(report))
     inside = report.inside
     if inside:
         for number, each in enumerate(_layers(inside), 1):
             yield f"Layer {number}: {_described(each)}"
-        yield f"Document: {inside.content_type}, {inside.size} octets"
+        yield f"Document: {inside.content_type}, {inside.size} bytes"
         yield f"MIC: {inside.mic}"
         yield from (_mic(each, inside) for each in report.candidates if each.mic.algorithm == inside.mic.algorithm)
     yield from (f"Odd: {each}" for each in report.oddities)
@@ -86,7 +86,7 @@ def _lines(report: Report) -> Iterator[str]:
 def _remarks(report: Report) -> Iterator[str]:
     yield NOTHING_KEPT
     if report.target is not None:
-        yield f"The MDN would go to {report.target}; a self-test has it in the answer."
+        yield f"A route would send the MDN to {report.target}; a self-test returns it in the answer."
     if report.verified and not report.inside:
         yield UNSIGNED
     if report.inside and report.too_large:
@@ -136,5 +136,5 @@ def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, objec
 
 
 def _line(text: str) -> str:
-    """One line: what a partner wrote has no line ends here, and no end."""
+    """One line in printable ASCII; text of a partner may contain line ends and be of any length."""
     return printable(text).encode("ascii", "backslashreplace").decode("ascii")[:LINE]

@@ -1,7 +1,7 @@
-"""`GET /.well-known/mtlsd/whoami`: what we saw of a client, what is wrong with it, and what to do. Pure.
+"""`GET /.well-known/mtlsd/whoami`: what mtlsd sees of a client, what is wrong, and what to do. Pure.
 
-It tells the client about itself alone: its connection, the certificates that it sent, and the partner that it has
-proved to be. Of others it says nothing, nor what came close: no name, no path, no address, no certificate.
+The answer is about the client only: its connection, the certificates that it sent, and the partner that it has proved
+to be. The answer has nothing about others, not even near matches: no name, no path, no address, no certificate.
 """
 
 import json
@@ -22,14 +22,14 @@ METHODS = ("GET", "HEAD")
 RENEW_DAYS = 30
 _FIELDS = (
     ("Cache-Control", "no-store"),
-    ("Vary", "*"),  # it depends on the connection, which is in no field
+    ("Vary", "*"),  # the answer depends on the connection, which no header field describes
     ("X-Content-Type-Options", "nosniff"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there is to say. `partner` is proven: by a chain that verifies, or by a registered certificate's key."""
+    """What mtlsd sees. `partner` is proven: by a chain that verifies, or by a registered certificate's key."""
 
     request: Request
     request_id: str
@@ -41,11 +41,11 @@ class Seen:
     cipher: str
     sni: str | None
     presented: Presented | None = None
-    unreadable: str = ""  # why what was presented cannot be read
+    unreadable: str = ""  # why the presented certificates cannot be read
     findings: tuple[Finding, ...] = ()
-    refusal: PeerError | None = None  # what any other request of this connection would get
+    refusal: PeerError | None = None  # the answer to any other request on this connection
     partner: Partner | None = None
-    routes: tuple[tuple[Route, str], ...] = ()  # that are open to it, and our AS2 id on each
+    routes: tuple[tuple[Route, str], ...] = ()  # that the partner may use, with our AS2 id on each
 
 
 def check_method(request: Request) -> None:
@@ -55,7 +55,7 @@ def check_method(request: Request) -> None:
 
 
 def answer(seen: Seen) -> Response:
-    """A page for whoever asks for HTML, else JSON."""
+    """A page if the request accepts HTML, otherwise JSON."""
     told = report(seen)
     facts = {**(seen.refusal.facts if seen.refusal else {}), "whoami": told["reason"] or told["verdict"]}
     partner = seen.partner.name if seen.partner else ""
@@ -72,7 +72,7 @@ def _wants_page(request: Request) -> bool:
 
 
 def report(seen: Seen) -> dict[str, object]:
-    """All of it, as values of JSON."""
+    """Everything, as values of JSON."""
     leaf = seen.presented.certificate if seen.presented else None
     return {
         "request_id": seen.request_id,
@@ -109,7 +109,7 @@ def _route(route: Route, as2_id: str) -> Mapping[str, object]:
 
 
 def _certificates(presented: Presented | None) -> Iterable[Certificate]:
-    """As presented: the client's own first."""
+    """The certificates as presented: the client's own first."""
     return (presented.certificate, *presented.chain) if presented else ()
 
 
@@ -124,7 +124,7 @@ def _certificate(certificate: Certificate, now: datetime) -> Mapping[str, object
 
 
 def _days_left(certificate: Certificate, now: datetime) -> int:
-    """Whole days, until then or since; `timedelta.days` would say -6 of what ended 5 days and an hour ago."""
+    """Whole days until the expiry, or since; `timedelta.days` would be -6 for an expiry 5 days and an hour ago."""
     return int((certificate.not_after - now) / timedelta(days=1))
 
 
@@ -147,14 +147,14 @@ def _time(moment: datetime) -> str:
 
 
 def _next(seen: Seen) -> Iterator[str]:
-    """What to do next, the most urgent first; never nothing."""
+    """What to do next, the most urgent first; at least one sentence."""
     failed = [each.error for each in seen.findings if each.error]
     causes = [seen.refusal, *failed] if seen.refusal else failed
     yield from dict.fromkeys(each.advice for each in causes)
     if isinstance(seen.refusal, CertChainIncomplete) and seen.presented:
-        yield f"The issuer that is missing: {_highest(seen.presented).issuer}"
+        yield f"The missing issuer is {_highest(seen.presented).issuer}"
     if seen.refusal:
-        yield f"If you need our help, tell us the request id {seen.request_id}."
+        yield f"If you need help, contact us with the request id {seen.request_id}."
     elif seen.presented is None:
         yield from _without_certificate(seen)
     else:
@@ -163,7 +163,7 @@ def _next(seen: Seen) -> Iterator[str]:
 
 def _without_certificate(seen: Seen) -> Iterator[str]:
     if seen.client_certificate is ClientCertificate.NONE:
-        yield "This host asks for no client certificate: sign each message."
+        yield "This host requests no client certificate: sign each message."
     else:
         yield "You sent no client certificate. This host serves you without one: sign each message."
         yield f"If you meant to send one: {ClientCertMissing.advice}"
@@ -172,13 +172,13 @@ def _without_certificate(seen: Seen) -> Iterator[str]:
 def _renewal(certificate: Certificate, now: datetime) -> Iterator[str]:
     left = certificate.not_after - now
     if left < timedelta(days=RENEW_DAYS):
-        yield f"Your certificate ends in {left.days} days: send us the renewed one before you use it."
+        yield f"Your certificate expires in {left.days} days: send us the renewed certificate before you use it."
     else:
-        yield "Nothing: your certificate is accepted."
+        yield "No action needed: your certificate is accepted."
 
 
 def _highest(presented: Presented) -> Certificate:
-    """As far up as the names lead, in what the client itself sent."""
+    """The highest certificate that the names lead to, among those that the client sent."""
     by_subject = {each.subject: each for each in presented.chain}
     top, seen = presented.certificate, {presented.certificate}
     while (above := by_subject.get(top.issuer)) and above not in seen:

@@ -1,6 +1,6 @@
-"""The page of whoami for people: one document, without a script and without anything from elsewhere.
+"""The page of whoami for people: one document, without scripts and without external resources.
 
-Everything that a client sent is text: escaped, and what is not printable is shown as an escape.
+Everything that a client sent is escaped as text, and characters that are not printable are shown as escapes.
 """
 
 import base64
@@ -25,9 +25,9 @@ POLICY = (
     f"style-src 'sha256-{base64.b64encode(sha256(STYLE.encode()).digest()).decode()}'"
 )
 _VERDICTS = {
-    "accepted": "We know you",
-    "refused": "You would be refused",
-    "anonymous": "You are served without a client certificate",
+    "accepted": "Your certificate is accepted",
+    "refused": "Your requests would be refused",
+    "anonymous": "You are connected without a client certificate",
 }
 
 
@@ -59,11 +59,11 @@ def _document(told: Mapping[str, Any]) -> Iterator[str]:
 def _partner(told: Mapping[str, Any]) -> Iterator[str]:
     if not told["partner"]:
         return
-    yield "<h2>Who you are</h2>"
+    yield "<h2>Your registration</h2>"
     yield from _pairs({"partner": told["partner"], "AS2 ids (AS2-From)": ", ".join(told["as2_ids"])})
     if told["routes"]:
         rows = [(each["path"], each["handler"], each["as2_to"]) for each in told["routes"]]
-        yield from _table("What is open to you here", ("Path", "Kind", "Our AS2 id (AS2-To)"), rows)
+        yield from _table("Routes that you may use", ("Path", "Kind", "Our AS2 id (AS2-To)"), rows)
 
 
 def _rules(rules: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _certificates(told: Mapping[str, Any]) -> Iterator[str]:
     elif not told["certificates"]:
         yield "<p>None.</p>"
     for number, each in enumerate(told["certificates"]):
-        yield f"<h3>{'Your own' if number == 0 else f'Sent along, number {number}'}</h3>"
+        yield f"<h3>{'Your own' if number == 0 else f'Also sent, number {number}'}</h3>"
         yield from _pairs(each)
 
 
@@ -104,7 +104,7 @@ def _table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[Any]]) ->
 
 
 def _text(value: object) -> str:
-    """Text of anybody's: no markup, and nothing that turns the direction of writing or hides."""
+    """Text from any source, without markup, and without characters that are invisible or change the direction."""
     if value is None:
         return ""
     words = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

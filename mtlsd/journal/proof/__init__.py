@@ -1,1 +1,1 @@
-"""The hash chain over the records, its signed checkpoints, and the check that all still fits."""
+"""The hash chain over the records, its signed checkpoints, and the check that the journal is unaltered."""

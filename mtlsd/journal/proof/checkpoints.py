@@ -1,8 +1,8 @@
-"""Checkpoints on the disk, and the key that signs them.
+"""Checkpoints on disk, and the key that signs them.
 
-The key of a node is an Ed25519 key in `state/node.key`, and the node's name is a fingerprint of it: 32 digits of the
-SHA-256 over its SubjectPublicKeyInfo. A directory of checkpoints holds two files a node: `<node>.pem`, its public key,
-and `<node>.jsonl`, one signed checkpoint a line. It belongs where nobody can write who can write the journal.
+The key of a node is an Ed25519 key in `state/node.key`, and the node's name is its fingerprint: 32 digits of the
+SHA-256 over the SubjectPublicKeyInfo. A directory of checkpoints holds two files per node: `<node>.pem`, its public
+key, and `<node>.jsonl`, one signed checkpoint per line. Nobody who can write the journal should be able to write it.
 """
 
 import json
@@ -35,8 +35,8 @@ from mtlsd.journal.spool import disk_errors, make_directory
 KEY = "node.key"
 NAME_DIGITS = 32
 MAX_LINE = 4096  # octets
-TAIL = 64 * 1024  # octets at the end of a file, which hold the newest checkpoint
-UNNAMED = "unnamed"  # the chain of whoever has no key
+TAIL = 64 * 1024  # octets at the end of a file that are searched first for the newest checkpoint
+UNNAMED = "unnamed"  # the name of the chain before a node has a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class NodeKey:
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:
-    """A checkpoint whose signature is still to be looked at; `line` counts from 1, in its file."""
+    """A checkpoint whose signature is not verified yet; `line` is its line in the file, from 1."""
 
     checkpoint: Checkpoint
     signature: bytes
@@ -77,11 +77,11 @@ class SignedCheckpoint:
 
 
 class CheckpointUnreadable(JournalUnavailable):
-    """The public key beside the checkpoints of a node is missing, or is not the one that the node is named after."""
+    """The public key beside the checkpoints of a node is missing, unreadable, or that of another node."""
 
 
 def load_key(state: Path) -> NodeKey:
-    """The key of the node, which is made where there is none; raises JournalUnavailable or SpoolFull."""
+    """The key of the node, created if there is none; raises JournalUnavailable or SpoolFull."""
     path = state / KEY
     with disk_errors():
         if not path.exists():
@@ -90,26 +90,26 @@ def load_key(state: Path) -> NodeKey:
     try:
         private = load_pem_private_key(data, password=None)
     except ValueError as error:
-        raise JournalUnavailable(f"{path} is no key: {error}") from error
+        raise JournalUnavailable(f"{path} is not a key: {error}") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise JournalUnavailable(f"{path} is not an Ed25519 key")
     return NodeKey(private)
 
 
 def node_name(state: Path) -> str:
-    """The name of the node, for others than the daemon; of none, where the daemon has made no key so far."""
+    """The name of the node, for commands; UNNAMED if the daemon has not created a key yet."""
     return load_key(state).node if (state / KEY).exists() else UNNAMED
 
 
 def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckpoint:
-    """Sign a checkpoint as the next one here and bring it to the disk; raises JournalUnavailable or SpoolFull."""
+    """Sign a checkpoint as the next one in this directory and write it; raises JournalUnavailable or SpoolFull."""
     assert checkpoint.node == key.node
     with disk_errors():
         make_directory(directory)
         public = directory / f"{key.node}.pem"
         if not public.exists():
-            _write_new(public, key.public_pem, PUBLIC)  # an auditor reads it
-        with _locked(directory / f"{key.node}.jsonl") as fd:  # nobody else counts on meanwhile
+            _write_new(public, key.public_pem, PUBLIC)  # auditors must be able to read it
+        with _locked(directory / f"{key.node}.jsonl") as fd:  # no other process can take the same sequence number
             signed = _signed(key, replace(checkpoint, sequence=_last_sequence(fd) + 1))
             _append(fd, signed.text)
     return signed
@@ -126,12 +126,12 @@ def nodes(directory: Path) -> list[str]:
 
 
 def public_key(directory: Path, node: str) -> Ed25519PublicKey:
-    """The key that a node's name stands for; raises CheckpointUnreadable."""
+    """The public key of a node, checked against the node's name; raises CheckpointUnreadable."""
     path = directory / f"{node}.pem"
     try:
         key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no public key"
+        why = error.strerror if isinstance(error, OSError) else "it is not a public key"
         raise CheckpointUnreadable(f"{path} cannot be read: {why}. Put the public key of the node there") from error
     if not isinstance(key, Ed25519PublicKey) or node_of(key) != node:
         raise CheckpointUnreadable(f"{path} is the key of another node")
@@ -139,16 +139,17 @@ def public_key(directory: Path, node: str) -> Ed25519PublicKey:
 
 
 def read(directory: Path, node: str) -> Iterator[SignedCheckpoint]:
-    """The checkpoints of a node as they were written; a line that is none is what a crash left, and is passed over."""
+    """The checkpoints of a node, in the order of the file; a line that a crash left incomplete is skipped."""
     for number, line in _lines(directory, node):
         if signed := _parse(number, line):
             yield signed
 
 
 def lost(directory: Path, node: str) -> tuple[int, str] | None:
-    """The number of the entry before which a checkpoint is missing, and a sentence's end; None where all are here.
+    """The number of the first entry after a missing checkpoint, and the end of a sentence; None if none is missing.
 
-    What was cut off at the end does not show here. A line that a crash left is no loss once the next one was signed.
+    Lines that were cut off at the end are not noticed. An incomplete line that a crash left does not count as a loss if
+    the next line continues the sequence.
     """
     expected, number, unreadable = 1, 0, 0
     for line, text in _lines(directory, node):
@@ -166,7 +167,7 @@ def lost(directory: Path, node: str) -> tuple[int, str] | None:
 
 def _missing(node: str, expected: int, found: int, unreadable: int) -> str:
     where = f"line {unreadable} of {node}.jsonl cannot be read" if unreadable else f"lines of {node}.jsonl are missing"
-    return f"has lost a checkpoint: number {expected} is to come, and {found} does: {where}"
+    return f"has lost a checkpoint: expected number {expected}, found {found}: {where}"
 
 
 def _lines(directory: Path, node: str) -> Iterator[tuple[int, bytes]]:
@@ -210,14 +211,14 @@ def _make_key(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """If another process was quicker, its file stays."""
+    """Create the file; if another process was quicker, its file stays."""
     with suppress(FileExistsError):
         write_file(path, data, mode)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The file, which is made where there is none: the daemon and `mtlsd journal prove` may write at once."""
+    """The file, locked, created if there is none: the daemon and `mtlsd journal prove` may write at the same time."""
     is_new = not path.exists()
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
@@ -230,9 +231,9 @@ def _locked(path: Path) -> Iterator[int]:
 
 
 def _last_sequence(fd: int) -> int:
-    """That of the newest checkpoint in the file; 0 where there is none."""
+    """The sequence of the newest checkpoint in the file; 0 if there is none."""
     size = os.fstat(fd).st_size
-    for length in (min(size, TAIL), size):  # the rest is read only where the end of it holds nothing
+    for length in (min(size, TAIL), size):  # the whole file is read only if its end has no checkpoint
         lines = os.pread(fd, length, size - length).split(b"\n")
         if found := [signed.checkpoint.sequence for line in lines if (signed := _parse(0, line[:MAX_LINE]))]:
             return max(found)
@@ -241,8 +242,8 @@ def _last_sequence(fd: int) -> int:
 
 def _append(fd: int, line: bytes) -> None:
     size = os.fstat(fd).st_size
-    torn = size and os.pread(fd, 1, size - 1) != b"\n"  # by a crash: what it left stays a line of its own
+    torn = size and os.pread(fd, 1, size - 1) != b"\n"  # by a crash: the rest stays a line of its own
     rest = (b"\n" if torn else b"") + line + b"\n"
-    while rest:  # a disk that is full takes some of it, and says so the next time
+    while rest:  # a full disk accepts a part, and the next write fails
         rest = rest[os.write(fd, rest) :]
     os.fsync(fd)

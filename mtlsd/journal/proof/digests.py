@@ -24,7 +24,7 @@ from mtlsd.journal.proof.chain import canonical
 
 
 def record_of(about: Message | Refusal) -> bytes:
-    """The record as the chain knows it: canonical JSON of all that never changes."""
+    """The record as the chain has it: canonical JSON of all fields that never change."""
     return canonical(_message(about) if isinstance(about, Message) else _refusal(about)).encode()
 
 
@@ -35,7 +35,7 @@ def mdn_octets(mdn: StoredMDN) -> bytes:
 
 
 def delivery_text(delivery: Delivery) -> bytes:
-    """The promise of a delivery. Its outcome is entered in the chain when the delivery ends."""
+    """A delivery as it was promised. Its outcome is entered in the chain when the delivery ends."""
     values = {
         "id": delivery.id,
         "kind": delivery.kind,
@@ -46,7 +46,7 @@ def delivery_text(delivery: Delivery) -> bytes:
 
 
 def attempts_text(attempts: Iterable[Attempt]) -> bytes:
-    """Attempts at one delivery, in their order, whatever the order in which they are given."""
+    """The attempts at one delivery, sorted by number."""
     in_order = sorted(attempts, key=lambda each: each.number)
     return canonical(list(map(_attempt, in_order))).encode()
 
@@ -57,12 +57,12 @@ def commitment(salt: str, data: bytes) -> str:
 
 
 def if_set(**values: object) -> dict[str, Any]:
-    """Those of these fields that are set."""
+    """The fields that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _message(message: Message) -> dict[str, Any]:
-    """All but the MDN, which may be made late, and `contents`, which are pruned."""
+    """All fields but the MDN, which may be made later, and `contents`, which are pruned."""
     return {
         "id": message.id,
         "as2_from": message.as2_from,
@@ -97,7 +97,7 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _refusal(refusal: Refusal) -> dict[str, Any]:
-    """All but the MDN, which has a digest of its own."""
+    """All fields but the MDN, which has a digest of its own."""
     return {
         "id": refusal.id,
         "as2_from": refusal.as2_from,

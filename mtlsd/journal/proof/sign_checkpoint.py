@@ -1,4 +1,4 @@
-"""Signing a checkpoint. The chain is followed from the last one on, so nothing is ever signed over a break."""
+"""Signs a checkpoint. The chain is checked from the last checkpoint on, so a break is never signed."""
 
 from pathlib import Path
 
@@ -11,22 +11,22 @@ from mtlsd.journal.protocol import Journal
 
 
 class ChainBroken(MtlsdError):
-    """The chain is not what it was when it was signed last."""
+    """The chain was altered since it was last signed, or is broken after that."""
 
     def __init__(self, broken: Break) -> None:
-        super().__init__(f"entry {broken.number} {broken.what}; mtlsd journal verify says more")
+        super().__init__(f"entry {broken.number} {broken.what}; run mtlsd journal verify")
         self.broken = broken
 
 
 def sign_checkpoint(
     journal: Journal, key: NodeKey, directory: Path, last: Checkpoint | None, now: float
 ) -> SignedCheckpoint | None:
-    """Sign all that came behind the last checkpoint; None where that is nothing.
+    """Sign the chain up to its head; None if nothing was entered since the last checkpoint.
 
-    Several processes may do so at once. Raises ChainBroken, JournalUnavailable or SpoolFull.
+    Several processes may do this at the same time. Raises ChainBroken, JournalUnavailable or SpoolFull.
     """
     if last and not _is_there(journal, last):
-        raise ChainBroken(Break(last.node, last.number, "", "is not what the last checkpoint signed"))
+        raise ChainBroken(Break(last.node, last.number, "", "is not the entry that the last checkpoint signed"))
     follower = Follower(key.node, head=Head(last.number, last.digest) if last else None)
     signed_up_to = follower.head.number
     for entry in chain_entries(journal, key.node, signed_up_to):
@@ -38,6 +38,6 @@ def sign_checkpoint(
 
 
 def _is_there(journal: Journal, last: Checkpoint) -> bool:
-    """Whether the entry that was signed last is as it was."""
+    """Whether the entry that the last checkpoint is about is unaltered."""
     found = journal.proof.entries(last.node, last.number - 1, 1)
     return bool(found) and (found[0].number, found[0].digest) == (last.number, last.digest)

@@ -1,6 +1,6 @@
-"""Whether the journal still is what it was: the chain, its checkpoints, the rows, and the documents.
+"""Verifies that the journal is unaltered: the chains, their checkpoints, the rows, and the documents.
 
-It only reads, and holds one page of entries in memory, whatever their number. The daemon may go on meanwhile.
+Verification only reads, and holds one page of entries in memory, whatever their number. The daemon may run meanwhile.
 """
 
 from collections import Counter
@@ -15,36 +15,36 @@ from mtlsd.journal.integrity import digest_of, documents_of
 from mtlsd.journal.model import Evidence, Message, Refusal
 from mtlsd.journal.proof import checkpoints as on_disk
 from mtlsd.journal.proof.chain import Break, Checkpoint, Entry, EntryKind, Follower
-from mtlsd.journal.proof.entries import doubts, facts_of
+from mtlsd.journal.proof.entries import differences, facts_of
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 
-PAGE = 500  # entries a read
+PAGE = 500  # entries per read
 _BEGINNINGS = {EntryKind.ACCEPTED, EntryKind.REFUSED}
 _DEEDS = {EntryKind.DROPPED, EntryKind.REPLAYED, EntryKind.PRUNED, EntryKind.ERASED}
 
-Progress = Callable[[int], None]  # is told how many steps more are done
+Progress = Callable[[int], None]  # is given the number of further steps that are done
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One node's chain, as far as it is whole."""
+    """One node's chain, up to its first break."""
 
     node: str
     entries: int
     checkpoints: int
-    signed_up_to: int  # the number of the entry that the last checkpoint is about
-    unsigned_since: float | None = None  # when the first entry behind that was entered
+    signed_up_to: int  # the number of the last entry that a checkpoint covers
+    unsigned_since: float | None = None  # when the first entry after that was entered
 
     @property
     def unsigned(self) -> int:
-        """How many entries no checkpoint is about so far."""
+        """The number of entries that no checkpoint covers yet."""
         return max(self.entries - self.signed_up_to, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What somebody did that takes something away, or makes a delivery once more; `by` and `why` as far as known."""
+    """A recorded action that deletes something or repeats a delivery; `by` and `why` are empty if unknown."""
 
     kind: str
     by: str = ""
@@ -53,21 +53,21 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found: the chains, and the first break, if there is one."""
+    """The result: the chains, and the first break, if there is one."""
 
     chains: tuple[Chain, ...]
-    records: int  # messages and refusals that were looked at
+    records: int  # messages and refusals that were checked
     broken: Break | None = None
     deeds: Mapping[Deed, int] = field(default_factory=dict)  # how often each was entered
 
 
 def steps(journal: Journal) -> int:
-    """How many steps `verify` takes, about."""
+    """The approximate number of steps that `verify` takes."""
     return 2 * sum(journal.proof.head(node).number for node in journal.proof.nodes())
 
 
 def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Progress = lambda _: None) -> Verification:
-    """Verify everything; without a spool, no document is read. Raises JournalUnavailable.
+    """Verify the whole journal; without a spool, no document is read. Raises JournalUnavailable.
 
     `directory` holds the checkpoints.
     """
@@ -78,7 +78,7 @@ def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Pro
         chains.append(chain)
         if broken:
             return Verification(tuple(chains), 0, broken, deeds)
-    if broken := next(_certificate_doubts(journal), None):
+    if broken := next(_altered_certificates(journal), None):
         return Verification(tuple(chains), 0, broken, deeds)
     records = 0
     for broken in _records(journal, spool, [each.node for each in chains], progress):
@@ -89,7 +89,7 @@ def verify(journal: Journal, spool: Spool | None, directory: Path, progress: Pro
 
 
 def chain_entries(journal: Journal, node: str, after: int = 0) -> Iterator[Entry]:
-    """The entries of a chain behind a number, a page at a time."""
+    """The entries of a chain after a number, read page by page."""
     while page := journal.proof.entries(node, after, PAGE):
         yield from page
         after = page[-1].number
@@ -125,13 +125,13 @@ def _deed(entry: Entry) -> Deed:
 
 
 def _lost(node: str, directory: Path) -> Break | None:
-    """A checkpoint that was there, and is not."""
+    """The break for a checkpoint that is missing from its file, if any."""
     found = on_disk.lost(directory, node)
     return Break(node, found[0], "", found[1]) if found else None
 
 
 def _forged(node: str, directory: Path, signed: list[on_disk.SignedCheckpoint]) -> Break | None:
-    """A checkpoint whose signature is not the node's."""
+    """The break for a checkpoint that the node did not sign, if any; raises CheckpointUnreadable."""
     if not signed:
         return None
     key = on_disk.public_key(directory, node)
@@ -142,11 +142,11 @@ def _forged(node: str, directory: Path, signed: list[on_disk.SignedCheckpoint]) 
     return None
 
 
-# --- What the chain is about ----------------------------------------------------------------------------------
+# --- Records --------------------------------------------------------------------------------------------------
 
 
 def _records(journal: Journal, spool: Spool | None, nodes: list[str], progress: Progress) -> Iterator[Break | None]:
-    """Each message and refusal in the order of the chains, and then those that no chain knows."""
+    """Check each message and refusal in the order of the chains, then find records that no chain has an entry for."""
     for node in nodes:
         for entry in chain_entries(journal, node):
             if entry.kind in _BEGINNINGS:
@@ -162,21 +162,21 @@ def _records(journal: Journal, spool: Spool | None, nodes: list[str], progress: 
 
 def _check(journal: Journal, spool: Spool | None, entry: Entry) -> Break | None:
     evidence = journal.proof.evidence(entry.subject)
-    what = next(doubts(evidence), None) or _signer_doubt(journal, evidence.about)
+    what = next(differences(evidence), None) or _lost_signer(journal, evidence.about)
     if what is None and spool and isinstance(evidence.about, Message):
-        what = next(document_doubts(journal, spool, evidence, evidence.about), None)
+        what = next(document_differences(journal, spool, evidence, evidence.about), None)
     return Break(entry.node, entry.number, entry.subject, what) if what else None
 
 
-def _signer_doubt(journal: Journal, about: Message | Refusal | None) -> str | None:
+def _lost_signer(journal: Journal, about: Message | Refusal | None) -> str | None:
     signer = about.signer_sha256 if isinstance(about, Message) else None
     if signer is None or journal.proof.certificate(signer):
         return None
     return f"has lost the certificate of its signer ({signer}): it was removed"
 
 
-def _certificate_doubts(journal: Journal) -> Iterator[Break]:
-    """Certificates that are not those that they are kept as."""
+def _altered_certificates(journal: Journal) -> Iterator[Break]:
+    """The breaks for stored certificates that do not match their digest."""
     after = ""
     while page := journal.proof.certificates(after, PAGE):
         for digest, der in page:
@@ -186,31 +186,31 @@ def _certificate_doubts(journal: Journal) -> Iterator[Break]:
 
 
 def _unknown(evidence: Evidence, subject: str) -> Break | None:
-    """A row that no entry begins; what was erased a moment ago is none."""
+    """The break for a row without a first entry, unless it was erased a moment ago."""
     if evidence.about is None or any(entry.kind in _BEGINNINGS for entry in evidence.entries):
         return None
-    return Break("", 0, subject, "was inserted: no chain knows of it")
+    return Break("", 0, subject, "was inserted: no chain has an entry for it")
 
 
 # --- Documents ------------------------------------------------------------------------------------------------
 
 
-def document_doubts(journal: Journal, spool: Spool, evidence: Evidence, message: Message) -> Iterator[str]:
-    """What is wrong with the documents of a message that were not pruned."""
+def document_differences(journal: Journal, spool: Spool, evidence: Evidence, message: Message) -> Iterator[str]:
+    """The differences between the documents of a message and their digests, unless they were pruned."""
     if any(entry.kind == EntryKind.PRUNED for entry in evidence.entries):
         return
     for kind, name, known in documents_of(message):
         found = _digest_of(journal, spool, name)
         if found is None and journal.proof.evidence(message.id).about != message:
-            return  # it was pruned while we looked
+            return  # it was pruned meanwhile
         if found is None:
-            yield f"has lost its {kind} ({name}): it was removed, and nothing says that it was pruned"
+            yield f"has lost its {kind} ({name}): it was removed, and no entry says that it was pruned"
         elif found != known:
-            yield f"has another {kind} ({name}) than was entered: it was altered"
+            yield f"has another {kind} ({name}) than the one that was entered: it was altered"
 
 
 def _digest_of(journal: Journal, spool: Spool, name: str) -> str | None:
-    """The SHA-256 of a document; None where it is not here."""
+    """The SHA-256 of a document; None if it is missing."""
     try:
         with open_document(journal, spool, name) as file:
             return digest_of(file)
@@ -219,6 +219,6 @@ def _digest_of(journal: Journal, spool: Spool, name: str) -> str | None:
 
 
 def next_checkpoint(checkpoints: list[Checkpoint], number: int) -> Checkpoint | None:
-    """The first checkpoint that is about this entry or a later one."""
+    """The first checkpoint that covers the entry with this number."""
     later = (each for each in checkpoints if each.number >= number)
     return min(later, key=lambda each: each.number, default=None)

@@ -22,6 +22,7 @@ from mtlsd.journal.model import (
     Refusal,
     StoredMDN,
 )
+from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.proof import entries
 from mtlsd.journal.sql import lanes, rows
 from mtlsd.journal.sql.accept import accept_all, as_kept, find, is_to_be_made, promised, refuse
@@ -232,6 +233,22 @@ class SQLJournal:
         return first if first and first.id < delivery.id else None
 
     # --- The database -----------------------------------------------------------------------------------------------
+
+    def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
+        latest, until = now + WRONG_CLOCK_SECONDS, now + CLAIM_SECONDS
+        asked = {"certificate": certificate, "days": days, "latest": latest}
+
+        def work(db: Statements) -> NoticeStanding:
+            if db.one("notice_given", **asked):
+                return NoticeStanding.GIVEN
+            claimed = db.change("claim_notice", **asked, node=self.proof.node, until=until, now=now)
+            return NoticeStanding.OURS if claimed else NoticeStanding.THEIRS
+
+        return self._write(work)
+
+    def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
+        many = [(now, certificate, days) for certificate, days in sorted(given)]
+        self._write(lambda db: db.each("give_notice", many))
 
     def probe(self) -> None:
         self.port.probe()

@@ -106,3 +106,15 @@ SELECT state, count(*) AS count FROM deliveries GROUP BY state;
 
 -- name: spool_names
 SELECT id, payload, original, signed, signature, contents FROM messages WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: notice_given
+SELECT days FROM notices WHERE certificate = :certificate AND days <= :days AND given_at <= :latest LIMIT 1;
+
+-- name: claim_notice
+INSERT INTO notices (certificate, days, claimed_by, claimed_until) VALUES (:certificate, :days, :node, :until)
+ON CONFLICT (certificate, days) DO UPDATE
+SET claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until, given_at = NULL
+WHERE notices.claimed_by = excluded.claimed_by OR notices.claimed_until <= :now OR notices.claimed_until > :latest;
+
+-- name: give_notice
+UPDATE notices SET given_at = ? WHERE certificate = ? AND days = ?;

@@ -1,6 +1,6 @@
 """The look at what ends: metrics, a line in the log, and an alert by webhook or mail, each once.
 
-Nothing waits for it. What cannot be given is tried again; what the chain says was given is not given again.
+Nothing waits for it. What cannot be given is tried again; what the journal says was given is not given again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,9 +11,9 @@ import trio
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.net.background import alert_channels as channels
 from mtlsd.net.background.alert_channels import AlertFailed
-from mtlsd.net.background.alert_claims import Standing, claim, enter_given
 from mtlsd.net.services.state import State
 from mtlsd.partners import expiry
 from mtlsd.partners.expiry import Alert, Expiring, expiring_organization, expiring_pair, expiring_partner
@@ -90,10 +90,10 @@ class ExpiryLook:
     def _claim(self, alerts: Iterable[Alert], snapshot: Snapshot) -> None:
         """Keep those that this node is to give; of these, the log speaks."""
         for alert in alerts:
-            found = claim(self._state.journal.proof, alert, self._state.clock())
-            if found is Standing.GIVEN:
+            found = self._state.journal.claim_notice(*_key(alert), self._state.clock())
+            if found is NoticeStanding.GIVEN:
                 self._given.add(_key(alert))
-            if found is not Standing.OURS:
+            if found is not NoticeStanding.OURS:
                 self._open.pop(_key(alert), None)
             elif _key(alert) not in self._open:
                 self._open[_key(alert)] = _Open(alert, set(_senders(snapshot)))
@@ -110,7 +110,8 @@ class ExpiryLook:
                     nursery.start_soon(self._send, name, send, waiting, now)
         given = [each.alert for each in self._open.values() if not each.channels & _senders(snapshot).keys()]
         if given:
-            await trio.to_thread.run_sync(enter_given, self._state.journal.proof, given, self._state.clock())
+            keys = [_key(each) for each in given]
+            await trio.to_thread.run_sync(self._state.journal.give_notices, keys, self._state.clock())
         for alert in given:
             self._given.add(_key(alert))
             del self._open[_key(alert)]

@@ -261,7 +261,7 @@ def _words(cause: BaseException) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return f"the server's certificate is not trusted: {cause.verify_message}"
-        case ssl.SSLEOFError():
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():  # the latter by the Python of Debian 12
             return "the other side ended TLS without a word"
         case ssl.SSLError():
             return f"TLS did not come about: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"

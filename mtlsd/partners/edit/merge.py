@@ -1,9 +1,9 @@
 """What `mtlsd partner add --replace` has no option for, and so keeps: revocation, dates, retention, disabled. Pure."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from mtlsd.config.document import parse_toml
 from mtlsd.files.writing import PUBLIC
 from mtlsd.partners.edit.proposal import Proposal
 from mtlsd.partners.partner import Partner
@@ -31,10 +31,8 @@ def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
 
 def would_go(text: bytes) -> list[str]:
     """What a partner.toml that is not in use has of this; raises ValueError where it cannot be known."""
-    try:
-        return [key for key in KEPT if key in tomllib.loads(text.decode())]
-    except RecursionError as error:
-        raise ValueError("arrays or tables are nested too deeply") from error
+    tables = parse_toml(text.decode("utf-8-sig"))
+    return [key for key in KEPT if key in tables]
 
 
 def _revocation(revocation: Revocation) -> Iterator[tuple[str, object]]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,9 +9,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mtlsd.config.document import BYTE_ORDER_MARK, parse_toml
 from mtlsd.errors import Problem
 from mtlsd.files.writing import PUBLIC
-from mtlsd.partners.partner import CONNECTIONS, MDN_SERVERS, MESSAGES, SETTINGS, LoadedPartner, Partner
+from mtlsd.partners.partner import CONNECTIONS, MDN_SERVERS, MESSAGES, LoadedPartner, Partner
+from mtlsd.partners.partner_toml import SETTINGS
 from mtlsd.partners.trust_store import TrustStore, build_trust_store
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList
@@ -105,16 +106,17 @@ def with_disabled(text: str, *, disabled: bool) -> str:
 
     Raises ValueError where it is no TOML, or the line is written in a way that is left to people.
     """
-    before = _document(text)
+    before = parse_toml(text.removeprefix(BYTE_ORDER_MARK))
     if before.get("disabled", False) == disabled:
         return text
+    text = text.removeprefix(BYTE_ORDER_MARK)
     head = re.search(r"(?m)^[ \t]*\[", text)
     end = head.start() if head else len(text)
     changed = _DISABLED.sub("", text[:end]) + text[end:]
     changed = f"disabled = true\n{changed}" if disabled else changed
     wanted = {key: value for key, value in before.items() if key != "disabled"}
     wanted |= {"disabled": True} if disabled else {}
-    if _document(changed) != wanted:
+    if parse_toml(changed) != wanted:
         raise ValueError("`disabled` is written there in a way of its own: change it by hand")
     return changed
 
@@ -246,13 +248,6 @@ def _lost(
         for each, others in roots
     )
     return problems, tuple(doubts)
-
-
-def _document(text: str) -> dict[str, object]:
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("arrays or tables are nested too deeply") from error
 
 
 def _tables(key: str, value: object) -> Iterator[tuple[str, Mapping[str, object]]]:

@@ -5,17 +5,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mtlsd.config.fields import table
+from mtlsd.config.schema import Schema, read_optional_toml
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import missing_directory
-from mtlsd.partners.dates import PAIRS
+from mtlsd.partners.dates import PairRow
 from mtlsd.partners.ours.key_ring import Keyrings, twice
 from mtlsd.partners.rollover import current
-from mtlsd.partners.toml_schema import read_settings
 from mtlsd.pki.key_pair import KeyPair
 
 SETTINGS = "host.toml"
 CLIENT = "client"
 CHAIN = "chain.pem"
+
+
+@table
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The keys of host.toml."""
+
+    pair: tuple[PairRow, ...] = ()
+
+
+SCHEMA = Schema(Settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +66,10 @@ def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
     """
     if problem := missing_directory(directory):
         raise ConfigurationError((problem,))
-    settings = directory / SETTINGS
-    values, mistakes = read_settings(settings, {"pair": PAIRS}) if os.path.lexists(settings) else ({}, ())
-    rows = values.get("pair", ())
-    rings = Keyrings(directory, SETTINGS, rows, credentials, f"host.{directory.name}", CHAIN, lambda *_: ())
-    rings.problems += (*mistakes, *twice(rows, settings))
+    reading = read_optional_toml(directory / SETTINGS, SCHEMA)
+    rows = reading.value.pair if reading.value else ()
+    rings = Keyrings(directory, reading.document, rows, credentials, f"host.{directory.name}", CHAIN, lambda *_: ())
+    rings.problems += (*reading.problems, *twice(rows, reading.document))
     server = rings.read(reserved=(CLIENT,))
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mtlsd.config.document import Document
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.partners.dates import PairRow
@@ -23,7 +24,7 @@ class Keyrings:
     """Reads the pairs below one directory, and gathers what is wrong with any; `file` is what holds a certificate."""
 
     directory: Path
-    settings: str  # the file that gives the dates
+    settings: Document  # the file that gives the dates
     rows: Iterable[PairRow]
     credentials: Path | None
     prefix: str  # of the names of credentials
@@ -41,10 +42,10 @@ class Keyrings:
 
     def finish(self) -> None:
         """Warn of dates that no pair has; raises ConfigurationError with every mistake."""
-        for number, row in enumerate(self.rows, 1):
+        for index, row in enumerate(self.rows):
             if row.directory not in self._seen:
                 words = f"there is no key pair in {row.directory}: take these lines out, or put it in"
-                self.warnings.append(Problem(self.directory / self.settings, words, key=f"pair[{number}]"))
+                self.warnings.append(self.settings.problem(("pair", index), words))
         if self.problems:
             raise ConfigurationError(tuple(self.problems))
 
@@ -82,12 +83,12 @@ class Keyrings:
         return {row.directory: row.dates for row in self.rows}
 
 
-def twice(rows: Iterable[PairRow], settings: Path) -> tuple[Problem, ...]:
+def twice(rows: Iterable[PairRow], settings: Document) -> tuple[Problem, ...]:
     """The rows about a pair that has dates already."""
     seen: set[str] = set()
     problems = []
-    for number, row in enumerate(rows, 1):
+    for index, row in enumerate(rows):
         if row.directory in seen:
-            problems.append(Problem(settings, f"{row.directory} has dates already", key=f"pair[{number}]"))
+            problems.append(settings.problem(("pair", index), f"{row.directory} has dates already"))
         seen.add(row.directory)
     return tuple(problems)

@@ -8,12 +8,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, SECP521R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from mtlsd.config import fields, values
+from mtlsd.config.schema import Reading, Schema, read_optional_toml
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, missing_directory, read_file
-from mtlsd.partners.dates import PAIRS, PairRow
+from mtlsd.partners.dates import PairRow
 from mtlsd.partners.ours.key_ring import Keyrings, twice
 from mtlsd.partners.rollover import current
-from mtlsd.partners.toml_schema import Table, as2_id, read_settings
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair
@@ -23,7 +24,18 @@ SETTINGS = "organization.toml"
 SIGN = "sign"
 DECRYPT = "decrypt"
 BACKEND = "backend.pem"
-KEYS: Table = {"as2_id": as2_id, "pair": PAIRS}
+
+
+@fields.table
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The keys of organization.toml."""
+
+    as2_id: fields.AS2Id | None = None  # None: the directory's name
+    pair: tuple[PairRow, ...] = ()
+
+
+SCHEMA = Schema(Settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +75,24 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
     if problem := missing_directory(directory):
         raise ConfigurationError((problem,))
-    as2_id_of_ours, rows, mistakes = _read_settings(directory)
+    reading = read_settings(directory)
+    settings = reading.value or Settings()
+    as2_id, mistakes = _as2_id(directory, settings, reading.problems)
     prefix = f"organization.{directory.name}"
-    rings = Keyrings(directory, SETTINGS, rows, credentials, prefix, "cert.pem", _not_for_as2)
-    rings.problems += mistakes
+    rings = Keyrings(directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2)
+    rings.problems += (*mistakes, *twice(settings.pair, reading.document))
     signing, decryption = _read_pairs(directory, rings)
     backend, mistakes = _backend_certificates(directory / BACKEND)
     rings.problems += mistakes
     rings.finish()
     first, *later = signing
-    organization = Organization(directory.name, as2_id_of_ours, first, decryption, backend, tuple(later))
+    organization = Organization(directory.name, as2_id, first, decryption, backend, tuple(later))
     return LoadedOrganization(organization, tuple(rings.warnings))
+
+
+def read_settings(directory: Path) -> Reading[Settings]:
+    """What organization.toml says, which need not be there."""
+    return read_optional_toml(directory / SETTINGS, SCHEMA)
 
 
 def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:
@@ -104,15 +123,11 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
-def _read_settings(directory: Path) -> tuple[str, tuple[PairRow, ...], tuple[Problem, ...]]:
-    """The AS2 id that organization.toml gives, or else the directory's name; the dates of pairs; the mistakes."""
-    path = directory / SETTINGS
-    settings, problems = read_settings(path, KEYS) if os.path.lexists(path) else ({}, ())
-    rows = settings.get("pair", ())
-    problems = (*problems, *twice(rows, path))
-    if problems or "as2_id" in settings:
-        return settings.get("as2_id", ""), rows, problems
+def _as2_id(directory: Path, settings: Settings, mistakes: tuple[Problem, ...]) -> tuple[str, tuple[Problem, ...]]:
+    """The AS2 id that organization.toml gives, or else the directory's name; and the mistakes."""
+    if mistakes or settings.as2_id:
+        return settings.as2_id or "", mistakes
     try:
-        return as2_id(directory.name), rows, ()
+        return values.as2_id(directory.name), ()
     except ValueError as error:
-        return "", rows, (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)
+        return "", (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)

@@ -1,4 +1,4 @@
-"""Reads any file that holds a certificate.
+"""Reads files that hold certificates, in any form.
 
-`detect` tells what a file is, `pem` and `normalize` read odd spellings, `reader` returns what is in it.
+`detect` recognizes the format of a file, `pem` and `normalize` read odd spellings, and `reader` returns the contents.
 """

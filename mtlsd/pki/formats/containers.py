@@ -1,4 +1,4 @@
-"""What certificates are sent in: ZIP archives, e-mails and JSON, taken apart within an allowance."""
+"""Unpacks ZIP archives, e-mails and JSON that contain certificates, within an allowance."""
 
 import email
 import json
@@ -12,12 +12,12 @@ from io import BytesIO
 from mtlsd.pki.certificate import CertificateUnreadable
 from mtlsd.pki.formats.budget import MAX_PARTS, Allowance
 
-MAX_MULTIPARTS = 20  # of one e-mail, inside of each other or not
+MAX_MULTIPARTS = 20  # of one e-mail, nested or not
 MAX_NESTING = 20  # of JSON
 ENCRYPTED = 0x1  # in the flags of a ZIP member
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 SIGNATURES = {"application/pkcs7-signature", "application/x-pkcs7-signature", "application/pkcs7-mime",
-              "application/x-pkcs7-mime", "application/pgp-signature"}  # fmt: skip  # the sender's, and no attachment
+              "application/x-pkcs7-mime", "application/pgp-signature"}  # fmt: skip  # of the e-mail, not attachments
 HEADER_NAMES = "from|to|cc|date|received|return-path|delivered-to|mime-version|message-id|subject|content-type|reply-to"
 
 _HEADER = re.compile(rf"(?im)^(?:{HEADER_NAMES}):[ \t]")
@@ -26,7 +26,7 @@ _BASE64_OF_DER = re.compile(r"\s*MI[A-Za-z0-9+/=\s\\]{60,}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that was inside, and what to call it; without data where it cannot be had."""
+    """A part of a container and its name; without data if the part cannot be read."""
 
     name: str
     data: bytes | None
@@ -34,7 +34,7 @@ class Part:
 
 
 def zip_members(data: bytes, allowance: Allowance) -> Iterator[Part]:
-    """The files in an archive; raises CertificateUnreadable where it is damaged or too much."""
+    """The files in an archive; raises CertificateUnreadable if the archive is damaged or too large."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             if len(archive.infolist()) > MAX_PARTS:
@@ -47,7 +47,7 @@ def zip_members(data: bytes, allowance: Allowance) -> Iterator[Part]:
 
 
 def is_email(text: str) -> bool:
-    """Whether the text begins with the headers of a message (RFC 5322)."""
+    """Whether the text begins with the header of a message (RFC 5322)."""
     head = re.split(r"\n[ \t]*\n", text.lstrip()[:20_000].replace("\r\n", "\n"), maxsplit=1)[0]
     first = head.partition("\n")[0]
     begins = first.startswith("From ") or re.match(r"[!-9;-~]+:[ \t]", first)
@@ -55,9 +55,9 @@ def is_email(text: str) -> bool:
 
 
 def email_parts(data: bytes, allowance: Allowance) -> Iterator[Part]:
-    """The parts of a message that may be certificates, without the signature of the message itself."""
+    """The parts of an e-mail that may be certificates, without the signature of the e-mail itself."""
     if data.lower().count(b"boundary") > MAX_MULTIPARTS:
-        raise CertificateUnreadable("an e-mail of too many parts: save what is attached to it")
+        raise CertificateUnreadable("an e-mail with too many parts: save its attachment as a file")
     try:
         message = email.message_from_bytes(data)
         for number, part in enumerate(message.walk(), 1):
@@ -70,11 +70,11 @@ def email_parts(data: bytes, allowance: Allowance) -> Iterator[Part]:
     except (RecursionError, LookupError, ValueError) as error:
         if isinstance(error, CertificateUnreadable):
             raise
-        raise CertificateUnreadable("an e-mail that cannot be taken apart: save what is attached to it") from error
+        raise CertificateUnreadable("an e-mail that cannot be parsed: save its attachment as a file") from error
 
 
 def json_texts(text: str, allowance: Allowance) -> Iterator[Part] | None:
-    """The strings in a JSON document that look like certificates or keys; None where it is no JSON."""
+    """The strings in a JSON document that look like certificates or keys; None if the text is not JSON."""
     if text.lstrip()[:1] not in {"{", "[", '"'}:
         return None
     try:
@@ -102,10 +102,10 @@ def _texts(value: object, name: str, allowance: Allowance, depth: int) -> Iterat
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, allowance: Allowance) -> Part:
     if info.flag_bits & ENCRYPTED:
-        return Part(info.filename, None, "it is under a password: unpack it")
+        return Part(info.filename, None, "encrypted with a password: unpack it yourself")
     if info.compress_type not in METHODS:
-        return Part(info.filename, None, "it is packed in an unusual way: unpack it")
+        return Part(info.filename, None, "packed with an unusual method: unpack it yourself")
     with archive.open(info) as member:
-        content = member.read(allowance.octets + 1)  # the size that the archive states proves nothing
+        content = member.read(allowance.octets + 1)  # the size in the archive's directory may be wrong
     allowance.unpack(len(content))
     return Part(info.filename, content)

@@ -1,25 +1,25 @@
-"""What octets are, told from their first ones or from the outermost fields of their DER; nothing is believed yet."""
+"""Recognizes data by its first octets, or by the outermost fields of its DER; nothing is trusted yet."""
 
 from enum import Enum, auto
 
 from mtlsd.pki.ber import Value, declared_size, first_value, values
 
-PRIVATE_KEY = "a private key: remove it from here and rotate it, for it may have been read by others"
-REQUEST = "a certificate request, not a certificate: ask for what the CA made of it"
-CRL = "a certificate revocation list (CRL), not a certificate: in a partner's directory its name ends with .crl"
-PUBLIC_KEY = "a public key alone, not a certificate: ask for the certificate that it is in"
-SSH = "an SSH key: TLS and AS2 need an X.509 certificate; ask for that"
-PGP = "an OpenPGP key or message: TLS and AS2 need an X.509 certificate; ask for that"
-ARCHIVE = "{} archive: unpack it, and put in what is inside"
+PRIVATE_KEY = "a private key: remove the file and rotate the key, because others may have read it"
+REQUEST = "a certificate request, not a certificate: ask for the certificate that the CA issued for it"
+CRL = "a certificate revocation list (CRL), not a certificate: in a partner's directory, name the file *.crl"
+PUBLIC_KEY = "a public key, not a certificate: ask for the certificate of this key"
+SSH = "an SSH key, not a certificate: ask for an X.509 certificate, which TLS and AS2 need"
+PGP = "an OpenPGP key or message: ask for an X.509 certificate, which TLS and AS2 need"
+ARCHIVE = "{} archive: unpack it, and use the file inside"
 KEYSTORE = (
-    "a Java keystore ({}): write the certificate out with keytool -exportcert -rfc -alias NAME -keystore FILE "
-    "-file FILE.pem, or a key of our own with keytool -importkeystore -srckeystore FILE -destkeystore FILE.pfx "
+    "a Java keystore ({}): export the certificate with keytool -exportcert -rfc -alias NAME -keystore FILE "
+    "-file FILE.pem, or our own key with keytool -importkeystore -srckeystore FILE -destkeystore FILE.pfx "
     "-deststoretype PKCS12"
 )
 HTML = "an HTML page, not a certificate: download the file itself, not the page that shows it"
-UNKNOWN = "neither PEM nor DER: nothing that we know as a certificate"
+UNKNOWN = "neither PEM nor DER: not a known certificate format"
 
-MAGIC = {  # the first octets of what is put in by mistake
+MAGIC = {  # the first octets of files that are added by mistake
     b"\xfe\xed\xfe\xed": KEYSTORE.format("JKS"),
     b"\xce\xce\xce\xce": KEYSTORE.format("JCEKS"),
     b"\x1f\x8b": ARCHIVE.format("a gzip"),
@@ -28,7 +28,7 @@ MAGIC = {  # the first octets of what is put in by mistake
     b"7z\xbc\xaf\x27\x1c": ARCHIVE.format("a 7-Zip"),
     b"Rar!\x1a\x07": ARCHIVE.format("a RAR"),
     b"%PDF-": "a PDF document: ask for the certificate as a file",
-    b"\xd0\xcf\x11\xe0": "an Outlook message or an old Office document: save what is attached to it",
+    b"\xd0\xcf\x11\xe0": "an Outlook message or an old Office document: save its attachment as a file",
     b"\x89PNG": "an image: ask for the certificate as a file",
     b"\xff\xd8\xff": "an image: ask for the certificate as a file",
     b"GIF8": "an image: ask for the certificate as a file",
@@ -43,7 +43,7 @@ PKCS_7 = bytes.fromhex("2a864886f70d0107")  # the arc of its content types (RFC 
 
 
 class Shape(Enum):
-    """What a value in DER is, by its outermost fields."""
+    """The type of a value in DER, by its outermost fields."""
 
     CERTIFICATE = auto()
     REQUEST = auto()
@@ -70,7 +70,7 @@ _OUTERMOST = (
     ("020202020202", Shape.PRIVATE_KEY),  # RSAPrivateKey (RFC 8017), or one of DSA
     ("0204", Shape.PRIVATE_KEY),  # ECPrivateKey (RFC 5915)
     ("3004", Shape.ENCRYPTED_KEY),  # EncryptedPrivateKeyInfo (RFC 5958)
-    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be in pieces
+    ("0230", Shape.PKCS12),  # PFX (RFC 7292); its authSafe may be fragmented
     ("06a0", Shape.PKCS7),  # ContentInfo (RFC 5652)
 )
 _SIGNED = (  # the fields of what is signed: a SEQUENCE, an algorithm and a BIT STRING around it
@@ -84,12 +84,12 @@ _SIGNED = (  # the fields of what is signed: a SEQUENCE, an algorithm and a BIT 
 
 
 def magic(data: bytes) -> str | None:
-    """The sentence about a file that its first octets betray."""
+    """The sentence about a file that its first octets identify."""
     return next((sentence for start, sentence in MAGIC.items() if data.startswith(start)), None)
 
 
 def shape_of(der: bytes) -> Shape:
-    """What a value seems to be; never raises."""
+    """The probable type of a value; never raises."""
     try:
         fields = values(first_value(der).content, at_most=20)
     except ValueError:
@@ -105,11 +105,11 @@ def shape_of(der: bytes) -> Shape:
 
 
 def cut_short(der: bytes) -> str | None:
-    """What to say of DER that ends before it should, or goes on behind its end."""
+    """The sentence about DER that ends too early; None otherwise."""
     size = declared_size(der)
     if size is None or not max(len(der), SHORT) < size < LONG:
         return None
-    return f"cut short: {len(der)} of {size} octets are there; have it sent again"
+    return f"incomplete: {len(der)} of {size} bytes; ask for the file again"
 
 
 def _signed(inner: Value) -> Shape:

@@ -1,8 +1,8 @@
-"""A copy of a certificate that `cryptography` reads, made from one that it refuses for its spelling.
+"""Makes a copy of a certificate that `cryptography` can read, if it refuses the encoding of the certificate itself.
 
-CAs have put `*`, `&`, `#` and Latin-1 into string types that have no such characters (RFC 5280, section 4.1.2.4), and
-written out `critical FALSE`, which DER leaves out. The copy differs in these places alone. Nothing is verified by its
-octets: those of the certificate itself are compared, hashed and proved.
+Some CAs put `*`, `&`, `#` and Latin-1 into string types that do not allow them (RFC 5280, section 4.1.2.4), or encode
+`critical FALSE`, which DER omits. The copy differs only there. Its octets are never used for verification: only those
+of the certificate itself are compared, hashed and verified.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ BASIC_CONSTRAINTS = bytes.fromhex("0603551d13")
 
 
 def respelled(der: bytes) -> bytes:
-    """The copy, in DER; raises ValueError where these are not the fields of a certificate."""
+    """The copy, in DER; raises ValueError if the fields are not those of a certificate."""
     certificate = first_value(der)
     if certificate.whole != der:
-        raise ValueError("octets behind the certificate")
+        raise ValueError("octets after the certificate")
     signed, *rest = values(certificate.content)
     fields = list(values(signed.content))
     first = 1 if fields and fields[0].tag == VERSION else 0
@@ -70,5 +70,5 @@ def _extension(extension: Value) -> bytes:
 
 
 def _plain(parts: Iterable[Value]) -> bytes:
-    """Without FALSE, and with TRUE as DER has it (X.690, sections 11.1 and 11.5)."""
+    """The parts without FALSE, and with TRUE in DER (X.690, sections 11.1 and 11.5)."""
     return b"".join(TRUE if each.tag == BOOLEAN else each.whole for each in parts if each.whole != FALSE)

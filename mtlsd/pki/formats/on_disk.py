@@ -1,4 +1,4 @@
-"""Certificate files on disk, with the password beside them: `acme.pfx` and `acme.pfx.password`."""
+"""Reads certificate files on disk, with the password in a file beside them: `acme.pfx` and `acme.pfx.password`."""
 
 import os
 import stat
@@ -10,12 +10,12 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import Contents, read_contents, read_public
 from mtlsd.pki.lint import oddities
 
-PASSWORD = ".password"  # noqa: S105  # the end of a file's name
+PASSWORD = ".password"  # noqa: S105  # appended to the name of the file
 
 
 @dataclass(frozen=True, slots=True)
 class PublicFile:
-    """The certificates in a file of somebody else's, and what is odd about them, one sentence each."""
+    """The certificates in a file of somebody else's, and warnings about them, one sentence each."""
 
     certificates: tuple[Certificate, ...]
     warnings: tuple[str, ...]
@@ -23,7 +23,7 @@ class PublicFile:
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
-    """Everything in a file of ours."""
+    """The contents of one of our own files."""
 
     contents: Contents
     mode: int
@@ -34,14 +34,14 @@ class OwnFile:
 def read_public_file(
     path: Path, within: Path | None = None, data: bytes | None = None, *, may_have_password: bool = True
 ) -> PublicFile:
-    """Read a file that holds no private key; raises FileRefused or CertificateUnreadable.
+    """Read a file that may not hold a private key; raises FileRefused or CertificateUnreadable.
 
-    `data` is what is in it, where that was read already; no password is looked for where none is beside it.
+    `data` is the content of the file, if it was read already; no password is read if there is no file with one.
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
     found = read_public(read_file(path, within).data if data is None else data, password)
-    warnings = [*(f"it {each}: it is read, and `mtlsd cert doctor` writes it plainly" for each in found.remarks)]
-    warnings += (f"not read in it: {each}" for each in found.others)
+    warnings = [*(f"the file {each}: it is accepted, and `mtlsd cert doctor` can repair it" for each in found.remarks)]
+    warnings += (f"not used: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
     if password is not None and (words := exposed(mode, "password")):
         warnings.append(words)
@@ -49,7 +49,7 @@ def read_public_file(
 
 
 def read_own_file(path: Path) -> OwnFile:
-    """Read a file of ours, with the keys in it; raises FileRefused or CertificateUnreadable."""
+    """Read one of our own files, with the keys in it; raises FileRefused or CertificateUnreadable."""
     password, password_mode = password_beside(path, None)
     file = read_file(path)
     beside = _password_file(path) if password is not None else None
@@ -57,19 +57,19 @@ def read_own_file(path: Path) -> OwnFile:
 
 
 def exposed(mode: int, secret: str) -> str | None:
-    """What to say of a secret whose file is open to others."""
+    """The warning about a secret that others can read or replace."""
     if is_open_to_everybody(mode):
-        return f"the {secret} is open to everybody (mode {mode:04o}): chmod 600, and rotate it"
-    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600" if mode & stat.S_IRGRP else None
+        return f"everybody can access the {secret} (mode {mode:04o}): chmod 600 the file, and rotate the {secret}"
+    return f"the {secret} is group-readable (mode {mode:04o}): chmod 600 the file" if mode & stat.S_IRGRP else None
 
 
 def is_open_to_everybody(mode: int) -> bool:
-    """Whether anybody on this machine may read it, or put another one there."""
+    """Whether everybody on this machine can read or replace the file."""
     return bool(mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
 def decoded_password(data: bytes) -> str:
-    """The password in the octets of its file: without a byte-order mark, and the line end that editors add."""
+    """The password in the bytes of its file, without a byte-order mark and the line end that editors add."""
     try:
         return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -77,7 +77,7 @@ def decoded_password(data: bytes) -> str:
 
 
 def password_beside(path: Path, within: Path | None = None) -> tuple[str | None, int]:
-    """The password for a file, None where there is none, and the mode of its file; raises FileRefused."""
+    """The password for a file, or None, and the mode of the password file; raises FileRefused."""
     beside = _password_file(path)
     if not os.path.lexists(beside):
         return None, 0

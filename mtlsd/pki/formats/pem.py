@@ -1,7 +1,7 @@
-"""PEM as it is found (RFC 7468, and what mail, web pages, forms and JSON make of it), brought back to plain PEM.
+"""Restores plain PEM (RFC 7468) from what mail, web pages, forms and JSON make of it.
 
-Each step that changes something another program would stumble over leaves a remark. What is usual is read without
-one: CR or CRLF, a byte-order mark in UTF-8, text around the blocks, no newline at the end.
+A step adds a remark if it repairs something that another program would not read. Usual variations get no remark: CR or
+CRLF, a byte-order mark in UTF-8, text around the blocks, no newline at the end.
 """
 
 import base64
@@ -14,15 +14,15 @@ from urllib.parse import unquote
 from mtlsd.pki.certificate import CertificateUnreadable
 
 MAX_BLOCKS = 2000
-LINE = 100  # octets of base64 from which on a line is remarked upon
+LINE = 100  # octets of base64: a longer single line gets a remark
 LABELS = {"".join(label.split()): label for label in (
     "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE", "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST",
     "X509 CRL", "PUBLIC KEY", "RSA PUBLIC KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY",
     "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "PKCS7", "PKCS12", "CMS", "EC PARAMETERS", "DH PARAMETERS",
-)}  # fmt: skip  # by their letters alone: one-line forms lose the spaces
+)}  # fmt: skip  # by their letters only, because one-line forms lose the spaces
 
 DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe58\ufe63\uff0d"), "-")
-LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015"), "--")  # which typography makes of two
+LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015"), "--")  # typography replaces two hyphens by one dash
 SPACES = dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f"
                                 "\u205f\u3000"), " ")  # fmt: skip
 NOTHING = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff"), "")
@@ -32,12 +32,12 @@ DASHED = "has typographic dashes"
 SPACED = "has no-break or zero-width spaces"
 ESCAPED = r"has \n written out instead of line breaks"
 ENCODED = "is URL-encoded"
-HYPHENS = "has other than five hyphens at BEGIN or END"
+HYPHENS = "does not have exactly five hyphens at BEGIN or END"
 ONE_LINE = "is all on one line"
 QUOTED = "is indented or quoted"
-TAGGED = "has HTML inside"
+TAGGED = "contains HTML"
 BARE = "is base64 without BEGIN and END"
-UNPADDED = "lacks the padding of its base64"
+UNPADDED = "lacks the padding of base64"
 OTHER_END = "begins and ends with different labels"
 
 _MARK = re.compile(r"-{2,12} ?(BEGIN|END) ?([A-Z0-9 ]{1,60}?) ?-{2,12}", re.IGNORECASE)
@@ -45,7 +45,7 @@ _PLAIN = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n((?:[A-Za-z0-9+/]{1,76}={0,2}\r?\n)+)-----END CERTIFICATE-----(?:\r?\n)?"
 )
 _STRICT_MARK = re.compile(r"-{5}(BEGIN|END) [A-Z0-9]+( [A-Z0-9]+)*-{5}")
-_BREAK = re.compile(r"\\{1,8}r\\{1,8}n|\\{1,8}[nr]")  # bounded, as all of them are: a file may be of backslashes
+_BREAK = re.compile(r"\\{1,8}r\\{1,8}n|\\{1,8}[nr]")  # bounded, as are all patterns: a file may consist of backslashes
 _UNICODE = re.compile(r"\\{1,8}u([0-9a-fA-F]{4})")
 _ESCAPE = re.compile(r"\\(?:[nr/]|u[0-9a-fA-F]{4})")
 _PERCENT = re.compile(r"%(?:0[aAdD]|2[0bBfF]|3[dD])")
@@ -58,7 +58,7 @@ _LITTER = str.maketrans("", "", "\"',;\\")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One PEM block: its label in upper case, and what is between its lines, as it stands there."""
+    """One PEM block: its label in upper case, and the unchanged text between its BEGIN and END."""
 
     label: str
     body: str
@@ -76,16 +76,16 @@ class Block:
 
 
 def plain_certificate(data: bytes) -> bytes | None:
-    """What a file holds that is one CERTIFICATE in plain PEM, as nearly all are; None where anything is odd."""
+    """The content of a file with one CERTIFICATE in plain PEM, as most files have; None if anything is unusual."""
     found = _PLAIN.fullmatch(data)
     try:
         return base64.b64decode(b"".join(found[1].split()), validate=True) if found else None
     except (binascii.Error, ValueError):
-        return None  # it is read again, for the right words
+        return None  # it is read again, for a precise error
 
 
 def text_of(data: bytes, remarks: list[str]) -> str | None:
-    """The octets as text; None where they are none."""
+    """The octets as text; None if they are not text."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _looks_like_utf_16(data):
         remarks.append(UTF_16)
         little = data.startswith(b"\xff\xfe") or (not data.startswith(b"\xfe\xff") and data[1:2] == b"\0")
@@ -95,11 +95,11 @@ def text_of(data: bytes, remarks: list[str]) -> str | None:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")  # where 0x96 and 0x97 are dashes
+        return data.decode("cp1252", "replace")  # in which 0x96 and 0x97 are dashes
 
 
 def plain(text: str, remarks: list[str]) -> str:
-    """The text with line breaks, spaces and hyphens as PEM has them."""
+    """The text with the line breaks, spaces and hyphens of PEM."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _PERCENT.search(text) and "BEGIN" in text:
@@ -116,14 +116,14 @@ def blocks_in(text: str, remarks: list[str]) -> tuple[Block, ...]:
     """The PEM blocks of plain text, in their order; raises CertificateUnreadable for too many."""
     marks = list(_MARK.finditer(text))
     if len(marks) > 2 * MAX_BLOCKS:
-        raise CertificateUnreadable(f"more than {MAX_BLOCKS} PEM blocks, or cut short again and again")
+        raise CertificateUnreadable(f"more than {MAX_BLOCKS} PEM blocks, complete or not")
     if any(not _STRICT_MARK.fullmatch(each[0]) for each in marks):
         remarks.append(HYPHENS)
     return tuple(_paired(text, marks, remarks))
 
 
 def octets_in(body: str, remarks: list[str]) -> bytes:
-    """What the base64 of a block says; raises CertificateUnreadable."""
+    """Decode the base64 of a block; raises CertificateUnreadable."""
     text = _remarked(body, _TAG.sub("\n", body), TAGGED, remarks)
     text = _HEADER.sub("", text)
     text = _remarked(text, _MARGIN.sub("", text).translate(_LITTER), QUOTED, remarks)
@@ -133,7 +133,7 @@ def octets_in(body: str, remarks: list[str]) -> bytes:
 
 
 def bare_base64(text: str, remarks: list[str]) -> bytes | None:
-    """What text says that is base64 and nothing else; None for other text."""
+    """Decode text that is only base64; None for other text."""
     joined = "".join(_MARGIN.sub("", text).translate(_LITTER).split())
     if len(joined) < 16 or not _BASE64.fullmatch(joined):
         return None
@@ -157,7 +157,7 @@ def _in_ascii(text: str, remarks: list[str]) -> str:
 
 
 def _is_escaped(text: str) -> bool:
-    """Whether a line break is written out inside of a block; elsewhere it may be part of a name."""
+    """Whether a block has an escaped line break; outside of blocks, it may be part of a name."""
     marks = list(_MARK.finditer(text))
     pairs = zip(marks, [*marks[1:], None], strict=True)
     return not marks or any(
@@ -201,6 +201,6 @@ def _remarked(before: str, after: str, remark: str, remarks: list[str]) -> str:
 
 
 def _looks_like_utf_16(data: bytes) -> bool:
-    """Without a byte-order mark: every second octet of ASCII is zero."""
+    """Whether this is UTF-16 without a byte-order mark: every second octet of ASCII is zero."""
     start = data[:64]
     return len(start) >= 16 and len(data) % 2 == 0 and (not any(start[0::2]) or not any(start[1::2]))

@@ -1,14 +1,14 @@
-"""PKCS#12: certificates and keys, most often under a password (RFC 7292).
+"""PKCS#12: certificates and keys, usually protected by a password (RFC 7292).
 
-OpenSSL decrypts, by way of `cryptography`, with the old algorithms too. It is never handed the file as it is: what may
-cost time is looked at first, and each part goes in alone, in a PFX of our own.
+OpenSSL decrypts, through `cryptography`, also with old algorithms. It never gets the file itself: the cost of each part
+is checked first, and then the part is passed alone, in a PFX of our own.
 
-- A key bag inside of encrypted content could name any number of iterations, and nobody sees it before it costs them. So
-  a key of no worth stands before the encrypted content: OpenSSL decrypts the first key only.
-- An empty password is two octets of zero or none at all, depending on the product. A MAC of our own, with one
-  iteration, says to OpenSSL which of both is meant (appendix B.1).
-- The MAC of the file is not looked at. A wrong password shows in what is decrypted, and nothing is trusted because of
-  a MAC whose password came with the file.
+- A key bag inside encrypted content could ask for any number of iterations, which cannot be seen before they run. So a
+  worthless key is put before the encrypted content, because OpenSSL decrypts only the first key.
+- An empty password is two zero octets or none at all, depending on the product. Our own MAC, with one iteration, tells
+  OpenSSL which of the two is meant (appendix B.1).
+- The MAC of the file is not checked. A wrong password is noticed by the decryption, and a MAC proves nothing if its
+  password came with the file.
 """
 
 import hmac
@@ -46,20 +46,20 @@ MAX_KEY = 8192  # octets: RSA with 8192 bits takes 5000
 BLOCK = 64  # octets, of SHA-256
 MAC_KEY = b"\x03"  # the ID of appendix B.3
 
-DAMAGED = "a PKCS#12 file that is damaged or cut short: have it sent again"
+DAMAGED = "a damaged or incomplete PKCS#12 file: ask for the file again"
 WITHOUT = (
-    "a PKCS#12 file under a password: put the password into a file beside it, of the same name with .password behind it"
+    "a PKCS#12 file with a password: put the password into a file beside it, with the same name followed by .password"
 )
-WRONG = "a PKCS#12 file, and the password for it is wrong, or the file is damaged"
+WRONG = "a PKCS#12 file, but the password is wrong, or the file is damaged"
 UNREADABLE_INSIDE = (
-    "a PKCS#12 file with a certificate that is not read from there: "
-    "write it out with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
+    "a PKCS#12 file with a certificate that cannot be read from it: "
+    "export it with openssl pkcs12 -in FILE -nokeys -out FILE.pem"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Keystore:
-    """What a PKCS#12 file holds, in DER: certificates, and private keys as PKCS#8, not encrypted."""
+    """The contents of a PKCS#12 file in DER: certificates, and private keys as unencrypted PKCS#8."""
 
     certificates: tuple[bytes, ...]
     keys: tuple[bytes, ...] = field(repr=False)
@@ -73,12 +73,12 @@ class _Bag:
 
 
 def holds_key(data: bytes) -> bool:
-    """Whether there is a private key in it; no password is needed to see that. Raises CertificateUnreadable."""
+    """Whether the file has a private key, which shows without a password. Raises CertificateUnreadable."""
     return any(each.kind in {KEY_BAG, SHROUDED_KEY_BAG} for each in _bags(_contents(data)))
 
 
 def read_pkcs12(data: bytes, password: str | None, allowance: Allowance) -> Keystore:
-    """Everything in it, DER or BER; raises CertificateUnreadable with what is needed to read it."""
+    """Read a file, in DER or BER; raises CertificateUnreadable, whose text tells what is needed to read it."""
     contents = _contents(data)
     bags = tuple(_bags(contents))
     encrypted = [each for each in contents if each.content.startswith(ENCRYPTED_DATA)]
@@ -90,19 +90,19 @@ def read_pkcs12(data: bytes, password: str | None, allowance: Allowance) -> Keys
 
 
 def _contents(data: bytes) -> tuple[Value, ...]:
-    """The ContentInfo of each part."""
+    """The ContentInfos of the file."""
     try:
         _version, safe, *_mac = values(first_value(data).content)
         kind, content = values(safe.content)
         if kind.whole != DATA:
-            raise CertificateUnreadable("a PKCS#12 file that is signed or encrypted to a key: ask for one in PEM")
+            raise CertificateUnreadable("a PKCS#12 file that is signed or encrypted to a key: ask for a file in PEM")
         return values(first_value(octets_of(first_value(content.content))).content, at_most=100)
     except ValueError as error:
         raise CertificateUnreadable(DAMAGED) from error
 
 
 def _bags(contents: tuple[Value, ...]) -> Iterator[_Bag]:
-    """The bags that everybody can see."""
+    """The bags that are not in encrypted content."""
     try:
         for each in contents:
             if each.content.startswith(DATA):
@@ -141,7 +141,7 @@ def _keys(bags: tuple[_Bag, ...], password: str | None, allowance: Allowance) ->
             continue
         allowance.key()
         if len(bag.value) > MAX_KEY:
-            raise CertificateUnreadable(f"a private key of more than {MAX_KEY} octets")
+            raise CertificateUnreadable(f"a private key of more than {MAX_KEY} bytes")
         if bag.kind == KEY_BAG:
             yield bag.value
         else:
@@ -164,11 +164,11 @@ def _decrypted_certificates(content: bytes, password: str | None) -> Iterator[by
             yield each.certificate.public_bytes(Encoding.DER)
 
 
-# --- What it costs --------------------------------------------------------------------------------------
+# --- The cost -------------------------------------------------------------------------------------------
 
 
 def _cost(content: Value) -> int:
-    """The largest number beside the algorithm: no fewer than the iterations of its key derivation."""
+    """The largest number in the algorithm's parameters, which is at least the iterations of its key derivation."""
     try:
         _, explicit = values(content.content)
         _version, info, *_ = values(first_value(explicit.content).content)
@@ -190,13 +190,13 @@ def _shrouded_cost(bag: _Bag) -> int:
 
 
 def _loaded(contents: bytes, password: str | None) -> PKCS12KeyAndCertificates:
-    """Have OpenSSL read these parts; both forms of an empty password are tried."""
+    """Read these parts with OpenSSL; both forms of an empty password are tried."""
     forms = (b"\0\0", b"") if not password else (password.encode("utf-16-be") + b"\0\0",)
     for form in forms:
         try:
             return load_pkcs12(_pfx(encode(SEQUENCE, contents), form), (password or "").encode())
         except UnsupportedAlgorithm as error:
-            raise CertificateUnreadable(f"a PKCS#12 file in an unknown algorithm: {error}") from error
+            raise CertificateUnreadable(f"a PKCS#12 file with an unknown algorithm: {error}") from error
         except ValueError as error:
             if not _is_about_password(error):
                 raise CertificateUnreadable(UNREADABLE_INSIDE) from error
@@ -212,7 +212,7 @@ def _is_about_password(error: ValueError) -> bool:
 
 
 def _pfx(safe: bytes, password_octets: bytes) -> bytes:
-    """The parts with a MAC under this form of the password (RFC 7292, section 5.1)."""
+    """A PFX of these parts, with a MAC for this form of the password (RFC 7292, section 5.1)."""
     salt = urandom(8)
     digest = hmac.digest(_mac_key(password_octets, salt), safe, "sha256")
     mac = encode(SEQUENCE, encode(SEQUENCE, SHA256 + encode(OCTET_STRING, digest)) + encode(OCTET_STRING, salt))
@@ -221,18 +221,18 @@ def _pfx(safe: bytes, password_octets: bytes) -> bytes:
 
 
 def _mac_key(password_octets: bytes, salt: bytes) -> bytes:
-    """One iteration of the derivation in RFC 7292, appendix B.2, which is enough for a key of one digest."""
+    """One iteration of the derivation in RFC 7292, appendix B.2, which is enough for a key as long as a digest."""
     return sha256(MAC_KEY * BLOCK + _filled(salt) + _filled(password_octets)).digest()
 
 
 def _filled(octets: bytes) -> bytes:
-    """Repeated up to the next multiple of the block."""
+    """The octets, repeated to fill a multiple of the block length."""
     size = -(-len(octets) // BLOCK) * BLOCK
     return (octets * (size // len(octets) + 1))[:size] if octets else b""
 
 
 def _worthless_key() -> bytes:
-    """A part with a key that OpenSSL finds first, and then looks for no other."""
+    """A part with a key that OpenSSL finds first, so that it looks for no other."""
     key = Ed25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     bag = encode(SEQUENCE, BAG_TYPES + bytes([KEY_BAG]) + encode(0xA0, key))
     return encode(SEQUENCE, DATA + encode(0xA0, encode(OCTET_STRING, encode(SEQUENCE, bag))))

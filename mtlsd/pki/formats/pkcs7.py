@@ -1,4 +1,4 @@
-"""PKCS#7: a SignedData without a signer is how certificates are handed over in one file (RFC 5652, section 5.1)."""
+"""PKCS#7 bundles: certificates in a SignedData without a signer (RFC 5652, section 5.1)."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ CERTIFICATES = EXPLICIT = 0xA0
 DATA = bytes.fromhex("300b06092a864886f70d010701")  # an encapContentInfo without content
 VERSION = bytes.fromhex("020101")
 SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
-DAMAGED = "a PKCS#7 file that is damaged or cut short: have it sent again"
+DAMAGED = "a damaged or incomplete PKCS#7 file: ask for the file again"
 
 
 def certificates_in(data: bytes) -> tuple[bytes, ...]:
-    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable where there are none."""
+    """The certificates of a SignedData, in DER or BER; raises CertificateUnreadable if there are none."""
     try:
         kind, content = values(first_value(data).content)
         if kind.whole != SIGNED_DATA:

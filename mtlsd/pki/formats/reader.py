@@ -1,8 +1,8 @@
-"""What is in a certificate file, whatever its form: certificates, keys, and what is odd about it.
+"""Reads a certificate file of any format: certificates, keys, and oddities of the file.
 
-The forms of one file are tried from the outside inwards: octets that betray themselves, DER, containers, PEM in any
-spelling, bare base64. Nothing that the octets say is believed here; they are only read. Every error is a
-CertificateUnreadable whose text says what the octets are and what to do.
+The forms of a file are tried from the outside in: known first octets, ZIP, DER, e-mail, JSON, PEM in any spelling, bare
+base64. The contents are only parsed, and nothing in them is trusted. Every error is a CertificateUnreadable whose text
+tells what the file is and what to do.
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
 from mtlsd.pki.formats.pem import Block
 
 EMPTY = "empty"
-COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: none is accepted"
+COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: use a smaller one"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
 LABELS: Final = {
     "CERTIFICATE REQUEST": detect.REQUEST,
@@ -39,27 +39,27 @@ LABELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class PrivateKeyFound:
-    """A private key, in PEM or DER, as it was in the file; it may be encrypted, or damaged."""
+    """A private key, in PEM or DER, as in the file; it may be encrypted or damaged."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Everything in one file."""
+    """The contents of one file."""
 
     form: str  # such as "PEM" or "PKCS#12"
-    certificates: tuple[Certificate, ...] = ()  # in the order of the file, each one once
+    certificates: tuple[Certificate, ...] = ()  # in the order of the file, each once
     keys: tuple[PrivateKeyFound, ...] = ()
-    remarks: tuple[str, ...] = ()  # how its spelling is odd, to be read as "the file …"
-    others: tuple[str, ...] = ()  # what else is in it and is not used, one sentence each
+    remarks: tuple[str, ...] = ()  # odd spellings; each continues "the file …"
+    others: tuple[str, ...] = ()  # other contents, which are not used, one sentence each
 
 
 def read_contents(data: bytes, password: str | None = None) -> Contents:
-    """Read a file of any form; raises CertificateUnreadable where it holds neither a certificate nor a key.
+    """Read a file of any form; raises CertificateUnreadable if it holds neither a certificate nor a key.
 
-    `password` opens PKCS#12; without one, the empty password is tried. Damage is never passed over: a bundle of which
-    one certificate cannot be read is refused as a whole.
+    `password` opens PKCS#12; without one, the empty password is tried. Damage is never ignored: if one certificate of a
+    bundle cannot be read, the whole bundle is refused.
     """
     reader = _Reader(password)
     reader.read(data)
@@ -72,16 +72,16 @@ def read_contents(data: bytes, password: str | None = None) -> Contents:
 
 
 def read_certificates(data: bytes, password: str | None = None) -> tuple[Certificate, ...]:
-    """Every certificate in a file of any form: one at least, and no private key, or CertificateUnreadable is raised."""
+    """The certificates in a file of any form, at least one; raises CertificateUnreadable, also for a private key."""
     return read_public(data, password).certificates
 
 
 def read_public(data: bytes, password: str | None = None) -> Contents:
-    """What somebody else gave us: certificates alone. Raises CertificateUnreadable, first of all for a private key."""
+    """Read a file that somebody else made: certificates only. Raises CertificateUnreadable, first for a private key."""
     reader = _Reader(password, keys=False)
     reader.read(data)
     found = reader.contents()
-    if found.keys:  # before anything else in the file: this one cannot wait
+    if found.keys:  # before any other error, because it is urgent
         raise PrivateKeyPresent(PRIVATE_KEY)
     if reader.damage:
         raise reader.damage[0]
@@ -91,7 +91,7 @@ def read_public(data: bytes, password: str | None = None) -> Contents:
 
 
 class _Reader:
-    """Gathers what is in one file. `keys`: whether anybody wants the keys, or only to know that there are some."""
+    """Collects the contents of one file. `keys`: whether to read private keys, or only to detect them."""
 
     def __init__(self, password: str | None, *, keys: bool = True) -> None:
         self.damage: list[CertificateUnreadable] = []
@@ -126,7 +126,7 @@ class _Reader:
 
     def _read(self, data: bytes, depth: int) -> None:
         if depth > MAX_DEPTH:
-            raise CertificateUnreadable("packed into itself too deeply: unpack it yourself")
+            raise CertificateUnreadable("too many archives inside each other: unpack them yourself")
         if (der := pem.plain_certificate(data)) is not None:
             self._forms.append("PEM")
             self._plain_certificate(der)
@@ -184,7 +184,7 @@ class _Reader:
 
     def _certificate_block(self, block: Block) -> None:
         if not block.ended:
-            self.damage.append(CertificateUnreadable(f"cut short: there is no -----END {block.label}-----"))
+            self.damage.append(CertificateUnreadable(f"incomplete: the line -----END {block.label}----- is missing"))
             return
         remarks: list[str] = []
         try:
@@ -201,16 +201,16 @@ class _Reader:
         try:
             self._certificate(der)
         except CertificateUnreadable:
-            self._der(der)  # which looks what it is instead
+            self._der(der)  # this finds out what it is instead
 
     # --- DER --------------------------------------------------------------------------------------------
 
     def _is_der(self, data: bytes) -> bool:
-        """Not text that begins with the digit zero."""
+        """Whether the data are DER and not text that begins with the digit zero."""
         return shape_of(data) is not Shape.OTHER or cut_short(data) is not None or not data[:64].isascii()
 
     def _der_file(self, data: bytes) -> None:
-        """Values one behind the other; what follows a certificate may only be a line end."""
+        """Read one value after another; only a line end may follow the last one."""
         if shape_of(data) not in {Shape.PKCS7, Shape.PKCS12}:
             self._forms.append("DER")
         while data.startswith(detect.DER):
@@ -271,7 +271,7 @@ class _Reader:
     # --- Containers -------------------------------------------------------------------------------------
 
     def _parts(self, parts: Iterable[Part], depth: int) -> None:
-        """Read each part; one that is no certificate is seldom meant to be one."""
+        """Read each part; a part that is not a certificate is usually not meant to be one."""
         for part in parts:
             inner = _Reader(self._password, keys=self._wants_keys)
             inner._allowance = self._allowance
@@ -293,7 +293,7 @@ class _Reader:
 
 
 def _without_trust(der: bytes) -> bytes:
-    """A TRUSTED CERTIFICATE has OpenSSL's own settings behind it: the certificate is the first value."""
+    """The certificate of a TRUSTED CERTIFICATE, which is followed by OpenSSL's own settings."""
     try:
         first, second = first_value(der), der[len(first_value(der).whole) :]
     except ValueError as error:
@@ -304,7 +304,7 @@ def _without_trust(der: bytes) -> bytes:
 def _affordable(certificate: Certificate) -> Certificate:
     try:
         costly = is_costly(certificate.x509.public_key())
-    except UNREADABLE:  # a key of a kind that is not known: whoever needs it says so
+    except UNREADABLE:  # a key of an unknown kind is reported when it is used
         costly = False
     if costly:
         raise CertificateUnreadable(f"{certificate.subject}: {COSTLY}")
@@ -312,7 +312,7 @@ def _affordable(certificate: Certificate) -> Certificate:
 
 
 def _looks_like(text: str) -> str:
-    """What text without a certificate seems to be."""
+    """The probable type of a text without a certificate."""
     start = text.lstrip().lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):  # no code: of web pages
         return detect.HTML
@@ -321,5 +321,5 @@ def _looks_like(text: str) -> str:
     if start.startswith(("ssh-", "ecdsa-sha2-", "sk-ssh-")):
         return detect.SSH
     if start.startswith(("{", "[")):
-        return "JSON, or something like it, without a certificate"
+        return "JSON, or a similar format, without a certificate"
     return detect.UNKNOWN

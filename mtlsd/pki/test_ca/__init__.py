@@ -1,1 +1,1 @@
-"""A certificate authority for tests: `issue` makes certificates, `marks` tells them from real ones."""
+"""A certificate authority for tests: `issue` makes certificates, `marks` recognizes them."""

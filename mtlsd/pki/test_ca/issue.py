@@ -1,4 +1,4 @@
-"""What a test CA makes: itself, key pairs, and certificates for requests (RFC 2986). Every one bears the marks."""
+"""Issues test certificates: the CA itself, key pairs, and certificates for requests (RFC 2986), all with marks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, is_costly
 from mtlsd.pki.key_pair import KeyPair
-from mtlsd.pki.names import alternative_names
+from mtlsd.pki.names import alternative_name
 from mtlsd.pki.policy import RSA_BITS
 from mtlsd.pki.test_ca.marks import EXTENSION, MARK, MARKED, is_for_tests
 
-EARLIER = timedelta(hours=1)  # for the clocks of others
+EARLIER = timedelta(hours=1)  # begin of validity before now, because other clocks may be slow
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 MAX_NAME = 64  # characters of a common name (RFC 5280, appendix A.1: ub-common-name)
 
@@ -29,7 +29,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class Use(StrEnum):
-    """What a certificate is for."""
+    """The use of a certificate."""
 
     CLIENT = "client"
     SERVER = "server"
@@ -51,7 +51,7 @@ _KINDS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be certified. `names` are as in `Certificate.san`; `days` is shortened to what the CA has left."""
+    """A certificate to issue. `names` are as in `Certificate.san`; `days` are limited by the validity of the CA."""
 
     uses: frozenset[Use]
     days: int
@@ -59,7 +59,7 @@ class Wanted:
 
 
 class RequestRefused(CertificateUnreadable):
-    """A request that no certificate is made for, or a CA that is none of ours; the text says why."""
+    """The request or the CA cannot be used; the text is the reason."""
 
 
 def make_key(kind: KeyKind) -> PrivateKey:
@@ -82,24 +82,24 @@ def make_authority(name: str, key: PrivateKey, days: int, now: datetime) -> KeyP
 
 
 def issue(authority: KeyPair, name: str, key: PublicKey, wanted: Wanted, now: datetime) -> Certificate:
-    """A certificate with this common name; raises RequestRefused where the CA is not a test CA."""
+    """A certificate with this common name; raises RequestRefused if the CA is not a test CA."""
     return _issue(authority, _name(name), key, wanted, now)
 
 
 def sign(authority: KeyPair, request: x509.CertificateSigningRequest, wanted: Wanted, now: datetime) -> Certificate:
-    """A certificate for a request that `read_request` returned: its subject, its key, and the names that are wanted."""
+    """A certificate for a request from `read_request`, with its subject and key, and the names of `wanted`."""
     key = request.public_key()
     assert isinstance(key, PublicKey)
     return _issue(authority, request.subject, key, wanted, now)
 
 
 def read_request(data: bytes) -> x509.CertificateSigningRequest:
-    """A request in PEM or DER that its own key has signed; raises RequestRefused, whatever the bytes."""
+    """Read a request in PEM or DER and verify its signature; raises only RequestRefused, whatever the bytes."""
     try:
         load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
         request = load(data)
         if not request.is_signature_valid:
-            raise RequestRefused("the request was not signed with the key that is in it")
+            raise RequestRefused("the request is not signed with its own key")
         _check_key(request.public_key())
         request.subject.rfc4514_string()
         requested_names(request)
@@ -111,7 +111,7 @@ def read_request(data: bytes) -> x509.CertificateSigningRequest:
 
 
 def requested_names(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
-    """The alternative names that a request asks for, as in `Certificate.san`; those of other kinds are left out."""
+    """The alternative names in a request, as in `Certificate.san`; names of other kinds are left out."""
     try:
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -124,7 +124,7 @@ def _issue(authority: KeyPair, subject: x509.Name, key: PublicKey, wanted: Wante
     if not (above.is_ca and is_for_tests(above)) or not isinstance(authority.private_key, PrivateKey):
         raise RequestRefused(f"{above.subject} is not a test CA of mtlsd ca init")
     if now > above.not_after:
-        raise RequestRefused(f"the CA {above.subject} ended on {above.not_after:%Y-%m-%d}")
+        raise RequestRefused(f"the CA {above.subject} expired on {above.not_after:%Y-%m-%d}")
     end = min(now + timedelta(days=wanted.days), above.not_after)
     builder = _begun(subject, above.x509.subject, key, max(now, above.not_before + EARLIER), end)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.private_key.public_key())
@@ -203,11 +203,12 @@ def _key_usage(
 
 
 def _alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
-    """Raises RequestRefused for what is no name of a known kind."""
+    """Raises RequestRefused for a name of an unknown kind."""
     try:
-        return x509.SubjectAlternativeName(list(map(_general_name, alternative_names(list(names)))))
+        spelled = dict.fromkeys(map(alternative_name, names))
+        return x509.SubjectAlternativeName(list(map(_general_name, spelled)))
     except ValueError as error:
-        raise RequestRefused(f"expected {error}") from error
+        raise RequestRefused(str(error)) from error
 
 
 def _general_name(text: str) -> x509.GeneralName:

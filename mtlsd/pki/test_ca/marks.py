@@ -1,7 +1,7 @@
-"""Test CAs, as `mtlsd ca` makes them: how their certificates are known, and what becomes of them in production.
+"""Recognizes the certificates of test CAs made by `mtlsd ca`, which are refused in production.
 
-Three marks, of which each is enough: an extension that is not critical, in every certificate that we make; the words
-in the subject of the CA; and so the words in the issuer of whatever was issued below it, with another tool too.
+Each of three marks is enough: a non-critical extension in every certificate that we issue; the mark in the subject of
+the CA; and therefore the mark in the issuer of every certificate that the CA issued, also with another tool.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,26 +16,26 @@ from mtlsd.pki.names import SHORT
 
 MARK = "TEST CA - NOT FOR PRODUCTION"  # an OU of the CA's subject
 EXTENSION = ObjectIdentifier("2.25.204957951690202167315794487851566365516")  # of a UUID (ITU-T X.667)
-# A UTF8String, so that every tool that shows unknown extensions shows the words.
+# A UTF8String, so that tools that show unknown extensions show the text.
 MARKED = UnrecognizedExtension(EXTENSION, b"\x0c" + bytes([len(MARK)]) + MARK.encode())
 
-REFUSED = "is of a test CA (mtlsd ca), which counts for nothing where production = true"
+REFUSED = "is from a test CA (mtlsd ca), which is refused if production = true"
 
 
 def is_for_tests(certificate: Certificate) -> bool:
-    """Whether a test CA is this certificate, or has issued it."""
+    """Whether this is the certificate of a test CA, or was issued by one."""
     parsed = certificate.x509
     extensions = {each.oid for each in parsed.extensions}
     return EXTENSION in extensions or _has_words(parsed.subject) or _has_words(parsed.issuer)
 
 
 def refuse_for_tests(directory: Path, certificates: Iterable[Certificate]) -> tuple[Problem, ...]:
-    """What is wrong with certificates of ours in production."""
+    """The problems with our own certificates in production."""
     return tuple(Problem(directory, sentence(each)) for each in certificates_for_tests(certificates))
 
 
 def certificates_for_tests(certificates: Iterable[Certificate]) -> Iterator[Certificate]:
-    """Those of a test CA, and those below one of them: without its root, a certificate would become a pin."""
+    """The certificates of test CAs and all below them; without its root, one of them would become a pin."""
     rest = list(dict.fromkeys(certificates))
     names: set[str] = set()
     while found := [each for each in rest if each.issuer in names or is_for_tests(each)]:

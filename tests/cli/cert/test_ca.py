@@ -97,7 +97,7 @@ def test_the_key_of_the_ca_may_be_encrypted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "said"), [("open sesame\n", 0o644, "open to everybody"), ("\n", 0o600, "no passphrase")]
+    ("text", "mode", "said"), [("open sesame\n", 0o644, "everybody can access"), ("\n", 0o600, "no passphrase")]
 )
 def test_a_passphrase_that_is_none_is_refused(ca: Path, tmp_path: Path, text: str, mode: int, said: str) -> None:
     result = mtlsd("ca", "issue", ca, "a", "--passphrase-file", secret(tmp_path, text, mode))

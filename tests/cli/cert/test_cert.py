@@ -80,13 +80,13 @@ def test_the_json_has_it_all(folder: Path) -> None:
 def test_a_key_of_nobody_and_a_key_under_a_password_are_said(folder: Path) -> None:
     (folder / "a").write_bytes(LEAF.pem + OTHER.key_pem + OTHER.encrypted_key_pem(b"x"))
     written = mtlsd("cert", "show", folder / "a").stdout
-    assert "private key: RSA 2048, belongs to none of the certificates" in written
-    assert "note: a private key that is not read: an encrypted private key" in written
+    assert "private key: RSA 2048, belongs to none of these certificates" in written
+    assert "note: a private key cannot be read: an encrypted private key" in written
 
 
 def test_what_is_odd_about_a_certificate_is_shown(folder: Path) -> None:
     (folder / "odd").write_bytes(ODD.pem)
-    assert "spelled as the standards do not allow" in mtlsd("cert", "show", folder / "odd").stdout
+    assert "encoding that no standard allows" in mtlsd("cert", "show", folder / "odd").stdout
 
 
 @pytest.mark.parametrize("command", ["show", "doctor"])
@@ -96,7 +96,7 @@ def test_what_is_odd_about_a_certificate_is_shown(folder: Path) -> None:
         (b"", "file: empty"),
         (b"<html>", "file: an HTML page"),
         (b"\xfe\xed\xfe\xed", "file: a Java keystore"),
-        (LEAF.pem[:99], "file: cut short"),
+        (LEAF.pem[:99], "file: incomplete"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -118,8 +118,8 @@ def test_a_broken_file_is_mended_and_the_fault_named(folder: Path) -> None:
     (folder / "mail.txt").write_text((CA.pem + LEAF.pem).decode().replace("\n", "\\n").replace("-----", "\u2014\u2014"))
     result = mtlsd("cert", "doctor", folder / "mail.txt")
     assert result.exit_code == 0
-    assert r"it has \n written out" in result.stderr
-    assert "it has typographic dashes" in result.stderr
+    assert r"the file has \n written out" in result.stderr
+    assert "the file has typographic dashes" in result.stderr
     assert result.stdout.encode() == LEAF.pem + CA.pem
     assert openssl("x509", "-outform", "DER", stdin=result.stdout_bytes) == LEAF.certificate.der
 
@@ -127,7 +127,7 @@ def test_a_broken_file_is_mended_and_the_fault_named(folder: Path) -> None:
 def test_a_good_file_is_fine(folder: Path) -> None:
     (folder / "good.pem").write_bytes(LEAF.pem + CA.pem + ROOT.pem)
     result = mtlsd("cert", "doctor", folder / "good.pem")
-    assert (result.exit_code, result.stderr) == (0, f"{folder}/good.pem: it is fine\n")
+    assert (result.exit_code, result.stderr) == (0, f"{folder}/good.pem: no problem found\n")
     assert result.stdout.encode() == LEAF.pem + CA.pem + ROOT.pem
 
 
@@ -139,7 +139,7 @@ def test_a_private_key_goes_into_a_file_of_its_owner_only(folder: Path) -> None:
     assert (folder / "out.pem").stat().st_mode & 0o777 == 0o600
     assert (folder / "out.pem").read_bytes() == LEAF.pem + CA.pem + LEAF.key_pem
     again = mtlsd("cert", "doctor", folder / "in.pem", "--output", folder / "out.pem")
-    assert (again.exit_code, "is there already" in again.stderr) == (1, True)
+    assert (again.exit_code, "already exists" in again.stderr) == (1, True)
 
 
 def test_a_key_of_another_certificate_cannot_be_mended(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_an_odd_certificate_stays_as_it_is(folder: Path) -> None:
     printed = openssl("pkcs7", "-inform", "DER", "-in", path, "-print_certs")
     assert read_certificates(printed) == (ODD,)
     result = mtlsd("cert", "convert", folder / "odd.der", folder / "a.pfx", "--out-password-file", folder / "secret")
-    assert (result.exit_code, "spelled too oddly" in result.stderr) == (1, True)
+    assert (result.exit_code, "has an encoding that PKCS#12 cannot hold" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_the_name_says_the_form(folder: Path, target: str, content: bytes) -> No
     path = convert(folder, "in.pem", target)
     assert path.read_bytes() == content
     ordinary = (folder / "in.pem").stat().st_mode & 0o777  # by the umask
-    assert path.stat().st_mode & 0o777 == (0o600 if b"PRIVATE KEY" in content else ordinary)
+    assert path.stat().st_mode & 0o777 == (0o600 if b"PRIVATE KEY" in content else ordinary & 0o644)
 
 
 def test_a_key_may_be_left_out(folder: Path) -> None:
@@ -235,14 +235,14 @@ def test_nothing_is_written_over(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("chain.pem", "a.xyz"), 2, "OUT ends with one of .pem .crt"),
-        (("chain.pem", "a.key"), 1, "there is no private key for a .key file: give it with --key"),
-        (("chain.pem", "a.json"), 1, "there is no private key"),
+        (("chain.pem", "a.xyz"), 2, "the name of OUT must end with one of .pem .crt"),
+        (("chain.pem", "a.key"), 1, "a .key file needs a private key: give it with --key"),
+        (("chain.pem", "a.json"), 1, "needs a private key"),
         (("chain.pem", "a.json", "--key", "other.pem"), 1, "the private key belongs to none of the certificates"),
-        (("chain.pem", "a.json", "--key", "chain.pem"), 1, "expected one private key"),
-        (("two.pem", "a.der"), 1, "there are 2 certificates, and DER holds one"),
+        (("chain.pem", "a.json", "--key", "chain.pem"), 1, "the file must hold exactly one private key"),
+        (("two.pem", "a.der"), 1, "there are 2 certificates, but DER holds only one"),
         (("key.pem", "a.der"), 1, "there is no certificate to write"),
-        (("chain.pem", "a.pfx", "--out-password-file", "empty"), 1, "a password that is not empty"),
+        (("chain.pem", "a.pfx", "--out-password-file", "empty"), 1, "a PKCS#12 file needs a password"),
         (("chain.pem", "a.pfx", "--out-password-file", "none"), 1, "none: cannot be read"),
         (("chain.pem", "none/a.pem"), 1, "a.pem cannot be written: No such file"),
     ],

@@ -226,7 +226,7 @@ def test_following_in_text_is_a_line_each_and_ends_with_an_interrupt(tree: Tree)
 
 def test_a_full_page_says_where_the_next_one_begins(tree: Tree) -> None:
     result = mtlsd("journal", "list", "--config", tree.configuration, "--limit", 2)
-    assert result.stdout.splitlines()[-1] == "older ones: --before 0002"
+    assert result.stdout.splitlines()[-1] == "for older messages: --before 0002"
 
 
 def test_nothing_found_is_said(tree: Tree) -> None:
@@ -237,8 +237,8 @@ def test_nothing_found_is_said(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("upstream_5x", "there is no reason 'upstream_5x': did you mean upstream_5xx"),
-        ("QQQ", "there is no reason 'QQQ': docs/errors.md has all of them"),
+        ("upstream_5x", "unknown reason 'upstream_5x'; did you mean upstream_5xx"),
+        ("QQQ", "unknown reason 'QQQ'; docs/errors.md lists all reasons"),
     ],
 )
 def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: str) -> None:
@@ -249,10 +249,10 @@ def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--partner", "acm"), "nobody knows a partner 'acm': none is in "),
-        (("--partner", "acm"), "or in the journal; did you mean acme?\n"),
+        (("--partner", "acm"), "unknown partner 'acm': not in "),
+        (("--partner", "acm"), "not in the journal; did you mean acme?\n"),
         (("--partner", "globex", "--state", "failed"), ""),  # in the journal alone
-        (("--before", "!nothing"), "--before !nothing: nothing in the journal has this id\n"),
+        (("--before", "!nothing"), "--before !nothing: the journal has no record with this id\n"),
         (("--before", "0001"), ""),
     ],
 )
@@ -296,7 +296,10 @@ def test_the_json_of_a_message_has_its_deliveries_and_its_mdn(tree: Tree) -> Non
 
 
 def test_a_message_without_mdn_says_so(tree: Tree) -> None:
-    assert "no MDN: none was asked for" in mtlsd("journal", "show", "0003", "--config", tree.configuration).stdout
+    assert (
+        "no MDN: the message did not request one"
+        in mtlsd("journal", "show", "0003", "--config", tree.configuration).stdout
+    )
     assert mtlsd_json("journal", "show", "0003", "--config", tree.configuration)["mdn"] is None
 
 
@@ -325,7 +328,7 @@ def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:
 
 def test_an_unknown_id_is_a_failure(tree: Tree) -> None:
     result = mtlsd("journal", "show", "nobody", "--config", tree.configuration)
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "no such message in the journal\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "the journal has no such message\n")
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "0009"), ("list", "--json"), ("show", "0009", "--json")])
@@ -403,14 +406,14 @@ def migrate(tree: Tree) -> tuple[int, str]:
 
 def test_a_journal_of_our_version_needs_no_migration(tree: Tree) -> None:
     path = tree.state / "journal.sqlite"
-    assert migrate(tree) == (0, f"the journal at {path} has version {len(MIGRATIONS)} already\n")
+    assert migrate(tree) == (0, f"the journal at {path} already has version {len(MIGRATIONS)}\n")
     assert ids(tree) == ["0003", "0002", "0001"]
 
 
 def test_a_journal_without_a_version_is_migrated(tree: Tree) -> None:
     path = tree.state / "journal.sqlite"
     path.write_bytes(b"")
-    assert migrate(tree) == (0, f"the journal at {path} has version {len(MIGRATIONS)} now; it was empty\n")
+    assert migrate(tree) == (0, f"the journal at {path} now has version {len(MIGRATIONS)}; it was empty\n")
     assert ids(tree) == []
 
 
@@ -492,7 +495,7 @@ def test_what_waits_behind_another_says_for_what(tree: Tree) -> None:
     [
         ("0001", "nothing to do: the delivery to http://127.0.0.1:9000/inbound is delivered\n"),
         ("0003", "nothing to do: the message has no delivery\n"),
-        ("nobody", "no such message in the journal\n"),
+        ("nobody", "the journal has no such message\n"),
     ],
 )
 def test_what_has_not_failed_is_not_retried(tree: Tree, name: str, words: str) -> None:
@@ -519,7 +522,7 @@ def test_a_message_id_that_several_have_is_refused_and_their_ids_are_listed(tree
     options = ("--output", tree.root / "out") if command in ("payload", "prove") else ()
     result = mtlsd("journal", command, "<2@acme.example>", "--config", tree.configuration, *options)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "2 have this Message-ID: give one of the ids\n  0009  of beta, BETA to " in result.stderr
+    assert "2 messages have this Message-ID: use one of these ids\n  0009  of beta, BETA to " in result.stderr
     assert "  0002  of acme, ACME to EXAMPLE: accepted at 1970-" in result.stderr
     assert ids(tree, "--state", "pending") == ["0002"]
     assert mtlsd("journal", "show", "0002", "--config", tree.configuration).exit_code == 0
@@ -579,7 +582,10 @@ def test_a_file_is_never_overwritten(tree: Tree, kept: bytes) -> None:
     output = tree.root / "order.edi"
     output.write_bytes(b"mine")
     result = mtlsd("journal", "payload", "0009", "--config", tree.configuration, "--output", output)
-    assert (result.exit_code, result.stderr) == (1, f"Error: {output} is there already: it is not overwritten\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: {output} already exists, and is never overwritten: give another path\n",
+    )
     assert output.read_bytes() == b"mine"
 
 

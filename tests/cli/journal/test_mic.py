@@ -33,7 +33,7 @@ def explain(tree: Tree, value: bytes, algorithm: str) -> str:
 def test_it_says_what_a_partner_hashed(tree: Tree) -> None:
     assert "the sha1 of: decrypted, signed part, decompressed, without header, raw" in explain(tree, EDI, "sha1")
     assert "the sha256 of: decrypted, signed part, decompressed, with header, raw" in explain(tree, build(""), "sha256")
-    assert "the partner hashed other octets" in explain(tree, b"something else", "sha256")
+    assert "the partner hashed other bytes" in explain(tree, b"something else", "sha256")
 
 
 def test_it_lists_all_and_marks_ours(tree: Tree) -> None:

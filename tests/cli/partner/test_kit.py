@@ -94,9 +94,9 @@ def test_the_sheet_says_which_certificate_is_for_what_and_from_when(tree: Tree, 
     _, now, later = (kit / "SETTINGS.txt").read_text().split("our AS2 certificate  ", 2)
     assert now.startswith("as2/EXAMPLE-cert.pem")
     assert "signs our MDNs: now\n" in now
-    assert "encrypt to it: now\n" in now
+    assert "encrypt to this: now\n" in now
     assert later.startswith("as2/EXAMPLE-next-cert.pem")
-    assert "signs our MDNs: from 2098-01-01 00:00 UTC on" in later
+    assert "signs our MDNs: from 2098-01-01 00:00 UTC, not yet" in later
     assert "as2/EXAMPLE-cert.pem" in (kit / "as2.example.com" / "message.sh").read_text()
 
 

@@ -11,9 +11,9 @@ HINTS = {
     FailureCause.OTHER_NAME: "--resolve",
     FailureCause.UNKNOWN_ISSUER: "--ca",
     FailureCause.NO_ADDRESS: "--resolve",
-    FailureCause.NO_TLS: "nobody speaks TLS on that port",
+    FailureCause.NO_TLS: "the server does not speak TLS on that port",
     FailureCause.NO_HTTP: "https://",
-    FailureCause.CONNECTION_REFUSED: "nobody listens there",
+    FailureCause.CONNECTION_REFUSED: "nothing listens on that port",
 }
 
 

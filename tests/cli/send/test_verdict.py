@@ -56,23 +56,23 @@ def test_a_receipt_as_it_was_asked_for_is_ok() -> None:
 
 OTHER = MIC(b"\x02" * 32, "sha256", "sha-256")
 NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
-    "another MIC": (ASKED, mdn(mic=OTHER), "the MIC is not that of the message"),
+    "another MIC": (ASKED, mdn(mic=OTHER), "the MIC does not match the message"),
     "no MIC": (ASKED, mdn(mic=None), "the MDN has no MIC"),
     "a MIC of another algorithm": (
         ASKED,
         mdn(mic=MIC(b"1", "sha1", "sha1")),
-        "made with sha1, which was not asked for",
+        "the MIC uses sha1, which was not requested",
     ),
-    "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, though that was asked for"),
+    "not signed": (ASKED, mdn(signed=False), "the MDN is not signed, although a signature was requested"),
     "an error": (ASKED, mdn(modifier="processed/error: decryption-failed"), "the receiver did not process"),
     "a failure": (ASKED, mdn(modifier="failed/failure: unsupported format"), "the receiver did not process"),
-    "another message": (ASKED, mdn(message_id="<2@acme.example>"), "it answers another message (mdn_unreadable)"),
+    "another message": (ASKED, mdn(message_id="<2@acme.example>"), "the MDN answers another message (mdn_unreadable)"),
     "another signer": (replace(ASKED, signers=(key_pair("OTHER").certificate,)), mdn(), "(as2_signer_unknown)"),
     "signed with SHA-1": (ASKED, mdn(digest="sha1"), "it is signed with SHA-1, which only --micalg sha1"),
     "nobody to sign": (replace(ASKED, signers=()), mdn(), "(as2_signer_unknown)"),
     "changed": (ASKED, replace(mdn(), body=mdn().body.replace(b"processed", b"Processed")), "(as2_signature_bad)"),
-    "no MDN": (ASKED, Answer(200, (), b""), "no MDN came"),
-    "a page": (ASKED, page(200, "text/html", b"<html>"), "no MDN came"),
+    "no MDN": (ASKED, Answer(200, (), b""), "no MDN arrived, although one was requested"),
+    "a page": (ASKED, page(200, "text/html", b"<html>"), "no MDN arrived, although one was requested"),
     "a status": (ASKED, replace(mdn(), status=500), "HTTP 500 Internal Server Error"),
     "a redirect": (replace(ASKED, mdn="none"), Answer(302, (), b""), "HTTP 302 Found"),
     "an odd status": (replace(ASKED, mdn="none"), Answer(599, (), b""), "HTTP 599"),
@@ -103,7 +103,7 @@ def test_an_mdn_that_is_accepted_has_nothing_unverified() -> None:
 
 def test_a_mic_is_shown_beside_ours_where_it_differs() -> None:
     assert judge(ASKED, mdn(), NOW).mic == f"equal ({OURS})"
-    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: {OTHER} came; ours is {OURS.value}"
+    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: the MDN has {OTHER}; ours is {OURS.value}"
     assert judge(ASKED, mdn(mic=None), NOW).mic == "none"
 
 
@@ -139,8 +139,8 @@ def test_an_mdn_that_was_posted_is_judged_as_one_in_the_answer() -> None:
 
 
 LATE: dict[str, tuple[Answer, PostedMDN | None, str]] = {
-    "none came": (Answer(200, (), b""), None, "no MDN for this message came within 60 s"),
-    "in the answer": (mdn(), None, "the MDN came in the answer, though an asynchronous one was asked for"),
+    "none came": (Answer(200, (), b""), None, "no MDN for this message arrived within 60 s"),
+    "in the answer": (mdn(), None, "the MDN arrived in the answer, although an asynchronous MDN was requested"),
     "an error": (Answer(200, (), b""), posted(mdn(modifier="processed/error: x")), "the receiver did not process"),
     "another signer's": (Answer(200, (), b""), posted(mdn(signed=False)), "the MDN is not signed"),
     "a status": (Answer(500, (), b""), posted(mdn()), "HTTP 500"),
@@ -183,7 +183,7 @@ def test_what_may_be_anybodys_is_noted_by_what_speaks_for_it() -> None:
     weak = receive(LATER, NOW, posted(mdn(digest="sha1")))
     unsigned = receive(LATER, NOW, posted(mdn(signed=False)))
     assert 0 < unsigned.rank < stranger.rank < weak.rank
-    for each, words in ((unsigned, "not signed"), (stranger, "signed by none of"), (weak, "SHA-1")):
+    for each, words in ((unsigned, "not signed"), (stranger, "not signed by a certificate of"), (weak, "SHA-1")):
         assert (each.status, words in (each.note or "")) == (200, True)
 
 

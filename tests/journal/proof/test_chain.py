@@ -125,7 +125,7 @@ def test_a_chain_that_was_cut_shows_by_its_checkpoint_alone(length: int) -> None
     entries = chain(5)
     assert broken_at(entries[:length]) is None
     found = verify(NODE, entries[:length], [checkpoint(entries[-1])])
-    assert found == Break(NODE, length + 1, "", "was removed, with all up to 5: the chain was cut, or never came back")
+    assert found == Break(NODE, length + 1, "", "was removed, with all entries up to 5: the chain was cut off")
 
 
 def test_facts_cannot_pass_for_another_column() -> None:

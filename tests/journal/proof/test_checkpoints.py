@@ -68,10 +68,10 @@ def garbled(lines: list[bytes]) -> list[bytes]:
 
 # what is done to the three lines; the entry before which a checkpoint is missing, and the words
 LOST: list[tuple[Callable[[list[bytes]], list[bytes]], int, str]] = [
-    (lambda lines: lines[1:], 1, "has lost a checkpoint: number 1 is to come, and 2 does: lines of "),
-    (lambda lines: [lines[0], lines[2]], 11, "has lost a checkpoint: number 2 is to come, and 3 does: lines of "),
-    (lambda lines: [lines[1], lines[0], lines[2]], 1, "has lost a checkpoint: number 1 is to come, and 2 does"),
-    (garbled, 11, "has lost a checkpoint: number 2 is to come, and 3 does: line 2 of "),
+    (lambda lines: lines[1:], 1, "has lost a checkpoint: expected number 1, found 2: lines of "),
+    (lambda lines: [lines[0], lines[2]], 11, "has lost a checkpoint: expected number 2, found 3: lines of "),
+    (lambda lines: [lines[1], lines[0], lines[2]], 1, "has lost a checkpoint: expected number 1, found 2"),
+    (garbled, 11, "has lost a checkpoint: expected number 2, found 3: line 2 of "),
     (lambda lines: [*lines[:2], lines[2][:-9]], 21, "has lost a checkpoint: line 3 of "),
     (lambda _: [b"garbage\n"], 1, "has lost a checkpoint: line 1 of "),
 ]

@@ -13,7 +13,7 @@ from mtlsd.journal.documents import Document, keep
 from mtlsd.journal.model import Acceptance, Attempt, DeliveriesOpen, DeliveryState, Evidence, Message, Reason
 from mtlsd.journal.proof.chain import Head, Note, follow
 from mtlsd.journal.proof.digests import record_of
-from mtlsd.journal.proof.entries import accepted, doubts, outcome
+from mtlsd.journal.proof.entries import accepted, differences, outcome
 from mtlsd.journal.proof.verify import chain_entries, verify
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune, would_prune
@@ -138,10 +138,10 @@ def evidence(of: Message) -> Evidence:
 def test_any_column_of_a_message_that_was_altered_is_found(name: str) -> None:
     kept = replace(FULL, client_certificates=(b"leaf", b"issuer"))
     honest = evidence(kept)
-    assert list(doubts(honest)) == []
+    assert list(differences(honest)) == []
     value = getattr(kept, name)
     other: Any = {str: "other", float: 1.25, int: 7, bool: False, tuple: ()}.get(type(value), replace(MDN, body=b""))
-    assert list(doubts(replace(honest, about=replace(kept, **{name: other}))))
+    assert list(differences(replace(honest, about=replace(kept, **{name: other}))))
 
 
 TRIED = Attempt(
@@ -162,25 +162,25 @@ def delivered(*before: Attempt) -> Evidence:
 @pytest.mark.parametrize("name", [each.name for each in fields(Attempt) if each.name != "delivery_id"])
 def test_any_column_of_an_attempt_that_was_altered_is_found(name: str, at: int) -> None:
     honest = delivered(TRIED)
-    assert list(doubts(honest)) == []
+    assert list(differences(honest)) == []
     value = 77 if name in ("number", "status") else 7.5 if name.endswith("_at") else "other"
     changed: dict[str, Any] = {name: value}
     attempts = [replace(each, **changed) if number == at else each for number, each in enumerate(honest.attempts)]
-    assert list(doubts(replace(honest, attempts=tuple(attempts))))
+    assert list(differences(replace(honest, attempts=tuple(attempts))))
 
 
 def test_an_attempt_that_was_inserted_or_removed_is_found() -> None:
     honest = delivered(replace(TRIED, number=1), replace(TRIED, number=2))
     one, two, three = honest.attempts
     for attempts in ((one, three), (two, three), (one, two, three, replace(three, number=4))):
-        assert list(doubts(replace(honest, attempts=attempts))), attempts
+        assert list(differences(replace(honest, attempts=attempts))), attempts
 
 
 @pytest.mark.parametrize("changes", [{"finished_at": 8.0}, {"last_reason": "upstream_5xx"}, {"state": FAILED}])
 def test_an_end_of_a_delivery_that_was_altered_is_found(changes: dict[str, Any]) -> None:
     honest = delivered()
     altered = tuple(replace(each, **changes) for each in honest.deliveries)
-    assert list(doubts(replace(honest, deliveries=altered)))
+    assert list(differences(replace(honest, deliveries=altered)))
 
 
 def test_attempts_are_vouched_for_in_every_journal(journal: Journal, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_no_two_records_are_one(one: str, other: str) -> None:
 def test_facts_that_we_did_not_write_are_a_doubt_and_no_crash(facts: str) -> None:
     honest = evidence(FULL)
     forged = (replace(honest.entries[0], facts=facts),)
-    assert list(doubts(replace(honest, entries=forged)))
+    assert list(differences(replace(honest, entries=forged)))
 
 
 # --- Retention --------------------------------------------------------------------------------------------------

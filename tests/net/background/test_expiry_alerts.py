@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mtlsd import log
+from mtlsd.journal.notices import CLAIM_SECONDS
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.background import alert_channels
-from mtlsd.net.background.alert_claims import CLAIM_SECONDS
 from mtlsd.net.background.expiry_alerts import ExpiryLook
 from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import load_snapshot

@@ -184,13 +184,13 @@ def test_a_partner_is_not_told_to_replace_what_its_relaxations_allow(open_daemon
     found = told(ask(open_daemon, excused()))
     assert (found["verdict"], found["partner"]) == ("accepted", "excused")
     assert failed(found) == {}
-    assert found["next"] == ["Nothing: your certificate is accepted."]
+    assert found["next"] == ["No action needed: your certificate is accepted."]
 
 
 def test_the_issuer_that_is_missing_is_named_from_what_the_client_sent(open_daemon: Daemon) -> None:
     found = told(ask(open_daemon, Issued(gappy().certificate, gappy().key)))
     assert (found["reason"], found["partner"]) == ("cert_chain_incomplete", "gappy")
-    assert "The issuer that is missing: CN=Gappy CA" in found["next"]
+    assert "The missing issuer is CN=Gappy CA" in found["next"]
 
 
 def test_the_right_subject_alone_proves_nothing(open_daemon: Daemon) -> None:
@@ -354,7 +354,7 @@ def test_a_partner_that_is_disabled_is_told_to_ask_and_nothing_else(tmp_path: Pa
     assert found["reason"] == "partner_disabled"
     assert failed(found) == {"mapping to a partner": "partner_disabled"}
     assert len(found["next"]) == 2
-    assert "out of use" in found["next"][0]
+    assert "disabled" in found["next"][0]
 
 
 def test_the_log_has_what_the_client_is_not_told(open_daemon: Daemon) -> None:

@@ -32,6 +32,13 @@ def test_a_text_is_changed_as_meant_or_not_at_all(text: str) -> None:
             assert after == {key: value for key, value in tomllib.loads(text).items() if key != "disabled"}
 
 
+@pytest.mark.parametrize("text", ['as2_id = "A"\n', 'disabled = true\nas2_id = "A"\n'])
+def test_a_byte_order_mark_is_no_obstacle(text: str) -> None:
+    for disabled in (True, False):
+        after = with_disabled(f"\ufeff{text}", disabled=disabled).removeprefix("\ufeff")
+        assert tomllib.loads(after).get("disabled", False) == disabled
+
+
 def test_a_text_that_is_nested_too_deeply_is_our_own_error() -> None:
     with pytest.raises(ValueError, match="nested"):
         with_disabled("a = " + "[" * 100_000, disabled=True)

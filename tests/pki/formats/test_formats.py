@@ -127,7 +127,7 @@ FORMS: dict[str, tuple[bytes | str, str]] = {  # the octets, and a remark
     "F-08 one line without a space": (one_line("").replace(" ", ""), "all on one line"),
     **{f"F-09 {left} and {right} dashes": (
         TEXT.replace("-----BEGIN", "-" * left + "BEGIN").replace("CERTIFICATE-----", "CERTIFICATE" + "-" * right),
-        "" if left == right == 5 else "other than five hyphens",
+        "" if left == right == 5 else "exactly five hyphens",
     ) for left, right in ((4, 4), (4, 8), (6, 5), (5, 5), (8, 8))},
     "F-10 CRLF": (TEXT.replace("\n", "\r\n"), ""),
     "F-11 CR": (TEXT.replace("\n", "\r"), ""),
@@ -174,7 +174,7 @@ FORMS: dict[str, tuple[bytes | str, str]] = {  # the octets, and a remark
     "F-24 a ZIP in an e-mail, quoted": (mail(zipped(a=f"> {ONE}".encode())), ""),
     "F-24 a forwarded e-mail": (mail(mail(PEM)), ""),
     "URL-encoded": (TEXT.replace("\n", "%0A").replace("+", "%2B"), "URL-encoded"),
-    "a web page": (f"<html><pre>{TEXT}</pre></html>".replace("\n", "<br/>\n"), "HTML inside"),
+    "a web page": (f"<html><pre>{TEXT}</pre></html>".replace("\n", "<br/>\n"), "contains HTML"),
     "base64 without its padding": (TEXT.replace("=", ""), "padding" if "=" in TEXT else ""),
 }  # fmt: skip
 MARKED = {"F-14 no-break spaces", "F-24 a ZIP in an e-mail, quoted"}  # with a second remark, for it is odd twice
@@ -204,7 +204,7 @@ def test_a_form_of_pem_loses_no_certificate(form: str) -> None:
 def test_a_keystore_is_read_with_its_password(options: tuple[str, ...], password: str) -> None:
     found = read_contents(p12(*options, password=password, key=True), password)
     assert (set(found.certificates), len(found.keys), found.form) == (set(BOTH), 1, "PKCS#12")
-    with pytest.raises(CertificateUnreadable, match="the password for it is wrong"):
+    with pytest.raises(CertificateUnreadable, match="the password is wrong"):
         read_contents(p12(*options, password=password, key=True), "other")
 
 
@@ -222,7 +222,7 @@ def test_a_key_that_hides_in_encrypted_content_costs_nothing() -> None:
     bags = tlv(0x30, hidden, tlv(0x30, tlv(6, BAG + b"\3"), tlv(0xA0, value)))
     data = tlv(0x30, tlv(2, b"\3"), content("01", tlv(4, tlv(0x30, content("06", encrypted(bags, b"secret"))))))
     assert read_certificates(data, "secret") == (LEAF.certificate,)
-    with pytest.raises(CertificateUnreadable, match="the password for it is wrong"):
+    with pytest.raises(CertificateUnreadable, match="the password is wrong"):
         read_certificates(data, "other")
 
 
@@ -281,7 +281,8 @@ CRL = (
     .sign(CA.key, hashes.SHA256())
 )  # fmt: skip
 PUBLIC = LEAF.key.public_key()
-ROTATE = "a private key: remove it from here and rotate it"
+PUBLIC_KEY = "a public key, not a certificate"
+ROTATE = "a private key: remove the file and rotate the key"
 WRONG: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "^empty$"),
     "only line ends": (b"\xef\xbb\xbf\r\n", "neither PEM nor DER"),
@@ -290,14 +291,14 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a request in bare base64": (base64.b64encode(REQUEST.public_bytes(Encoding.DER)), "a certificate request"),
     "a CRL": (CRL.public_bytes(Encoding.PEM), r"a certificate revocation list \(CRL\)"),
     "a CRL in DER": (CRL.public_bytes(Encoding.DER), r"a certificate revocation list \(CRL\)"),
-    "a public key": (PUBLIC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), "a public key alone"),
-    "a public key in DER": (PUBLIC.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), "a public key alone"),
-    "a public key of RSA": (openssl("pkey", "-pubout", stdin=LEAF.key_pem), "a public key alone"),
+    "a public key": (PUBLIC.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), PUBLIC_KEY),
+    "a public key in DER": (PUBLIC.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), PUBLIC_KEY),
+    "a public key of RSA": (openssl("pkey", "-pubout", stdin=LEAF.key_pem), PUBLIC_KEY),
     "an SSH key": (PUBLIC.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH), "an SSH key"),
     "an SSH private key": (
         LEAF.key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), ROTATE),
     "an OpenPGP key": (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\nmQ==\n-----END PGP PUBLIC KEY BLOCK-----\n", "OpenPGP"),
-    "a Java keystore": (b"\xfe\xed\xfe\xed\0\0\0\x02", r"a Java keystore \(JKS\): write the certificate out with"),
+    "a Java keystore": (b"\xfe\xed\xfe\xed\0\0\0\x02", r"a Java keystore \(JKS\): export the certificate with"),
     "an HTML page": (b"<!DOCTYPE html><html></html>", "an HTML page"),
     "metadata": (b"<?xml version='1.0'?><a/>", "an XML document"),
     "JSON": (b'{"error": "not found"}', "neither PEM nor DER|without a certificate"),
@@ -320,19 +321,19 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "a key in a keystore whose password is not known": (p12(password="secret", key=True), ROTATE),
     "a key in a ZIP": (zipped(a=LEAF.pem, b=LEAF.key_pem), ROTATE),
     "a key in an e-mail": (mail(LEAF.pem, p12(key=True)), ROTATE),
-    "a keystore under a password": (p12(password="secret"), "a PKCS#12 file under a password: put the password into"),
+    "a keystore under a password": (p12(password="secret"), "a PKCS#12 file with a password: put the password into"),
     "a damaged keystore": (p12()[:200] + b"\0" * 40 + p12()[240:], "a PKCS#12 file"),
-    "cut short": (LEAF.pem[:300], "cut short: there is no -----END CERTIFICATE-----"),
-    "cut short in the second": (LEAF.pem + CA.pem[:300], "cut short"),
-    "cut short in DER": (LEAF.certificate.der[:300], "cut short: 300 of"),
-    "cut short inside of its lines": (LEAF.pem[:300] + b"\n-----END CERTIFICATE-----\n", "damaged base64|cut short"),
+    "cut short": (LEAF.pem[:300], "incomplete: the line -----END CERTIFICATE----- is missing"),
+    "cut short in the second": (LEAF.pem + CA.pem[:300], "incomplete"),
+    "cut short in DER": (LEAF.certificate.der[:300], "incomplete: 300 of"),
+    "cut short inside of its lines": (LEAF.pem[:300] + b"\n-----END CERTIFICATE-----\n", "damaged base64|incomplete"),
     "octets behind it": (LEAF.certificate.der + b"more", "neither PEM nor DER|not a readable"),
     "a PKCS#7 without certificates": (tlv(0x30, bytes.fromhex("06092a864886f70d010702"), tlv(
         0xA0, tlv(0x30, tlv(2, b"\1"), tlv(0x31), tlv(0x30), tlv(0x31)))), "a PKCS#7 bundle without a certificate"),
     "a ZIP without any": (zipped(**{"readme.txt": b"hello"}), "readme.txt: neither PEM nor DER"),
     "a ZIP that is cut short": (zipped(a=PEM)[:-30], "a damaged ZIP archive"),
-    "a ZIP that is a bomb": (zipped(a=b"\0" * (MAX_UNPACKED + 1)), "octets are packed into it"),
-    "a ZIP of ZIPs of ZIPs": (zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=PEM)))))), "too deeply"),
+    "a ZIP that is a bomb": (zipped(a=b"\0" * (MAX_UNPACKED + 1)), "bytes inside: unpack it yourself"),
+    "a ZIP of ZIPs of ZIPs": (zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=zipped(a=PEM)))))), "inside each other"),
     "a signed e-mail without an attachment": (mail(signature=p7b("DER")), "part 3 of the e-mail"),
     "JSON without an end": (b"[" * 100_000, "without a certificate"),
     "too many": (LEAF.pem * (MAX_CERTIFICATES + 1), "more than 500 certificates"),
@@ -400,9 +401,9 @@ def test_a_password_lies_beside_its_keystore(acme: Path) -> None:
     assert (loaded.problems, loaded.warnings) == ((), ())
     assert loaded.public_certificates == (LEAF.certificate,)
     (acme / "a.pfx.password").chmod(0o644)
-    assert "the password is open to everybody" in said(load_partner(acme).warnings)
+    assert "everybody can access the password" in said(load_partner(acme).warnings)
     (acme / "a.pfx.password").write_bytes(b"other")
-    assert "the password for it is wrong" in said(load_partner(acme).problems)
+    assert "the password is wrong" in said(load_partner(acme).problems)
 
 
 @pytest.mark.parametrize(
@@ -430,7 +431,7 @@ def test_an_odd_spelling_is_a_warning(acme: Path) -> None:
     (acme / "a").write_text(TEXT.replace("\n", "\\n"))
     [warning] = load_partner(acme).warnings
     assert str(warning).endswith(
-        r"a: it has \n written out instead of line breaks: it is read, and `mtlsd cert doctor` writes it plainly"
+        r"a: the file has \n written out instead of line breaks: it is accepted, and `mtlsd cert doctor` can repair it"
     )
 
 

@@ -85,7 +85,7 @@ def test_der_is_read() -> None:
     [
         (b"", "empty"),
         (b" \r\n\n", "empty"),
-        (LEAF.key_pem, "a private key: remove it from here and rotate it"),
+        (LEAF.key_pem, "a private key: remove the file and rotate the key"),
         (LEAF.pem + LEAF.key_pem, "a private key"),
         (b"-----BEGIN CERTIFICATE-----\n" + LEAF.key_pem, "a private key"),
         (LEAF.key_pem[:200], "a private key"),
@@ -94,14 +94,14 @@ def test_der_is_read() -> None:
         (key_der(encrypted=True), "a private key"),
         (REQUEST.public_bytes(Encoding.PEM), "a certificate request"),
         (REQUEST.public_bytes(Encoding.DER), "a certificate request"),
-        (p12(), "a private key: remove it from here and rotate it"),
+        (p12(), "a private key: remove the file and rotate the key"),
         (b"<!DOCTYPE html><html></html>", "an HTML page"),
         (b"\n<HTML>", "an HTML page"),
         (b"hello", "neither PEM nor DER"),
-        (LEAF.pem[:300], "cut short"),
-        (LEAF.pem + CA.pem[:300], "cut short"),
+        (LEAF.pem[:300], "incomplete"),
+        (LEAF.pem + CA.pem[:300], "incomplete"),
         (LEAF.pem.replace(b"\nMII", b"\nM*I"), "damaged base64"),
-        (LEAF.certificate.der[:300], "cut short: 300 of"),
+        (LEAF.certificate.der[:300], "incomplete: 300 of"),
         (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "a certificate revocation list"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -133,7 +133,7 @@ def test_a_damaged_pem_file_is_read_or_refused_and_nothing_else(data: st.DataObj
 
 
 def test_a_file_of_many_openings_is_refused_at_once() -> None:
-    with pytest.raises(CertificateUnreadable, match="cut short"):
+    with pytest.raises(CertificateUnreadable, match="complete or not"):
         read_certificates(b"-----BEGIN CERTIFICATE-----\n" * 35_000)
 
 

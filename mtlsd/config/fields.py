@@ -1,0 +1,148 @@
+"""What a key of a TOML file may hold: the types that stand in `Annotated` in the model of a file.
+
+Each takes the value that tomllib gave and returns it parsed, or raises ValueError with what was expected and never
+with the value itself. What a text may be is in `values`.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, PlainValidator, with_config
+
+from mtlsd.config import values
+
+table = with_config(ConfigDict(extra="forbid"))  # for each dataclass that is a table of a file: no other key is known
+
+
+def key(name: str | None = None, *, example: str | None = None) -> Any:
+    """The name of a key, if it differs from the field's; for a key that must be there, a value as TOML writes it."""
+    return Field(alias=name, examples=[example] if example else None)
+
+
+def anything(parse: Callable[[object], object]) -> PlainValidator:
+    """Any value of TOML that `parse` understands."""
+    return PlainValidator(parse)
+
+
+def text(parse: Callable[[str], object]) -> PlainValidator:
+    """A text that `parse` understands."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("expected text in quotes")
+        return parse(value)
+
+    return PlainValidator(validate)
+
+
+def number(lowest: int, highest: int) -> PlainValidator:
+    """A whole number within bounds; true and 1.0 are none."""
+
+    def validate(value: object) -> int:
+        if type(value) is not int or not lowest <= value <= highest:
+            raise ValueError(f"expected a whole number from {lowest} to {highest}")
+        return value
+
+    return PlainValidator(validate)
+
+
+def one_or_more(parse: Callable[[str], object]) -> PlainValidator:
+    """A text that `parse` understands, or a list of different ones."""
+
+    def validate(value: object) -> tuple[object, ...]:
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(each, str) for each in listed):
+            raise ValueError("expected text in quotes, or a list of such texts")
+        if len(set(listed)) < len(listed):
+            raise ValueError("expected each of the list once")
+        return tuple(map(parse, listed))
+
+    return PlainValidator(validate)
+
+
+def texts(
+    parse: Callable[[str], object], expected: str, into: Callable[[Iterable[object]], object] = tuple
+) -> PlainValidator:
+    """A list of texts that `parse` understands, each kept once; the list may be empty."""
+
+    def validate(value: object) -> object:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ValueError(f"expected {expected}")
+        return into(dict.fromkeys(map(parse, value)))
+
+    return PlainValidator(validate)
+
+
+def choice(known: Iterable[str | int], later: tuple[str, ...] = ()) -> PlainValidator:
+    """One of some values; those that a later version will serve get an answer of their own."""
+    served: dict[object, str | int] = {each: each for each in known}
+    listed = ", ".join(map(json.dumps, served))
+
+    def validate(value: object) -> str | int:
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value in served:
+            return served[value]
+        if value in later:
+            raise ValueError(f"this is not served by this version; expected {listed}")
+        raise ValueError(f"expected one of {listed}" if len(served) > 1 else f"expected {listed}")
+
+    return PlainValidator(validate)
+
+
+def choices(known: Iterable[str]) -> PlainValidator:
+    """A list of some names, which becomes a set of them."""
+    served = {each: each for each in known}
+    expected = f"a list of {', '.join(served) or 'nothing'}"
+
+    def parse(value: str) -> str:
+        if value not in served:
+            raise ValueError(f"expected {expected}")
+        return served[value]
+
+    return texts(parse, expected, into=frozenset)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def _days(value: object) -> tuple[int, ...]:
+    listed = value if isinstance(value, list) else []
+    if not listed or any(type(each) is not int or not 0 <= each <= 3650 for each in listed):
+        raise ValueError("expected a list of whole numbers from 0 to 3650, such as [30, 7, 0]")
+    if len(set(listed)) < len(listed):
+        raise ValueError("expected each of the list once")
+    return tuple(sorted(listed, reverse=True))
+
+
+def _as2_ids(value: object) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) and value else [value]
+    return tuple(dict.fromkeys(values.as2_id(each if isinstance(each, str) else "") for each in listed))
+
+
+def _moment(of_day: time) -> PlainValidator:
+    def validate(value: object) -> datetime:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            with suppress(OverflowError):  # at either end of the calendar an offset leads out of it
+                return value.astimezone(UTC)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value, of_day, UTC)
+        raise ValueError(
+            "expected a day such as 2027-01-15, or a moment such as 2027-01-15T08:00:00Z, without quotation marks"
+        )
+
+    return PlainValidator(validate)
+
+
+Flag = Annotated[bool, PlainValidator(_flag)]
+Days = Annotated[tuple[int, ...], PlainValidator(_days)]  # different ones, the most first
+AS2Id = Annotated[str, text(values.as2_id)]
+AS2Ids = Annotated[tuple[str, ...], PlainValidator(_as2_ids)]  # one, or a list of them
+FirstMoment = Annotated[datetime, _moment(time.min)]  # a moment with its offset, or a day's first one in UTC
+LastMoment = Annotated[datetime, _moment(time.max)]
+RelativePath = Annotated[str, text(values.relative_path)]
+Fingerprint = Annotated[str, text(values.fingerprint)]

@@ -1,0 +1,141 @@
+"""A TOML file becomes a value of its model, or a list of everything that is wrong with it.
+
+A model is a dataclass whose fields have the types of `fields`; pydantic checks each key for itself. One dialect for
+every file: `FILE:LINE: key: found X: expected Y`.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import PlainValidator, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from mtlsd.config.document import Document, advise, read_document, shown
+from mtlsd.errors import ConfigurationError, Problem
+
+T = TypeVar("T")
+Names = tuple[str, ...]  # where a table is in a file, without the indexes of arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a file: how its header is written, its keys, and an example of each key that must be there."""
+
+    header: str
+    examples: dict[str, str]
+    keys: frozenset[str]
+
+
+class Schema(Generic[T]):
+    """What a file may hold. To be made once for each model: that takes pydantic longer than to read many files."""
+
+    def __init__(self, model: type[T]) -> None:
+        self.tables: dict[Names, Table] = dict(_tables((), model, ""))
+        self._adapter = TypeAdapter(model)
+
+    def check(self, document: Document) -> tuple[T | None, tuple[Problem, ...]]:
+        """What the file says, and every mistake in the order of the lines.
+
+        If there are any, the value is that of the top-level keys which have none, or None if these are not enough.
+        """
+        try:
+            return self._adapter.validate_python(document.tables), ()
+        except ValidationError as error:
+            mistakes = error.errors(include_url=False)
+        problems = [document.problem(each["loc"], self._message(each)) for each in mistakes]
+        wrong = {each["loc"][0] for each in mistakes}
+        rest = {key: value for key, value in document.tables.items() if key not in wrong}
+        return self._rest(rest), tuple(sorted(problems, key=lambda each: each.line or 0))
+
+    def _rest(self, tables: dict[str, Any]) -> T | None:
+        try:
+            return self._adapter.validate_python(tables)
+        except ValidationError:
+            return None
+
+    def _message(self, mistake: Any) -> str:
+        names = tuple(part for part in mistake["loc"] if isinstance(part, str))
+        table = self.tables.get(names)
+        match mistake["type"]:
+            case "missing":
+                line = table.header if table else self.tables[names[:-1]].examples[names[-1]]
+                return f"is missing: expected a line such as {line}"
+            case "unexpected_keyword_argument":
+                return self._unknown(names)
+            case "tuple_type" if table:
+                words = f"expected tables, each under {table.header}"
+            case "dataclass_type" if table:
+                words = f"expected a table, {table.header}"
+            case "value_error" if table:  # what no single key shows
+                return str(mistake["ctx"]["error"])
+            case "value_error":
+                words = str(mistake["ctx"]["error"])
+            case _:
+                words = mistake["msg"]
+        return f"found {shown(mistake['input'])}: {words}"
+
+    def _unknown(self, names: Names) -> str:
+        *above, key = names
+        if key in self.tables[()].keys and (key,) not in self.tables:
+            return "unknown key here; it belongs at the top, above every [table]"
+        home = next((each for path, each in self.tables.items() if path and key in each.keys), None)
+        if home:
+            return f"unknown key here; it belongs under {home.header}"
+        return advise(key, self.tables[tuple(above)].keys)
+
+
+class Reading(NamedTuple, Generic[T]):
+    """What came of a file: `value` as `Schema.check` makes it, and whatever is wrong."""
+
+    document: Document
+    value: T | None
+    problems: tuple[Problem, ...]
+
+
+def read_toml(file: Path, schema: Schema[T], within: Path | None = None) -> Reading[T]:
+    """Read a file and check it; never raises for what it finds there. `within` is as in `read_document`."""
+    try:
+        document = read_document(file, within)
+    except ConfigurationError as error:
+        return Reading(Document(file, {}, ""), None, error.problems)
+    return Reading(document, *schema.check(document))
+
+
+def read_optional_toml(file: Path, schema: Schema[T]) -> Reading[T]:
+    """The same for a file that need not be there."""
+    if os.path.lexists(file):
+        return read_toml(file, schema)
+    document = Document(file, {}, "")
+    return Reading(document, *schema.check(document))
+
+
+# --- What messages need to know of a model --------------------------------------------------------------------
+
+
+def _tables(path: Names, model: type[Any], header: str) -> Iterator[tuple[Names, Table]]:
+    """The table that a model describes, and those below it."""
+    hints = get_type_hints(model, include_extras=True)
+    keys, below = {}, []
+    for each in fields(model):
+        hint, *marks = get_args(hints[each.name]) if _is_annotated(hints[each.name]) else (hints[each.name],)
+        about = next((mark for mark in marks if isinstance(mark, FieldInfo)), FieldInfo())
+        name = about.alias or each.name
+        keys[name] = f"{name} = {about.examples[0]}" if about.examples else ""
+        if not any(isinstance(mark, PlainValidator) for mark in marks):
+            below += [
+                (name, part, get_origin(hint) is tuple)
+                for part in (hint, *get_args(hint))
+                if isinstance(part, type) and is_dataclass(part)
+            ]
+    yield path, Table(header, keys, frozenset(keys))
+    for name, part, is_array in below:
+        place = (*path, name)
+        dotted = ".".join(place)
+        yield from _tables(place, part, f"[[{dotted}]]" if is_array else f"[{dotted}]")
+
+
+def _is_annotated(hint: object) -> bool:
+    return get_origin(hint) is Annotated

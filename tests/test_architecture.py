@@ -24,7 +24,7 @@ HOMES = {
     "asn1crypto": {"pki", "as2"},
     "click": {"cli"},
     "cryptography": RANKS.keys() | BESIDE,
-    "h11": {"http", "net"},  # in `http` for its types
+    "h11": {"http", "net"},
     "prometheus_client": {"metrics"},
     "psycopg": {"journal"},
     "pyas2lib": {"as2"},

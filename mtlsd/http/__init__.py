@@ -1,1 +1,1 @@
-"""Requests, responses, routes and the bodies of refusals. No sockets: h11 does the wire, in `net`."""
+"""Requests, responses, routes and the bodies of refusals. No sockets: `engine` takes bytes and gives events."""

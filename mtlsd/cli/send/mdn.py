@@ -11,8 +11,7 @@ from mtlsd.as2.mime.multipart_signed import open_detached
 from mtlsd.as2.mime.parser import ContentType
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
 from mtlsd.net.client.http import Answer
-from mtlsd.net.server.mdn_receiver import Reception
-from mtlsd.net.server.one_request import PostedMDN
+from mtlsd.net.server.mdn_receiver import PostedMDN, Reception
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
 

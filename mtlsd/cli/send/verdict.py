@@ -13,7 +13,7 @@ from mtlsd.cli.send import hints
 from mtlsd.cli.send.mdn import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
 from mtlsd.net.client.http import Answer
-from mtlsd.net.server.one_request import PostedMDN
+from mtlsd.net.server.mdn_receiver import PostedMDN
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 
 MAX_PAGE = 2000  # characters of an answer that is neither an MDN nor problem+json

@@ -8,18 +8,32 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 
 import trio
 
 from mtlsd.config.model import Address
+from mtlsd.errors import BodyTooLarge, MethodNotAllowed, PeerError
 from mtlsd.net.client.http import Answer, why
 from mtlsd.net.server.listeners import listener_on, open_socket
-from mtlsd.net.server.one_request import HEADER_SECONDS, Conversation, PostedMDN, Refused, RequestConnection
+from mtlsd.net.server.one_request import Connection, Conversation, Limits
 
 MAX_CONNECTIONS = 32  # at a time
 MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others
 MAX_NOTES = 20
+BAD_REQUEST = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PostedMDN:
+    """A POST that came: its header (names in lower case), its body, who sent it, and all its octets inside TLS."""
+
+    fields: tuple[tuple[str, str], ...]
+    body: bytes
+    client: str  # the address
+    certificate: bytes | None  # that the client showed and our roots vouch for, in DER
+    octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ class MDNListener:
         self._socket = open_socket(address)
         self.address = Address(address.host, self._socket.getsockname()[1])
         self._context = context
-        self._max_body = max_body
+        self._limits = Limits(max_body, header_seconds=5, rest_seconds=30, answer_seconds=inf, close_seconds=1)
         self._found: PostedMDN | None = None
         self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
         self._notes: list[ListenerNote] = []
@@ -98,7 +112,7 @@ class MDNListener:
         await self._arrived.wait()
 
     async def _connected(self, stream: trio.SocketStream, receive: Receive) -> None:
-        connection = RequestConnection("somebody", trio.CancelScope(deadline=trio.current_time() + HEADER_SECONDS))
+        connection = Connection.opened(self._limits)
         try:
             with connection.scope:
                 connection.client = stream.socket.getpeername()[0]
@@ -134,7 +148,7 @@ class MDNListener:
 
     async def _admitted(self, stream: trio.SocketStream, connection: RequestConnection, receive: Receive) -> None:
         if self._context is None:
-            await self._converse(Conversation(stream, connection, None, self._max_body), receive)
+            await self._converse(Conversation(stream, connection), None, receive)
             return
         secure = trio.SSLStream(stream, self._context, server_side=True, https_compatible=True)
         try:
@@ -143,30 +157,32 @@ class MDNListener:
             self._note(ListenerNote(connection.client, f"the TLS handshake broke: {why(error)}", in_handshake=True))
             return
         certificate = secure.getpeercert(binary_form=True)
-        await self._converse(Conversation(secure, connection, certificate, self._max_body), receive)
+        await self._converse(Conversation(secure, connection), certificate, receive)
 
-    async def _converse(self, conversation: "Conversation", receive: Receive) -> None:
+    async def _converse(self, conversation: Conversation, certificate: bytes | None, receive: Receive) -> None:
+        client = conversation.connection.client
         try:
-            posted = await conversation.receive()
-        except Refused as refused:
-            self._note(ListenerNote(conversation.client, str(refused)))
-            await conversation.answer(refused.status)
-            return
-        if posted is None:
-            await conversation.answer(200)
-            return
-        reception = receive(posted)
-        if reception.note is not None:
-            note = ListenerNote(conversation.client, reception.note)
+            posted = await _posted(conversation, certificate)
+        except PeerError as error:
+            self._note(ListenerNote(client, _why_refused(error)))
+            await conversation.answer(error.http_status or BAD_REQUEST)
+        else:
+            await self._answer(conversation, posted, receive(posted) if posted else Reception(200))
+        await conversation.close()
+
+    async def _answer(self, conversation: Conversation, posted: PostedMDN | None, reception: Reception) -> None:
+        is_ours = posted is not None and reception.note is None
+        if is_ours:
+            self._found = self._found or posted
+        elif posted:
+            note = ListenerNote(posted.client, reception.note or "")
             self._keep(posted, reception.rank, note)
             self._note(note)
-            await conversation.answer(reception.status)
-            return
-        self._found = self._found or posted
         try:
             await conversation.answer(reception.status)
         finally:
-            self._arrived.set()
+            if is_ours:
+                self._arrived.set()
 
     def _keep(self, posted: PostedMDN, rank: int, note: ListenerNote) -> None:
         if rank > (self._best[1] if self._best else 0):
@@ -175,6 +191,29 @@ class MDNListener:
     def _note(self, note: ListenerNote) -> None:
         if len(self._notes) < MAX_NOTES:
             self._notes.append(note)
+
+
+async def _posted(conversation: Conversation, certificate: bytes | None) -> PostedMDN | None:
+    """The POST, or None for a HEAD, by which some products probe. Raises PeerError."""
+    header = await conversation.receive_header()
+    if header is None:
+        raise trio.BrokenResourceError("closed without a request")
+    if header.method not in (b"POST", b"HEAD"):
+        raise MethodNotAllowed(f"a {header.method.decode('ascii')}, where an MDN is a POST")
+    body = await conversation.receive_body()
+    if header.method == b"HEAD":
+        return None
+    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in header.headers)
+    return PostedMDN(fields, body, conversation.connection.client, certificate, conversation.octets)
+
+
+def _why_refused(error: PeerError) -> str:
+    match error:
+        case MethodNotAllowed():
+            return str(error)
+        case BodyTooLarge():
+            return f"{error}, which no MDN has"
+    return f"not HTTP as it should be: {error}"
 
 
 async def send_and_listen(

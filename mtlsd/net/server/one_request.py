@@ -1,120 +1,127 @@
-"""One HTTP request at the test partner's listener, read from a connection and answered."""
+"""One request a connection, and limits on all that a client controls: the admin address, the listener of `mtlsd send`.
 
+Partners' connections, which go on and speak TLS in our own way, are `wire`'s; HTTP is read by the same engine.
+"""
+
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
+from typing import Self
 
 import h11
 import trio
 
+from mtlsd.errors import BodyTooLarge, HeadersTooLarge
+from mtlsd.http.engine import HTTPEngine, HTTPEvent
+
 MAX_HEADER = 16 * 1024  # octets
-HEADER_SECONDS = 5  # until the header of the request is there, with the TLS handshake
-CONNECTION_SECONDS = 30  # from then on
-CLOSE_SECONDS = 1
+MAX_FIELDS = 100
 RECEIVE = 64 * 1024
 
 Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @dataclass(frozen=True, slots=True)
-class PostedMDN:
-    """A POST that came: its header (names in lower case), its body, who sent it, and all its octets inside TLS."""
+class Limits:
+    """What one client may take of us: octets, and seconds."""
 
-    fields: tuple[tuple[str, str], ...]
-    body: bytes
-    client: str  # the address
-    certificate: bytes | None  # that the client showed and our roots vouch for, in DER
-    octets: bytes
-
-
-class Refused(Exception):
-    """What came is no request that we take: the status, and why."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
+    max_body: int = 0
+    header_seconds: float = 10  # until the header of the request is there, with the TLS handshake
+    rest_seconds: float = inf  # from then on
+    answer_seconds: float = 10  # for writing the answer
+    close_seconds: float = 1
 
 
 @dataclass(slots=True, eq=False)
 class RequestConnection:
     """A connection while it lasts. It is silent until the header of its request has come."""
 
-    client: str
-    scope: trio.CancelScope
+    limits: Limits
+    scope: trio.CancelScope  # of all that is done for it
+    client: str = "somebody"
     silent: bool = True
     crowded_out: bool = False
 
+    @classmethod
+    def opened(cls, limits: Limits) -> Self:
+        """A connection that begins now."""
+        return cls(limits, trio.CancelScope(deadline=trio.current_time() + limits.header_seconds))
+
     def heard(self) -> None:
+        """The header of the request is here."""
         self.silent = False
-        self.scope.deadline = trio.current_time() + CONNECTION_SECONDS
+        self.scope.deadline = trio.current_time() + self.limits.rest_seconds
+
+    def answering(self) -> None:
+        """The answer is being written."""
+        self.scope.deadline = min(self.scope.deadline, trio.current_time() + self.limits.answer_seconds)
 
     def why_ended(self) -> str:
         if self.crowded_out:
             return "too many connections at a time"
-        return f"no request within {HEADER_SECONDS} s" if self.silent else f"not done within {CONNECTION_SECONDS} s"
+        if self.silent:
+            return f"no request within {self.limits.header_seconds} s"
+        return f"not done within {self.limits.rest_seconds} s"
 
 
 class Conversation:
-    """One request on a stream, and its answer."""
+    """One request on a stream, and its answer. Raises PeerError for what is no request, or too much of one."""
 
-    def __init__(self, stream: Stream, connection: RequestConnection, certificate: bytes | None, max_body: int) -> None:
-        self.client = connection.client
-        self._heard = connection.heard
+    def __init__(self, stream: Stream, connection: Connection) -> None:
+        self.connection = connection
         self._stream = stream
-        self._certificate = certificate
-        self._max_body = max_body
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER)
-        self._octets = bytearray()
+        self._http = HTTPEngine(MAX_HEADER)
+        self._received = bytearray()
 
-    async def receive(self) -> PostedMDN | None:
-        """The POST, or None for a HEAD, by which some products probe. Raises Refused."""
-        request, body = None, bytearray()
-        while True:
-            event = await self._next_event()
-            if isinstance(event, h11.Request):
-                request = event
-                self._heard()
-                _check_method(request)
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > self._max_body:
-                    raise Refused(413, f"a body of more than {self._max_body} octets, which no MDN has")
-            elif isinstance(event, h11.EndOfMessage):
-                assert request is not None
-                return self._posted(request, bytes(body)) if request.method == b"POST" else None
-            else:
-                raise trio.BrokenResourceError("closed without a request")
+    @property
+    def octets(self) -> bytes:
+        """The octets of the request so far, inside TLS."""
+        return bytes(self._received).removesuffix(self._http.rest)
 
-    async def _next_event(self) -> h11.Event:
-        try:
-            while (event := self._http.next_event()) is h11.NEED_DATA:
-                if self._http.they_are_waiting_for_100_continue:
-                    await self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
-                data = bytes(await self._stream.receive_some(RECEIVE))
-                self._octets += data
-                self._http.receive_data(data)
-        except h11.RemoteProtocolError as error:
-            raise Refused(error.error_status_hint, f"not HTTP as it should be: {error}") from error
-        assert isinstance(event, h11.Event)  # one request a connection, so it never pauses
+    async def receive_header(self) -> h11.Request | None:
+        """The header, or None if the client left without one."""
+        event = await self._next_event()
+        if not isinstance(event, h11.Request):
+            return None
+        self.connection.heard()
+        if len(event.headers) > MAX_FIELDS or len(self.octets) > MAX_HEADER:  # h11 limits only what is incomplete
+            raise HeadersTooLarge(f"{len(event.headers)} header fields in {len(self.octets)} octets")
         return event
 
-    def _posted(self, request: h11.Request, body: bytes) -> PostedMDN:
-        fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers)
-        octets = bytes(self._octets).removesuffix(self._http.trailing_data[0])
-        return PostedMDN(fields, body, self.client, self._certificate, octets)
+    async def receive_body(self) -> bytes:
+        """The body, behind the header."""
+        body = bytearray()
+        while isinstance(event := await self._next_event(), h11.Data):
+            body += event.data
+            if len(body) > self.connection.limits.max_body:
+                raise BodyTooLarge(f"a body of more than {self.connection.limits.max_body} octets")
+        return bytes(body)
 
-    async def answer(self, status: int) -> None:
-        """Answer without a body, and close."""
-        header = [("Content-Length", "0"), ("Connection", "close")]
-        await self._send(h11.Response(status_code=status, headers=header))
-        await self._send(h11.EndOfMessage())
-        with trio.move_on_after(CLOSE_SECONDS), suppress(trio.BrokenResourceError):
-            await self._stream.aclose()
+    async def answer(
+        self, status: int, fields: Iterable[tuple[str, str]] = (), body: bytes = b"", reason: str = ""
+    ) -> None:
+        """Answer; the connection is of no use afterwards but to be closed."""
+        self.connection.answering()
+        header = (*fields, ("Content-Length", str(len(body))), ("Connection", "close"))
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in header]
+        await self._stream.send_all(self._http.respond(status, encoded, body, reason))
 
-    async def _send(self, event: h11.Event) -> None:
-        if octets := self._http.send(event):
-            await self._stream.send_all(octets)
+    async def close(self) -> None:
+        """Give the client time to read the answer: a reset, for what we did not read, could overtake it."""
+        with trio.move_on_after(self.connection.limits.close_seconds), suppress(trio.BrokenResourceError):
+            if isinstance(self._stream, trio.SSLStream):
+                await self._stream.aclose()
+            else:
+                await self._stream.send_eof()
+                while await self._stream.receive_some(RECEIVE):
+                    pass
 
-
-def _check_method(request: h11.Request) -> None:
-    if request.method not in (b"POST", b"HEAD"):
-        raise Refused(405, f"a {request.method.decode('ascii')}, where an MDN is a POST")
+    async def _next_event(self) -> HTTPEvent:
+        while (event := self._http.next_event()) is None:
+            if self._http.waits_for_continue:
+                await self._stream.send_all(self._http.proceed())
+            data = bytes(await self._stream.receive_some(RECEIVE))
+            self._received += data
+            self._http.receive_data(data)
+        return event

@@ -15,8 +15,7 @@ from mtlsd.as2.mic import MIC
 from mtlsd.cli.send.mdn import Asked, receive
 from mtlsd.cli.send.verdict import judge, say_verdict
 from mtlsd.net.client.http import Answer
-from mtlsd.net.server.mdn_receiver import Reception
-from mtlsd.net.server.one_request import PostedMDN
+from mtlsd.net.server.mdn_receiver import PostedMDN, Reception
 from tests.support.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")

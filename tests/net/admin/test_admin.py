@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from mtlsd.journal.model import Acceptance
-from mtlsd.net.admin.admin import MAX_CONNECTIONS, MAX_HEADER, Admin
+from mtlsd.net.admin.admin import MAX_CONNECTIONS, Admin
 from mtlsd.net.admin.health import Health
+from mtlsd.net.server.one_request import MAX_HEADER
 from tests.support.admin import ask, checks, get, samples, value
 from tests.support.client import TIMEOUT, Answer, opened, request
 from tests.support.daemon import Daemon, Tree, acme, running

@@ -18,10 +18,11 @@ from mtlsd.net.server.mdn_receiver import (
     MAX_FROM_ONE,
     MAX_NOTES,
     MDNListener,
+    PostedMDN,
     Reception,
     send_and_listen,
 )
-from mtlsd.net.server.one_request import MAX_HEADER, PostedMDN
+from mtlsd.net.server.one_request import MAX_HEADER
 from tests.support import pki
 from tests.support.daemon import LONG
 from tests.support.pki import SERVER

@@ -1,7 +1,8 @@
 """Notices of expiry: who tells of a certificate that is about to expire, and whether that was done.
 
-Of several nodes that look at once, one claims a notice and gives it. A claim expires, so that another node takes over
-after a crash. A notice is given twice only if a node crashes after giving it and before it is recorded.
+Of several nodes that look at once, one claims a notice and gives it. A claim expires and is not extended, so that
+another node takes over after a crash, or if the first one cannot send. A notice is given twice only if a node crashes
+after giving it and before that is recorded.
 """
 
 from enum import Enum, auto

@@ -37,4 +37,4 @@ def received_fields(message: Message) -> HeaderPairs:
 
 def _is_ours(name: str) -> bool:
     plain = name.lower().replace("_", "-")
-    return plain.startswith("mtlsd-") or plain in _OURS
+    return plain.startswith(("mtlsd-", ":")) or plain in _OURS

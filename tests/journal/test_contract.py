@@ -716,8 +716,17 @@ def test_a_notice_is_claimed_by_one_node_and_given_once(nodes: tuple[Journal, Jo
 def test_a_claim_of_a_notice_that_nothing_follows_expires(nodes: tuple[Journal, Journal]) -> None:
     one, two = nodes
     assert one.claim_notice("ab", 30, 100.0) is OURS
+    assert one.claim_notice("ab", 30, 98.0 + CLAIM_SECONDS) is OURS, "asking again extends nothing"
     assert two.claim_notice("ab", 30, 99.0 + CLAIM_SECONDS) is THEIRS
     assert two.claim_notice("ab", 30, 100.0 + CLAIM_SECONDS) is OURS
+
+
+def test_a_claim_takes_away_nothing_that_was_given_meanwhile(nodes: tuple[Journal, Journal]) -> None:
+    one, two = nodes
+    assert one.claim_notice("ab", 30, 100.0) is OURS
+    late = 200.0 + CLAIM_SECONDS
+    one.give_notices([("ab", 30)], late)
+    assert [each.claim_notice("ab", 30, late) for each in (one, two)] == [GIVEN, GIVEN]
 
 
 @pytest.mark.parametrize(("days", "standing"), [(30, GIVEN), (14, GIVEN), (7, OURS)])

@@ -21,7 +21,9 @@ def test_any_octets_become_byte_sequences(leaf: bytes, chain: list[bytes]) -> No
     assert ("client-cert-chain" in fields) == bool(chain)
 
 
-@pytest.mark.parametrize("name", ["Client-Cert", "client_cert", "CLIENT-CERT-CHAIN", "Mtlsd-Partner", "Forwarded"])
+@pytest.mark.parametrize(
+    "name", ["Client-Cert", "client_cert", "CLIENT-CERT-CHAIN", "Mtlsd-Partner", "Forwarded", ":client-cert"]
+)
 def test_what_a_client_calls_so_is_not_passed_on(name: str) -> None:
     message = replace(MESSAGE, headers=((name.lower(), "forged"), ("subject", "s")))
     assert "forged" not in str(build_request(message, DELIVERY).headers)

@@ -127,3 +127,12 @@ def attempt(claimed: Claimed, **changes: Any) -> Attempt:
     """Return an attempt as the holder of this claim makes it."""
     made = Attempt(delivery_id=claimed.delivery.id, number=claimed.delivery.attempts, started_at=1.0, finished_at=2.0)
     return replace(made, **changes)
+
+
+OLD_ENTRIES = """INSERT INTO entries (node, number, at, kind, subject, facts, previous, digest) VALUES
+    ('one', 1, 50.0, 'alert_given', 'expiry ab', '{"days":7,"owner":"partner acme"}', '', 'd1'),
+    ('one', 2, 60.0, 'alert_given', 'expiry ab', '{"days":7,"owner":"partner acme"}', 'd1', 'd2'),
+    ('one', 3, 60.0, 'alert_claimed', 'expiry cd', '{"days":7}', 'd2', 'd3'),
+    ('one', 4, 60.0, 'alert_given', 'expiry cd', 'damaged', 'd3', 'd4'),
+    ('one', 5, 60.0, 'alert_given', 'expiry ef', '{}', 'd4', 'd5')
+"""  # in a journal of version 1

@@ -9,7 +9,7 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fcntl import LOCK_EX, flock
 from hashlib import sha256
@@ -212,8 +212,10 @@ def _make_key(path: Path) -> None:
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
     """Create the file; if another process was quicker, its file stays."""
-    with suppress(FileExistsError):
+    try:
         write_file(path, data, mode)
+    except FileExistsError:
+        sync_directory(path.parent)  # the other process may not have come to that yet
 
 
 @contextmanager

@@ -241,8 +241,13 @@ class SQLJournal:
         def work(db: Statements) -> NoticeStanding:
             if db.one("notice_given", **asked):
                 return NoticeStanding.GIVEN
-            claimed = db.change("claim_notice", **asked, node=self.proof.node, until=until, now=now)
-            return NoticeStanding.OURS if claimed else NoticeStanding.THEIRS
+            if db.change("claim_notice", **asked, node=self.proof.node, until=until, now=now):
+                return NoticeStanding.OURS
+            row = db.one("notice", certificate=certificate, days=days)
+            assert row, "a claim that failed met a row"
+            if row["given_at"] is not None and row["given_at"] <= latest:
+                return NoticeStanding.GIVEN
+            return NoticeStanding.OURS if row["claimed_by"] == self.proof.node else NoticeStanding.THEIRS
 
         return self._write(work)
 

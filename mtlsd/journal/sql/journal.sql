@@ -114,7 +114,11 @@ SELECT days FROM notices WHERE certificate = :certificate AND days <= :days AND 
 INSERT INTO notices (certificate, days, claimed_by, claimed_until) VALUES (:certificate, :days, :node, :until)
 ON CONFLICT (certificate, days) DO UPDATE
 SET claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until, given_at = NULL
-WHERE notices.claimed_by = excluded.claimed_by OR notices.claimed_until <= :now OR notices.claimed_until > :latest;
+WHERE (notices.given_at IS NULL OR notices.given_at > :latest)
+  AND (notices.claimed_until <= :now OR notices.claimed_until > :latest);
+
+-- name: notice
+SELECT claimed_by, given_at FROM notices WHERE certificate = :certificate AND days = :days;
 
 -- name: give_notice
 UPDATE notices SET given_at = ? WHERE certificate = ? AND days = ?;

@@ -10,5 +10,5 @@ CREATE TABLE notices (
 );
 
 INSERT INTO notices (certificate, days, claimed_by, claimed_until, given_at)
-SELECT substr(subject, length('expiry ') + 1), (facts::json ->> 'days')::integer, min(node), min(at), min(at)
-FROM entries WHERE kind = 'alert_given' GROUP BY 1, 2;
+SELECT substr(subject, length('expiry ') + 1), substring(facts FROM '"days":(\d{1,6})[,}]')::integer, min(node), min(at), min(at)
+FROM entries WHERE kind = 'alert_given' AND facts ~ '"days":\d{1,6}[,}]' GROUP BY 1, 2;

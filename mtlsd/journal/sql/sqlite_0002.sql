@@ -11,4 +11,6 @@ CREATE TABLE notices (
 
 INSERT INTO notices (certificate, days, claimed_by, claimed_until, given_at)
 SELECT substr(subject, length('expiry ') + 1), json_extract(facts, '$.days'), min(node), min(at), min(at)
-FROM entries WHERE kind = 'alert_given' GROUP BY 1, 2;
+FROM entries
+WHERE kind = 'alert_given' AND CASE WHEN json_valid(facts) THEN json_type(facts, '$.days') = 'integer' ELSE 0 END
+GROUP BY 1, 2;

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.location import Place, migrate_journal, open_journal
 from mtlsd.journal.model import Acceptance, Lane
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.journal.proof.verify import verify
 from mtlsd.journal.sql.accept import accept_all
 from mtlsd.journal.sql.pool import Connections, connect, transaction
 from mtlsd.journal.sql.postgres import MIGRATIONS, QUERIES, PostgresJournal, PostgresPort, PostgresStatements, migrate
-from tests.support.examples import BARE, FULL, accept, delivery, mdn_delivery, message, refusal
+from tests.support.examples import BARE, FULL, OLD_ENTRIES, accept, delivery, mdn_delivery, message, refusal
 from tests.support.postgres import Server, execute
 from tests.support.postgres import running as postgres_running
 
@@ -88,6 +89,18 @@ def test_a_database_of_another_version_is_refused(url: str, version: int, words:
     execute(url, f"UPDATE journal_version SET version = {version}")
     with pytest.raises(JournalUnavailable, match=words):
         PostgresJournal(url)
+
+
+def test_what_the_chain_says_was_told_counts_after_the_migration(postgres: Server) -> None:
+    url = postgres.empty()
+    for statement in (MIGRATIONS[0], OLD_ENTRIES):
+        execute(url, statement)
+    execute(url, "CREATE TABLE IF NOT EXISTS journal_version (version INTEGER NOT NULL)")
+    execute(url, "DELETE FROM journal_version; INSERT INTO journal_version VALUES (1)")
+    assert migrate(url) == (1, len(MIGRATIONS))
+    with journal_at(url) as journal:
+        found = [journal.claim_notice(certificate, 7, 100.0) for certificate in ("ab", "cd", "ef")]
+    assert found == [NoticeStanding.GIVEN, NoticeStanding.OURS, NoticeStanding.OURS]
 
 
 def test_a_database_of_a_newer_version_is_not_migrated(url: str) -> None:

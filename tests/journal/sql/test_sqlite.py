@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
+from mtlsd.journal.notices import NoticeStanding
 from mtlsd.journal.sql.sqlite import MIGRATIONS, QUERIES, SQLiteJournal, _transaction, sqlite_errors
-from tests.support.examples import accept, delivery, message
+from tests.support.examples import OLD_ENTRIES, accept, delivery, message
 
 SORTED = {"message_by_message_id", "backlog", "subjects"}  # a handful of rows or groups, or one page
 
@@ -87,6 +88,18 @@ def test_a_commit_that_fails_says_whether_it_may_be_there(code: int, kind: type[
 def test_a_new_journal_has_the_newest_version(db: sqlite3.Connection) -> None:
     assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_the_chain_says_was_told_counts_after_the_migration(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute(OLD_ENTRIES)
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    with closing(SQLiteJournal(path)) as journal:
+        found = [journal.claim_notice(certificate, 7, 100.0) for certificate in ("ab", "cd", "ef")]
+    assert found == [NoticeStanding.GIVEN, NoticeStanding.OURS, NoticeStanding.OURS]
 
 
 def test_a_journal_of_a_newer_version_is_refused_and_left_alone(path: Path, db: sqlite3.Connection) -> None:

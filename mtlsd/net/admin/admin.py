@@ -17,11 +17,11 @@ from mtlsd.http import problems
 from mtlsd.http.messages import Request, Response, read_request
 from mtlsd.net.admin.health import Health
 from mtlsd.net.server.listeners import listener_on, open_socket, why_not
-from mtlsd.net.server.one_request import Connection, Conversation, Limits
+from mtlsd.net.server.one_request import Conversation, RequestConnection, RequestLimits
 from mtlsd.net.services.state import State
 
 MAX_CONNECTIONS = 16  # at a time; more are closed at once
-LIMITS = Limits(header_seconds=10, answer_seconds=10, close_seconds=1)
+LIMITS = RequestLimits(header_seconds=10, answer_seconds=10, close_seconds=1)
 ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
@@ -53,7 +53,7 @@ class Admin:
                 return
             self._open += 1
             try:
-                connection = Connection.opened(LIMITS)
+                connection = RequestConnection.opened(LIMITS)
                 with connection.scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._converse(Conversation(stream, connection))
             except Exception:

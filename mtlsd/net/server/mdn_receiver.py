@@ -17,7 +17,7 @@ from mtlsd.config.addresses import Address
 from mtlsd.errors import BodyTooLarge, MethodNotAllowed, PeerError
 from mtlsd.net.client.http import Answer, why
 from mtlsd.net.server.listeners import listener_on, open_socket
-from mtlsd.net.server.one_request import Connection, Conversation, Limits
+from mtlsd.net.server.one_request import Conversation, RequestConnection, RequestLimits
 
 MAX_CONNECTIONS = 32  # at a time
 MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others
@@ -74,7 +74,7 @@ class MDNListener:
         self._socket = open_socket(address)
         self.address = Address(address.host, self._socket.getsockname()[1])
         self._context = context
-        self._limits = Limits(max_body, header_seconds=5, rest_seconds=30, answer_seconds=inf, close_seconds=1)
+        self._limits = RequestLimits(max_body, header_seconds=5, rest_seconds=30, answer_seconds=inf, close_seconds=1)
         self._found: PostedMDN | None = None
         self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
         self._notes: list[ListenerNote] = []
@@ -112,7 +112,7 @@ class MDNListener:
         await self._arrived.wait()
 
     async def _connected(self, stream: trio.SocketStream, receive: Receive) -> None:
-        connection = Connection.opened(self._limits)
+        connection = RequestConnection.opened(self._limits)
         try:
             with connection.scope:
                 connection.client = stream.socket.getpeername()[0]

@@ -23,7 +23,7 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """What one client may take of us: octets, and seconds."""
 
     max_body: int = 0
@@ -37,14 +37,14 @@ class Limits:
 class RequestConnection:
     """A connection while it lasts. It is silent until the header of its request has come."""
 
-    limits: Limits
+    limits: RequestLimits
     scope: trio.CancelScope  # of all that is done for it
     client: str = "somebody"
     silent: bool = True
     crowded_out: bool = False
 
     @classmethod
-    def opened(cls, limits: Limits) -> Self:
+    def opened(cls, limits: RequestLimits) -> Self:
         """A connection that begins now."""
         return cls(limits, trio.CancelScope(deadline=trio.current_time() + limits.header_seconds))
 
@@ -68,7 +68,7 @@ class RequestConnection:
 class Conversation:
     """One request on a stream, and its answer. Raises PeerError for what is no request, or too much of one."""
 
-    def __init__(self, stream: Stream, connection: Connection) -> None:
+    def __init__(self, stream: Stream, connection: RequestConnection) -> None:
         self.connection = connection
         self._stream = stream
         self._http = HTTPEngine(MAX_HEADER)

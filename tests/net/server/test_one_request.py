@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from mtlsd.errors import BodyTooLarge, HeadersTooLarge, PeerError
-from mtlsd.net.server.one_request import MAX_FIELDS, MAX_HEADER, Connection, Conversation, Limits
+from mtlsd.net.server.one_request import MAX_FIELDS, MAX_HEADER, Conversation, RequestConnection, RequestLimits
 
 MAX_BODY = 100
 LINE = b"POST / HTTP/1.1\r\nHost: x\r\n"
@@ -24,7 +24,7 @@ async def request(sent: bytes) -> tuple[int, bytes]:
     async with ours, theirs:
         await theirs.send_all(sent)
         await theirs.send_eof()
-        conversation = Conversation(ours, Connection.opened(Limits(MAX_BODY)))
+        conversation = Conversation(ours, RequestConnection.opened(RequestLimits(MAX_BODY)))
         header = await conversation.receive_header()
         assert header
         return len(header.headers), await conversation.receive_body()
@@ -74,19 +74,21 @@ async def test_who_leaves_without_a_request_asked_nothing() -> None:
     ours, theirs = pair()
     async with ours:
         await theirs.aclose()
-        assert await Conversation(ours, Connection.opened(Limits())).receive_header() is None
+        assert await Conversation(ours, RequestConnection.opened(RequestLimits())).receive_header() is None
 
 
 @pytest.mark.parametrize(
     ("limits", "sent", "seconds"),
     [
-        (Limits(header_seconds=7), LINE, 7),
-        (Limits(MAX_BODY, header_seconds=7, rest_seconds=20), LINE + b"Content-Length: 9\r\n\r\nx", 20),
+        (RequestLimits(header_seconds=7), LINE, 7),
+        (RequestLimits(MAX_BODY, header_seconds=7, rest_seconds=20), LINE + b"Content-Length: 9\r\n\r\nx", 20),
     ],
 )
-async def test_every_step_has_its_time(autojump_clock: MockClock, limits: Limits, sent: bytes, seconds: int) -> None:
+async def test_every_step_has_its_time(
+    autojump_clock: MockClock, limits: RequestLimits, sent: bytes, seconds: int
+) -> None:
     ours, theirs = pair()
-    connection = Connection.opened(limits)
+    connection = RequestConnection.opened(limits)
     async with ours, theirs:
         await theirs.send_all(sent)
         with connection.scope:
@@ -99,7 +101,7 @@ async def test_every_step_has_its_time(autojump_clock: MockClock, limits: Limits
 
 async def test_who_does_not_read_the_answer_is_left(autojump_clock: MockClock) -> None:
     ours, theirs = pair()
-    connection = Connection.opened(Limits(answer_seconds=3))
+    connection = RequestConnection.opened(RequestLimits(answer_seconds=3))
     async with ours, theirs:
         await theirs.send_all(LINE + b"\r\n")
         with connection.scope:
@@ -114,7 +116,7 @@ async def test_who_never_closes_is_closed(autojump_clock: MockClock) -> None:
     ours, theirs = pair()
     async with ours, theirs:
         await theirs.send_all(LINE + b"\r\n")
-        conversation = Conversation(ours, Connection.opened(Limits(close_seconds=2)))
+        conversation = Conversation(ours, RequestConnection.opened(RequestLimits(close_seconds=2)))
         await conversation.receive_header()
         await conversation.answer(204)
         await conversation.close()

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mtlsd.config.addresses import Address, Backend
 from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
-    Address,
-    Backend,
     ClientCert,
     ClientCertificate,
     Configuration,

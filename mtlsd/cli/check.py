@@ -12,7 +12,8 @@ from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_co
 from mtlsd.cli.output import moment, say, say_json, say_table
 from mtlsd.cli.partner.dated import DatedCertificate
 from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
-from mtlsd.config.model import Route, VirtualHost, without_query
+from mtlsd.config.addresses import without_query
+from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import Problem
 from mtlsd.partners.expiry import LISTED_DAYS
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mtlsd.config.addresses import DIRECTORY
 from mtlsd.config.document import TOMLDocument, read_document, shown
 from mtlsd.config.fields import table
 from mtlsd.config.locate import KeyPath
 from mtlsd.config.model import (
-    DIRECTORY,
     ClientCert,
     ClientCertificate,
     Configuration,

@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from mtlsd import log
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.node_lock import lock_directory, node_of
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 
 MAX_URL = 2000  # characters
 

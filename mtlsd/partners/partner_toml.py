@@ -28,6 +28,8 @@ BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
 
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
+_HOSTS = texts(values.host_reference, "a list of host names", into=frozenset)
+
 
 class Require(StrEnum):
     """What a message must be."""
@@ -67,9 +69,7 @@ class PartnerSettings:
     """The keys of the file. `as2_id` must be there; its default is for what else a file without it says."""
 
     as2_id: fields.AS2Ids = ()
-    hosts: Annotated[frozenset[str] | None, texts(values.host_reference, "a list of host names", into=frozenset)] = (
-        None  # None: all
-    )
+    hosts: Annotated[frozenset[str] | None, _HOSTS] = None  # None: all
     require: Annotated[frozenset[Require], choices(Require)] = EVERYTHING
     relax: Annotated[frozenset[str], choices(RELAXATIONS)] = frozenset()
     mdn_urls: Annotated[tuple[str, ...], texts(url_prefix, "a list of URLs")] = ()

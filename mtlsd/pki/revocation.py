@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Annotated
 
 from mtlsd.config import fields
+from mtlsd.config.addresses import Backend
 from mtlsd.config.fields import choice, text, texts
-from mtlsd.config.model import Backend
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.crl import RevocationList

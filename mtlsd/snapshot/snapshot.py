@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
+from mtlsd.config.addresses import Address
 from mtlsd.config.load import read_configuration
-from mtlsd.config.model import Address, Configuration, OnUntrusted, VirtualHost
+from mtlsd.config.model import Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.stamps import look_at, stamp_of
 from mtlsd.partners.ours.host_keys import HostKeys, load_host

@@ -19,7 +19,7 @@ import trio
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd import log
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.reload import Reload

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.partners.mdn_urls import MAX_URL, is_allowed
 
 LISTED = ("https://acme.example/mdn", "http://acme.example:8080", "http://[2001:db8::1]/in/")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from mtlsd.as2.explain import Candidate
 from mtlsd.cli.output import iso, say, say_fields, say_text
-from mtlsd.config.model import without_query
+from mtlsd.config.addresses import without_query
 from mtlsd.journal.columns import header_fields, lane_text
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 

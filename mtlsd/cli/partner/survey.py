@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 
 from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.config.addresses import without_query
 from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
-from mtlsd.config.model import Configuration, Route, VirtualHost, without_query
+from mtlsd.config.model import Configuration, Route, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.partners.edit import proposal
 from mtlsd.partners.expiry import LISTED_DAYS

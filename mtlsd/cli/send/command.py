@@ -15,7 +15,7 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.cli.send import exchange, hints, verdict
 from mtlsd.cli.send import message as drafting
 from mtlsd.cli.send.options import NONE, Options
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 
 SIGN = DIGESTS
 ENCRYPT = tuple(ENCRYPT_ALGORITHMS)

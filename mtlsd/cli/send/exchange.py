@@ -17,7 +17,7 @@ from mtlsd.cli.send import hints, mdn
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.message import key_pair
 from mtlsd.cli.send.options import NONE, Options
-from mtlsd.config.model import Address, Backend
+from mtlsd.config.addresses import Address, Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client.http import Answer, Recording
 from mtlsd.net.client.http import send as send_request

@@ -12,7 +12,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from itertools import chain
 
-from mtlsd.config.model import DIRECTORY
+from mtlsd.config.addresses import DIRECTORY
 from mtlsd.errors import JournalUnavailable, PeerError, SpoolFull
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.advice import remedy

@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 
 from mtlsd import log, metrics
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.errors import ConfigurationError, PeerError, Problem
 from mtlsd.handlers.admin import health as probes
 from mtlsd.http import problems

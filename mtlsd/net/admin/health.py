@@ -8,7 +8,8 @@ import trio
 
 from mtlsd import log
 from mtlsd.access.disk_space import is_low
-from mtlsd.config.model import MDNMode, Route, without_query
+from mtlsd.config.addresses import without_query
+from mtlsd.config.model import MDNMode, Route
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.handlers.admin import health
 from mtlsd.journal.model import DeliveryState

@@ -10,7 +10,8 @@ from functools import partial
 
 import trio
 
-from mtlsd.config.model import Backend, Mail
+from mtlsd.config.addresses import Backend
+from mtlsd.config.model import Mail
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client import http
 from mtlsd.partners.expiry import Notice

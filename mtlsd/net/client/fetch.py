@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import trio
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.errors import MtlsdError, UpstreamFailed
 from mtlsd.net.client import http
 

@@ -12,7 +12,7 @@ import h11
 import trio
 from trio import socket
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.errors import (
     FailureCause,
     UpstreamBadAnswer,

@@ -13,7 +13,8 @@ from typing import BinaryIO
 import trio
 
 from mtlsd import log
-from mtlsd.config.model import Backend, Balance, Directory, Route, parse_backend, without_query
+from mtlsd.config.addresses import Backend, Directory, parse_backend, without_query
+from mtlsd.config.model import Balance, Route
 from mtlsd.errors import UpstreamFailed, UpstreamUnreachable, UpstreamUntrusted
 from mtlsd.journal.columns import targets_text
 from mtlsd.journal.integrity import check_document, check_mdn

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import trio
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client import http
 from mtlsd.net.deliveries.attempt import tell

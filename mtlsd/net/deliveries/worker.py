@@ -8,7 +8,8 @@ from functools import partial
 import trio
 
 from mtlsd import log
-from mtlsd.config.model import DeliverySettings, without_query
+from mtlsd.config.addresses import without_query
+from mtlsd.config.model import DeliverySettings
 from mtlsd.errors import DeliveryImpossible, JournalUnavailable, SpoolFull
 from mtlsd.journal.columns import targets_text
 from mtlsd.journal.documents import open_document

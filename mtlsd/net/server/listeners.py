@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import trio
 
 from mtlsd import log
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.errors import ConfigurationError, Problem, TooManyConnections
 from mtlsd.net.server.connection import Connection
 from mtlsd.net.services.state import State

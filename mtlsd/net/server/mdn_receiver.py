@@ -13,7 +13,7 @@ from typing import Self
 
 import trio
 
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.errors import BodyTooLarge, MethodNotAllowed, PeerError
 from mtlsd.net.client.http import Answer, why
 from mtlsd.net.server.listeners import listener_on, open_socket

@@ -9,7 +9,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.errors import UpstreamBadAnswer, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from mtlsd.net.client import http
 from mtlsd.net.client.http import MAX_ANSWER, Answer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from mtlsd.config.model import Backend
+from mtlsd.config.addresses import Backend
 from mtlsd.errors import UpstreamTimeout, UpstreamUnreachable
 from mtlsd.net.client.http import send
 from mtlsd.net.client.resolver import AT_ONCE, Lookups

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from mtlsd.config.model import Address
+from mtlsd.config.addresses import Address
 from mtlsd.errors import UpstreamUnreachable
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import (

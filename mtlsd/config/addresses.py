@@ -1,0 +1,113 @@
+"""Where mtlsd listens and where it delivers: addresses, URLs and directories, as texts of a file say them."""
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path, PurePosixPath
+from typing import Literal, Self
+from urllib.parse import quote, unquote
+
+from mtlsd.config import values
+
+DIRECTORY = "dir:"
+_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]+)(?P<target>[^#]*)(?P<fragment>#.*)?", re.IGNORECASE)
+_URL_TEXT = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")  # RFC 3986, section 2
+_QUERY = re.compile(r"\?\S*")
+_BACKEND_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An IP address and a port to listen on; port 0 lets the system choose one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """Read `0.0.0.0:8443` or `[::1]:8443`; ValueError says what was expected."""
+        try:
+            host, port = values.authority(value)
+            if port is not None:
+                return cls(str(ip_address(host)), port)
+        except ValueError:
+            pass
+        raise ValueError(
+            'expected an IP address and a port: "0.0.0.0:8443" is every IPv4 address, "[::]:8443" is every IPv6 address'
+        )
+
+    @classmethod
+    def parse_loopback(cls, value: str) -> Self:
+        """Read an address that only this machine can reach."""
+        address = cls.parse(value)
+        if not ip_address(address.host).is_loopback:
+            raise ValueError('expected a loopback address, such as "127.0.0.1:9180": nothing protects another one')
+        return address
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a route delivers: `target` is the path and the query, as the request line has them."""
+
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    target: str
+    url: str
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read an absolute http or https URL; ValueError says what was expected."""
+        found = _URL.fullmatch(url)
+        if not found or not _URL_TEXT.fullmatch(url):
+            raise ValueError('expected a URL such as "http://127.0.0.1:9000/inbound", odd characters percent-encoded')
+        if "@" in found["authority"]:
+            raise ValueError("the URL has credentials in it: take them out, secrets do not belong in this file")
+        if found["fragment"]:
+            raise ValueError('the URL has a fragment: take out "#" and what follows')
+        scheme: Literal["http", "https"] = "https" if found["scheme"].lower() == "https" else "http"
+        host, port = _backend_address(found["authority"], 443 if scheme == "https" else 80)
+        target = found["target"] if found["target"].startswith("/") else f"/{found['target']}"
+        return cls(scheme, host, port, target, url)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that a route delivers into; `url` is how it is written."""
+
+    path: Path
+
+    @property
+    def url(self) -> str:
+        return f"{DIRECTORY}{quote(str(self.path))}"
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `dir:/var/spool/edi`; ValueError says what was expected."""
+        path = PurePosixPath(unquote(url.removeprefix(DIRECTORY)))
+        if not url.startswith(DIRECTORY) or not path.is_absolute() or "\0" in str(path) or ".." in path.parts:
+            raise ValueError('expected a directory such as "dir:/var/spool/edi/inbound", from the root')
+        return cls(Path(path))
+
+
+def parse_backend(text: str) -> Backend | Directory:
+    """Read what stands in `backend`; ValueError says what was expected."""
+    return Directory.parse(text) if text.startswith(DIRECTORY) else Backend.parse(text)
+
+
+def without_query(target: str) -> str:
+    """One or more URLs, with blanks between, as they may be shown: a query may hold a secret."""
+    return _QUERY.sub("", target)
+
+
+def _backend_address(authority: str, default_port: int) -> tuple[str, int]:
+    try:
+        host, port = values.authority(authority)
+    except ValueError:
+        host, port = "", None
+    if not _BACKEND_HOST.fullmatch(host) or port == 0:
+        raise ValueError(f"expected a host name or IP address and a port from 1 to {values.MAX_PORT} in the URL")
+    return host, port or default_port

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.config.document import read_document
+from mtlsd.config.document import read_document, shown
 from mtlsd.config.load import read_configuration
 from mtlsd.config.schema import read_toml
 from mtlsd.errors import ConfigurationError, Problem
@@ -108,3 +108,32 @@ def test_the_lines_of_a_file_that_names_one_key_only_are_known(tmp_path: Path) -
     file = tmp_path / "partner.toml"
     file.write_text("\ufeff\r\nas2_id = 1")
     assert read_document(file).lines == {("as2_id",): 2}
+
+
+@pytest.mark.parametrize("value", [":" * 900_000, ":" + "/" * 900_000, "a:/" * 300_000])
+def test_a_long_value_is_shown_in_a_time_that_grows_with_its_length(tmp_path: Path, value: str) -> None:
+    """By the square of its length, this would not end within the day."""
+    file = tmp_path / "partner.toml"
+    file.write_text(f'as2_id = "{value}"\n')
+    (problem,) = READERS["partner.toml"](file)
+    assert len(problem.message) < 300
+
+
+def test_a_key_of_many_parts_has_no_line_and_costs_no_memory(tmp_path: Path) -> None:
+    file = tmp_path / "partner.toml"
+    file.write_text(f"[x{'.a' * 5000}]\n")
+    assert read_document(file).lines == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown_as"),
+    [
+        ("http://user:secret@host/", '"http://…@host/"'),
+        ("https://h/?Password=secret&a=b", '"https://h/?Password=…&a=b"'),
+        (":@x", '":…@x"'),
+        ("a@b:c", '"a@b:c"'),
+        ("plain", '"plain"'),
+    ],
+)
+def test_a_value_is_shown_without_its_password(value: str, shown_as: str) -> None:
+    assert shown(value) == shown_as

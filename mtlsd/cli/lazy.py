@@ -49,6 +49,11 @@ class LazyGroup(click.Group):
         super().__init__(*arguments, **{**options, "commands": LazyCommands(table)})
         self.table = table
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's
+        """Import the command; an error of its module stays what it is, and is no unknown command."""
+        entry = self.table.get(cmd_name)
+        return entry.load() if entry else None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands with the summaries of the table."""
         with formatter.section("Commands"):

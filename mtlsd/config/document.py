@@ -16,7 +16,7 @@ from mtlsd.files.reading import FileRefused, is_directory, read_file
 
 BYTE_ORDER_MARK = "\ufeff"  # some editors begin a file with it
 _MAX_SHOWN = 80  # characters of a value in a message
-_SECRETS = re.compile(r"(?<=:)(/*).*(?=@)|(?<=password=)[^&\s]+", re.IGNORECASE | re.DOTALL)
+_PASSWORD = re.compile(r"(?<=password=)[^&\s]+", re.IGNORECASE)
 _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 
 
@@ -88,7 +88,7 @@ def shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return _quoted(_SECRETS.sub(r"\1…", value))
+            return _quoted(_without_secrets(value))
         case int():
             return str(value) if abs(value) < 1 << 63 else "a number beyond 64 bits"
         case dict():
@@ -96,6 +96,18 @@ def shown(value: object) -> str:
         case list():
             return _shortened(f"[{', '.join(map(_shown_within, value[:_MAX_SHOWN]))}]")
     return str(value)
+
+
+def _without_secrets(text: str) -> str:
+    """The text without passwords: between its first colon, with the slashes after it, and its last `@`; in a query.
+
+    The first is a search by hand, because a regular expression takes the square of the number of colons.
+    """
+    colon, at = text.find(":"), text.rfind("@")
+    if 0 <= colon < at:
+        user = text[colon + 1 : at].lstrip("/")
+        text = f"{text[: at - len(user)]}…{text[at:]}"
+    return _PASSWORD.sub("…", text)
 
 
 def advise(key: str, known: Iterable[str]) -> str:

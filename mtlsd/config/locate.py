@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
 
+MAX_PARTS = 100  # of one key; the paths of a deeper one would take the square of that in memory
+
 _TOKEN = re.compile(
     r'''
     (?P<skip>    [ \t\r]+ | \#[^\n]* )
@@ -33,8 +35,18 @@ class _Token(NamedTuple):
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """The line, counted from 1, of every key, table and array element of a valid TOML text."""
-    return _Scanner(text).scan()
+    """The line, counted from 1, of every key, table and array element of a valid TOML text.
+
+    Empty if a key has more than `MAX_PARTS` parts.
+    """
+    try:
+        return _Scanner(text).scan()
+    except _TooManyParts:
+        return {}
+
+
+class _TooManyParts(Exception):
+    """A key has more parts than anybody writes."""
 
 
 class _Scanner:
@@ -92,6 +104,8 @@ class _Scanner:
         while self._token.text == ".":
             self._advance()
             parts.append(_unquoted(self._advance().text))
+            if len(parts) > MAX_PARTS:
+                raise _TooManyParts
         return parts
 
     def _pair(self, table: KeyPath) -> None:

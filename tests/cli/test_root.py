@@ -5,9 +5,10 @@ import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from mtlsd import __version__, app
-from mtlsd.cli.lazy import LazyGroup
+from mtlsd.cli.lazy import Lazy, LazyGroup
 from mtlsd.cli.options import EXIT_CONFIGURATION
 from mtlsd.cli.root import main
 from tests.support.site import mtlsd
@@ -90,3 +91,11 @@ def test_the_list_of_commands_has_the_first_sentence_of_each_help() -> None:
         assert isinstance(group, LazyGroup)
         first = {name: command.get_short_help_str(limit=1000) for name, command in group.commands.items()}
         assert {name: each.summary for name, each in group.table.items()} == first
+
+
+def test_an_error_in_the_module_of_a_command_is_no_unknown_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Lazy) -> click.Command:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Lazy, "load", broken)
+    assert isinstance(CliRunner().invoke(main, ["check"]).exception, KeyError)

@@ -264,7 +264,7 @@ def _words(cause: BaseException) -> str:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():  # the latter by the Python of Debian 12
             return "the other side ended TLS without a word"
         case ssl.SSLError():
-            return f"TLS did not come about: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
+            return f"the TLS handshake failed: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"
         case h11.RemoteProtocolError():
             return f"not HTTP as it should be: {cause}"
         case trio.BrokenResourceError() | trio.ClosedResourceError() if not cause.args:

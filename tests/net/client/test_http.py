@@ -197,7 +197,10 @@ async def test_no_tls_where_tls_was_expected(autojump_clock: MockClock) -> None:
 
     with pytest.raises(UpstreamTLS) as caught:
         await asked(server, scheme="https")
-    assert (str(caught.value), caught.value.reason) == ("TLS did not come about: wrong version number", "upstream_tls")
+    assert (str(caught.value), caught.value.reason) == (
+        "the TLS handshake failed: wrong version number",
+        "upstream_tls",
+    )
 
 
 async def test_a_server_that_ends_tls_without_a_word(autojump_clock: MockClock) -> None:

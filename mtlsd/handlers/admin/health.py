@@ -1,4 +1,4 @@
-"""What the admin address answers: alive, able to serve, or why not. Pure: takes facts, returns a Response.
+"""The answers of the admin address: alive, able to serve, or why not. Pure: takes facts, returns a Response.
 
 A check that fails makes the daemon unready; a check that warns does not. Each check reports the problem and its fix.
 """

@@ -1,4 +1,4 @@
-"""The daemon as one call: everything wired together, and what goes wrong at the start as an exit code."""
+"""The daemon as one call: connects all parts, and returns an exit code if the start fails."""
 
 import sqlite3
 from pathlib import Path
@@ -19,14 +19,14 @@ EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
 def run(file: Path) -> int:
     """Run the daemon until it is stopped, and return the exit code.
 
-    Raises ConfigurationError where it cannot start because of what the files say.
+    Raises ConfigurationError if an error in the files prevents the start.
     """
     logger = log.configure()
     try:
         trio.run(Runtime(file, logger).run)
     except BaseExceptionGroup as group:
         raise _only(group) from group
-    except DirectoryInUse as error:  # no mistake of the file: the other one may be about to end
+    except DirectoryInUse as error:  # no configuration error: the other daemon may be about to stop
         logger.error(log.STOPPED, reason="state_in_use", detail=str(error))
         return EXIT_REFUSED
     except (JournalUnavailable, SpoolFull) as error:
@@ -36,7 +36,7 @@ def run(file: Path) -> int:
 
 
 def _advice(error: JournalUnavailable | SpoolFull, server: Server) -> str:
-    """Where it is, what is wrong with it, and what helps."""
+    """The location of the problem, the problem, and the advice."""
     cause = error.__cause__
     if isinstance(cause, OSError):
         place, what = cause.filename or server.state, cause.strerror or str(cause)
@@ -53,11 +53,11 @@ def _remedy(error: JournalUnavailable | SpoolFull) -> str:
             return "look at its disk, and make it belong to the user of mtlsd"
         case sqlite3.DatabaseError():
             return "restore it from a backup, or move it away for a new one, which then knows of no message"
-    return ""  # the journal's own words say it
+    return ""  # the journal's own message has the advice
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error in a group that nurseries have wrapped around it, or the group."""
+    """The only error in a group that nurseries have wrapped around it, otherwise the group."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

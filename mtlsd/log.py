@@ -1,6 +1,6 @@
-"""The log: one JSON object a line on stderr, or coloured lines where a person looks at a terminal.
+"""The log: one JSON object per line on stderr, or coloured lines if stderr is a terminal.
 
-Events are names, not sentences. No payload, key, token or passphrase is ever given to it, at any level.
+Events are names, not sentences. No payload, key, token or passphrase is ever logged, at any level.
 """
 
 import json
@@ -46,16 +46,16 @@ CRL_FETCHED = "crl_fetched"
 CRL_FETCH_FAILED = "crl_fetch_failed"
 OCSP_FAILED = "ocsp_failed"
 LIBRARY_TROUBLE = "library_trouble"
-REPEAT_SECONDS = 60  # after which a library may say the same again
+REPEAT_SECONDS = 60  # until a library's warning may be logged again
 NOTES_NOT_WRITTEN = "notes_not_written"
 
-_ENCODER = json.JSONEncoder(default=repr)  # made once: `json.dumps` with any option makes one for each line
+_ENCODER = json.JSONEncoder(default=repr)  # created once: `json.dumps` with any option creates one per line
 
 Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Logger:
-    """Set the log up, once, and return it."""
+    """Set up the log, once, and return it."""
     console = stream.isatty() if console is None else console
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -63,7 +63,7 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
         structlog.processors.format_exc_info,
     ]
     if console:
-        # The plain traceback, for the other one shows the values of variables: keys and documents.
+        # The plain traceback, because the rich one shows the values of variables: keys and documents.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         ending: list[structlog.typing.Processor] = [_printable, renderer]
     else:
@@ -74,39 +74,39 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would be made anew for each line
+    logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would create one per line
     _adopt_libraries(logger)
     return logger
 
 
 def _adopt_libraries(logger: Logger) -> None:
-    """Have what libraries say in our form: trio, for one, speaks where there are no file descriptors left."""
-    logging.getLogger("psycopg").propagate = False  # what it would say is in our own errors
+    """Log the warnings of libraries in our format: trio, for example, warns if no file descriptors are left."""
+    logging.getLogger("psycopg").propagate = False  # our own errors contain its messages
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     root = logging.getLogger()
     root.handlers = [*(each for each in root.handlers if not isinstance(each, _Libraries)), _Libraries(logger)]
 
 
 class _Libraries(logging.Handler):
-    """Passes on the warnings of libraries, the same one only now and then."""
+    """Passes on the warnings of libraries, and repeats the same warning only after REPEAT_SECONDS."""
 
     def __init__(self, logger: Logger) -> None:
         super().__init__(logging.WARNING)
         self._logger = logger
-        self._said: dict[str, float] = {}  # when, by what: seconds of the epoch
+        self._said: dict[str, float] = {}  # by text: the time of the last log line, in seconds of the epoch
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.created - self._said.get(text, 0) < REPEAT_SECONDS:
             return
-        if len(self._said) > 100:  # a text that is never the same
+        if len(self._said) > 100:  # in case a text differs each time
             self._said.clear()
         self._said[text] = record.created
         self._logger.warning(LIBRARY_TROUBLE, library=record.name, detail=text)
 
 
 def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """No value can command the terminal; a traceback keeps its lines."""
+    """Escape values, so that none can control the terminal; a traceback keeps its lines."""
     lines = str(event.pop("exception", "")).splitlines()
     shown = {name: _shown(value) for name, value in event.items()}
     return {**shown, "exception": "\n".join(map(printable, lines))} if lines else shown
@@ -118,5 +118,5 @@ def _shown(value: object) -> object:
 
 
 def _json(event: structlog.typing.EventDict, **_: object) -> str:
-    """One line: the encoder escapes everything that is not ASCII, line ends and terminal controls with it."""
+    """Return one line: the encoder escapes everything that is not ASCII, line ends and terminal controls."""
     return _ENCODER.encode(event)

@@ -1,1 +1,1 @@
-"""What a route does with a request: synchronous, no sockets."""
+"""The handling of requests to routes: synchronous, no sockets."""

@@ -1,4 +1,4 @@
-"""What a handler is called with."""
+"""The arguments of a handler."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +20,19 @@ from mtlsd.pki.certificate import Presented
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What outlives an exchange: the journal, the spool, the limits, and whether the evidence of signatures is kept."""
+    """Services that outlive an exchange: journal, spool, limits, and whether the evidence of signatures is kept."""
 
     journal: Journal
     spool: Spool
     limits: MessageLimits
     failures: FailureLimit
-    max_inline: int = MAX_INLINE  # octets of a document that the journal itself holds
-    keeps_evidence: bool = True  # else its digests alone
+    max_inline: int = MAX_INLINE  # octets of a document that the journal itself stores
+    keeps_evidence: bool = True  # otherwise only its digests
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an AS2 route, and who makes it. `peer` is None where TLS proved nobody."""
+    """One request to an AS2 route, and its client. `peer` is None if TLS proved no identity."""
 
     request: Request
     request_id: str
@@ -44,17 +44,17 @@ class Call:
     address: str  # of the client
     now: float
     configuration: str = ""  # the version in force
-    presented: Presented | None = None  # what the client showed: its certificate and the chain that it sent
+    presented: Presented | None = None  # the certificate and the chain that the client sent
 
     @property
     def time(self) -> datetime:
-        """`now`, as certificates have it."""
+        """`now` as a datetime, to compare with certificates."""
         return datetime.fromtimestamp(self.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A message on its way in: the call, its AS2 header, and whose it is; None where AS2-From is nobody's."""
+    """A message being received: the call, its AS2 header, and its partner; None if no partner has this AS2-From."""
 
     call: Call
     headers: AS2Headers
@@ -62,7 +62,7 @@ class Inbound:
 
     @property
     def target(self) -> str | None:
-        """Where the MDN goes, if not into the answer."""
+        """The URL for the MDN, if the MDN is not in the answer."""
         return self.headers.receipt.target if self.headers.receipt else None
 
     @property
@@ -72,6 +72,6 @@ class Inbound:
 
     @property
     def failure_key(self) -> str:
-        """Who is charged for a failure: the partner if TLS proved it, else the claim together with the address."""
+        """The key charged for a failure: the partner if TLS proved it, otherwise the claimed name with the address."""
         assert self.partner is not None
         return self.partner.name if self.call.peer else f"{self.partner.name} from {network_of(self.call.address)}"

@@ -1,4 +1,4 @@
-"""All the async code there is: sockets, loops, deadlines, signals.
+"""All async code: sockets, loops, deadlines, signals.
 
 `Runtime` runs the daemon: `Listeners` accept, a `Connection` serves each client over its `Wire`, the `Worker`
 delivers, `Reload` swaps the `Snapshot`. `State` is what they share. `client` makes requests of our own;

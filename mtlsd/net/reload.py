@@ -1,7 +1,7 @@
-"""Reloading: build a whole new snapshot, then swap one reference. Half a reload does not exist.
+"""Reloading: build a whole new snapshot, then swap one reference. A reload is never partial.
 
-A mistake outside of partners/ keeps the snapshot in force. Under partners/, what can be read goes live without the
-rest, and the log says which file and why.
+If there is an error outside of partners/, the current snapshot stays in force. Under partners/, the readable files take
+effect without the others, and the log reports which file failed and why.
 """
 
 import signal
@@ -37,7 +37,7 @@ class Reload:
         self._listeners = listeners
         self._credentials = credentials
         self._lock = trio.Lock()
-        self._waiting: Changes | None = Changes()  # what reloads that failed should have read; None: all
+        self._waiting: Changes | None = Changes()  # changes that failed reloads should have read; None: all
 
     async def on_signals(self, signals: AsyncIterator[int]) -> None:
         """Reload on SIGHUP; return on any other signal."""
@@ -47,7 +47,7 @@ class Reload:
             await self.reload()
 
     async def on_change(self) -> None:
-        """Reload when the configuration or anything below certs/ changes; for ever."""
+        """Reload when the configuration or anything below certs/ changes; never returns."""
         limited = False
         with TreeWatch(lambda: self._state.snapshot) as watch:
             while True:
@@ -58,9 +58,9 @@ class Reload:
                 await self.reload(changes)
 
     async def reload(self, changes: Changes | None = None) -> None:
-        """Read what changed, or all files anew; on a mistake, theirs or ours, say it and go on with what was.
+        """Read the changed files, or all files if `changes` is None; on any error, log it and keep the old snapshot.
 
-        What a reload that failed should have read is read by the next one.
+        The next reload also reads the changes that a failed reload should have read.
         """
         by = "signal" if changes is None else "change"
         async with self._lock:
@@ -74,7 +74,7 @@ class Reload:
             except ConfigurationError as error:
                 for problem in error.problems:
                     self._state.log.error(log.RELOAD_FAILED, **_facts(problem))
-            except Exception:  # a bug that some file brings out must not end what runs well
+            except Exception:  # a bug that a file triggers must not stop the daemon
                 self._state.log.exception(log.INTERNAL_ERROR, doing="reload")
             self._state.metrics.reload(outcome)
             systemd.ready(self.status())
@@ -87,16 +87,16 @@ class Reload:
     async def _swap(self, changes: Changes | None, by: str) -> None:
         previous = self._state.snapshot
         file = previous.configuration.file
-        read_at = time.time()  # compared with the times of files, so not the clock of the daemon
+        read_at = time.time()  # compared with file times, so not the daemon's clock
         snapshot = await trio.to_thread.run_sync(load_snapshot, file, self._credentials, read_at, previous, changes)
         _check_fixed(previous, snapshot)
-        if self._state.stopping:  # meanwhile; the listeners are closed, and stay so
+        if self._state.stopping:  # the listeners have closed meanwhile, and stay closed
             return
         opened = self._listeners.bind(snapshot.listeners)
         self._state.swap(snapshot)
         self._listeners.serve(opened, keep=snapshot.listeners)
         if changes and not changes.own and _is_the_same(previous, snapshot, changes.partners):
-            return  # read again to be sure: nothing is to be said
+            return  # read again only to be sure: nothing to report
         report(self._state.log, snapshot, previous if changes else None)
         await trio.to_thread.run_sync(note_problems, self._state.log, snapshot)
         if snapshot.version != previous.version:
@@ -109,7 +109,7 @@ class Reload:
         )
 
     async def _enter(self, snapshot: Snapshot) -> None:
-        """Enter the new version in the chain; the configuration is in force, whether that can be written or not."""
+        """Enter the new version in the chain; the configuration is in force even if the entry cannot be written."""
         note = configuration_note(snapshot, self._state.clock())
         try:
             await trio.to_thread.run_sync(self._state.journal.proof.enter, [note])
@@ -118,7 +118,7 @@ class Reload:
 
 
 def _is_the_same(previous: Snapshot, snapshot: Snapshot, read: frozenset[str]) -> bool:
-    """Whether these partners were read again to be sure only, and are what they were, with all that is wrong."""
+    """Whether these partners were read again only to be sure, and are unchanged, including their problems."""
     if snapshot.version != previous.version or not (snapshot.registry and previous.registry):
         return False
     if not previous.registry.are_unsettled(read):
@@ -128,7 +128,7 @@ def _is_the_same(previous: Snapshot, snapshot: Snapshot, read: frozenset[str]) -
 
 
 def _changes(previous: Snapshot, snapshot: Snapshot, *, anew: bool) -> dict[str, list[str]]:
-    """What is other than before: partners by name, and the addresses, where they changed."""
+    """The differences from before: partners by name, and the addresses if they changed."""
     old, new = previous.truststore.partners, snapshot.truststore.partners
     names = snapshot.registry.concerned if snapshot.registry else frozenset()
     if anew:
@@ -145,7 +145,7 @@ def _changes(previous: Snapshot, snapshot: Snapshot, *, anew: bool) -> dict[str,
 
 
 def report(logger: Logger, snapshot: Snapshot, previous: Snapshot | None = None) -> None:
-    """Say what is out of use, and what the operators should look at: of all, or of what was read since `previous`."""
+    """Log what is disabled, and what the operators should check: for all files, or those read since `previous`."""
     remarks = snapshot.remarks(previous)
     for problem in remarks.problems:
         logger.error(log.CONFIGURATION_PROBLEM, **_facts(problem))
@@ -154,7 +154,7 @@ def report(logger: Logger, snapshot: Snapshot, previous: Snapshot | None = None)
 
 
 def note_problems(logger: Logger, snapshot: Snapshot) -> None:
-    """Update the notes beside the partners' files; that it failed is logged, and nothing else follows from it."""
+    """Update the notes beside the partners' files; a failure is only logged."""
     try:
         update_notes(snapshot)
     except OSError as error:
@@ -167,7 +167,7 @@ def _facts(problem: Problem) -> dict[str, object]:
 
 
 def _check_fixed(previous: Snapshot, snapshot: Snapshot) -> None:
-    """What a running daemon cannot change."""
+    """Reject changes of settings that a running daemon cannot change."""
     old, new = previous.configuration, snapshot.configuration
     changed = [name for name in FIXED if getattr(old.server, name) != getattr(new.server, name)]
     if changed:

@@ -1,4 +1,4 @@
-"""The daemon's life: start, serve, reload, stop. READY is said only when every listener is up."""
+"""The life cycle of the daemon: start, serve, reload, stop. READY is sent only after every listener is open."""
 
 import os
 import signal
@@ -107,7 +107,7 @@ class Runtime:
             background.cancel_scope.cancel()
 
     async def _watch(self, state: State, background: trio.Nursery) -> Address:
-        """Look after the daemon and answer on the admin address, to the very end; return where that is."""
+        """Start the health checks and the admin address, which run until the daemon ends; return the admin address."""
         configuration = state.snapshot.configuration
         listener = admin.bind(configuration.file, configuration.server.admin)
         health = Health(state)
@@ -117,7 +117,7 @@ class Runtime:
         return Address(*listener.socket.getsockname()[:2])
 
     def _sweep(self, state: State) -> None:
-        """Remove what a crash left in the spool; of messages only where the journal knows of any."""
+        """Remove files that a crash left in the spool; files of messages only if the journal has any messages."""
         known = state.journal.spool_names()
         if not state.journal.messages(limit=1) and any(state.spool.kept()):
             self._log.warning(

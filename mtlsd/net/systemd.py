@@ -1,4 +1,4 @@
-"""Telling systemd how we are (sd_notify(3)): ready, reloading, stopping, alive. Does nothing where it does not ask."""
+"""Reports the daemon's status to systemd (sd_notify(3)): ready, reloading, stopping, alive; only if systemd asks."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import trio
 
 
 def notify(*states: str) -> None:
-    """Send `READY=1` and the like to whom $NOTIFY_SOCKET names."""
+    """Send `READY=1` and similar messages to the socket that $NOTIFY_SOCKET names."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -22,7 +22,7 @@ def ready(status: str) -> None:
 
 
 def reloading() -> None:
-    """A reload begins; `ready` ends it."""
+    """Report that a reload begins; `ready` reports its end."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
 
@@ -31,7 +31,7 @@ def stopping() -> None:
 
 
 async def watchdog() -> None:
-    """Say that the loop turns, twice as often as systemd wants to hear it; ends at once where it does not."""
+    """Report that the loop runs, twice as often as systemd requires; returns at once if systemd requires no reports."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return
     microseconds = int(os.environ.get("WATCHDOG_USEC", "0"))

@@ -1,8 +1,9 @@
-"""Seeing that a file changed, and whose it is: inotify for every directory (inotify(7)), by ctypes.
+"""Detects that a file has changed, and to which partner it belongs: inotify(7) for every directory, by ctypes.
 
-An atomic rename, an editor that writes in two steps and a swapped symbolic link all show up. What inotify misses (a
-full queue, a network file system, a directory for which there was no watch left), the slow re-scan finds: it compares
-stamps, and reads nothing. An event under partners/ names the partner, so that only this one is read.
+An atomic rename, an editor that writes in two steps and a swapped symbolic link are all detected. The slow re-scan
+finds the changes that inotify misses (a full queue, a network file system, a directory for which no watch was left):
+the re-scan compares stamps and reads no contents. An event under partners/ names the partner, so that only the files
+of this partner are read.
 """
 
 import ctypes
@@ -23,11 +24,11 @@ from mtlsd.partners.registry import may_be_partner, stale
 from mtlsd.snapshot.snapshot import Changes, Snapshot
 
 RESCAN_SECONDS = 30
-RESCAN_SHARE = 50  # a re-scan that takes a second is not made again for so many
-SETTLE_SECONDS = 0.2  # writing has settled when nothing happened for so long
-MAX_SETTLE_SECONDS = 1  # but nobody may hold a reload up for ever
+RESCAN_SHARE = 50  # a re-scan that takes one second is not repeated for this many seconds
+SETTLE_SECONDS = 0.2  # writing has settled when nothing has happened for this long
+MAX_SETTLE_SECONDS = 1  # but nobody may delay a reload forever
 PARTNERS = "partners"
-PARTNER_DEPTH = 2  # directories below a partner's own: tls/, and what is mounted there
+PARTNER_DEPTH = 2  # levels of directories below a partner's own: tls/, and mounts there
 
 _IN_ALL = 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # modify, attrib, close_write, move, create, …
 _IN_Q_OVERFLOW = 0x4000
@@ -39,10 +40,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _Place(Enum):
-    """A directory that is watched, other than a partner's."""
+    """A watched directory other than a partner's."""
 
-    BESIDE_FILE = auto()  # of the configuration: many other things may be there
-    ABOVE_CERTS = auto()  # so here
+    BESIDE_FILE = auto()  # of the configuration: many other files may be there
+    ABOVE_CERTS = auto()  # here also, many other files may be there
     CERTS = auto()
     OWN = auto()
     PARTNERS = auto()
@@ -50,7 +51,7 @@ class _Place(Enum):
 
 @dataclass(slots=True)
 class _Seen:
-    """What may have changed."""
+    """The parts that may have changed."""
 
     own: bool = False
     partners: set[str] = field(default_factory=set)
@@ -64,9 +65,9 @@ class _Seen:
 
 
 class TreeWatch:
-    """Says what changed since a snapshot was read. A context manager.
+    """Reports the changes since a snapshot was read. A context manager.
 
-    `limited` says that the system has no watches left: what is not watched is seen by the re-scan alone.
+    `limited` is true if the system has no watches left: only the re-scan then sees changes in unwatched directories.
     """
 
     def __init__(self, snapshot: Callable[[], Snapshot], rescan_seconds: float = RESCAN_SECONDS) -> None:
@@ -80,7 +81,7 @@ class TreeWatch:
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self._marks: dict[int, set[_Place | str]] = {}  # by watch; the text is a partner's name
-        self._seen = _Seen(own=True, all_partners=True)  # what changed before the first watch
+        self._seen = _Seen(own=True, all_partners=True)  # changes before the first watch
         self._rescan_seconds = self._pause = rescan_seconds
         self.limited = False
 
@@ -91,7 +92,7 @@ class TreeWatch:
         os.close(self._fd)
 
     async def changed(self) -> Changes:
-        """What changed, once writing has settled."""
+        """Return the changes once writing has settled."""
         while not (changes := await trio.to_thread.run_sync(self._examine)):
             if await self._event_within(self._pause):
                 await self._settled()
@@ -105,7 +106,7 @@ class TreeWatch:
                 pass
 
     async def _event_within(self, seconds: float) -> bool:
-        """Whether something happened to what is ours; other files beside the configuration are not."""
+        """Whether an event concerned our files; other files beside the configuration are not ours."""
         with trio.move_on_after(seconds):
             while True:
                 await trio.lowlevel.wait_readable(self._fd)
@@ -116,7 +117,7 @@ class TreeWatch:
     # --- Events -----------------------------------------------------------------------------------------
 
     def _note(self, events: bytes) -> bool:
-        """Note what may have changed; whether it is anything of ours."""
+        """Note what may have changed; return whether it is one of our files."""
         at = 0
         noted = _Seen()
         while at < len(events):
@@ -135,8 +136,8 @@ class TreeWatch:
         return bool(noted)
 
     def _mark(self, noted: _Seen, place: "_Place | str", name: str) -> None:
-        """Note the event of a name in a place; without a name it is the directory's own."""
-        swapped = not name or name.startswith("..")  # Kubernetes: `..data` leads to another directory now
+        """Note the event of a name in a place; an event without a name is about the directory itself."""
+        swapped = not name or name.startswith("..")  # Kubernetes: `..data` now points to another directory
         match place:
             case str():
                 noted.partners.add(place)
@@ -158,7 +159,7 @@ class TreeWatch:
     # --- Looking ----------------------------------------------------------------------------------------
 
     def _examine(self) -> Changes:
-        """Watch what is new (what is gone drops out by itself), and then look what is other than before."""
+        """Watch new directories (removed ones drop out by themselves), then look for changes."""
         seen, self._seen = self._seen, _Seen()
         own = False
         if seen.own:
@@ -171,7 +172,7 @@ class TreeWatch:
         return Changes(own, names)
 
     def _rescan(self) -> frozenset[str]:
-        """The partners whose files have other stamps than when they were read."""
+        """The partners whose files have different stamps than when they were read."""
         began = time.monotonic()
         registry = self._snapshot().registry
         assert registry
@@ -202,7 +203,7 @@ class TreeWatch:
             self._watch(directory, name)
 
     def _watch(self, directory: str | Path, mark: "_Place | str") -> None:
-        """Watch a directory; one that is watched already has one mark more."""
+        """Watch a directory; a directory that is already watched gets one more mark."""
         watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(_IN_ALL))
         if watch >= 0:
             self._marks.setdefault(watch, set()).add(mark)

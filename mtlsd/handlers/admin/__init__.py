@@ -1,1 +1,1 @@
-"""What the admin address answers, as values."""
+"""The answers of the admin address, as values."""

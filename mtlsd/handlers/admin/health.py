@@ -1,6 +1,6 @@
-"""What the admin address answers: alive, able to serve, or why not. Pure: takes facts, returns a Response.
+"""The answers of the admin address: alive, able to serve, or why not. Pure: takes facts, returns a Response.
 
-A check that fails makes us unready; one that warns does not. Each says what is wrong and how to mend it.
+A check that fails makes the daemon unready; a check that warns does not. Each check reports the problem and its fix.
 """
 
 import json
@@ -17,8 +17,8 @@ from mtlsd.errors import JournalUnavailable, PeerError, SpoolFull
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.advice import remedy
 
-SILENCE_SECONDS = 30  # without a word of the journal's thread: then we are not alive
-WARN_DAYS = 30  # before a certificate of ours ends
+SILENCE_SECONDS = 30  # without an answer of the journal's thread: then we are not alive
+WARN_DAYS = 30  # before a certificate of ours expires
 METHODS = ("GET", "HEAD")
 _SILENT = "Look at the disk of `state`, or at PostgreSQL and the network between; then restart mtlsd."
 _BACKEND = "Start the backend, or look at the network between."
@@ -26,7 +26,7 @@ _DIRECTORY = "Make the directory, and let the user of mtlsd write there: its own
 
 
 class Status(StrEnum):
-    """How a check stands."""
+    """The result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -35,7 +35,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of being ready, and what to do where it does not hold."""
+    """One condition of being ready, and what to do if it is not met."""
 
     check: str
     status: Status
@@ -45,7 +45,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class OwnCertificate:
-    """A certificate of ours; of several with one use and name, one that is valid is enough."""
+    """A certificate of ours; if several have the same use and name, one valid certificate is enough."""
 
     use: str  # server | client | signing | decryption
     name: str
@@ -55,7 +55,7 @@ class OwnCertificate:
 
 @dataclass(frozen=True, slots=True)
 class BackendSeen:
-    """What came of the last attempt to reach a backend; nothing is known where `ago` is None."""
+    """The result of the last attempt to reach a backend; unknown if `ago` is None."""
 
     url: str
     asked_first: bool  # its route answers only once the backend has
@@ -65,12 +65,12 @@ class BackendSeen:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was seen of the daemon. `free` is None where the disk cannot be asked."""
+    """The observed state of the daemon. `free` is None if the free space cannot be determined."""
 
     now: datetime
     stopping: bool
     silent: float  # seconds since the journal's thread answered
-    trouble: JournalUnavailable | SpoolFull | None  # what the last write to journal and spool said
+    trouble: JournalUnavailable | SpoolFull | None  # the error of the last write to journal and spool
     free: int | None
     low: bool
     backends: tuple[BackendSeen, ...]
@@ -90,31 +90,31 @@ def refuse(request: Request) -> Response | None:
 
 
 def refusal(error: PeerError) -> Response:
-    """The answer to what is no request."""
+    """The answer to input that is not a valid request."""
     return _json(error.http_status or 400, {"detail": error.advice, "reason": error.reason})
 
 
 def unknown() -> Response:
-    """The answer where nothing is."""
+    """The answer to an unknown path."""
     return _json(404, {"detail": "expected /healthz, /readyz or /metrics"})
 
 
 def healthz(facts: Facts) -> Response:
-    """Alive: who answers this turns the loop, and the journal's thread answered lately, be it with an error."""
+    """Alive: an answer proves that the loop runs; the journal's thread answered lately, even with an error."""
     alive = facts.silent < SILENCE_SECONDS
     detail = "alive" if alive else f"the journal's thread has not answered for {facts.silent:.0f} s: restart mtlsd"
     return _json(200 if alive else 503, {"alive": alive, "detail": detail})
 
 
 def readyz(facts: Facts) -> Response:
-    """Able to serve, or which check fails and what helps."""
+    """Able to serve, or the failed checks with advice."""
     found = checks(facts)
     ready = all(each.status is not Status.FAIL for each in found)
     return _json(200 if ready else 503, {"ready": ready, "checks": [asdict(each) for each in found]})
 
 
 def checks(facts: Facts) -> tuple[Condition, ...]:
-    """Every check, in an order that does not change."""
+    """All checks, in a fixed order."""
     parts = (_daemon(facts), _journal(facts), _disk(facts))
     return *parts, *chain(_backends(facts.backends), _certificates(facts))
 
@@ -144,7 +144,7 @@ def _disk(facts: Facts) -> Condition:
 
 
 def _backends(backends: tuple[BackendSeen, ...]) -> Iterator[Condition]:
-    """Unready where no route can take a message: each one asks a backend first, and none was reached lately."""
+    """Unready if no route can take a message: all routes ask a backend first, and no backend was reached lately."""
     useless = bool(backends) and all(each.asked_first and each.reason for each in backends)
     for each in backends:
         name = f"backend {each.url}"
@@ -183,7 +183,7 @@ def _certificate(name: str, group: list[OwnCertificate], now: datetime) -> Condi
 
 
 def _is_loopback(host: str | None) -> bool:
-    if host in (None, "localhost"):  # without Host it is HTTP/1.0, which no browser speaks
+    if host in (None, "localhost"):  # a request without Host is HTTP/1.0, which no browser uses
         return True
     try:
         return ip_address((host or "").removeprefix("[").removesuffix("]")).is_loopback

@@ -1,7 +1,7 @@
-"""The answers to one message: its receipt, or the reason of its refusal, and what they promise.
+"""The answers to one message: its receipt, or the reason for its refusal, and the promise of each answer.
 
-If the MDN is asked for asynchronously, the answer is empty, and the MDN a delivery like any other. For an accepted
-message both are in its one commit; a refusal, and a duplicate, promise the delivery on their own.
+If an asynchronous MDN is requested, the answer is empty, and the MDN is an ordinary delivery. An accepted message and
+this delivery are in the same commit; a refusal or a duplicate promises the delivery separately.
 """
 
 from dataclasses import replace
@@ -22,13 +22,13 @@ Read = VerifiedMessage | SealedMessage
 
 
 def accepted(inbound: Inbound, read: Read, acceptance: Acceptance, alert: str) -> Response:
-    """The answer to a message, once it is accepted."""
+    """The answer to a message once the message is accepted."""
     answer = _received(inbound, read, acceptance.message.mdn, alert)
     return replace(answer, promise=Promise(acceptance=acceptance))
 
 
 def duplicate(inbound: Inbound, read: Read, earlier: Message, alert: str) -> Response:
-    """The MDN of the earlier message, byte for byte, if one is asked for."""
+    """The MDN of the earlier message, byte for byte, if an MDN is requested."""
     mdn = earlier.mdn if inbound.headers.receipt else None
     answer = _received(inbound, read, mdn, alert)
     answer.facts["duplicate_of"] = earlier.id
@@ -38,7 +38,7 @@ def duplicate(inbound: Inbound, read: Read, earlier: Message, alert: str) -> Res
 
 
 def refuse(inbound: Inbound, services: Services, refusal: AS2Refused, read: Read | None = None) -> Response:
-    """Charge the sender, and answer: an MDN if one was asked for, else the HTTP status; or raise TooManyFailures.
+    """Charge the sender, and answer with an MDN if requested, otherwise an HTTP status; raises TooManyFailures.
 
     `read` is the message, if it was refused after it had been read.
     """
@@ -53,7 +53,7 @@ def refuse(inbound: Inbound, services: Services, refusal: AS2Refused, read: Read
 
 
 def passed_on(inbound: Inbound, read: Read, receipt: BackendReceipt) -> Response:
-    """What the backend refused, its own MDN refuses: the message holds no key and may come again."""
+    """Refuse with the backend's own MDN: the message holds no key, and may be sent again."""
     return _refused(inbound, read, BackendRefused(receipt.disposition), receipt.mdn, receipt.alert)
 
 
@@ -74,9 +74,10 @@ def receipt_alert(inbound: Inbound) -> str:
 
 
 def signing_alert(inbound: Inbound) -> str:
-    """What the operators must hear if a receipt is signed with a certificate that is not valid now.
+    """The alert for the operators if a receipt is signed with a certificate that is not valid now.
 
-    It is signed all the same: a partner that pins the certificate takes it, and without it nobody has a proof.
+    The receipt is signed nevertheless: a partner that pins the certificate accepts it, and without a signature nobody
+    has a proof.
     """
     now, asked = inbound.call.time, inbound.headers.receipt
     certificate = inbound.call.organization.signing_at(now).certificate
@@ -86,7 +87,7 @@ def signing_alert(inbound: Inbound) -> str:
 
 
 def sender_of(inbound: Inbound) -> receipts.Sender:
-    """Who sends the MDN."""
+    """The sender of the MDN."""
     call, partner = inbound.call, inbound.partner
     version = partner.as2_version if partner else DEFAULT_VERSION
     signing = call.organization.signing_at(call.time)
@@ -98,12 +99,12 @@ def _gives_receipt(inbound: Inbound) -> bool:
 
 
 def _received(inbound: Inbound, read: Read, mdn: StoredMDN | None, alert: str) -> Response:
-    """The answer to a message that is here, by this request or an earlier one."""
-    assert inbound.partner is not None  # the message has proved it, if TLS did not
+    """The answer to a message received with this request or an earlier one."""
+    assert inbound.partner is not None  # proved by the message if not by TLS
     signer = _receipt_signer(inbound)
     facts = {**_facts(read), "receipt_signer": signer}
     partner, used = inbound.partner.name, tuple(used_for(inbound, read, signer))
-    if inbound.target is not None:  # senders expect that the connection closes before the MDN comes
+    if inbound.target is not None:  # senders expect the connection to close before the MDN arrives
         facts["receipt_target"] = inbound.target
         status = _acknowledgement(inbound)
         return Response(status, close=True, facts=facts, alert=alert, partner=partner, used=used)
@@ -112,7 +113,7 @@ def _received(inbound: Inbound, read: Read, mdn: StoredMDN | None, alert: str) -
 
 
 def _refused(inbound: Inbound, read: Read | None, error: PeerError, mdn: StoredMDN, alert: str) -> Response:
-    """The answer to a refusal with this MDN: in the answer, or on its way."""
+    """The answer to a refusal with this MDN, which is in the answer or is delivered later."""
     reason = ("Mtlsd-Reason", error.reason)
     if inbound.target is None:
         promise = _kept(inbound, read, error.reason, mdn)
@@ -131,9 +132,9 @@ def _refused(inbound: Inbound, read: Read | None, error: PeerError, mdn: StoredM
 
 
 def _kept(inbound: Inbound, read: Read | None, reason: str, mdn: StoredMDN | None) -> Promise:
-    """What is kept of a refusal: nothing for a stranger, who could fill the disk.
+    """The record of a refusal; nothing is stored for a stranger, who could fill the disk.
 
-    A sender is known if TLS, or a signature that verified, proves who it is.
+    A sender is known if TLS or a verified signature proves its identity.
     """
     is_signed = isinstance(read, VerifiedMessage) and read.signer is not None
     if inbound.call.peer is None and not is_signed:
@@ -154,7 +155,7 @@ def _receipt_signer(inbound: Inbound) -> str | None:
 
 
 def _facts(read: Read) -> dict[str, Any]:
-    """What the log says of a message that was read."""
+    """The facts to log about a message that was read."""
     if isinstance(read, SealedMessage):
         return {"cipher": read.cipher, "sealed": read.recipients}
     return {

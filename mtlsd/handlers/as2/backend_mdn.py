@@ -1,7 +1,7 @@
 """The MDN of a backend that is an AS2 server itself: passed on as it is, and compared with what we know.
 
-The backend has the message, and the MDN is its word; so whatever is odd about it is for the operators to hear of, and
-no reason to keep it from the partner, who verifies it anyway.
+The backend has the message, and the MDN is its statement. If the MDN has oddities, the operators are alerted, but the
+partner still gets the MDN, and verifies it anyway.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ _PASSED_ON_TOO = ("message-id", "subject", "mime-version", "ediint-features", "a
 
 @dataclass(frozen=True, slots=True)
 class BackendReceipt:
-    """The backend's MDN, what it says, and what is wrong with it; `alert` is empty where nothing is."""
+    """The backend's MDN, its disposition, and its errors; `alert` is empty if there are none."""
 
     mdn: StoredMDN
     disposition: str
@@ -42,7 +42,7 @@ def judge(
     now: datetime,
     explain: Callable[[], list[Candidate]],
 ) -> BackendReceipt:
-    """Read and compare it; raises BackendUnavailable where the answer is no MDN, or answers another message.
+    """Read and compare the MDN; raises BackendUnavailable if the answer is not an MDN, or is for another message.
 
     `explain` gives the candidates for the MIC; it reads the message once more, so it is called only on a mismatch.
     """
@@ -73,14 +73,14 @@ def judge(
 
 
 def _relaxed(inbound: Inbound) -> frozenset[str]:
-    """A partner that asks for SHA-1 gets it."""
+    """Allow SHA-1 if the partner requests it."""
     receipt = inbound.headers.receipt
     asks = receipt is not None and any(name == "sha1" for name, _ in receipt.algorithms)
     return frozenset({Relax.SHA1} if asks else ())
 
 
 def _passed_on(inbound: Inbound, answer: Answered) -> tuple[tuple[str, str], ...]:
-    """What describes the MDN, once each, between the names that it must have."""
+    """The header fields of the MDN, each once, after AS2-From and AS2-To, which must match the message."""
     found = dict(reversed([field for field in answer.headers if field[0] in (*_PASSED_ON, *_PASSED_ON_TOO)]))
     ours, theirs = inbound.headers.as2_to, inbound.headers.as2_from
     names = {"as2-from": ours, "as2-to": theirs}

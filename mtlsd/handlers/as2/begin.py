@@ -1,7 +1,7 @@
-"""An AS2 route: a message comes in, is verified, kept, and answered with its receipt. Synchronous, no sockets.
+"""An AS2 route: a message is received, verified, stored, and answered with its receipt. Synchronous, no sockets.
 
-`begin` looks at the header and refuses what it can before the body is read. The `Exchange` that it makes takes the
-body, and makes the promise.
+`begin` checks the header and refuses a message before the body is read if possible. Otherwise it returns an `Exchange`,
+which receives the body and makes the promise.
 """
 
 from mtlsd.as2.headers import AS2Headers
@@ -25,9 +25,9 @@ from mtlsd.partners.partner import Partner
 
 
 def begin(call: Call, services: Services) -> Exchange | Response:
-    """Decide by the header alone: an exchange that takes the body, or an answer that needs none.
+    """Decide by the header alone: return an exchange that receives the body, or an answer that needs no body.
 
-    Raises PeerError where there is no MDN to say it with.
+    Raises PeerError if no MDN can carry the refusal.
     """
     if call.request.method == "HEAD":
         return Response(200)
@@ -40,7 +40,7 @@ def begin(call: Call, services: Services) -> Exchange | Response:
 
 
 def read_header(call: Call) -> Inbound:
-    """The header, where a body may follow it; raises PeerError for what no MDN can say."""
+    """Return the header if a body may follow; raises PeerError for an error that no MDN can report."""
     if call.request.get("content-range") is not None:
         raise RangeNotSupported()
     if (call.request.get("content-encoding") or "identity").strip().lower() != "identity":
@@ -54,7 +54,7 @@ def read_header(call: Call) -> Inbound:
 
 
 def check(inbound: Inbound, services: Services) -> None:
-    """Raises AS2Refused for what the header alone shows, or TooManyFailures."""
+    """Raises AS2Refused for an error that the header alone shows, or TooManyFailures."""
     call, headers = inbound.call, inbound.headers
     if headers.as2_from.value == headers.as2_to.value:
         raise AS2SenderEqualsReceiver()
@@ -68,7 +68,7 @@ def check(inbound: Inbound, services: Services) -> None:
 
 
 def _partner(call: Call, headers: AS2Headers) -> Partner | None:
-    """Whose message this is; None where AS2-From is nobody's. Raises AS2FromMismatchCert."""
+    """The partner that sent the message; None if no partner has this AS2-From. Raises AS2FromMismatchCert."""
     as2_from = headers.as2_from.value
     if call.peer is None:
         return call.truststore.partner_by_as2_id(as2_from, call.host)
@@ -79,7 +79,7 @@ def _partner(call: Call, headers: AS2Headers) -> Partner | None:
 
 
 def _check_target(inbound: Inbound) -> None:
-    """Raises where an asynchronous MDN is wanted by nobody we know, or at a place that is not listed for it."""
+    """Refuse an asynchronous MDN if an unknown sender requests it, or if the URL is not listed for the partner."""
     if inbound.target is None:
         return
     if inbound.partner is None:

@@ -1,10 +1,10 @@
 """One AS2 message being served: received, promised, and answered.
 
-Whatever an exchange ends in is a `Response`, with what must be on disk before it is sent. An acceptance brings
-everything to the disk in one commit; if an earlier message holds the key by then, `duplicate` has the answer instead.
+Every exchange ends in a `Response`, with the data that must be on disk before it is sent. An acceptance writes
+everything to disk in one commit; if an earlier message holds the key by then, `duplicate` returns the answer instead.
 
-Some routes ask the backend first (`mdn = "delivered"` and `"backend"`): whoever has the sockets makes the attempt and
-hands the outcome to `delivered`, and nothing is accepted unless the backend took it.
+Some routes ask the backend first (`mdn = "delivered"` and `"backend"`): the caller, which has the sockets, makes the
+attempt and passes the outcome to `delivered`. Nothing is accepted unless the backend took it.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ class Exchange:
         self._alert = ""
 
     def receive_data(self, data: bytes) -> None:
-        """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
+        """Receive some octets of the body; raises SpoolFull or JournalUnavailable."""
         self._receiving.receive_data(data)
 
     @property
@@ -49,7 +49,7 @@ class Exchange:
         return self._receiving.is_small
 
     def finish(self) -> Response:
-        """The whole body is here: verify it, and answer.
+        """Verify the complete body, and answer.
 
         Raises SpoolFull or JournalUnavailable, or TooManyFailures.
         """
@@ -61,11 +61,11 @@ class Exchange:
             self.abort()
 
     def abort(self) -> None:
-        """Remove what is not kept."""
+        """Remove the files that are not kept."""
         self._receiving.abort()
 
     def withdraw(self) -> None:
-        """Remove what was kept for a message that is not accepted after all."""
+        """Remove the files of a message that is not accepted after all."""
         if self._kept is not None:
             documents.remove(self._services.spool, self._kept)
 
@@ -84,14 +84,14 @@ class Exchange:
 
     @property
     def asks_backend_first(self) -> bool:
-        """Whether what `finish` accepts is to be attempted, and the answer to come from `delivered`."""
+        """Whether an acceptance by `finish` must first be attempted, and `delivered` has the answer."""
         return self._inbound.call.route.mdn is not MDNMode.ACCEPTED
 
     def delivered(self, acceptance: Acceptance, attempt: Attempt, outcome: Outcome) -> Response:
-        """The answer now that the backend was asked, which may be its refusal; raises BackendUnavailable."""
+        """Return the answer after the backend was asked, possibly its refusal; raises BackendUnavailable."""
         if reason := reason_of(outcome):
             if isinstance(self._message, SealedMessage) and isinstance(outcome, Answered):
-                self._charge()  # else there is no end to guessing what the backend can open
+                self._charge()  # otherwise a sender could guess without limit what the backend can open
             raise BackendUnavailable(f"{reason}: {attempt.detail or attempt.status}")
         assert isinstance(outcome, Answered)
         message = acceptance.message
@@ -117,9 +117,9 @@ class Exchange:
         return answer.passed_on(self._inbound, self._message, receipt)
 
     def lacks_receipt(self, earlier: Message) -> bool:
-        """Whether the backend must be asked again: what it was sent before asked for no MDN, and this does.
+        """Whether the backend must be asked again: the earlier message requested no MDN, and this message does.
 
-        Never with other content: under the same key a backend takes it for what it has already.
+        Never if the content differs: a backend takes a message with the same key for the one that it already has.
         """
         if not self._inbound.backend_answers or self._inbound.headers.receipt is None or earlier.mdn is not None:
             return False
@@ -141,8 +141,8 @@ class Exchange:
     def duplicate(self, earlier: Message) -> Response:
         """The answer if an earlier message holds the key: its MDN if the content is the same, else a refusal.
 
-        It may read the message once more, and write the MDN that the earlier message had not asked for; raises
-        JournalUnavailable, also if the MDN of that one is not what was entered.
+        It may read the message once more, and write the MDN that the earlier message had not requested. Raises
+        JournalUnavailable, also if the stored MDN of the earlier message differs from its entry.
         """
         assert self._message is not None
         try:
@@ -153,7 +153,7 @@ class Exchange:
             self.withdraw()
 
     def _duplicate(self, earlier: Message, read: Read) -> Response:
-        """The stored MDN; nothing is processed twice."""
+        """Return the stored MDN; nothing is processed twice."""
         if not self._is_same(earlier):
             raise AS2DuplicateOtherContent(f"first received as {earlier.id}")
         if earlier.mdn:
@@ -163,7 +163,7 @@ class Exchange:
         return answer.duplicate(self._inbound, read, earlier, self._alert)
 
     def _is_same(self, earlier: Message) -> bool:
-        """Whether the content is that of the earlier message, as far as we know both."""
+        """Whether the content is the same as in the earlier message, as far as both are known."""
         verified = self._message
         if earlier.mic is None or not isinstance(verified, VerifiedMessage):
             return True
@@ -173,7 +173,7 @@ class Exchange:
         return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in self._explain())
 
     def _explain(self) -> list[Candidate]:
-        """Every digest of this message, which is kept: it is read once more."""
+        """Return every digest of this message, which is stored and is read once more."""
         assert self._kept is not None
         with open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
             return candidates_in(iter(partial(file.read, READ_AGAIN), b""), self._inbound, self._services)

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 from mtlsd.as2.mime.parser import ContentType
 
 MAX_NAME = 255  # characters
-MAX_ENCODED = 4096  # characters of a name in RFC 2047; email's work grows with their square
+MAX_ENCODED = 4096  # characters of a name in RFC 2047; the work of `email` grows with their square
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def filename_of(disposition: str | None, content_type: str) -> str | None:
-    """The last segment of the name that Content-Disposition gives, or Content-Type, without what no name has."""
+    """The last segment of the name in Content-Disposition or Content-Type, without characters invalid in a name."""
     named = ContentType.parse(disposition or "").parameters
     raw = _extended(named.get("filename*", "")) or named.get("filename")
     raw = raw or ContentType.parse(content_type).parameters.get("name", "")
@@ -31,7 +31,7 @@ def _extended(value: str) -> str:
 
 
 def _as_utf8(text: str) -> str:
-    """MIME headers are read as Latin-1, which loses nothing; most names beyond ASCII are UTF-8, or RFC 2047."""
+    """Decode a name. Headers are read as Latin-1, which loses nothing; most non-ASCII names are UTF-8 or RFC 2047."""
     try:
         if text.startswith("=?") and len(text) <= MAX_ENCODED:
             return str(make_header(decode_header(text)))

@@ -1,4 +1,4 @@
-"""What we say in a receipt: the disposition, the MIC and the words, for acceptance and for refusal."""
+"""The contents of a receipt: the disposition, the MIC and the text, for acceptance and for refusal."""
 
 from dataclasses import dataclass
 
@@ -18,24 +18,24 @@ from mtlsd.journal.model import StoredMDN
 from mtlsd.pki.key_pair import KeyPair
 
 PRODUCT = f"mtlsd/{__version__}"
-UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement, or no format, to sign by
+UNSIGNED = (AS2FromUnknown, AS2ToUnknown, AS2ReceiptFormatUnsupported)  # no agreement or no format to sign with
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends the receipt, from which host, for which exchange, and when."""
+    """The sender of the receipt, with its host, the exchange, and the time."""
 
     signing: KeyPair
     host: str
     reference: str
     now: float
-    version: str  # of AS2, as the partner speaks it
+    version: str  # of AS2, as the partner uses it
 
 
 def accepted(
     headers: AS2Headers, verified: VerifiedMessage, sender: Sender, explanation: str | None = None
 ) -> StoredMDN:
-    """The receipt for a message that is kept, unless other words are given."""
+    """The receipt for an accepted message, with a default text."""
     receipt = Receipt(
         as2_from=headers.as2_from,
         as2_to=headers.as2_to,
@@ -50,7 +50,7 @@ def accepted(
 
 
 def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredMDN:
-    """The receipt that says why a message was refused; signed, where a signed one was asked for."""
+    """The receipt that says why a message was refused; signed if a signed receipt was requested."""
     receipt = Receipt(
         as2_from=headers.as2_from,
         as2_to=headers.as2_to,
@@ -66,7 +66,7 @@ def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredM
 
 
 def _cause(refusal: AS2Refused) -> str:
-    """Which of several causes it was, where that is about the agreement and tells nothing of the content."""
+    """Which of several causes applied, if it concerns the agreement and reveals nothing about the content."""
     return f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. " if isinstance(refusal, AS2SecurityTooLow) else ""
 
 

@@ -1,4 +1,4 @@
-"""The body of one AS2 message, as it arrives: kept as it came, and read at the same time.
+"""The body of one AS2 message as it arrives: stored unchanged, and read at the same time.
 
 The files belong to `Receiving` until `keep` or `abort`.
 """
@@ -19,12 +19,12 @@ from mtlsd.journal import documents
 from mtlsd.journal.documents import Document, Kept
 from mtlsd.partners.partner_toml import Require
 
-SMALL = 64 * 1024  # octets that are verified without a thread of their own
+SMALL = 64 * 1024  # octets that are verified without a separate thread
 READ_AGAIN = 256 * 1024  # octets at a time, if the body must be read once more
 
 
 class Receiving:
-    """`receive_data` for each piece of the body, then `finish`; a refusal before the end waits for `finish`, too."""
+    """Call `receive_data` for each piece of the body, then `finish`; `finish` also raises any earlier refusal."""
 
     def __init__(self, inbound: Inbound, services: Services) -> None:
         self._inbound = inbound
@@ -34,7 +34,7 @@ class Receiving:
         self._documents: dict[str, Document] = {}
 
     def receive_data(self, data: bytes) -> None:
-        """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
+        """Receive some octets of the body; raises SpoolFull or JournalUnavailable."""
         if self._refusal is not None:
             return
         try:
@@ -52,7 +52,7 @@ class Receiving:
         return all(document.file is None and document.size <= SMALL for document in self._documents.values())
 
     def finish(self) -> VerifiedMessage | SealedMessage:
-        """The verdict, once the whole body is here; raises AS2Refused, SpoolFull or JournalUnavailable."""
+        """Return the verdict on the complete body; raises AS2Refused, SpoolFull or JournalUnavailable."""
         if self._receiver is None and self._refusal is None:
             self._open(Hints())
         if self._refusal is not None:
@@ -65,16 +65,16 @@ class Receiving:
         return read
 
     def keep(self) -> Kept:
-        """Hand the documents over to the spool and the journal; raises SpoolFull."""
+        """Pass the documents to the spool and the journal; raises SpoolFull."""
         return documents.keep(self._services.spool, self._inbound.call.request_id, self._documents)
 
     def abort(self) -> None:
-        """Remove what is not kept."""
+        """Remove the files that are not kept."""
         for document in self._documents.values():
             document.discard()
 
     def candidates(self) -> list[Candidate]:
-        """Every digest that could be the MIC; the message is read once more, so before `keep` or `abort`."""
+        """Every digest that could be the MIC. Call before `keep` or `abort`, because the message is read once more."""
         return candidates_in(self._documents["as2"].read_back(READ_AGAIN), self._inbound, self._services)
 
     def _open(self, hints: Hints) -> None:
@@ -87,7 +87,7 @@ class Receiving:
         self._receiver = Receiver(headers, agreement, services.limits, now, hints, witness=self._witness)
 
     def _witness(self, evidence: SignatureEvidence, data: bytes) -> None:
-        """Keep what proves who signed what, or its digest."""
+        """Keep the evidence of the signature, or its digest."""
         if evidence not in self._documents:
             services = self._services
             self._documents[evidence] = Document(services.spool, digest_only=not services.keeps_evidence)
@@ -104,7 +104,7 @@ class Receiving:
             self._documents["payload"].write(event.data)
 
     def _verify(self) -> VerifiedMessage | SealedMessage:
-        """The verdict; the body is read once more for whatever a pass found missing."""
+        """Return the verdict; the body is read again if a pass lacked information."""
         assert self._receiver is not None
         try:
             verified = self._receiver.finish()
@@ -123,7 +123,7 @@ class Receiving:
 
 
 def agreement_of(inbound: Inbound) -> Agreement:
-    """A sender that proved nothing over TLS must sign, and only the backend vouches for what stays sealed."""
+    """A sender without proof from TLS must sign; only the backend can vouch for content that stays encrypted."""
     call, partner = inbound.call, inbound.partner
     assert partner is not None
     require = partner.require | ({Require.SIGN} if call.peer is None else frozenset())
@@ -133,7 +133,7 @@ def agreement_of(inbound: Inbound) -> Agreement:
 
 
 def candidates_in(body: Iterator[bytes], inbound: Inbound, services: Services) -> list[Candidate]:
-    """Every digest that a sender of this body could have taken for the MIC."""
+    """Every digest that a sender of this body could have used as the MIC."""
     return explain.explain(inbound.headers, agreement_of(inbound), services.limits, inbound.call.time, body)
 
 

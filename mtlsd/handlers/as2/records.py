@@ -1,4 +1,4 @@
-"""What an exchange writes into the journal."""
+"""The records that an exchange writes into the journal."""
 
 import os
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from mtlsd.journal.documents import Kept
 from mtlsd.journal.model import Delivery, DeliveryKind, HeaderPairs, Lane, Message, Refusal, StoredMDN
 from mtlsd.pki.chain import issuers_of
 
-ANSWER_FIRST_SECONDS = 1  # an asynchronous MDN waits so long, that it does not overtake the answer to the message
-SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send one unasked: never kept
+ANSWER_FIRST_SECONDS = 1  # delay of an asynchronous MDN, so that the answer is first
+SECRET_FIELDS = ("authorization", "cookie", "proxy-authorization")  # some products send these unasked: never kept
 SEALED = (
     "Not opened ({recipients}). Checked: the client certificate, the AS2 ids, the cipher, and the form of the"
     " envelope. Not checked: the signature, the MIC, and everything else inside."
@@ -27,7 +27,7 @@ _CARRIES = {Deliver.PAYLOAD: DeliveryKind.BACKEND, Deliver.MESSAGE: DeliveryKind
 
 
 def message_of(inbound: Inbound, read: VerifiedMessage | SealedMessage, kept: Kept, mdn: StoredMDN | None) -> Message:
-    """The message, with what is known of it."""
+    """The message, with everything known about it."""
     headers, call = inbound.headers, inbound.call
     assert inbound.partner is not None
     known = _sealed(read, inbound, kept) if isinstance(read, SealedMessage) else _verified(read, kept)
@@ -88,7 +88,7 @@ def _sealed(sealed: SealedMessage, inbound: Inbound, kept: Kept) -> dict[str, An
 
 
 def refusal_of(inbound: Inbound, reason: str, mdn: StoredMDN | None) -> Refusal:
-    """A refusal, with the MDN that says so, where one was asked for."""
+    """A refusal, with its MDN if one was requested."""
     headers, call = inbound.headers, inbound.call
     assert inbound.partner is not None
     return Refusal(
@@ -118,7 +118,7 @@ def _new_salt() -> str:
 
 
 def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
-    """What is promised together with a message."""
+    """The deliveries that are promised together with a message."""
     call = inbound.call
     targets = tuple(each.url for each in call.route.backend)
     yield Delivery(
@@ -135,14 +135,14 @@ def deliveries_of(inbound: Inbound, message: Message) -> Iterator[Delivery]:
 
 
 def _lane(route: Route, message: Message, targets: tuple[str, ...]) -> Lane:
-    """One for each partner and route that keeps the order, else one for each backend."""
+    """The lane: one per partner on a route that keeps the order, otherwise one per backend."""
     if route.ordered:
         return Lane(f"{message.partner} {message.host}{message.route}", ordered=True)
     return Lane(targets_text(targets))
 
 
 def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id: str | None = None) -> Delivery:
-    """The MDN, to where the partner asked for it."""
+    """The delivery of the MDN to the URL that the partner requested."""
     call = inbound.call
     assert inbound.target is not None
     assert inbound.partner is not None
@@ -159,7 +159,7 @@ def mdn_delivery(inbound: Inbound, *, message_id: str | None = None, refusal_id:
 
 
 def _client_certificates(call: Call) -> tuple[bytes, ...]:
-    """What the backend is to see of the client's chain; nothing if TLS proved nobody."""
+    """The certificates of the client's chain for the backend; none if TLS proved no identity."""
     if call.route.client_cert is ClientCert.OFF or call.peer is None:
         return ()
     leaf = call.peer.certificate

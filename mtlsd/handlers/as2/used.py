@@ -8,7 +8,7 @@ from mtlsd.partners.rollover import Use, Used
 
 
 def used_for(inbound: Inbound, read: VerifiedMessage | SealedMessage, receipt_signer: str | None) -> Iterator[Used]:
-    """Which were used with success; `receipt_signer` is the SHA-256 of the one that signed our MDN."""
+    """The certificates used successfully; `receipt_signer` is the SHA-256 of the certificate that signed our MDN."""
     ours = inbound.call.organization.name
     if isinstance(read, VerifiedMessage) and read.signer and inbound.partner:
         yield Used(Use.MESSAGE, inbound.partner.name, read.signer.sha256)

@@ -1,7 +1,7 @@
 """The admin address: /healthz, /readyz and /metrics, over plain HTTP on loopback.
 
-One request a connection, and limits on all that whoever connects controls: connections, octets, seconds. A web
-framework and its server would bring six packages for three answers.
+It takes one request per connection, and limits everything that a client controls: connections, octets, seconds. A web
+framework and its server would add six packages for three answers.
 """
 
 from contextlib import suppress
@@ -20,7 +20,7 @@ from mtlsd.net.server.listeners import listener_on, open_socket, why_not
 from mtlsd.net.server.one_request import Conversation, RequestConnection, RequestLimits
 from mtlsd.net.services.state import State
 
-MAX_CONNECTIONS = 16  # at a time; more are closed at once
+MAX_CONNECTIONS = 16  # open at the same time; any more are closed at once
 LIMITS = RequestLimits(header_seconds=10, answer_seconds=10, close_seconds=1)
 ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
@@ -35,7 +35,7 @@ def bind(file: Path, address: Address) -> trio.SocketListener:
 
 
 class Admin:
-    """Serves the admin address until it is cancelled."""
+    """Serves the admin address until cancelled."""
 
     def __init__(self, state: State, health: Health) -> None:
         self._state = state
@@ -43,11 +43,11 @@ class Admin:
         self._open = 0
 
     async def serve(self, listener: trio.SocketListener) -> None:
-        """Accept for ever."""
+        """Accept connections until cancelled."""
         await trio.serve_listeners(self.answer, [listener])
 
     async def answer(self, stream: trio.SocketStream) -> None:
-        """One connection, from its request to its end; raises nothing."""
+        """Serve one connection, from its request to its end; raises nothing."""
         async with stream:
             if self._open >= MAX_CONNECTIONS:
                 return

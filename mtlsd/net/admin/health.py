@@ -1,4 +1,4 @@
-"""What the probes and the metrics say, gathered: a real write every few seconds, the disk, the backends, our keys."""
+"""Collects the facts for probes and metrics: a real write every few seconds, the disk, the backends, our keys."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ from mtlsd.snapshot.snapshot import Snapshot
 
 Labelled = dict[tuple[str, ...], float]
 
-LOOK_SECONDS = 5  # between two writes that only prove that one can write
-COUNT_SECONDS = 2  # how long the metrics wait for the journal; what hangs must not hide the other numbers
-LATELY = 60  # seconds that what was seen of a backend counts; who is asked no more could not prove to be back
+LOOK_SECONDS = 5  # between two test writes
+COUNT_SECONDS = 2  # how long the metrics wait for the journal; if it hangs, the other numbers still appear
+LATELY = 60  # seconds for which an observation of a backend counts; if it is no longer asked, it cannot prove recovery
 
 
 class Health:
-    """Looks after one daemon. The warning about the disk is logged once, and once when it is over."""
+    """Monitors one daemon. The warning about the disk is logged once when it begins, and once when it is over."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -36,25 +36,25 @@ class Health:
         self._space: Space | None = None
         self._low = False
         self._counting = False
-        self._threads = trio.CapacityLimiter(2)  # ours: a journal that hangs may hold all the others
+        self._threads = trio.CapacityLimiter(2)  # our own: a journal that hangs may occupy all the others
 
     async def watch(self) -> None:
-        """Look every few seconds, for ever."""
+        """Check every few seconds until cancelled."""
         while True:
             await trio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
-            except Exception:  # a bug in looking must not end what is looked after
+            except Exception:  # a bug in a check must not stop the daemon
                 self._state.log.exception(log.INTERNAL_ERROR, doing="health")
 
     async def look(self) -> None:
-        """Write to journal and spool, and see how much room there is."""
+        """Write to journal and spool, and measure the free space."""
         self._trouble = await trio.to_thread.run_sync(self._write)
         self._answered = trio.current_time()
         self._look_at_disk()
 
     def facts(self) -> health.Facts:
-        """Everything that the probes want to know, as it is now."""
+        """The current facts for the probes."""
         state, snapshot = self._state, self._state.snapshot
         now = datetime.fromtimestamp(state.clock(), UTC)
         return health.Facts(
@@ -69,12 +69,12 @@ class Health:
         )
 
     async def measure(self) -> bytes:
-        """All metrics, the gauges as they are now."""
+        """Return all metrics, with the current values of the gauges."""
         if not self._counting:
             with trio.move_on_after(COUNT_SECONDS):
                 await trio.to_thread.run_sync(self._show_backlog, abandon_on_cancel=True, limiter=self._threads)
         self._show_state()
-        render = self._state.metrics.render  # a thousand partners are many lines
+        render = self._state.metrics.render  # a thousand partners produce many lines
         return await trio.to_thread.run_sync(render, limiter=self._threads)
 
     def _write(self) -> JournalUnavailable | SpoolFull | None:
@@ -104,7 +104,7 @@ class Health:
         try:
             backlog = self._state.journal.backlog()
         except JournalUnavailable:
-            return  # the last numbers stay; mtlsd_ready says it
+            return  # the last numbers stay; mtlsd_ready shows the failure
         finally:
             self._counting = False
         now, show = self._state.clock(), self._state.metrics.show
@@ -133,7 +133,7 @@ class Health:
 
 
 def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float) -> Iterator[health.BackendSeen]:
-    """Each backend once; asked first, where every route to it asks first."""
+    """Each backend once; `asked_first` if every route to the backend asks it first."""
     routes: dict[str, list[Route]] = defaultdict(list)
     for host in snapshot.configuration.virtualhosts:
         for route in host.routes:
@@ -148,7 +148,7 @@ def _backends(snapshot: Snapshot, seen: dict[str, tuple[float, str]], now: float
 
 
 def _certificates(snapshot: Snapshot, now: datetime) -> Iterator[health.OwnCertificate]:
-    """Those that are not retired, of each use the newest last."""
+    """The certificates that are not retired; for each use, the newest last."""
     for name, keys in snapshot.keys.items():
         yield from _own(Use.SERVER, name, keys.server, now)
         yield from _own(Use.CLIENT, name, keys.client, now)

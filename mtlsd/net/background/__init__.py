@@ -1,1 +1,1 @@
-"""What goes on beside the exchanges: checkpoints, retention, notices of expiry."""
+"""Background tasks: checkpoints, retention, notices of expiry."""

@@ -1,6 +1,6 @@
-"""The notary: signs checkpoints of this node's chain, now and then, and says so when the chain is not whole.
+"""Signs checkpoints of this node's chain periodically, and logs an error if the chain is broken.
 
-`mtlsd journal prove` may sign one in between: what is signed here begins at the last one that was signed here.
+`mtlsd journal prove` may sign checkpoints in between: each checkpoint of this task continues from its own last one.
 """
 
 from base64 import b64encode
@@ -18,34 +18,34 @@ from mtlsd.journal.proof.sign_checkpoint import ChainBroken, sign_checkpoint
 from mtlsd.net.services.state import State
 from mtlsd.snapshot.snapshot import Snapshot
 
-LOOK_SECONDS = 10  # between two looks at how far the chain has come
+LOOK_SECONDS = 10  # between two checks of the chain's length
 
 
 class Notary:
-    """Signs for one node; one call at a time."""
+    """Signs the checkpoints of one node; calls must not overlap."""
 
     def __init__(self, state: State, key: NodeKey) -> None:
         self._state = state
         self._key = key
-        self._directory: Path | None = None  # where `_last` is from
+        self._directory: Path | None = None  # the directory of `_last`
         self._last: Checkpoint | None = None
 
     async def run(self) -> None:
-        """Sign as often as `[proof]` says, until it is cancelled."""
+        """Sign as often as `[proof]` says, until cancelled."""
         while True:
             await trio.sleep(LOOK_SECONDS)
             await trio.to_thread.run_sync(self.look)
 
     def look(self) -> None:
-        """Sign if there is enough to sign, or enough time has passed."""
+        """Sign if there are enough new entries, or if enough time has passed."""
         self._guarded(self._sign_if_due)
 
     def sign(self) -> None:
-        """Sign what is not signed yet."""
+        """Sign the entries that are not signed yet."""
         self._guarded(self._sign)
 
     def _guarded(self, act: Callable[[], None]) -> None:
-        """What goes wrong is said, and tried again later: it must not keep messages from coming in."""
+        """Run `act`. A failure is logged and retried later: it must not stop the receipt of messages."""
         try:
             act()
         except (JournalUnavailable, SpoolFull) as error:
@@ -78,7 +78,7 @@ class Notary:
         self._state.log.info(log.CHECKPOINT_SIGNED, **facts, signature=signature)
 
     def _recall(self) -> Checkpoint | None:
-        """The last checkpoint, read again only where they are written elsewhere now."""
+        """The last checkpoint, read again only if the directory of the checkpoints has changed."""
         directory = self._state.snapshot.configuration.checkpoints
         if directory != self._directory:
             self._last = checkpoints.last(directory, self._key.node)
@@ -87,5 +87,5 @@ class Notary:
 
 
 def configuration_note(snapshot: Snapshot, now: float) -> Note:
-    """What is entered when a configuration comes into force."""
+    """The chain entry for a configuration that comes into force."""
     return Note(EntryKind.CONFIGURATION, snapshot.version, now, {"mtlsd": __version__, "version": snapshot.version})

@@ -1,6 +1,7 @@
-"""The look at what ends: metrics, a line in the log, and an alert by webhook or mail, each once.
+"""Watches for certificates that expire: metrics, a log line, and an alert by webhook or mail, each sent once.
 
-Nothing waits for it. What cannot be given is tried again; what the journal says was given is not given again.
+Nothing waits for this task. An alert that cannot be sent is retried; an alert that the journal lists as sent is not
+sent again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,25 +20,25 @@ from mtlsd.partners import expiry
 from mtlsd.partners.expiry import Expiring, Notice, expiring_organization, expiring_pair, expiring_partner
 from mtlsd.snapshot.snapshot import Snapshot
 
-LOOK_SECONDS = 3600  # between two looks where nothing changed
-RETRY_SECONDS = 300  # after a look that left something to be told
+LOOK_SECONDS = 3600  # between two checks if nothing changed
+RETRY_SECONDS = 300  # after a check that left alerts unsent
 WAKE_SECONDS = 10
 URGENT_DAYS = 3
 MAX_ALERTS = 500  # in one message
 
-Key = tuple[str, int]  # of an alert: the fingerprint and the days
+Key = tuple[str, int]  # of an alert: the fingerprint and the number of days
 
 
 @dataclass(slots=True)
 class _Open:
-    """An alert that this node gives, and the channels that have not taken it."""
+    """An alert that this node sends, and the channels that have not accepted it."""
 
     alert: Notice
     channels: set[str]
 
 
 class ExpiryLook:
-    """Looks for one daemon."""
+    """Checks the certificates of one daemon."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -47,7 +48,7 @@ class ExpiryLook:
         self._open: dict[Key, _Open] = {}
 
     async def run(self) -> None:
-        """Look now, after each reload and every hour, until it is cancelled."""
+        """Check now, after each reload and every hour, until cancelled."""
         while True:
             if self._looked is not self._state.snapshot or trio.current_time() >= self._next:
                 self._looked, self._next = self._state.snapshot, trio.current_time() + RETRY_SECONDS
@@ -55,12 +56,12 @@ class ExpiryLook:
                     await self.look()
                 except (JournalUnavailable, SpoolFull) as error:
                     self._failed("journal", error.detail)
-                except Exception:  # a bug here must not end what it looks after
+                except Exception:  # a bug here must not stop the daemon
                     self._state.log.exception(log.INTERNAL_ERROR, doing="expiry")
             await trio.sleep(WAKE_SECONDS)
 
     async def look(self) -> None:
-        """See what ends, and tell; raises JournalUnavailable or SpoolFull."""
+        """Find what expires, and send the alerts; raises JournalUnavailable or SpoolFull."""
         snapshot = self._state.snapshot
         alerts = await trio.to_thread.run_sync(self._due, snapshot)
         await trio.to_thread.run_sync(self._claim, alerts, snapshot)
@@ -88,7 +89,7 @@ class ExpiryLook:
             show("mtlsd_partner_certificate_next_not_after_timestamp_seconds", {(): nearest.timestamp()})
 
     def _claim(self, alerts: Iterable[Notice], snapshot: Snapshot) -> None:
-        """Keep those that this node is to give; of these, the log speaks."""
+        """Claim the alerts that this node is to send, and log them."""
         for alert in alerts:
             found = self._state.journal.claim_notice(*_key(alert), self._state.clock())
             if found is NoticeStanding.GIVEN:
@@ -144,7 +145,7 @@ class ExpiryLook:
 
 
 def everything(snapshot: Snapshot) -> Iterator[Expiring]:
-    """All that ends and is in use, on either side."""
+    """Everything in use that expires, on either side."""
     for name, keys in snapshot.keys.items():
         for pair in keys.server:
             yield from expiring_pair(f"host {name}", "server", pair)
@@ -157,7 +158,7 @@ def everything(snapshot: Snapshot) -> Iterator[Expiring]:
 
 
 def _senders(snapshot: Snapshot) -> dict[str, channels.Send]:
-    """The channels that are configured, by name."""
+    """The configured channels, by name."""
     settings = snapshot.configuration.expiry
     senders: dict[str, channels.Send] = {}
     if settings.webhook:

@@ -1,4 +1,4 @@
-"""Alerts on their way: a POST of JSON, or a mail. Each has a deadline, and nothing in them is secret."""
+"""Sends notices: as a POST of JSON, or as a mail. Each has a deadline, and none contains a secret."""
 
 import json
 import smtplib
@@ -16,19 +16,19 @@ from mtlsd.errors import UpstreamFailed
 from mtlsd.net.client import http
 from mtlsd.partners.expiry import Notice
 
-SECONDS = 20  # for one message, from the connection to the answer
+SECONDS = 20  # for one notice, from the connection to the answer
 TRIES = 3
-PAUSE_SECONDS = 2  # after the first try; twice as long after the next
+PAUSE_SECONDS = 2  # after the first attempt; twice as long after the second
 
-Send = Callable[[Sequence[Notice], str, datetime], Awaitable[None]]  # the alerts, the node, the time
+Send = Callable[[Sequence[Notice], str, datetime], Awaitable[None]]  # the notices, the node, the time
 
 
 class NoticeFailed(Exception):
-    """A channel did not take it; the text says why, without the address."""
+    """A channel did not accept the notices; the text says why, without the address."""
 
 
 def webhook(url: Backend) -> Send:
-    """A channel that POSTs JSON to this URL; anything but 2xx is tried again."""
+    """A channel that POSTs JSON to this URL; any status but 2xx is retried."""
 
     async def send(alerts: Sequence[Notice], node: str, now: datetime) -> None:
         await _tried(partial(_post, url, json.dumps(as_json(alerts, node, now)).encode()))
@@ -46,7 +46,7 @@ def mail(settings: Mail) -> Send:
 
 
 def as_json(alerts: Sequence[Notice], node: str, now: datetime) -> dict[str, object]:
-    """What the webhook gets; `text` is for the chat systems that show nothing else."""
+    """The JSON for the webhook; `text` is for chat systems that show nothing else."""
     return {
         "event": "certificates_expire",
         "node": node,
@@ -57,17 +57,17 @@ def as_json(alerts: Sequence[Notice], node: str, now: datetime) -> dict[str, obj
 
 
 def message(settings: Mail, alerts: Sequence[Notice], node: str, now: datetime) -> EmailMessage:
-    """The mail: one line a certificate."""
+    """The mail, with one line per certificate."""
     made = EmailMessage()
     made["From"], made["To"], made["Date"] = settings.sender, ", ".join(settings.to), now
     made["Subject"] = f"mtlsd: {subject(alerts, now)}"
-    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence note is to answer
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic out-of-office replies
     made.set_content(f"{text(alerts, now)}\n\nfrom {node}\n")
     return made
 
 
 def subject(alerts: Sequence[Notice], now: datetime) -> str:
-    """How many, and how soon the first of them."""
+    """The number of certificates, and how soon the first expires."""
     count = f"{len(alerts)} certificates" if len(alerts) > 1 else "a certificate"
     left = min(each.about.days_left(now) for each in alerts)
     verb = "end" if len(alerts) > 1 else "ends"
@@ -75,7 +75,7 @@ def subject(alerts: Sequence[Notice], now: datetime) -> str:
 
 
 def text(alerts: Sequence[Notice], now: datetime) -> str:
-    """One line a certificate, for people."""
+    """One line per certificate, for people."""
     return "\n".join(_line(each, now) for each in alerts)
 
 
@@ -102,7 +102,7 @@ def _certificate(alert: Notice, now: datetime) -> dict[str, object]:
 
 
 async def _tried(act: Callable[[], Awaitable[None]]) -> None:
-    """Act, and once more after a pause where it failed; raises AlertFailed in the end."""
+    """Run `act`, and retry after a pause if it failed; raises NoticeFailed if the last attempt fails."""
     for attempt in range(TRIES):
         try:
             with trio.fail_after(SECONDS):

@@ -1,4 +1,4 @@
-"""Retention in the daemon: now and then, in batches that keep nobody waiting."""
+"""Retention in the daemon: runs periodically, in batches small enough that nothing has to wait."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.1  # between two batches
 
 
 async def keep_retention(state: State) -> None:
-    """Let contents go as `[retention]` says, until it is cancelled."""
+    """Delete contents as `[retention]` says, until cancelled."""
     await trio.sleep(FIRST_SECONDS)
     while True:
         try:
@@ -28,7 +28,7 @@ async def keep_retention(state: State) -> None:
 
 
 async def prune_once(state: State) -> None:
-    """Let go what is due now."""
+    """Delete everything that is due now."""
     policy_of = partial(retention_of, state.snapshot)
     batches = prune(state.journal, state.spool, policy_of, "mtlsd", state.clock())
     while (batch := await trio.to_thread.run_sync(_next, batches)) is not None:
@@ -41,7 +41,7 @@ def _counts(batch: Pruned) -> dict[str, int]:
 
 
 def retention_of(snapshot: Snapshot, partner: str) -> RetentionPolicy:
-    """The retention of a partner: its own where it has one, else that of all."""
+    """The retention of a partner: its own if it has one, otherwise the general retention."""
     settings, known = snapshot.configuration.retention, snapshot.truststore.partners.get(partner)
     days = known.retention_days if known else None
     max_bytes = known.retention_max_bytes if known else None

@@ -1,7 +1,7 @@
-"""Get what a CA publishes, with bounds: a deadline, a size, no redirect, and no address inside unless it is listed.
+"""Fetches files from a CA with limits: a deadline, a size, no redirect, and no private address unless it is listed.
 
-The URL may come out of a certificate. So the name is resolved here, every address is looked at, and the connection
-goes to one of those very addresses: a second lookup could say something else.
+The URL may come from a certificate. Therefore the name is resolved here, every address is checked, and the connection
+goes to one of the checked addresses: a second lookup could return a different address.
 """
 
 import ssl
@@ -14,21 +14,21 @@ from mtlsd.errors import MtlsdError, UpstreamFailed
 from mtlsd.net.client import http
 
 OK = 200
-GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA has given out no other; site-local and IPv4-compatible are outside
+GLOBAL_UNICAST = IPv6Network("2000::/3")  # IANA has assigned no other; site-local and IPv4-compatible are outside
 NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052; the prefix for local use, 64:ff9b:1::/48, is never public
-TEREDO = IPv6Network("2001::/32")  # RFC 4380: it leads to an IPv4 address, and no CA is there
+TEREDO = IPv6Network("2001::/32")  # RFC 4380: leads to an IPv4 address, and no CA uses it
 
 
 class FetchFailed(MtlsdError):
-    """Nothing came that counts; the text says why."""
+    """No usable answer was received; the text says why."""
 
 
 async def fetch(
     url: str, *, listed: bool, limit: int, seconds: float, question: bytes = b"", content_type: str = ""
 ) -> bytes:
-    """A GET, or a POST of `question`; at most `limit` octets within `seconds`. Raises FetchFailed.
+    """Send a GET, or a POST of `question`; read at most `limit` octets within `seconds`. Raises FetchFailed.
 
-    `listed`: the operators wrote this URL down, so it may be at a private address.
+    `listed`: the operators configured this URL, so its address may be private.
     """
     try:
         with trio.fail_after(seconds):
@@ -61,7 +61,7 @@ async def _fetch(
 
 
 async def _address(backend: Backend, listed: bool) -> str:
-    """One address of this server; ValueError where any of them is private and the URL is not listed."""
+    """Return one address of this server; ValueError if any address is private and the URL is not listed."""
     found = await trio.socket.getaddrinfo(backend.host, backend.port, type=trio.socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
     if not listed and not all(map(is_public, addresses)):
@@ -70,7 +70,7 @@ async def _address(backend: Backend, listed: bool) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is out in the world, for all that its digits tell; one that holds an IPv4 address is as it."""
+    """Whether an address is public, judged by its digits; one that contains an IPv4 address is judged by it."""
     parsed: IPv4Address | IPv6Address = ip_address(address)
     if isinstance(parsed, IPv4Address):
         return parsed.is_global and not parsed.is_multicast
@@ -80,7 +80,7 @@ def is_public(address: str) -> bool:
 
 
 def _inside(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a gateway or this host itself would go to."""
+    """The IPv4 address to which a gateway or this host itself would connect."""
     if address in NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour

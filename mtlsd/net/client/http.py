@@ -1,6 +1,6 @@
 """The client that delivers: one request, its body from a file, one answer. No redirects, no credentials.
 
-The server is a stranger where it takes a partner's MDN: all that it says has a bound, in octets and in time.
+A server that receives a partner's MDN is a stranger: everything that it sends is limited in octets and in time.
 """
 
 import ssl
@@ -25,11 +25,11 @@ from mtlsd.errors import (
 from mtlsd.net.client.tls_stream import SecureStream
 
 CHUNK = 256 * 1024  # octets of a body at a time
-MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the rest is not waited for
+MAX_ANSWER = 1024 * 1024  # octets of an answer's body that are read; the client does not wait for the rest
 FRAMING = 4  # times the body is what comes in all, at most, with the framing
 MAX_RECEIVED = FRAMING * MAX_ANSWER  # octets in all
 MAX_HEADER = 64 * 1024  # octets of an answer's header
-MAX_INTERIM = 10  # answers 1xx before the one that counts
+MAX_INTERIM = 10  # answers 1xx before the final one
 RECEIVE = 64 * 1024
 HTTP = b"HTTP/"  # how an answer begins (RFC 9112, section 4)
 
@@ -55,7 +55,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Recording:
-    """The octets of one exchange, as they are inside TLS: those handed over for sending, and those that came."""
+    """The octets of one exchange inside TLS: the octets passed on for sending, and the octets received."""
 
     sent: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
@@ -129,12 +129,12 @@ class _Request:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
         self._received = 0  # octets
         self.body_began = False
-        self.first = b""  # octets of the answer, as many as HTTP begins with
+        self.first = b""  # the first octets of the answer, as many as `HTTP` has
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
     ) -> Answer:
-        with suppress(trio.BrokenResourceError):  # a server may refuse early and close: then its answer counts
+        with suppress(trio.BrokenResourceError):  # if a server refuses early and closes, its answer counts
             await self._send(backend, method, fields, body)
         with trio.fail_after(self._timeout):
             answer = await self._receive()
@@ -164,7 +164,7 @@ class _Request:
             await self._stream.send_all(octets)
 
     async def _receive(self) -> Answer:
-        """Raises h11.RemoteProtocolError for what is no answer, or has no end."""
+        """Raises h11.RemoteProtocolError if the data is not an answer, or does not end."""
         response: h11.Response | None = None
         body, interim = bytearray(), 0
         while True:
@@ -196,7 +196,7 @@ class _Request:
             if not data and self._http.their_state is h11.SEND_RESPONSE:
                 raise trio.BrokenResourceError("the server closed the connection before it answered")
             self._http.receive_data(data)
-        assert isinstance(event, h11.Event)  # one request a connection, so it never pauses
+        assert isinstance(event, h11.Event)  # one request per connection, so it never pauses
         return event
 
 
@@ -220,18 +220,18 @@ def _kind(error: Exception) -> type[UpstreamFailed]:
 
 
 def why(error: Exception) -> str:
-    """What a failed connection says of itself, in words for operators."""
+    """Why a connection failed, in words for operators."""
     return "; ".join(dict.fromkeys(map(_words, _behind(error))))
 
 
 def _behind(error: Exception) -> Sequence[BaseException]:
-    """What a connection failed with: one error for each address that was tried."""
+    """The errors of a failed connection: one for each address that was tried."""
     cause = error.__cause__ or error
     return cause.exceptions if isinstance(cause, BaseExceptionGroup) else [cause]
 
 
 def _cause(error: Exception, first: bytes) -> FailureCause | None:
-    """What kept the server from answering; `first` are the first octets that it sent."""
+    """Why the server did not answer; `first` has the first octets that it sent."""
     found = {_cause_of_one(each, first) for each in _behind(error)}
     return next((each for each in FailureCause if each in found), None)
 
@@ -261,7 +261,7 @@ def _words(cause: BaseException) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return f"the server's certificate is not trusted: {cause.verify_message}"
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():  # the latter by the Python of Debian 12
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():  # the latter with the Python of Debian 12
             return "the other side ended TLS without a word"
         case ssl.SSLError():
             return f"the TLS handshake failed: {(cause.reason or 'no reason given').replace('_', ' ').lower()}"

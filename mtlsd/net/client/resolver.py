@@ -1,6 +1,6 @@
-"""Name resolution away from the threads of everybody else: a lookup keeps its thread, even when nobody waits for it.
+"""Name resolution in separate threads, because a lookup keeps its thread even when nothing waits for it any longer.
 
-A name server that does not answer would otherwise take all of trio's threads, and journal and commits with them.
+Otherwise a name server that does not answer would occupy all of trio's threads, and block the journal and its commits.
 """
 
 import socket
@@ -10,11 +10,11 @@ from typing import Any
 
 import trio
 
-AT_ONCE = 4  # lookups of one name; the names are those of backends and of `mdn_urls`, so there is an end to them
+AT_ONCE = 4  # lookups of one name; only backends and `mdn_urls` have names, so their number is limited
 
 
 class Lookups(trio.abc.HostnameResolver):
-    """Resolves names, each with threads of its own, so that a name without an answer keeps no other back."""
+    """Resolves names, each with its own threads, so that a name without an answer delays no other name."""
 
     def __init__(self, look_up: Callable[..., Any] = socket.getaddrinfo) -> None:
         self._look_up = look_up
@@ -31,11 +31,11 @@ class Lookups(trio.abc.HostnameResolver):
         proto: int = 0,
         flags: int = 0,
     ) -> Any:
-        """Look a name up; trio asks for no numeric address."""
+        """Look up a name; trio does not call this for numeric addresses."""
         limiter = self._limiters[host]
         wanted = (host, port, family, type, proto, flags)
         return await trio.to_thread.run_sync(self._look_up, *wanted, limiter=limiter, abandon_on_cancel=True)
 
     async def getnameinfo(self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int) -> tuple[str, str]:
-        """Nobody asks for the name of an address."""
+        """Not supported: nothing looks up the name of an address."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The TLS of connections that we open: to backends, and to partners for asynchronous MDNs."""
+"""TLS for connections that we open: to backends, and to partners for asynchronous MDNs."""
 
 import os
 import ssl
@@ -13,7 +13,7 @@ from mtlsd.snapshot.snapshot import Snapshot
 
 
 def context_for(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:
-    """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair, where it is asked for."""
+    """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair if requested."""
     context = ssl.create_default_context()
     if credentials is None:
         return context
@@ -21,7 +21,7 @@ def context_for(credentials: Credentials | None, snapshot: Snapshot, now: dateti
     if partner and partner.mdn_roots:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate there is enough
     for root in (*partner.trusted_roots, *partner.mdn_roots) if partner else ():
-        with suppress(ssl.SSLError):  # we read some certificates that OpenSSL does not
+        with suppress(ssl.SSLError):  # we can read some certificates that OpenSSL cannot
             context.load_verify_locations(cadata=root.der)
     if keys := snapshot.keys.get(credentials.host):
         _offer(context, keys.client_at(now))
@@ -29,7 +29,7 @@ def context_for(credentials: Credentials | None, snapshot: Snapshot, now: dateti
 
 
 def _offer(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """`ssl` takes a key from a file only: this one is in memory, and gone when it is closed."""
+    """Load the key pair. `ssl` reads keys only from files: this file is in memory, and is gone when closed."""
     with os.fdopen(os.memfd_create("key"), "wb") as file:
         for certificate in (pair.certificate, *pair.chain):
             file.write(certificate.pem)

@@ -1,5 +1,5 @@
-"""TLS of a connection that we open. Unlike `trio.SSLStream` it sends its alert before it raises, so that the peer's log
-says why we went away.
+"""TLS for a connection that we open. Unlike `trio.SSLStream`, it sends its alert before it raises, so that the peer's
+log shows why we closed the connection.
 """
 
 import ssl
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class SecureStream:
-    """The client's side, for one task at a time. Everything raises ssl.SSLError and what the socket raises."""
+    """The client's side, for one task at a time. Every method raises ssl.SSLError and the errors of the socket."""
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext, server_name: str) -> None:
         self._stream = stream
@@ -28,19 +28,19 @@ class SecureStream:
         await self._retry(self._tls.do_handshake)
 
     async def send_all(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all the data."""
         if data:
             await self._retry(partial(self._tls.write, data))
 
     async def receive_some(self, max_bytes: int) -> bytes:
-        """Some octets; none at the end, which many HTTP servers do not announce (RFC 9112, section 9.8)."""
+        """Receive some octets; none at the end, which many HTTP servers do not announce (RFC 9112, section 9.8)."""
         try:
             return await self._retry(partial(self._tls.read, max_bytes))
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             return b""
 
     async def aclose(self) -> None:
-        """Say close_notify, and wait for none."""
+        """Send close_notify, and do not wait for the peer's."""
         try:
             with suppress(ssl.SSLError):
                 self._tls.unwrap()
@@ -50,7 +50,7 @@ class SecureStream:
             await trio.aclose_forcefully(self._stream)
 
     async def _retry(self, step: Callable[[], T]) -> T:
-        """Take the step again with each piece of input, until it needs no more."""
+        """Repeat the step with each piece of input until it needs no more."""
         while True:
             try:
                 done = step()

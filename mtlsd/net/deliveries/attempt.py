@@ -1,4 +1,4 @@
-"""One attempt at a delivery: the targets are asked, one after another, until one has said something that counts.
+"""One attempt at a delivery: the targets are asked, one after another, until one gives a decisive answer.
 
 No second backend is asked once the first may have taken the message (`relay.upstreams`).
 """
@@ -31,8 +31,8 @@ from mtlsd.relay.upstreams import may_have_taken_it, may_try_another
 from mtlsd.snapshot.snapshot import Snapshot
 
 OpenDocument = Callable[[str], BinaryIO]
-CREATED = 201  # what a directory would answer
-_TO_TRUST = {  # what helps where a server's certificate is not trusted
+CREATED = 201  # as if a directory had answered over HTTP
+_TO_TRUST = {  # advice if a server's certificate is not trusted
     True: "if the partner confirms it, put its root into mdn/ of the partner's directory",
     False: "the backend needs a certificate of a root that the system trusts (docs/operations.md)",
 }
@@ -40,7 +40,7 @@ _TO_TRUST = {  # what helps where a server's certificate is not trusted
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of it: the last target's outcome, what was wrong with those before, and who may have the message."""
+    """The result: the outcome of the last target, the errors of earlier targets, and who may have the message."""
 
     outcome: Outcome
     target: str
@@ -49,7 +49,7 @@ class Tried:
 
 
 async def attempt(state: State, about: Message | Refusal, delivery: Delivery, open_document: OpenDocument) -> Tried:
-    """Ask the targets, the best first; raises NotIntact, and what `open_document` raises."""
+    """Ask the targets, the best first; raises NotIntact and the errors of `open_document`."""
     if delivery.kind is DeliveryKind.MDN:
         await trio.to_thread.run_sync(check_mdn, state.journal, about)
     outcome: Outcome = UpstreamUnreachable("paused after failures")
@@ -66,9 +66,9 @@ async def attempt(state: State, about: Message | Refusal, delivery: Delivery, op
 
 
 def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
-    """The delivery, and of an ordered one that no backend may have yet, with the backends that its route has now.
+    """Return the delivery; if it is ordered and no backend can have it yet, with the current backends of its route.
 
-    Else a line that begins at a backend that is gone would never move.
+    Otherwise a queue whose first delivery names a removed backend would never move.
     """
     delivery, about = claimed.delivery, claimed.about
     if not delivery.lane.ordered or delivery.pinned or not isinstance(about, Message):
@@ -80,7 +80,7 @@ def at_present(snapshot: Snapshot, claimed: Claimed) -> Claimed:
 
 
 def circuits_of(delivery: Delivery) -> tuple[str, ...]:
-    """The names of the circuits that a delivery goes through: its backends, or the partner's receiver of MDNs."""
+    """The names of the circuits that a delivery uses: its backends, or the partner's MDN receiver."""
     return (delivery.lane.name,) if delivery.kind is DeliveryKind.MDN else delivery.targets
 
 
@@ -99,7 +99,7 @@ def _balance(snapshot: Snapshot, message: Message) -> Balance:
 
 
 def _route(snapshot: Snapshot, message: Message) -> Route | None:
-    """The route that a message came by, as it is configured now."""
+    """The route on which a message was received, as configured now."""
     host = snapshot.hosts.get(message.host)
     return next((route for route in (host.routes if host else ()) if route.path == message.route), None)
 
@@ -107,7 +107,7 @@ def _route(snapshot: Snapshot, message: Message) -> Route | None:
 async def _watched(
     state: State, about: Message | Refusal, delivery: Delivery, target: str, open_document: OpenDocument
 ) -> Outcome:
-    """Ask one target, and remember how it fared."""
+    """Ask one target, and remember the outcome."""
     circuit = delivery.lane.name if delivery.kind is DeliveryKind.MDN else target
     outcome: Outcome | None = None
     state.upstreams.begin(circuit)
@@ -128,7 +128,7 @@ async def _watched(
 
 
 def tell(state: State, circuit: str, outcome: Outcome) -> None:
-    """Log that a backend is left alone from now on, or is well again."""
+    """Log that a backend is paused from now on, or is healthy again."""
     backend = without_query(circuit)
     if circuit in state.upstreams.open_circuits():
         state.log.warning(log.BACKEND_PAUSED, backend=backend, detail=_said(outcome))
@@ -174,7 +174,7 @@ async def _post(
 
 
 def _note_use(state: State, host: str, now: datetime) -> None:
-    """The MDN was taken over TLS: with this certificate of ours, if it was asked for."""
+    """Note the certificate of ours that the server requested, if any, when it took the MDN over TLS."""
     if keys := state.snapshot.keys.get(host):
         state.note_use(Used(Use.CLIENT, host, keys.client_at(now).certificate.sha256))
 
@@ -188,10 +188,10 @@ def _said(outcome: Outcome) -> str:
 
 
 async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: int) -> None:
-    """Send nothing of a document that is cut, has grown or was altered; raises NotIntact."""
+    """Send nothing of a document that is truncated, has grown or was altered; raises NotIntact."""
     assert isinstance(about, Message)
     if isinstance(file, BytesIO):
-        check_document(file, name, about, promised)  # small, and here already
+        check_document(file, name, about, promised)  # small, and already in memory
     else:
         await trio.to_thread.run_sync(check_document, file, name, about, promised)
 

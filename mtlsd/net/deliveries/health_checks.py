@@ -1,4 +1,4 @@
-"""Health checks: a backend with a health page is asked for it now and then, and left alone while it is not well."""
+"""Health checks: periodic requests to the health-check URL of each backend; unhealthy backends are paused."""
 
 import ssl
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS = 5
 
 
 async def check_backends(state: State) -> None:
-    """Ask all of them, again and again, until it is cancelled."""
+    """Check all backends periodically until cancelled."""
     while True:
         async with trio.open_nursery() as nursery:
             for backend, path in dict.fromkeys(_pages(state.snapshot)):
@@ -34,7 +34,7 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
 
 
 async def _check(state: State, backend: Backend, path: str) -> None:
-    """A page that is not well pauses its backend at once; one that is ends the pause."""
+    """Check one backend: a failed check pauses the backend at once, and a successful check ends the pause."""
     outcome = await _ask(backend, path)
     if state.upstreams.note_health(backend.url, outcome, trio.current_time()):
         tell(state, backend.url, outcome)

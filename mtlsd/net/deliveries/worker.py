@@ -1,4 +1,4 @@
-"""The worker: claims deliveries, makes them, and records what came of it. What an outcome means is `relay`'s to say."""
+"""The worker: claims deliveries, makes them, and records the outcomes. `relay` decides what an outcome means."""
 
 import random
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from mtlsd.relay.clock_jumps import Jumps
 from mtlsd.relay.lanes import Lanes
 from mtlsd.relay.retry import Answered, Decision, Outcome, RetryPolicy
 
-TROUBLE_SECONDS = 5  # how long to wait where the journal cannot be used
-MAX_WAIT_SECONDS = 60  # the wall clock may jump: look again at least this often
-RECORD_AGAIN_SECONDS = 1  # sooner than anybody claims again
-LOOKS_A_LEASE = 3  # and so often in the time of a lease: another node may have died
+TROUBLE_SECONDS = 5  # how long to wait if the journal is unavailable
+MAX_WAIT_SECONDS = 60  # the wall clock may jump: check again at least this often
+RECORD_AGAIN_SECONDS = 1  # before anyone can claim the delivery again
+LOOKS_A_LEASE = 3  # checks per lease period: another node may have died
 
 
 class Worker:
-    """Makes deliveries until it is cancelled. One that is cut off is made again when its lease is over."""
+    """Makes deliveries until cancelled. A delivery that is interrupted is made again when its lease has expired."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._owner = state.node
         self._lanes = Lanes(state.upstreams)
-        self._attempted: set[str] = set()  # deliveries whose lease is ours now
+        self._attempted: set[str] = set()  # deliveries whose lease we hold now
         self._jumps = Jumps()
 
     @property
@@ -42,7 +42,7 @@ class Worker:
         return self._state.snapshot.configuration.delivery
 
     async def run(self) -> None:
-        """Take back the leases of an earlier life, then deliver what is due, as it becomes due."""
+        """Take back the leases of an earlier run, then make each delivery when it is due."""
         await self._take_back()
         async with trio.open_nursery() as nursery:
             while True:
@@ -56,7 +56,7 @@ class Worker:
             try:
                 now = self._state.clock()
                 await trio.to_thread.run_sync(self._state.journal.take_back, self._owner, now)
-                longest = now + self._settings.max_retry_seconds  # the clock may have been ahead when it was planned
+                longest = now + self._settings.max_retry_seconds  # the clock may have been ahead when it was scheduled
                 await trio.to_thread.run_sync(self._state.journal.hasten, longest)
             except (JournalUnavailable, SpoolFull) as error:
                 self._state.log.error(log.WORKER_TROUBLE, reason=error.reason, detail=error.detail)
@@ -65,7 +65,7 @@ class Worker:
                 return
 
     async def _start_what_is_due(self, nursery: trio.Nursery) -> float:
-        """Start deliveries as far as there is room; how long to wait for more, in seconds."""
+        """Start as many deliveries as there is room for; return the seconds to wait for more."""
         now = self._state.clock()
         try:
             if jump := self._jumps.look(now, trio.current_time()):
@@ -78,7 +78,7 @@ class Worker:
                     self._attempted.add(claimed.delivery.id)
                     nursery.start_soon(self._deliver, claimed)
                 if len(claims) < limit:
-                    break  # there is no more
+                    break  # no more is due
             room = self._lanes.room(self._settings.concurrency_per_backend, trio.current_time())
             next_due = await trio.to_thread.run_sync(self._state.journal.next_due, now, room)
         except (JournalUnavailable, SpoolFull) as error:
@@ -86,14 +86,14 @@ class Worker:
             return TROUBLE_SECONDS
         longest = min(MAX_WAIT_SECONDS, self._settings.lease_seconds / LOOKS_A_LEASE)
         if len(self._lanes) >= self._settings.concurrency:
-            return longest  # whichever ends first says that there is room
+            return longest  # the first delivery to finish signals that there is room
         again, ticks = self._lanes.look_again_at(trio.current_time()), trio.current_time()
         waits = [] if again is None else [again - ticks]
         waits += [] if next_due is None else [next_due - now]
         return min(max(min(waits, default=longest), 0), longest)
 
     def _limit(self) -> int:
-        """How many may be claimed at once: one lane's share at most, so that no lane gets more than that."""
+        """How many may be claimed at once: at most the share of one lane, so that no lane gets more than its share."""
         return min(self._settings.concurrency - len(self._lanes), self._settings.concurrency_per_backend)
 
     async def _claim(self, now: float, limit: int) -> list[Claimed]:
@@ -103,15 +103,15 @@ class Worker:
         return await trio.to_thread.run_sync(claim)
 
     def _follow(self, jump: float, now: float) -> None:
-        """The clock has jumped: what is being attempted stays ours, and what waits waits no longer than it should."""
-        for delivery in tuple(self._attempted):  # it may change meanwhile
+        """Adapt to a jump of the clock: running attempts keep their leases, and no delivery waits too long."""
+        for delivery in tuple(self._attempted):  # the set may change meanwhile
             with suppress(LeaseLost):
                 self._state.journal.renew(delivery, self._owner, now + self._settings.lease_seconds)
         if jump < 0:
             self._state.journal.hasten(now)
 
     async def _deliver(self, claimed: Claimed) -> None:
-        """One attempt, from the request to the record."""
+        """Make one attempt, from the request to the record."""
         started, began = self._state.clock(), trio.current_time()
         try:
             tried = await self._attempt(claimed)
@@ -122,7 +122,7 @@ class Worker:
             self._log(claimed, "warning", reason="lease_lost")
         except (JournalUnavailable, SpoolFull) as error:
             self._log(claimed, "error", reason=error.reason, detail=error.detail)
-        except Exception:  # nor may a bug in the record; the lease runs out, and it is made again
+        except Exception:  # likewise a bug in recording; the lease expires, and the delivery is made again
             self._state.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
         finally:
             self._lanes.end(claimed.delivery.lane)
@@ -130,14 +130,14 @@ class Worker:
             self._state.due.set()
 
     async def _attempt(self, claimed: Claimed) -> Tried:
-        """Make the request while the lease is renewed."""
+        """Make the request, and renew the lease meanwhile."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_lease, claimed, nursery.cancel_scope)
             try:
                 tried = await self._try(claimed)
             except (JournalUnavailable, SpoolFull) as error:
                 tried = _impossible(claimed, error.detail)
-            except Exception as error:  # our bug must neither take the other deliveries with it nor hide for ever
+            except Exception as error:  # a bug must neither stop the other deliveries nor stay hidden
                 self._state.log.exception(log.INTERNAL_ERROR, delivery=claimed.delivery.id)
                 tried = _impossible(claimed, type(error).__name__)
             nursery.cancel_scope.cancel()
@@ -149,7 +149,7 @@ class Worker:
         return await attempt(self._state, claimed.about, claimed.delivery, kept)
 
     async def _keep_lease(self, claimed: Claimed, attempt: trio.CancelScope) -> None:
-        """Renew the lease as long as the attempt runs; without a lease there is no attempt."""
+        """Renew the lease while the attempt runs; without a lease the attempt ends."""
         lease, renewed = self._settings.lease_seconds, trio.current_time()
         while True:
             await trio.sleep(lease / LOOKS_A_LEASE)
@@ -160,7 +160,7 @@ class Worker:
                 renewed = began
             except LeaseLost:
                 attempt.cancel()
-            except (JournalUnavailable, SpoolFull):  # it may be back before the lease is over
+            except (JournalUnavailable, SpoolFull):  # the journal may be back before the lease expires
                 if began - renewed > lease / 2:
                     attempt.cancel()
 
@@ -202,9 +202,9 @@ class Worker:
         self._log(claimed, _LEVELS[decision.state], duration_ms=round(duration * 1000, 1), **facts)
 
     async def _until_recorded(self, claimed: Claimed, record: Callable[[], None]) -> None:
-        """A journal that went away comes back, and a full disk gets room: what was done is not to be done again.
+        """Record the outcome, and retry if the journal is unavailable or the disk is full: no delivery is made twice.
 
-        Nobody else can claim the delivery meanwhile, and the outcome counts as long as nobody has.
+        Nobody else can claim the delivery during the lease, and the outcome counts unless somebody else has claimed it.
         """
         said = False
         while True:

@@ -1,8 +1,8 @@
-"""The backend first, then the promise: for routes that answer only once the backend has the message.
+"""Backend first, then the promise: routes that answer only after the backend has taken the message.
 
-The partner waits meanwhile. Copies of one message that come while the backend is asked wait for what it says, which
-is for all of them: a backend that stalls is asked once, however many copies there are. A crash between the backend's
-answer and the commit makes the partner send again, and the backend knows the message by its Idempotency-Key.
+The partner waits meanwhile. If copies of a message arrive while the backend is being asked, they wait for the same
+result: a backend that stalls is asked once, however many copies there are. After a crash between the backend's answer
+and the commit, the partner sends again, and the backend recognizes the message by its Idempotency-Key.
 """
 
 from dataclasses import replace
@@ -22,14 +22,15 @@ from mtlsd.net.services.state import State
 from mtlsd.relay.request import idempotency_key
 from mtlsd.relay.retry import Answered, Outcome, reason_of
 
-# What became of a message: accepted; the backend did not take it; or the journal failed.
+# The result for a message: it was accepted, the backend did not take it, or the journal failed.
 Fate = Message | tuple[Attempt, Outcome] | PeerError
 
 
 async def forward(state: State, exchange: Exchange, response: Response) -> Response:
-    """The answer of an exchange that asks the backend first; raises BackendUnavailable if it did not take it.
+    """Return the answer of an exchange that asks the backend first.
 
-    `response` is what the exchange has finished with, and promises the acceptance that is attempted.
+    `response` is the response of `finish`; it promises the acceptance that is attempted. Raises BackendUnavailable if
+    the backend did not take the message.
     """
     acceptance = response.promise.acceptance
     assert acceptance is not None
@@ -43,8 +44,8 @@ async def forward(state: State, exchange: Exchange, response: Response) -> Respo
                     return await _as_the_first(exchange, acceptance, turn.result)
                 return await _ask(state, exchange, response, acceptance, turn)
     except CommitUnclear:
-        raise  # it may be accepted after all
-    except Exception:  # whoever is cut off leaves it to the sweep of the next start: another may have committed it
+        raise  # the message may have been accepted
+    except Exception:  # not on cancellation: the message may be committed, and the next start sweeps
         exchange.withdraw()
         raise
 
@@ -57,7 +58,7 @@ async def _ask(
         holder = await trio.to_thread.run_sync(state.journal.find, message.as2_from, message.as2_to, message.message_id)
         if holder is None or await trio.to_thread.run_sync(exchange.lacks_receipt, holder):
             made, outcome = await _attempt(state, acceptance)
-            turn.result = made, outcome  # unless it is accepted
+            turn.result = made, outcome  # replaced below if the message is accepted
             response = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
             if (taken := response.promise.acceptance) is None:
                 return response
@@ -71,7 +72,7 @@ async def _ask(
 
 
 async def _enter(state: State, exchange: Exchange, taken: Acceptance, holder: Message | None) -> Message:
-    """What the backend took goes to the journal; if a message holds the key already, its MDN alone."""
+    """Enter the message that the backend took into the journal; if a message holds the key already, only the MDN."""
     if holder is None:
         return await state.accept(exchange, taken)
     if taken.message.mdn is None:
@@ -81,7 +82,7 @@ async def _enter(state: State, exchange: Exchange, taken: Acceptance, holder: Me
 
 
 async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) -> Response:
-    """What became of the copy that came first is the answer to this one, too; its content may be another."""
+    """Answer this copy with the result of the first copy. The content of this copy may be different."""
     match fate:
         case Message():
             return await trio.to_thread.run_sync(exchange.duplicate, fate)
@@ -102,7 +103,7 @@ async def _attempt(state: State, acceptance: Acceptance) -> tuple[Attempt, Outco
     tried = await attempt(state, acceptance.message, delivery, kept)
     state.pins.note(key, tried.pinned if reason_of(tried.outcome) else None)
     seconds, reason = trio.current_time() - began, reason_of(tried.outcome) or ""
-    became = "refused" if reason else "delivered"  # nothing is kept of it: the partner sends again
+    became = "refused" if reason else "delivered"  # nothing of the message is kept: the partner sends again
     state.note_attempt(delivery, became=became, reason=reason, seconds=seconds)
     return Attempt(
         delivery_id=delivery.id,

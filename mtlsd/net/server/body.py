@@ -1,4 +1,4 @@
-"""The body of a request, handed over as it arrives; and the deadline that every wait for a client has."""
+"""Passes on the body of a request as it arrives, and sets the deadline of every wait for a client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from mtlsd.http.messages import Response
 from mtlsd.net.server.wire import Wire
 from mtlsd.net.services.state import State
 
-TURN_SECONDS = 0.01  # how long one body may keep the loop to itself while its octets are here already
+TURN_SECONDS = 0.01  # how long one body may occupy the loop if its octets have already arrived
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def deadline(seconds: float, late: type[PeerError], detail: str = "") -> Iterato
 
 
 async def receive_body(state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest) -> Response:
-    """Have an exchange take the whole body, and return what it ended in; raises PeerError."""
+    """Pass the whole body to an exchange, and return its response; raises PeerError."""
     try:
         if wire.waits_for_continue:
             await wire.send_continue()
@@ -39,7 +39,7 @@ async def receive_body(state: State, wire: Wire, limits: Limits, exchange: Excha
 
 
 async def _feed(state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest) -> None:
-    """Hand the body over as it arrives; raises BodyTooLarge, SpoolFull, or RequestTimeout if it is slow."""
+    """Pass on the body as it arrives; raises BodyTooLarge, SpoolFull, or RequestTimeout if the client is slow."""
     size, started = 0, trio.current_time()
     turn_ends = started + TURN_SECONDS
     pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
@@ -52,5 +52,5 @@ async def _feed(state: State, wire: Wire, limits: Limits, exchange: Exchange | S
             scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
             if trio.current_time() > turn_ends:
                 await trio.lowlevel.checkpoint()
-                state.require_room(None)  # others write, too
+                state.require_room(None)  # other processes also write to the disk
                 turn_ends = trio.current_time() + TURN_SECONDS

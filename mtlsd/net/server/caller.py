@@ -1,4 +1,4 @@
-"""Who is at the other end of a connection: what it showed in the handshake, and who it is judged to be on a request."""
+"""The client of a connection: its certificates from the handshake, and its identity as judged for each request."""
 
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from mtlsd.tls.engine import HandshakeCompleted
 
 
 class Caller:
-    """One connection's client. Its handshake is there once `shook_hands` was called; the judgement is cached."""
+    """The client of one connection. Its handshake is known after `shook_hands`; the judgement is cached."""
 
     def __init__(self, state: State, address: str) -> None:
         self.address = address
@@ -31,7 +31,7 @@ class Caller:
         self._handshake: HandshakeCompleted | None = None
 
     def shook_hands(self, handshake: HandshakeCompleted) -> None:
-        """The handshake is complete."""
+        """Note that the handshake is complete."""
         self._handshake = handshake
 
     @property
@@ -41,16 +41,16 @@ class Caller:
 
     @property
     def presented(self) -> Presented | None:
-        """The certificate that it showed and the chain that it sent, if the handshake is complete."""
+        """The certificate and the chain that the client sent, if the handshake is complete."""
         return self._handshake.presented if self._handshake else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Of the judgement in force."""
+        """The warnings of the current judgement."""
         return self._judgement.warnings
 
     def examine(self, host: str, presented: Presented) -> PeerError | None:
-        """Why the client is refused inside of the handshake; what must be waited for is left to its requests."""
+        """Return why the client is refused during the handshake; checks that must wait are made on its requests."""
         judgement = Judgement(self._state.revocations, may_ask_later=True)
         try:
             judgement.peer(presented, self._state.snapshot, host, self._now())
@@ -60,7 +60,7 @@ class Caller:
         return None
 
     def host(self, request: Request) -> VirtualHost:
-        """The virtual host of the handshake, as it is configured now; raises SNIHostMismatch or SNIUnknown."""
+        """The virtual host of the handshake, as configured now; raises SNIHostMismatch or SNIUnknown."""
         handshake = self.handshake
         host = self._state.snapshot.hosts.get(handshake.host)
         if host is None:
@@ -74,12 +74,12 @@ class Caller:
         return host
 
     async def learn_of_revocations(self, host: VirtualHost) -> None:
-        """Ask for what `identify` must know and nobody has asked for yet."""
+        """Request the revocation data that `identify` needs and that nobody has requested yet."""
         if self.presented and host.client_certificate is not ClientCertificate.NONE:
             await self._state.revocations.prepare(self.presented, self._state.snapshot)
 
     def identify(self, host: VirtualHost) -> Peer | None:
-        """Who the client is, judged now; None if TLS proves nobody and the host allows that."""
+        """Return who the client is, judged now; None if TLS proves no identity and the host allows that."""
         handshake = self.handshake
         if host.client_certificate is ClientCertificate.NONE:
             return None

@@ -56,7 +56,7 @@ class Connection:
         self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._caller.examine)
 
     async def serve(self) -> None:
-        """Everything, from the first octet to the last; raises nothing."""
+        """Serve the connection from the first octet to the last; raises nothing."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             if await self._shake_hands():
                 while await self._wait_for_request() and await self._exchange():
@@ -87,7 +87,7 @@ class Connection:
             await self._wire.send_in_the_clear(response, now=self._state.clock())
 
     async def _wait_for_request(self) -> bool:
-        """Whether a request begins before the connection has idled too long, or the daemon stops."""
+        """Whether a request begins before the connection has been idle too long or the daemon stops."""
         if not self._wire.waits_for_request:
             return True
         if self._state.stopping:
@@ -101,7 +101,7 @@ class Connection:
         return not scope.cancelled_caught
 
     async def _exchange(self) -> bool:
-        """Serve one request; whether the connection can serve another."""
+        """Serve one request; return whether the connection can serve another."""
         now = self._state.clock()
         record = Record(new_id(now), trio.current_time())
         try:
@@ -123,7 +123,7 @@ class Connection:
         return await self._send(response, record)
 
     async def _say_goodbye(self, record: Record) -> None:
-        """The daemon stops and waits no longer: nothing of this request was taken."""
+        """Answer that the daemon is stopping and no longer waits: nothing of this request was accepted."""
         with trio.CancelScope(shield=True), trio.move_on_after(GOODBYE_SECONDS), suppress(trio.BrokenResourceError):
             await self._send(self._refuse(ShuttingDown("not complete within shutdown_seconds"), record), record)
 
@@ -136,7 +136,7 @@ class Connection:
     # --- One request ----------------------------------------------------------------------------------------------
 
     async def _respond(self, event: h11.Request, record: Record) -> Response:
-        """From the header to the answer; raises PeerError."""
+        """Serve the request from its header to the answer; raises PeerError."""
         if len(event.headers) > self._limits.max_header_fields:
             raise HeadersTooLarge(f"{len(event.headers)} header fields")
         request = record.request = read_request(event)
@@ -170,7 +170,7 @@ class Connection:
         )
 
     def _require_room(self, request: Request) -> None:
-        """Raises BodyTooLarge or SpoolFull for what the header says of the body."""
+        """Raises BodyTooLarge or SpoolFull if the header announces a body that is too large."""
         if request.content_length is not None and request.content_length > self._limits.max_body_bytes:
             raise BodyTooLarge(f"Content-Length {request.content_length}")
         if request.has_body:
@@ -191,15 +191,15 @@ class Connection:
         return await receive_body(self._state, self._wire, self._limits, test)
 
     def _route(self, host: VirtualHost, request: Request) -> Route:
-        """What serves this path; raises NoRoute or MethodNotAllowed."""
+        """Return the route for this path; raises NoRoute or MethodNotAllowed."""
         if request.path == selftest.PATH and host.selftest:
             return selftest.route_for(host, self._state.snapshot.organizations, request)
         return routing.match(host, request)
 
     async def _say_who_it_is(self, request: Request, host: VirtualHost, record: Record) -> Response:
-        """The one answer that needs no certificate on a host that requires one."""
+        """Answer whoami: the only answer that needs no certificate on a host that requires one."""
         _check_framing(request, None)
-        admit(self._state, request, self._caller.address)  # before a responder is asked
+        admit(self._state, request, self._caller.address)  # before an OCSP responder is asked
         await self._caller.learn_of_revocations(host)
         handshake, address = self._caller.handshake, self._caller.address
         answer = who_is_it(self._state, handshake, host, request, record.request_id, address)
@@ -207,17 +207,17 @@ class Connection:
 
     async def _without_body(self, request: Request, response: Response) -> Response:
         if request.is_empty:
-            await self._wire.next_event()  # the end of the request: the connection can go on
+            await self._wire.next_event()  # the end of the request: the connection can serve another
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> Response:
-        """The answer to a message that was read, once it is accepted, if that is what came of it."""
+        """Return the answer to a message that was read; if the answer promises acceptance, accept the message first."""
         acceptance = response.promise.acceptance
         if acceptance is None:
             return response
         if exchange.asks_backend_first:
             response = await forward(self._state, exchange, response)
-            self._state.due.set()  # there may be an asynchronous MDN
+            self._state.due.set()  # an asynchronous MDN may be due
             return response
         holder = await self._state.accept(exchange, acceptance)
         self._state.due.set()
@@ -230,7 +230,7 @@ class Connection:
         return problems.respond(refusal, request_id=record.request_id, as_json=as_json)
 
     async def _send(self, response: Response, record: Record) -> bool:
-        """Answer, log, and say whether the connection goes on."""
+        """Answer, log, and return whether the connection stays open."""
         request = record.request
         close = response.close or self._state.stopping or not self._wire.body_is_read or _must_close(request)
         if not any(name == "Mtlsd-Request-Id" for name, _ in response.fields):
@@ -245,7 +245,7 @@ class Connection:
         return not close and self._wire.can_go_on
 
     def _note_uses(self, response: Response, record: Record) -> None:
-        """What went well was done with these certificates."""
+        """Note the certificates that were used successfully."""
         if peer := record.peer:
             self._state.note_use(Used(Use.CONNECTION, peer.partner.name, peer.certificate.sha256))
         for each in response.used:
@@ -253,7 +253,7 @@ class Connection:
 
 
 def _check_framing(request: Request, peer: Peer | None) -> None:
-    """Two framings are how requests are smuggled; some AS2 products send them all the same (`relax`)."""
+    """Refuse two framings, which allow request smuggling. Some AS2 products send both nevertheless (`relax`)."""
     if request.has_two_framings and not (peer and Relax.TE_AND_CL in peer.partner.relax):
         raise BadRequest("Content-Length and Transfer-Encoding in one request")
 

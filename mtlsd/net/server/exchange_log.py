@@ -1,4 +1,4 @@
-"""The one summary line for each exchange, and for each handshake that failed, with what the metrics count of it."""
+"""Logs one summary line for each exchange and for each failed handshake, and updates the metrics."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ AS2_FIELDS = ("as2-from", "as2-to", "message-id")  # as received; the log escape
 
 @dataclass(slots=True)
 class Record:
-    """What the log will say of one exchange: its id, when it started, and who asked for what, once that is known."""
+    """The data of one exchange for the log: its id, its start, and, once known, the client and its request."""
 
     request_id: str
     started: float
@@ -26,14 +26,14 @@ class Record:
 
 
 def log_failed_handshake(state: State, caller: Caller, refusal: PeerError, record: Record, sni: str | None) -> None:
-    """Say why a handshake failed, and count it."""
+    """Log why a handshake failed, and count it."""
     facts = {"request_id": record.request_id, "sni": sni, "duration_ms": _milliseconds(_seconds_since(record))}
     _log_refusal(state, caller, log.HANDSHAKE_FAILED, refusal, refusal.log_level, facts)
     state.metrics.handshake(refusal.reason)
 
 
 def log_exchange(state: State, caller: Caller, record: Record, response: Response, octets: tuple[int, int]) -> None:
-    """Say what an exchange ended in, and count it; `octets` are those received and sent."""
+    """Log the result of an exchange, and count it; `octets` are those received and sent."""
     seconds, (received, sent) = _seconds_since(record), octets
     partner = response.partner or (record.peer.partner.name if record.peer else "")
     facts = {
@@ -57,7 +57,7 @@ def log_exchange(state: State, caller: Caller, record: Record, response: Respons
 
 
 def _request_facts(caller: Caller, record: Record) -> dict[str, Any]:
-    """Who asked for what, and over which connection."""
+    """The client, its request, and the connection."""
     handshake, request = caller.handshake, record.request
     return {
         "request_id": record.request_id,

@@ -1,4 +1,4 @@
-"""The listeners: one an address, opened before the old ones close, so that a reload never leaves a gap."""
+"""The listeners: one per address. New listeners open before the old ones close, so a reload never leaves a gap."""
 
 import errno
 import socket
@@ -17,7 +17,7 @@ BACKLOG = 1024
 
 
 class Listeners:
-    """Accepts connections on the addresses of the snapshot in force, each connection a task of its own."""
+    """Accepts connections on the addresses of the snapshot in force, and serves each connection in its own task."""
 
     def __init__(self, state: State, nursery: trio.Nursery) -> None:
         self._state = state
@@ -25,7 +25,7 @@ class Listeners:
         self._open: dict[Address, trio.CancelScope] = {}
 
     def bind(self, addresses: Iterable[Address]) -> dict[Address, trio.SocketListener]:
-        """Open the addresses that are not open yet; raises ConfigurationError, and then opens none."""
+        """Open the addresses that are not open yet. If one fails, opens none and raises ConfigurationError."""
         opened: dict[Address, trio.SocketListener] = {}
         problems = []
         for address in set(addresses) - self._open.keys():
@@ -40,7 +40,7 @@ class Listeners:
         return opened
 
     def serve(self, opened: dict[Address, trio.SocketListener], keep: Iterable[Address]) -> None:
-        """Accept on these, and stop accepting on every address that is not in `keep`."""
+        """Accept on these listeners, and stop accepting on every address that is not in `keep`."""
         for address, listener in opened.items():
             scope = self._open[address] = trio.CancelScope()
             self._nursery.start_soon(self._accept, address, listener, scope)
@@ -48,7 +48,7 @@ class Listeners:
             self._open.pop(address).cancel()
 
     def close(self) -> None:
-        """Accept no more; open connections go on."""
+        """Stop accepting; open connections continue."""
         self.serve({}, keep=())
 
     async def _accept(self, address: Address, listener: trio.SocketListener, scope: trio.CancelScope) -> None:
@@ -65,7 +65,7 @@ class Listeners:
                 client = stream.socket.getpeername()[0]
                 self._state.admit(client)
             except OSError:
-                return  # it is gone already
+                return  # the client is gone already
             except TooManyConnections as refusal:
                 facts = {"client": client, "reason": refusal.reason, "detail": refusal.detail}
                 self._state.log.warning(log.CONNECTION_REFUSED, **facts)
@@ -98,12 +98,12 @@ def open_socket(address: Address) -> socket.socket:
 
 
 def listener_on(listening: socket.socket) -> trio.SocketListener:
-    """What trio accepts with."""
+    """A listener of trio for this socket."""
     return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
 
 
 def why_not(address: Address, error: OSError, key: str = "listen") -> str:
-    """What keeps us from listening there, and what to do; `key` is where the address is configured."""
+    """Why listening on the address fails, and what to do; `key` is where the address is configured."""
     advice = {
         errno.EADDRINUSE: f"another program listens there: stop it, or change `{key}`",
         errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: see scripts/mtlsd.service",

@@ -1,7 +1,8 @@
-"""The listener of the test partner: it takes one asynchronous MDN, and is polite to whatever else comes.
+"""The listener of the test partner: it receives one asynchronous MDN, and answers every other request politely.
 
-One request a connection, and limits on all that a stranger controls: connections, octets, seconds, notes. A stranger
-may know the Message-ID and send an MDN of his own: it neither ends the waiting nor keeps the true one out.
+It takes one request per connection, and limits everything that a stranger controls: connections, octets, seconds,
+notes. A stranger may know the Message-ID and send a forged MDN: the forged MDN neither ends the wait nor keeps out
+the real MDN.
 """
 
 import ssl
@@ -19,28 +20,28 @@ from mtlsd.net.client.http import Answer, why
 from mtlsd.net.server.listeners import listener_on, open_socket
 from mtlsd.net.server.one_request import Conversation, RequestConnection, RequestLimits
 
-MAX_CONNECTIONS = 32  # at a time
-MAX_FROM_ONE = 8  # of them, of one address, so that there is room for others
+MAX_CONNECTIONS = 32  # open at the same time
+MAX_FROM_ONE = 8  # of these, from one address, so that there is room for others
 MAX_NOTES = 20
 BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True)
 class PostedMDN:
-    """A POST that came: its header (names in lower case), its body, who sent it, and all its octets inside TLS."""
+    """A received POST: its header (names in lower case), its body, its sender, and all its octets inside TLS."""
 
     fields: tuple[tuple[str, str], ...]
     body: bytes
-    client: str  # the address
-    certificate: bytes | None  # that the client showed and our roots vouch for, in DER
+    client: str  # its address
+    certificate: bytes | None  # of the client, in DER, if it verifies against our roots
     octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """The HTTP status for what came, and why it is not what is waited for; None where it is.
+    """The HTTP status for a POST, and why it is not the expected MDN; None if it is.
 
-    With a `rank` it may be it all the same, and is kept in case that nothing better comes: the highest one counts.
+    A POST with a `rank` may still be the expected MDN; the POST with the highest rank is kept as a fallback.
     """
 
     status: int
@@ -50,7 +51,7 @@ class Reception:
 
 @dataclass(frozen=True, slots=True)
 class ListenerNote:
-    """Something that came and is not the MDN: from where, what, and whether it went away in the TLS handshake."""
+    """A connection that did not bring the MDN: its source, its content, and whether it failed in the TLS handshake."""
 
     client: str
     text: str
@@ -64,9 +65,9 @@ Receive = Callable[[PostedMDN], Reception]
 
 
 class MDNListener:
-    """Listens from the moment it is made, on `address`; with a `context`, over TLS.
+    """Listens on `address` from its creation on; over TLS if it has a `context`.
 
-    `receive` says what a POST of at most `max_body` octets is worth.
+    `receive` judges each POST of at most `max_body` octets.
     """
 
     def __init__(self, address: Address, context: ssl.SSLContext | None, max_body: int) -> None:
@@ -79,28 +80,28 @@ class MDNListener:
         self._best: tuple[PostedMDN, int, ListenerNote] | None = None  # with its rank
         self._notes: list[ListenerNote] = []
         self._arrived = trio.Event()
-        self._connections: list[RequestConnection] = []  # the oldest one first
+        self._connections: list[RequestConnection] = []  # the oldest first
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._socket.close()
 
     @property
     def posted(self) -> PostedMDN | None:
-        """The MDN that was waited for; where it did not come, the best of those that may be it."""
+        """The expected MDN; if none arrived, the best of the POSTs that may be the expected MDN."""
         return self._found or (self._best[0] if self._best else None)
 
     @property
     def notes(self) -> tuple[ListenerNote, ...]:
-        """What came beside `posted`."""
+        """Notes about everything received other than `posted`."""
         own = self._best[2] if self._best and not self._found else None
         return tuple(each for each in self._notes if each != own)
 
     async def serve(self, receive: Receive) -> None:
-        """Take connections, until this is cancelled."""
+        """Accept connections until cancelled."""
 
         async def handler(stream: trio.SocketStream) -> None:
             await self._connected(stream, receive)
@@ -108,7 +109,7 @@ class MDNListener:
         await trio.serve_listeners(handler, [listener_on(self._socket)])
 
     async def wait(self) -> None:
-        """Wait until the MDN is there, and is answered."""
+        """Wait until the MDN has arrived and has been answered."""
         await self._arrived.wait()
 
     async def _connected(self, stream: trio.SocketStream, receive: Receive) -> None:
@@ -127,9 +128,9 @@ class MDNListener:
             await trio.aclose_forcefully(stream)
 
     def _has_room_for(self, newest: RequestConnection) -> bool:
-        """Note the connection; where they are too many, the one that has been silent longest makes room.
+        """Note the connection. If there are too many, close the one that has been silent longest.
 
-        Whoever sends an MDN is silent for a moment only, so strangers who are silent do not keep it out.
+        A client that sends an MDN is silent only for a moment, so silent strangers cannot keep the MDN out.
         """
         alike = [each for each in self._connections if each.client == newest.client]
         crowd = alike if len(alike) >= MAX_FROM_ONE else self._connections
@@ -143,7 +144,7 @@ class MDNListener:
         return oldest is not newest
 
     def _leave(self, connection: RequestConnection) -> None:
-        with suppress(ValueError):  # it left already, to make room
+        with suppress(ValueError):  # already removed, to make room
             self._connections.remove(connection)
 
     async def _admitted(self, stream: trio.SocketStream, connection: RequestConnection, receive: Receive) -> None:
@@ -194,7 +195,7 @@ class MDNListener:
 
 
 async def _posted(conversation: Conversation, certificate: bytes | None) -> PostedMDN | None:
-    """The POST, or None for a HEAD, by which some products probe. Raises PeerError."""
+    """Return the POST, or None for a HEAD, which some products send as a probe. Raises PeerError."""
     header = await conversation.receive_header()
     if header is None:
         raise trio.BrokenResourceError("closed without a request")
@@ -224,9 +225,9 @@ async def send_and_listen(
     promised: Callable[[Answer], bool],
     timeout: float,
 ) -> Answer:
-    """Send while the listener listens; where the answer promises an MDN, wait for it, at most `timeout` seconds.
+    """Send while the listener listens. If the answer promises an MDN, wait at most `timeout` seconds for the MDN.
 
-    The MDN may come before the answer does. It is in `listener.posted`. Raises what `send` raises.
+    The MDN may arrive before the answer. It is in `listener.posted`. Raises the errors of `send`.
     """
     try:
         async with trio.open_nursery() as nursery:
@@ -242,7 +243,7 @@ async def send_and_listen(
 
 
 def _only(error: BaseException) -> BaseException:
-    """The error itself, where a nursery has wrapped one in a group."""
+    """The error itself, if a nursery has wrapped a single error in a group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

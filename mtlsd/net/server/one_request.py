@@ -1,6 +1,7 @@
-"""One request a connection, and limits on all that a client controls: the admin address, the listener of `mtlsd send`.
+"""One request per connection, with limits on everything that a client controls.
 
-Partners' connections, which go on and speak TLS in our own way, are `wire`'s; HTTP is read by the same engine.
+The admin address and the listener of `mtlsd send` use it. `wire` serves partners' connections, which last for several
+requests and handle TLS differently; both read HTTP with the same engine.
 """
 
 from collections.abc import Iterable
@@ -24,10 +25,10 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What one client may take of us: octets, and seconds."""
+    """Limits for one client, in octets and in seconds."""
 
     max_body: int = 0
-    header_seconds: float = 10  # until the header of the request is there, with the TLS handshake
+    header_seconds: float = 10  # until the header of the request has arrived, including the TLS handshake
     rest_seconds: float = inf  # from then on
     answer_seconds: float = 10  # for writing the answer
     close_seconds: float = 1
@@ -35,26 +36,26 @@ class RequestLimits:
 
 @dataclass(slots=True, eq=False)
 class RequestConnection:
-    """A connection while it lasts. It is silent until the header of its request has come."""
+    """An open connection. It counts as silent until the header of its request has arrived."""
 
     limits: RequestLimits
-    scope: trio.CancelScope  # of all that is done for it
+    scope: trio.CancelScope  # of all work for the connection
     client: str = "somebody"
     silent: bool = True
     crowded_out: bool = False
 
     @classmethod
     def opened(cls, limits: RequestLimits) -> Self:
-        """A connection that begins now."""
+        """Create the record of a connection that begins now."""
         return cls(limits, trio.CancelScope(deadline=trio.current_time() + limits.header_seconds))
 
     def heard(self) -> None:
-        """The header of the request is here."""
+        """Note that the header of the request has arrived."""
         self.silent = False
         self.scope.deadline = trio.current_time() + self.limits.rest_seconds
 
     def answering(self) -> None:
-        """The answer is being written."""
+        """Note that the answer is being written."""
         self.scope.deadline = min(self.scope.deadline, trio.current_time() + self.limits.answer_seconds)
 
     def why_ended(self) -> str:
@@ -66,7 +67,7 @@ class RequestConnection:
 
 
 class Conversation:
-    """One request on a stream, and its answer. Raises PeerError for what is no request, or too much of one."""
+    """One request on a stream, and its answer. Raises PeerError if the input is not a request, or is too large."""
 
     def __init__(self, stream: Stream, connection: RequestConnection) -> None:
         self.connection = connection
@@ -80,17 +81,17 @@ class Conversation:
         return bytes(self._received).removesuffix(self._http.rest)
 
     async def receive_header(self) -> h11.Request | None:
-        """The header, or None if the client left without one."""
+        """Return the header, or None if the client left without sending one."""
         event = await self._next_event()
         if not isinstance(event, h11.Request):
             return None
         self.connection.heard()
-        if len(event.headers) > MAX_FIELDS or len(self.octets) > MAX_HEADER:  # h11 limits only what is incomplete
+        if len(event.headers) > MAX_FIELDS or len(self.octets) > MAX_HEADER:  # h11 limits only incomplete headers
             raise HeadersTooLarge(f"{len(event.headers)} header fields in {len(self.octets)} octets")
         return event
 
     async def receive_body(self) -> bytes:
-        """The body, behind the header."""
+        """Return the body that follows the header."""
         body = bytearray()
         while isinstance(event := await self._next_event(), h11.Data):
             body += event.data
@@ -101,14 +102,14 @@ class Conversation:
     async def answer(
         self, status: int, fields: Iterable[tuple[str, str]] = (), body: bytes = b"", reason: str = ""
     ) -> None:
-        """Answer; the connection is of no use afterwards but to be closed."""
+        """Answer; afterwards the connection can only be closed."""
         self.connection.answering()
         header = (*fields, ("Content-Length", str(len(body))), ("Connection", "close"))
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in header]
         await self._stream.send_all(self._http.respond(status, encoded, body, reason))
 
     async def close(self) -> None:
-        """Give the client time to read the answer: a reset, for what we did not read, could overtake it."""
+        """Give the client time to read the answer: a reset, caused by unread data, could overtake the answer."""
         with trio.move_on_after(self.connection.limits.close_seconds), suppress(trio.BrokenResourceError):
             if isinstance(self._stream, trio.SSLStream):
                 await self._stream.aclose()

@@ -1,4 +1,4 @@
-"""Before an answer is sent, what it promises is brought to the disk."""
+"""Writes everything that an answer promises to disk before the answer is sent."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from mtlsd.net.services.state import State
 
 
 async def keep(state: State, promise: Promise) -> None:
-    """Make a refusal and an MDN to come durable; raises JournalUnavailable or SpoolFull."""
+    """Make a refusal or a pending asynchronous MDN durable; raises JournalUnavailable or SpoolFull."""
     assert promise.acceptance is None, "`conclude` has the answer to an acceptance"
     if promise.delivery is not None:
         await trio.to_thread.run_sync(state.journal.promise, promise.delivery, promise.refusal)
@@ -21,7 +21,10 @@ async def keep(state: State, promise: Promise) -> None:
 
 
 async def conclude(exchange: Exchange, response: Response, holder: Message) -> Response:
-    """The answer, once the message that holds the key is on disk: this response, unless that is an earlier message."""
+    """Return the answer once `holder`, the message that holds the key, is on disk.
+
+    The answer is `response`, or the answer to a duplicate if an earlier message holds the key.
+    """
     if exchange.is_first(holder):
         return replace(response, promise=NO_PROMISE)
     return await trio.to_thread.run_sync(exchange.duplicate, holder)

@@ -1,4 +1,4 @@
-"""What mtlsd itself answers on every host, below /.well-known/mtlsd/."""
+"""The paths below /.well-known/mtlsd/, which mtlsd itself answers on every host."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ Seen = whoami.Seen
 
 
 def admit(state: State, request: Request, address: str) -> None:
-    """Before anything is done for a question to whoami; raises TooManyRequests or ReadOnly."""
+    """Check a request to whoami before any work is done for it; raises TooManyRequests or ReadOnly."""
     state.whoami.take(network_of(address), state.clock())
     whoami.check_method(request)
 
@@ -26,7 +26,7 @@ def admit(state: State, request: Request, address: str) -> None:
 def who_is_it(
     state: State, handshake: HandshakeCompleted, host: VirtualHost, request: Request, request_id: str, address: str
 ) -> Response:
-    """The answer of whoami, to whom `admit` let in."""
+    """The answer of whoami to a request that `admit` has let through."""
     now = datetime.fromtimestamp(state.clock(), UTC)
     seen = whoami.Seen(
         request=request,
@@ -43,7 +43,7 @@ def who_is_it(
 
 
 def _judged(seen: Seen, state: State, handshake: HandshakeCompleted, host: VirtualHost) -> Seen:
-    """With what becomes of the certificate, or of its absence, on every other request."""
+    """Add how every other request with this certificate, or without a certificate, would be answered."""
     if host.client_certificate is ClientCertificate.NONE:
         return seen
     if handshake.unreadable:

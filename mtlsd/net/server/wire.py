@@ -1,4 +1,4 @@
-"""One client's connection as bytes and HTTP events: TLS outside, HTTP/1.1 inside. The exchanges are `connection`'s.
+"""One client's connection as bytes and HTTP events: TLS outside, HTTP/1.1 inside. `connection` serves the exchanges.
 
 Act on what has arrived, write what is due, then await exactly one thing.
 """
@@ -22,7 +22,7 @@ NO_CONTENT = 204  # has no Content-Length (RFC 9110, section 8.6)
 
 
 class Wire:
-    """Raises PeerError for what a peer did, and trio's errors for a socket that broke."""
+    """A client's connection. Raises PeerError for errors of the peer, and trio's errors for a broken socket."""
 
     def __init__(
         self, stream: trio.SocketStream, listener: ListenerContexts, max_header_bytes: int, examine: Examine
@@ -30,7 +30,7 @@ class Wire:
         self._stream = stream
         self._tls = Engine(listener, examine)
         self._http = HTTPEngine(max_header_bytes)
-        self._bytes_in = 0  # of plaintext, since they were last taken
+        self._bytes_in = 0  # of plaintext, since `take_counts`
         self._bytes_out = 0
 
     async def handshake(self) -> HandshakeCompleted:
@@ -39,7 +39,7 @@ class Wire:
             try:
                 event = self._tls.next_event()
             finally:
-                await self._flush()  # an alert, too
+                await self._flush()  # also an alert
             if event is not None:
                 assert isinstance(event, HandshakeCompleted)
                 return event
@@ -47,17 +47,17 @@ class Wire:
 
     @property
     def server_name(self) -> str | None:
-        """What the client asked for, also where the handshake failed."""
+        """The server name that the client requested, even if the handshake failed."""
         return self._tls.server_name
 
     async def next_event(self) -> HTTPEvent:
-        """The next event of HTTP; raises BadRequest and its kin."""
+        """Return the next event of HTTP; raises BadRequest and similar errors."""
         while (event := self._http.next_event()) is None:
             await self.pull()
         return event
 
     async def pull(self) -> None:
-        """Give HTTP one more piece of plaintext, or the end of it."""
+        """Pass one more piece of plaintext, or its end, to HTTP."""
         while True:
             match self._tls.next_event():
                 case PlaintextReceived(data):
@@ -72,14 +72,14 @@ class Wire:
             self._tls.receive_data(await self._stream.receive_some(RECEIVE))
 
     def take_counts(self) -> tuple[int, int]:
-        """Octets of plaintext received and sent since the last call."""
+        """Return the octets of plaintext received and sent since the last call."""
         counts = self._bytes_in, self._bytes_out
         self._bytes_in = self._bytes_out = 0
         return counts
 
     @property
     def waits_for_request(self) -> bool:
-        """Whether nothing of the next request is here yet."""
+        """Whether nothing of the next request has arrived yet."""
         return self._http.waits_for_request
 
     @property
@@ -93,7 +93,7 @@ class Wire:
         return self._http.body_is_read
 
     def next_cycle(self) -> None:
-        """Go on to the next request."""
+        """Prepare for the next request."""
         self._http.next_cycle()
 
     @property
@@ -105,19 +105,19 @@ class Wire:
         await self._write(self._http.proceed())
 
     async def send(self, response: Response, *, now: float, close: bool) -> None:
-        """Write a whole response, without its body where the request was a HEAD."""
+        """Write a whole response, without its body if the request was a HEAD."""
         fields = _fields(response, now, close=close)
         reason = problems.phrase(response.status)
         await self._write(self._http.respond(response.status, fields, response.body, reason))
 
     async def send_in_the_clear(self, response: Response, *, now: float) -> None:
-        """Write a response without TLS, to a client that speaks none."""
+        """Write a response without TLS, to a client that does not use TLS."""
         lines = [f"HTTP/1.1 {response.status} {problems.phrase(response.status)}".encode("ascii")]
         lines += [name + b": " + value for name, value in _fields(response, now, close=True)]
         await self._stream.send_all(b"\r\n".join(lines) + b"\r\n\r\n" + response.body)
 
     async def close(self) -> None:
-        """Say close_notify, then read on within bounds: a reset could overtake our last answer."""
+        """Send close_notify, then continue to read within limits: a reset could overtake our last answer."""
         self._tls.close()
         await self._flush()
         await self._stream.send_eof()
@@ -141,7 +141,7 @@ class Wire:
 
 
 def _fields(response: Response, now: float, *, close: bool) -> list[tuple[bytes, bytes]]:
-    """The header of a response, in nginx's order; the fields of an MDN keep their own."""
+    """The header of a response, in nginx's order; the fields of an MDN keep their own order."""
     content_type = [field for field in response.fields if field[0].lower() == "content-type"]
     others = [field for field in response.fields if field[0].lower() not in ("content-type", "date")]
     fields = [

@@ -1,1 +1,1 @@
-"""What connections and background tasks share: `state`, the group commit, what is known of revocation."""
+"""Shared by connections and background tasks: `state`, the group commit, and the revocation data."""

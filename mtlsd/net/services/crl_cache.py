@@ -1,7 +1,7 @@
-"""Revocation lists that are fetched in the background, kept on disk, and taken only when a CA of the partner signed.
+"""Revocation lists, fetched in the background, kept on disk, and accepted only if a CA of the partner signed them.
 
-Each URL has one list of each CA that is wanted there, so that no CA's list takes the place of another's. What a list
-is worth for a chain is judged there, once more.
+Each URL has one list for each CA that is wanted there, so that no CA's list replaces another's. When a chain is judged,
+each list is checked again for that chain.
 """
 
 from collections import defaultdict
@@ -25,19 +25,19 @@ from mtlsd.pki.crl import MAX_CRL, CRLUnreadable, RevocationList, distribution_p
 from mtlsd.pki.revocation import RevocationCheck
 
 AT_ONCE = 16
-AT_ONCE_FOR_ONE = 2  # of one partner: its slow servers keep back its own lists
+AT_ONCE_FOR_ONE = 2  # of one partner: its slow servers delay only its own lists
 MAX_POINTS = 20  # URLs that one partner's certificates name
 AHEAD = timedelta(days=1)  # how far a list's thisUpdate may be in the future: no clock is that wrong
 FETCH_SECONDS = 30
-SHORTEST, LONGEST = 5 * 60, 12 * 3600  # seconds between two fetches that went well
-FIRST_PAUSE, LAST_PAUSE = 60, 3600  # seconds after one that did not
+SHORTEST, LONGEST = 5 * 60, 12 * 3600  # seconds between two fetches after a success
+FIRST_PAUSE, LAST_PAUSE = 60, 3600  # seconds after a failure
 
 
 @dataclass(slots=True)
 class _Source:
-    """What is known of one URL."""
+    """The lists of one URL, and when to fetch next."""
 
-    crls: dict[str, RevocationList | None] = field(default_factory=dict)  # by CA; None: it has none there so far
+    crls: dict[str, RevocationList | None] = field(default_factory=dict)  # by CA; None: no list of this CA so far
     due: float = 0  # seconds of the epoch
     failures: int = 0
     is_busy: bool = False
@@ -49,15 +49,15 @@ class _Source:
 
 @dataclass(slots=True)
 class _Wanted:
-    """Who wants a URL: the CAs whose lists may be there, and whether the operators wrote it down."""
+    """The demand for a URL: the CAs whose lists may be there, and whether the operators configured the URL."""
 
     signers: dict[str, list[Certificate]] = field(default_factory=dict)  # by CA
     listed: bool = False
-    partner: str = ""  # of those that want it, the one that wants the fewest
+    partner: str = ""  # of the partners that want the URL, the one with the fewest URLs
 
 
 class Lists:
-    """The fetched lists of one daemon. `changed` is called when one is new."""
+    """The fetched lists of one daemon. `changed` is called when a list is new."""
 
     def __init__(
         self, directory: Path, clock: Callable[[], float], logger: Logger, changed: Callable[[], None]
@@ -73,13 +73,13 @@ class Lists:
         )
 
     def of(self, partner: Partner) -> tuple[RevocationList, ...]:
-        """What was fetched for this partner so far, of its own CAs."""
+        """The lists fetched for this partner so far, of its own CAs."""
         sources = [self._sources[url] for url in sorted(urls_of(partner)) if url in self._sources]
         found = (source.crls.get(ca) for source in sources for ca in _by_ca(_authorities(partner)))
         return tuple(filter(None, found))
 
     async def load(self, truststore: TrustStore) -> None:
-        """Take what an earlier life left on disk, so that a start needs no CA."""
+        """Load the lists that an earlier run left on disk, so that a start needs no connection to a CA."""
         wanted = _wanted(truststore)
         for url, entry in wanted.items():
             source = self._sources.setdefault(url, _Source())
@@ -91,7 +91,7 @@ class Lists:
             del self._sources[url]
 
     async def _load(self, url: str, source: _Source, wanted: _Wanted, new: Iterable[str]) -> None:
-        """Look on disk for what these CAs have there; where one is new to a URL, that is fetched at once."""
+        """Load the lists of these CAs from disk; if a CA is new to a URL, that URL is fetched at once."""
         dues = [0.0] if source.crls else []
         for ca in new:
             source.crls[ca] = None
@@ -103,7 +103,7 @@ class Lists:
         source.due = min(dues, default=0)
 
     async def fetch_due(self, truststore: TrustStore, nursery: trio.Nursery) -> None:
-        """Begin to fetch what is due; nobody waits for it."""
+        """Start to fetch the lists that are due; nothing waits for them."""
         await self.load(truststore)
         now = self._clock()
         for url, wanted in _wanted(truststore).items():
@@ -152,7 +152,7 @@ class Lists:
 
     def _keep(self, url: str, ca: str, crl: RevocationList) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with placed(self._path(url, ca), alone=True, name_is_synced=False) as file:  # it can be fetched again
+        with placed(self._path(url, ca), alone=True, name_is_synced=False) as file:  # the list can be fetched again
             file.write(crl.der)
 
     def _path(self, url: str, ca: str) -> Path:
@@ -160,9 +160,9 @@ class Lists:
 
 
 def urls_of(partner: Partner) -> frozenset[str]:
-    """Where the lists of this partner are fetched from; its settings may say from nowhere.
+    """The URLs of this partner's lists; none if its settings disable fetching.
 
-    All that the operators wrote down, and MAX_POINTS of what its certificates name.
+    These are all URLs that the operators configured, and up to MAX_POINTS that its certificates name.
     """
     settings = partner.revocation
     if settings.crl is RevocationCheck.OFF:
@@ -174,7 +174,7 @@ def urls_of(partner: Partner) -> frozenset[str]:
 
 
 def _certificates(partner: Partner) -> Iterator[Certificate]:
-    """What the operators put into its directory: a URL in what a client sends is not followed."""
+    """The certificates in the partner's directory: a URL in a certificate that a client sends is not followed."""
     yield from (*_authorities(partner), *partner.public_certificates)
 
 
@@ -183,7 +183,7 @@ def _authorities(partner: Partner) -> tuple[Certificate, ...]:
 
 
 def _by_ca(certificates: Iterable[Certificate]) -> dict[str, list[Certificate]]:
-    """By name and key: a CA may have several certificates, and others may have its name."""
+    """Group by name and key: a CA may have several certificates, and other CAs may have the same name."""
     found: dict[str, list[Certificate]] = {}
     for each in certificates:
         ca = sha256(each.public_key_der + each.subject.encode()).hexdigest()
@@ -205,7 +205,7 @@ def _wanted(truststore: TrustStore) -> dict[str, _Wanted]:
 
 
 def _taken(data: bytes, wanted: _Wanted, now: datetime) -> tuple[str, RevocationList]:
-    """The CA and its list, if it is one that counts; raises FetchFailed."""
+    """Return the CA and its list if the list is acceptable; raises FetchFailed."""
     try:
         crl = read_crls(data)[0]
     except CRLUnreadable as error:
@@ -218,7 +218,7 @@ def _taken(data: bytes, wanted: _Wanted, now: datetime) -> tuple[str, Revocation
 
 
 def _check_age(crl: RevocationList, before: RevocationList | None, now: datetime) -> None:
-    """Raises FetchFailed for a list from the future, or one that is older than what this CA had before."""
+    """Raises FetchFailed for a list from the future, or one that is older than the previous list of this CA."""
     if crl.this_update > now + AHEAD:
         raise FetchFailed(f"the list of {crl.issuer} is from the future: {crl.this_update}")
     if before and crl.this_update < before.this_update <= now + AHEAD:
@@ -226,6 +226,6 @@ def _check_age(crl: RevocationList, before: RevocationList | None, now: datetime
 
 
 def _next(crl: RevocationList, fetched_at: float) -> float:
-    """When to fetch again: half way to the next one."""
+    """The time to fetch again: half way to the next update."""
     life = crl.next_update.timestamp() - fetched_at if crl.next_update else LONGEST
     return fetched_at + min(max(life / 2, SHORTEST), LONGEST)

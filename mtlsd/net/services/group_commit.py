@@ -1,9 +1,10 @@
-"""Group commit: while one commit is on its way to the disk, the acceptances that come in wait together for the next.
+"""Group commit: while one commit is being written to disk, new acceptances wait together for the next commit.
 
-One thread hop and one fsync then serve them all, and none waits longer than for the commit under way and its own.
+One thread hop and one fsync then serve all of them. No acceptance waits longer than for the commit in progress and its
+own commit.
 
-If a commit fails, the files of what certainly is not in the journal are removed at once. If nobody knows, they stay
-until a later commit has succeeded: then the journal knows, after a crash too.
+If a commit fails, the files of messages that are certainly not in the journal are removed at once. If that is
+uncertain, the files stay until a later commit has succeeded: then the journal can tell, also after a crash.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,27 +30,30 @@ class Committer:
     """The one writer of acceptances, and of refusals whose MDN is in the answer."""
 
     def __init__(self, journal: Journal, observe: Callable[[float, int], None] = lambda *_: None) -> None:
-        """`observe` hears of each commit: the seconds that it took, and how many it served."""
+        """`observe` is called for each commit, with its duration in seconds and the number of entries."""
         self._journal = journal
         self._observe = observe
         self._waiting: list[_Entry] = []
         self._turn = trio.Lock()
 
     async def accept(self, acceptance: Acceptance) -> Message:
-        """Make it durable, and return the message that holds its key; raises JournalUnavailable or SpoolFull."""
+        """Make an acceptance durable, and return the message that holds its key.
+
+        Raises JournalUnavailable or SpoolFull.
+        """
         holder = await self._write(_Entry(acceptance))
         assert isinstance(holder, Message)
         return holder
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Make it durable; raises JournalUnavailable or SpoolFull."""
+        """Make a refusal durable; raises JournalUnavailable or SpoolFull."""
         await self._write(_Entry(refusal))
 
     async def _write(self, entry: _Entry) -> Message | Refusal:
         self._waiting.append(entry)
-        async with self._turn:  # whoever has the turn commits for all who wait
+        async with self._turn:  # the task with the turn commits for all that wait
             while entry.outcome is None:
-                with trio.CancelScope(shield=True):  # the others' messages are in it, too
+                with trio.CancelScope(shield=True):  # the commit also has messages of others
                     await self._commit()
         if isinstance(entry.outcome, Exception):
             raise entry.outcome
@@ -65,7 +69,7 @@ class Committer:
     async def _alone(self, entry: _Entry) -> Message | Refusal | Exception:
         try:
             return (await self._together([entry]))[0]
-        except Exception as error:  # noqa: BLE001 - it is raised where the acceptance came from
+        except Exception as error:  # noqa: BLE001 - raised again in the task of the entry
             return error
 
     async def _commit(self) -> None:
@@ -75,9 +79,9 @@ class Committer:
         try:
             outcomes = await self._together(group)
             self._observe(trio.current_time() - began, len(group))
-        except (JournalUnavailable, SpoolFull) as error:  # the same trouble for each
+        except (JournalUnavailable, SpoolFull) as error:  # the same failure for all
             outcomes = [error] * len(group)
-        except Exception as error:  # noqa: BLE001 - a bug with one of them, which raises it; the others go on alone
+        except Exception as error:  # noqa: BLE001 - a bug with one entry: each is committed alone
             outcomes = [error] if len(group) == 1 else [await self._alone(entry) for entry in group]
         for entry, outcome in zip(group, outcomes, strict=True):
             entry.outcome = outcome
@@ -85,7 +89,7 @@ class Committer:
 
 @dataclass(slots=True, eq=False)
 class Unclear:
-    """Files of messages whose commit failed, and may be on the disk all the same: our id of each, and the names."""
+    """Files of messages whose commit failed but may be on disk nevertheless: our id of each message, and the names."""
 
     journal: Journal
     spool: Spool
@@ -95,7 +99,7 @@ class Unclear:
         return bool(self._files)
 
     def note(self, acceptance: Acceptance) -> None:
-        """Nobody knows of this one."""
+        """Note a message of which nobody knows whether it was committed."""
         message = acceptance.message
         kept = (message.payload, message.original, message.signed, message.signature)
         names = [name for name in kept if name and name not in acceptance.documents]
@@ -103,7 +107,7 @@ class Unclear:
             self._files.append((message.id, names))
 
     def settle(self) -> None:
-        """Remove the files of those that the journal does not have; what cannot be done now stays for later."""
+        """Remove the files of messages that the journal does not have; if that fails now, it is done later."""
         files, self._files = self._files, []
         for at, (message_id, names) in enumerate(files):
             try:
@@ -120,9 +124,9 @@ class Unclear:
 async def accept(
     committer: Committer, unclear: Unclear, acceptance: Acceptance, withdraw: Callable[[], None]
 ) -> Message:
-    """Make it durable, and return the message that holds its key; raises JournalUnavailable or SpoolFull.
+    """Make an acceptance durable, and return the message that holds its key; raises JournalUnavailable or SpoolFull.
 
-    `withdraw` removes its files; whoever is cut off leaves them to the sweep of the next start.
+    `withdraw` removes its files. If the task is cancelled, the next start sweeps the files.
     """
     try:
         holder = await committer.accept(acceptance)

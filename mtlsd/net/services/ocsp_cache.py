@@ -1,4 +1,4 @@
-"""OCSP responders are asked: once for each certificate, with a short deadline, and again before an answer is old."""
+"""A cache of OCSP answers: one query per certificate at a time, with a short deadline, renewed before it expires."""
 
 import os
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from mtlsd.pki.ocsp import (
 from mtlsd.pki.revocation import Revocation
 
 ASK_SECONDS = 3  # the longest that a request waits
-ASK_AGAIN = 3600  # seconds, though the answer may hold for days
-AFTER_A_FAILURE = 30  # seconds; what was found counts twice as long, so that whoever asks ahead leaves no gap
-MAX_KNOWN = 20_000  # certificates; the oldest goes
+ASK_AGAIN = 3600  # seconds, although an answer may be valid for days
+AFTER_A_FAILURE = 30  # seconds; the failure itself is kept twice as long, so that asking ahead leaves no gap
+MAX_KNOWN = 20_000  # certificates; the oldest is removed
 CONTENT_TYPE = "application/ocsp-request"  # RFC 6960, appendix A.1
 
 NO_RESPONDER = "the certificate names no OCSP responder: set ocsp_url"
@@ -38,11 +38,11 @@ Found = OCSPStatus | OCSPFailure
 @dataclass(frozen=True, slots=True)
 class _Known:
     found: Found
-    again: float  # seconds of the epoch: from then on it is asked for anew
+    again: float  # seconds of the epoch: the time from which the responder is asked again
 
 
 class Responders:
-    """What the responders said. `changed` is called when one said something new."""
+    """The answers of the responders. `changed` is called when an answer is new."""
 
     def __init__(self, clock: Callable[[], float], logger: Logger, changed: Callable[[], None]) -> None:
         self._clock = clock
@@ -52,17 +52,17 @@ class Responders:
         self._asking: dict[tuple[str, str], trio.Event] = {}
 
     def known(self, certificate: Certificate, settings: Revocation) -> Found | None:
-        """What was said of the certificate and still holds; None where it must be asked for."""
+        """Return the answer about the certificate that is still valid; None if the responder must be asked."""
         known = self._known.get(_key(certificate, settings))
         return known.found if known and known.found.until.timestamp() > self._clock() else None
 
     def is_due(self, certificate: Certificate, settings: Revocation) -> bool:
-        """Whether it is time to ask."""
+        """Whether it is time to ask the responder."""
         known = self._known.get(_key(certificate, settings))
         return known is None or known.again <= self._clock() or self.known(certificate, settings) is None
 
     async def ask(self, certificate: Certificate, issuer: Certificate | None, settings: Revocation) -> None:
-        """Ask the responder, unless somebody does already; returns within ASK_SECONDS, whatever comes of it."""
+        """Ask the responder, unless a query is in progress; returns within ASK_SECONDS, whatever the result."""
         key = _key(certificate, settings)
         while (asking := self._asking.get(key)) is not None:
             await asking.wait()
@@ -95,7 +95,7 @@ class Responders:
             return OCSPFailure(str(error), until)
 
     def _note(self, key: tuple[str, str], found: Found) -> None:
-        """Remember it; a failure does not take the place of an answer that still holds."""
+        """Remember the result; a failure does not replace an answer that is still valid."""
         before, now = self._known.pop(key, None), self._clock()
         if isinstance(found, OCSPFailure):
             again = now + AFTER_A_FAILURE

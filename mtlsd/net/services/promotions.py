@@ -1,7 +1,7 @@
-"""Promotions: the first successful use of a newer certificate, said in the log and kept in the chain of the journal.
+"""Promotions: the first successful use of a newer certificate, logged and entered into the chain of the journal.
 
-They decide nothing, so nobody waits for them: they are entered in the background, and one that cannot be written is
-tried again later. Nodes that share a journal know each other's at their start, and enter none twice.
+Promotions decide nothing, so nothing waits for them: they are entered in the background, and if one cannot be written,
+it is retried later. Nodes that share a journal read each other's promotions at their start, and enter none twice.
 """
 
 from collections.abc import Iterable
@@ -31,30 +31,30 @@ RETRY_SECONDS = 30
 class Promotion:
     """A newer certificate became the active one; `mark` is what `Use.mark` makes of it."""
 
-    use: str  # a newer version may know another `Use`
+    use: str  # a string, because a newer version may know other values of `Use`
     mark: str
     at: datetime
 
     def note(self) -> Note:
-        """What is entered for it."""
+        """The chain entry for this promotion."""
         return Note(EntryKind.PROMOTED, SUBJECT, self.at.timestamp(), {"use": self.use, "mark": self.mark})
 
     @classmethod
     def read(cls, entry: Entry) -> Self:
-        """What was entered."""
+        """Read a promotion from its chain entry."""
         facts = facts_of(entry.facts)
         return cls(facts["use"], facts["mark"], datetime.fromtimestamp(entry.at, UTC))
 
 
 def promotions_in(journal: Journal) -> dict[str, datetime]:
-    """What is promoted so far, on any node; raises JournalUnavailable."""
+    """The promotions so far, on any node; raises JournalUnavailable."""
     entries = journal.proof.evidence(SUBJECT).entries
     said = [Promotion.read(each) for each in entries if each.kind == EntryKind.PROMOTED]
     return {each.mark: each.at for each in reversed(said)}  # the first counts
 
 
 def standings_in(snapshot: Snapshot, use: Use, owner: str, promotions: Promotions, now: datetime) -> list[Standing]:
-    """Where the certificates of one use stand: of a partner, of an organization or of a host, by its name."""
+    """The standings of the certificates for one use; `owner` names a partner, an organization or a host."""
     if use in THEIRS:
         partner = snapshot.truststore.partners.get(owner)
         return partner.standings(use, promotions, now) if partner else []
@@ -71,7 +71,7 @@ def _pairs(snapshot: Snapshot, use: Use, owner: str) -> Iterable[KeyPair]:
 
 
 class Promoter:
-    """Promotes for one node. `promotions` is what is known; `note` is called by one thread only."""
+    """Promotes for one node. `promotions` has the known promotions; only one thread may call `note`."""
 
     def __init__(self, journal: Journal, logger: Logger) -> None:
         self.promotions: dict[str, datetime] = {}
@@ -80,14 +80,14 @@ class Promoter:
         self._waiting: list[Promotion] = []
         self._due = trio.Event()
         self._snapshot: Snapshot | None = None
-        self._settled: set[Used] = set()  # in that snapshot there is nothing to promote any longer
+        self._settled: set[Used] = set()  # have nothing left to promote in that snapshot
 
     def recall(self) -> None:
-        """Read what was promoted before; raises JournalUnavailable."""
+        """Read the earlier promotions; raises JournalUnavailable."""
         self.promotions = promotions_in(self._journal)
 
     def note(self, used: Used, snapshot: Snapshot, now: datetime) -> None:
-        """Promote this certificate, if it is newer than the one in use."""
+        """Promote this certificate if it is newer than the certificate in use."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._settled.clear()
@@ -96,7 +96,7 @@ class Promoter:
         several = standings_in(snapshot, used.use, used.owner, self.promotions, now)
         found = next((each for each in several if each.certificate.sha256 == used.sha256), None)
         if found and found.state is CertificateState.PENDING and not found.usable:
-            return  # it is early: a message that is encrypted to our next certificate
+            return  # not valid yet: a message was encrypted to our next certificate
         self._settled.add(used)
         if found and found.state is CertificateState.PENDING:
             self._promote(used, found, several, now)
@@ -114,7 +114,7 @@ class Promoter:
         self._due.set()
 
     async def run(self) -> None:
-        """Enter promotions as they come, until it is cancelled."""
+        """Enter new promotions until cancelled."""
         while True:
             await self._due.wait()
             self._due = trio.Event()
@@ -123,7 +123,7 @@ class Promoter:
                 await trio.sleep(RETRY_SECONDS)
 
     def flush(self) -> bool:
-        """Enter what waits; whether that was possible."""
+        """Enter the waiting promotions; return whether that succeeded."""
         waiting = list(self._waiting)
         try:
             if waiting:

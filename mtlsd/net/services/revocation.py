@@ -1,6 +1,6 @@
-"""What is known of revocations beside the partners' files: fetched lists and OCSP answers, gathered for the judge.
+"""Revocation data other than the partners' files: fetched lists and OCSP answers, collected for the judgement.
 
-Nothing is fetched, and nobody asked, for a partner whose settings do not say so.
+Nothing is fetched and no responder is asked for a partner unless its settings say so.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,7 +27,7 @@ NOTHING = RevocationEvidence()
 
 
 class Revocations:
-    """One daemon's knowledge. `version` is another one whenever a verdict could be."""
+    """The revocation data of one daemon. `version` changes whenever a verdict could change."""
 
     def __init__(self, directory: Path, clock: Callable[[], float], logger: Logger) -> None:
         self.version = 0
@@ -37,7 +37,7 @@ class Revocations:
         self._woken = trio.Event()
 
     def evidence(self, claim: Claim) -> RevocationEvidence:
-        """All that is known now about the chain of this partner's client."""
+        """Everything known now about the chain of this partner's client."""
         partner = claim.partner
         if partner is None:
             return NOTHING
@@ -47,9 +47,9 @@ class Revocations:
         return RevocationEvidence(partner.revocation, (*partner.crls, *self._lists.of(partner)), found)
 
     async def prepare(self, presented: Presented, snapshot: Snapshot) -> None:
-        """Ask the responder about a client's certificate, once the rest has verified; it takes seconds at most.
+        """Ask the responder about a client's certificate after all else has verified; takes a few seconds at most.
 
-        About one that is registered it is asked in time by `run`: no request waits because an answer gets old.
+        `run` asks about registered certificates in time, so no request waits because an answer has become old.
         """
         claim = matching.claim(presented, snapshot.truststore)
         partner = claim.partner
@@ -62,16 +62,16 @@ class Revocations:
             await self._ask(presented, claim, partner)
 
     async def load(self, snapshot: Snapshot) -> None:
-        """Take the lists that are on disk."""
+        """Load the lists that are on disk."""
         await self._lists.load(snapshot.truststore)
 
     def wake(self) -> None:
-        """There are new settings: look at once what they ask for."""
+        """Check immediately what new settings require."""
         self._woken.set()
         self._woken = trio.Event()
 
     async def run(self, snapshot: Callable[[], Snapshot]) -> None:
-        """Fetch and ask ahead of the requests, until it is cancelled; neither waits for the other."""
+        """Fetch lists and ask responders ahead of the requests until cancelled; neither task waits for the other."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._again, lambda: self._lists.fetch_due(snapshot().truststore, nursery))
             nursery.start_soon(self._again, lambda: self._ask_ahead(snapshot()))
@@ -87,7 +87,7 @@ class Revocations:
         self.version += 1
 
     async def _ask_ahead(self, snapshot: Snapshot) -> None:
-        """Ask about the registered certificates: then no request waits, nor a handshake that is to refuse."""
+        """Ask about the registered certificates, so that no request waits, and no handshake that must refuse."""
         limiter, names = trio.CapacityLimiter(AT_ONCE), snapshot.truststore.partners
         limiters = {name: trio.CapacityLimiter(AT_ONCE_FOR_ONE) for name in names}
 
@@ -102,7 +102,7 @@ class Revocations:
                     nursery.start_soon(ask, partner, certificate)
 
     async def _ask(self, presented: Presented, claim: Claim, partner: Partner) -> None:
-        """A chain that does not verify is not asked about: its URL could be a stranger's."""
+        """Ask only about a chain that verifies: the URL of any other chain could be a stranger's."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         verdict = verify.judge(presented, claim.anchors, now, claim.relax)
         if isinstance(verdict, PeerVerified):

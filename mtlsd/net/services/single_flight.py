@@ -1,4 +1,4 @@
-"""Turns: of those who want the same thing one asks, and what came of it is for all who waited meanwhile."""
+"""Single flight: concurrent callers with the same key share one call and its result."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Hashable, Iterator
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Turn(Generic[T]):
-    """`result` is what the one before found out; whoever finds none is the one to ask, and to set it."""
+    """`result` is the result of an earlier caller; a caller that finds None makes the call and sets `result`."""
 
     result: T | None = None
     lock: trio.Lock = field(default_factory=trio.Lock)
@@ -23,7 +23,10 @@ class Turn(Generic[T]):
 
 
 class Turns(Generic[T]):
-    """One at a time for each key, at most so many with those who wait. One who leaves without a result is followed."""
+    """One caller at a time per key, and at most `most` including those that wait.
+
+    If a caller leaves without a result, the next one that waits takes the turn.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -31,7 +34,7 @@ class Turns(Generic[T]):
 
     @asynccontextmanager
     async def take(self, key: Hashable) -> AsyncIterator[Turn[T]]:
-        """Wait for the turn; raises BackendUnavailable where too many wait."""
+        """Wait for the turn; raises BackendUnavailable if too many callers wait."""
         turn = self._turns.setdefault(key, Turn())
         if turn.wanted >= self._most:
             raise BackendUnavailable(f"{self._most} copies of the message wait for the backend")
@@ -42,18 +45,18 @@ class Turns(Generic[T]):
         finally:
             turn.wanted -= 1
             if self._turns.get(key) is turn and (turn.result is not None or not turn.wanted):
-                del self._turns[key]  # who comes later asks anew
+                del self._turns[key]  # later callers ask again
 
 
 class Places:
-    """How many are under way, by key."""
+    """Counts the messages in progress, by key."""
 
     def __init__(self) -> None:
         self._taken: Counter[Hashable] = Counter()
 
     @contextmanager
     def one(self, key: Hashable, most: int) -> Iterator[None]:
-        """Take a place, if there is one; raises BackendUnavailable."""
+        """Take a place until the block ends; raises BackendUnavailable if no place is free."""
         if self._taken[key] >= most:
             raise BackendUnavailable(f"{most} messages of this route wait for the backend (max_forwarded_per_route)")
         self._taken[key] += 1

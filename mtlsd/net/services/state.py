@@ -1,4 +1,4 @@
-"""What the tasks of the daemon share: the snapshot in force, the services, the clock, and who is connected."""
+"""The state that the tasks of the daemon share: the current snapshot, the services, the clock, the connections."""
 
 import time
 from collections import Counter
@@ -32,19 +32,19 @@ from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
 from mtlsd.snapshot.snapshot import Snapshot
 
-MAX_COPIES = 8  # of one message, that wait for what the backend says
+MAX_COPIES = 8  # of one message that wait for the backend's answer
 
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One running daemon. Only `swap` replaces the snapshot; only the runtime says that it is stopping."""
+    """One running daemon. Only `swap` replaces the snapshot; only the runtime calls `stop`."""
 
     snapshot: Snapshot
     journal: Journal
     spool: Spool
     log: Logger
     clock: Callable[[], float] = time.time  # seconds of the epoch
-    node: str = "node"  # who we are among those who share the journal
+    node: str = "node"  # our name among the nodes that share the journal
     stopping: bool = False
     connections: Counter[str] = field(default_factory=Counter)  # by address of the client
     idle: set[trio.CancelScope] = field(default_factory=set)  # connections that wait for a request
@@ -53,14 +53,14 @@ class State:
     upstreams: Upstreams = field(init=False)
     committer: Committer = field(init=False)
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
-    backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: when it was tried, why in vain
+    backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: last attempt, and why it failed
     unclear: Unclear = field(init=False)
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
     revocations: Revocations = field(init=False)
-    pins: Pins = field(default_factory=Pins)  # which backend may have what the journal does not have
-    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # where the backend is asked first: by key
-    places: Places = field(default_factory=Places)  # there, too: by route
+    pins: Pins = field(default_factory=Pins)  # the backends that may have messages the journal lacks
+    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # one call per message key (backend first)
+    places: Places = field(default_factory=Places)  # the number of such messages per route
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
@@ -74,7 +74,7 @@ class State:
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
-        """From here on, every request is judged by the new snapshot, on open connections too."""
+        """Replace the snapshot: from now on it judges every request, also on open connections."""
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.whoami.per_minute = snapshot.configuration.limits.max_whoami_per_minute
@@ -99,11 +99,11 @@ class State:
         return await accept(self.committer, self.unclear, acceptance, exchange.withdraw)
 
     def note_use(self, used: Used) -> None:
-        """A certificate was used with success: its first use may promote it."""
+        """Note that a certificate was used successfully: its first use may promote it."""
         self.promoter.note(used, self.snapshot, datetime.fromtimestamp(self.clock(), UTC))
 
     def admit(self, address: str) -> None:
-        """Count a connection; raises TooManyConnections. Whoever calls it calls `release` in the end."""
+        """Count a connection; raises TooManyConnections. The caller must call `release` at the end."""
         limits = self.snapshot.configuration.limits
         if self.connections.total() >= limits.max_connections:
             raise TooManyConnections(f"{limits.max_connections} connections in all")
@@ -112,13 +112,13 @@ class State:
         self.connections[address] += 1
 
     def release(self, address: str) -> None:
-        """The connection is gone."""
+        """Stop counting a connection that has closed."""
         self.connections[address] -= 1
         if not self.connections[address]:
             del self.connections[address]
 
     def require_room(self, length: int | None) -> None:
-        """Raises SpoolFull where the disk has no room for a body of this length, if that is known."""
+        """Raises SpoolFull if the disk has no room for a body of this length (None: unknown)."""
         check_room(self.spool.space().free, self.snapshot.configuration.limits, length)
 
     def note_attempt(self, delivery: Delivery, *, became: str, reason: str, seconds: float) -> None:

@@ -66,7 +66,7 @@ TABLE = (
     Meter("mtlsd_certificate_not_after_timestamp_seconds", _GAUGE, "Expiry of our own certificates.", ("use", "name")),
     Meter("mtlsd_partner_certificates_ending", _GAUGE, "Partner certificates that expire within days.", ("days",)),
     Meter(
-        "mtlsd_partner_certificate_next_not_after_timestamp_seconds", _GAUGE, "Expiry of the next partner certificate."
+        "mtlsd_partner_certificate_next_not_after_timestamp_seconds", _GAUGE, "Next expiry of a partner certificate."
     ),
     Meter("mtlsd_expiry_alerts", _COUNTER, "Expiry alerts sent, by the days left.", ("days",)),
     Meter("mtlsd_ready", _GAUGE, "Result of each /readyz check: 1 unless it fails.", ("check",)),

@@ -11,6 +11,7 @@ import click
 
 from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored
 from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.output import creating
 from mtlsd.journal.integrity import open_intact
 
 
@@ -54,12 +55,12 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
         return
-    try:
-        with os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as sink:
-            shutil.copyfileobj(source, sink)
-    except FileExistsError as error:
-        raise click.ClickException(f"{output} already exists, and is never overwritten: give another path") from error
-    except OSError as error:
-        with suppress(OSError):
-            output.unlink()  # part of a document is worse than none
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    with creating(output):
+        fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as sink:
+                shutil.copyfileobj(source, sink)
+        except OSError:
+            with suppress(OSError):
+                output.unlink()  # part of a document is worse than none
+            raise

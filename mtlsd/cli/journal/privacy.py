@@ -13,7 +13,7 @@ from mtlsd.cli.journal.opening import end, open_spool, open_stored
 from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config
-from mtlsd.cli.output import say
+from mtlsd.cli.output import creating, say
 from mtlsd.journal.documents import open_document, remove_files
 from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
 from mtlsd.journal.proof.digests import mdn_octets
@@ -43,18 +43,11 @@ def export(file: Path, partner: str, output: Path) -> None:
     """
     count = 0
     spool = open_spool(load_configuration(file).server.spool_directory)
-    with open_stored(file) as opened:
-        try:
-            output.mkdir(mode=0o700)
-            for about in _held(opened, partner):
-                _write(opened, spool, about, output / about.id)
-                count += 1
-        except FileExistsError as error:
-            raise click.ClickException(
-                f"{output} already exists, and is never overwritten: give another path"
-            ) from error
-        except OSError as error:
-            raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    with open_stored(file) as opened, creating(output):
+        output.mkdir(mode=0o700)
+        for about in _held(opened, partner):
+            _write(opened, spool, about, output / about.id)
+            count += 1
     say(f"{count} messages and refusals of {partner} are in {output}")
 
 

@@ -18,7 +18,7 @@ from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
 from mtlsd.cli.options import credentials, load_configuration, problems, with_config, with_json
-from mtlsd.cli.output import say, say_json
+from mtlsd.cli.output import creating, say, say_json
 from mtlsd.journal import retention
 from mtlsd.journal.proof.verify import Progress, steps, verify
 from mtlsd.net.background.retention import retention_of
@@ -94,22 +94,17 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
         about = record_named(opened, id_or_message_id)
         spool = open_spool(configuration.server.spool_directory)
         signed = directory or configuration.checkpoints
-        try:
+        with creating(output):
             try:
-                write_proof(opened, spool, signed, about, output)
-            except NotSigned as missing:
-                if directory:  # a copy, which is not ours to write
-                    raise
-                sign_now(opened, configuration.server.state, signed, missing)
-                write_proof(opened, spool, signed, about, output)
-        except CannotProve as error:
-            end(str(error))
-        except FileExistsError as error:
-            raise click.ClickException(
-                f"{output} already exists, and is never overwritten: give another path"
-            ) from error
-        except OSError as error:
-            raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+                try:
+                    write_proof(opened, spool, signed, about, output)
+                except NotSigned as missing:
+                    if directory:  # a copy, which is not ours to write
+                        raise
+                    sign_now(opened, configuration.server.state, signed, missing)
+                    write_proof(opened, spool, signed, about, output)
+            except CannotProve as error:
+                end(str(error))
     say(f"{output} is the proof of {about.id}: start with {output / 'INSTRUCTIONS.txt'}")
 
 

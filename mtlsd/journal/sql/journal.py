@@ -232,7 +232,7 @@ class SQLJournal:
             first = lanes.first(db, delivery.lane)
         return first if first and first.id < delivery.id else None
 
-    # --- The database -----------------------------------------------------------------------------------------------
+    # --- Notices of expiry ------------------------------------------------------------------------------------------
 
     def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
         latest, until = now + WRONG_CLOCK_SECONDS, now + CLAIM_SECONDS
@@ -243,10 +243,10 @@ class SQLJournal:
                 return NoticeStanding.GIVEN
             if db.change("claim_notice", **asked, node=self.proof.node, until=until, now=now):
                 return NoticeStanding.OURS
-            row = db.one("notice", certificate=certificate, days=days)
-            assert row, "a claim that failed met a row"
-            if row["given_at"] is not None and row["given_at"] <= latest:
+            if db.one("notice_given", **asked):  # between the two statements
                 return NoticeStanding.GIVEN
+            row = db.one("notice_claimed", certificate=certificate, days=days)
+            assert row, "a claim that failed met a row"
             return NoticeStanding.OURS if row["claimed_by"] == self.proof.node else NoticeStanding.THEIRS
 
         return self._write(work)
@@ -254,6 +254,8 @@ class SQLJournal:
     def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
         many = [(now, certificate, days) for certificate, days in sorted(given)]
         self._write(lambda db: db.each("give_notice", many))
+
+    # --- The database -----------------------------------------------------------------------------------------------
 
     def probe(self) -> None:
         self.port.probe()

@@ -117,8 +117,8 @@ SET claimed_by = excluded.claimed_by, claimed_until = excluded.claimed_until, gi
 WHERE (notices.given_at IS NULL OR notices.given_at > :latest)
   AND (notices.claimed_until <= :now OR notices.claimed_until > :latest);
 
--- name: notice
-SELECT claimed_by, given_at FROM notices WHERE certificate = :certificate AND days = :days;
+-- name: notice_claimed
+SELECT claimed_by FROM notices WHERE certificate = :certificate AND days = :days;
 
 -- name: give_notice
 UPDATE notices SET given_at = ? WHERE certificate = ? AND days = ?;

@@ -39,8 +39,6 @@ ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 DER = b"\x30"
 SHORT, LONG = 129, 1 << 32  # sizes up to the one may be text, and from the other on no file has them
 
-PKCS_7 = bytes.fromhex("2a864886f70d0107")  # the arc of its content types (RFC 2315, section 14)
-
 
 class Shape(Enum):
     """The type of a value in DER, by its outermost fields."""

@@ -124,6 +124,16 @@ def test_a_broken_file_is_mended_and_the_fault_named(folder: Path) -> None:
     assert openssl("x509", "-outform", "DER", stdin=result.stdout_bytes) == LEAF.certificate.der
 
 
+def test_joined_blocks_are_all_shown_and_separated(folder: Path) -> None:
+    (folder / "joined.pem").write_bytes(LEAF.pem.rstrip() + CA.pem.rstrip() + LEAF.key_pem.rstrip() + ROOT.pem)
+    subjects = [each["subject"] for each in mtlsd_json("cert", "show", folder / "joined.pem")["certificates"]]
+    assert subjects == [SUBJECT, "CN=Intermediate", "CN=Root"]
+    assert convert(folder, "joined.pem", "own.pem").read_bytes() == LEAF.pem + CA.pem + ROOT.pem + LEAF.key_pem
+    result = mtlsd("cert", "doctor", folder / "joined.pem")
+    assert (result.exit_code, result.stdout.encode()) == (0, LEAF.pem + CA.pem + ROOT.pem)
+    assert "the file has PEM blocks without a line break between them" in result.stderr
+
+
 def test_a_good_file_is_fine(folder: Path) -> None:
     (folder / "good.pem").write_bytes(LEAF.pem + CA.pem + ROOT.pem)
     result = mtlsd("cert", "doctor", folder / "good.pem")

@@ -14,11 +14,11 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.errors import MtlsdError
 from mtlsd.files import writing
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import FileRefused
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 
 
 @click.command("export")
@@ -92,7 +92,7 @@ def export(
 
 def _recipient(path: Path) -> Certificate:
     try:
-        return read_certificates(read_file(path).data)[0]
+        return read_public_file(path).certificates[0]
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(f"{path}: {error}") from error
 

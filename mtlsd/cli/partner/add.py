@@ -24,7 +24,7 @@ from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import partner_warnings
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import password_in, read_public_file
 from mtlsd.text import printable
 
 files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
@@ -53,6 +53,11 @@ class Plan:
 @click.option("--as2-cert", "as2", **files, help="Certificates for messages only.")
 @click.option("--root", "roots", **files, help="Root or intermediate CA of the partner, for connections only.")
 @click.option("--mdn-cert", "mdn", **files, help="Roots of the servers that receive the partner's MDNs.")
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path),
+    help="File with the password of each PKCS#12 file. Default: FILE.password beside it.",
+)
 @click.option("--host", "hosts", multiple=True, help="A virtual host that the partner may use; default: all.")
 @click.option("--mdn-url", "mdn_urls", multiple=True, help="URL that may receive asynchronous MDNs; may be repeated.")
 @click.option(
@@ -110,11 +115,12 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
 
 
 def _proposal(given: dict[str, Any]) -> proposals.Proposal:
+    password = _password(given["password_file"])
     certificates = tuple(
         each
         for option, use in proposals.PLACES.items()
         for path in given[option]
-        for each in proposals.places(use, _certificates(path, ca_only=option == "roots"))
+        for each in proposals.places(use, _certificates(path, password, ca_only=option == "roots"))
     )
     return proposals.Proposal(dict(_settings(given)), tuple(dict.fromkeys(certificates)))
 
@@ -157,9 +163,16 @@ def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
         yield "match", match
 
 
-def _certificates(path: Path, *, ca_only: bool) -> tuple[Certificate, ...]:
+def _password(file: Path | None) -> str | None:
     try:
-        found = read_certificates(read_file(path).data)
+        return password_in(file) if file else None
+    except FileRefused as error:
+        raise click.ClickException(f"{file}: {error}") from error
+
+
+def _certificates(path: Path, password: str | None, *, ca_only: bool) -> tuple[Certificate, ...]:
+    try:
+        found = read_public_file(path, password=password).certificates
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(f"{path}: {error}") from error
     for each in found if ca_only else ():

@@ -14,13 +14,13 @@ from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
 from mtlsd.cli.partner.kit_files import Host, KitOrganization, kit_files, slug
 from mtlsd.config.model import Configuration, VirtualHost
 from mtlsd.files import writing
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import FileRefused
 from mtlsd.partners.ours import organization
 from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.partners.validity import certificate_files
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.dates import ALWAYS
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 
 
 @click.command()
@@ -132,6 +132,6 @@ def _organization(directory: Path, now: datetime) -> KitOrganization:
 def _certificates(path: Path) -> tuple[Certificate, ...]:
     """Certificates of ours; a file that holds a private key ends the command."""
     try:
-        return read_certificates(read_file(path).data)
+        return read_public_file(path).certificates
     except (FileRefused, CertificateUnreadable) as error:
         raise click.ClickException(f"{path}: {error}") from error

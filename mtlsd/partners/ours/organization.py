@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from mtlsd.config import fields, values
 from mtlsd.config.schema import Reading, Schema, read_optional_toml
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import FileRefused, missing_directory, read_file
+from mtlsd.files.reading import FileRefused, missing_directory
 from mtlsd.partners.dates import PairRow
 from mtlsd.partners.ours.key_ring import Keyrings, twice
 from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import RSA_BITS
 
@@ -108,7 +108,7 @@ def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Pr
     if not os.path.lexists(path):
         return (), ()
     try:
-        return read_certificates(read_file(path).data), ()
+        return read_public_file(path).certificates, ()
     except (FileRefused, CertificateUnreadable) as error:
         return (), (Problem(path, str(error)),)
 

@@ -391,6 +391,14 @@ class BodyTooLarge(PeerError):
     advice = "Send a smaller message, or ask us to raise the limit."
 
 
+class BodyTooFragmented(PeerError):
+    """The body arrives in chunks or TLS records of a few bytes each, which costs far more than the bytes."""
+
+    reason = "body_too_fragmented"
+    http_status = 413
+    advice = "Send the body in larger chunks and larger TLS records: at least 16 bytes on average."
+
+
 class ContentCodingUnsupported(PeerError):
     """The body has a Content-Encoding. AS2 compresses inside CMS, so a signature could not be checked."""
 

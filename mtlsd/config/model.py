@@ -160,6 +160,8 @@ class Limits:
     max_whoami_per_minute: Annotated[int, number(1, 1_000_000)] = 30
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
+    max_unproven_bytes: Annotated[int, number(1, _TIB)] = 10 * _MIB
+    max_unproven_ratio: Annotated[int, number(1, 100_000)] = 20
     disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB
     disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
 

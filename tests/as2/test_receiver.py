@@ -39,7 +39,7 @@ NOTHING: frozenset[Require] = frozenset()
 
 
 def agreement(require: frozenset[Require] = frozenset(Require), relax: frozenset[str] = frozenset()) -> Agreement:
-    return Agreement(messages.organization(), messages.partner(relax=relax, require=require), require)
+    return Agreement(messages.organization(), messages.partner(relax=relax, require=require), require, is_proven=True)
 
 
 def receive(sent: Sent, agreed: Agreement | None = None, chunk: int = 1 << 20) -> tuple[VerifiedMessage, bytes]:

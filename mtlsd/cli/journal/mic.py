@@ -50,7 +50,7 @@ def _agreement(configuration: Configuration, message: Message) -> Agreement:
     loaded = load_partner(certs / "partners" / message.partner)
     if loaded.partner is None:
         raise click.ClickException(f"the partner {message.partner} is not in use: {loaded.problems[0].message}")
-    return Agreement(organization, loaded.partner, frozenset())
+    return Agreement(organization, loaded.partner, frozenset(), is_proven=True)  # it was accepted
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

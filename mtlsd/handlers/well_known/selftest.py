@@ -90,6 +90,10 @@ class SelfTest:
             return self._refuse(refusal)
         return None
 
+    def begin(self) -> None:
+        """Begin to receive the body; raises TooManyFailures."""
+        self._receiving.begin()
+
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
         self._size += len(data)

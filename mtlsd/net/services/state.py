@@ -23,6 +23,7 @@ from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
+from mtlsd.net.services.cpu_shares import CPUShares
 from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.net.services.revocation import Revocations
@@ -55,6 +56,7 @@ class State:
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: last attempt, and why it failed
     unclear: Unclear = field(init=False)
+    cpu_shares: CPUShares = field(default_factory=CPUShares)
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
     revocations: Revocations = field(init=False)
@@ -88,7 +90,12 @@ class State:
         return Services(
             self.journal,
             self.spool,
-            MessageLimits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            MessageLimits(
+                max_expanded_octets=limits.max_expanded_bytes,
+                max_expansion_ratio=limits.max_expansion_ratio,
+                max_unproven_octets=limits.max_unproven_bytes,
+                max_unproven_ratio=limits.max_unproven_ratio,
+            ),
             failures,
             configuration.server.inline_limit,
             keeps_evidence=configuration.proof.keep is Keep.CONTENT,

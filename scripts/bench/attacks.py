@@ -17,6 +17,8 @@ from scripts.bench.rig import HOST, Pair
 ZLIB = bytes.fromhex("060b2a864886f70d0109100308")  # the object identifiers of RFC 3274, in DER
 COMPRESSED_DATA = bytes.fromhex("060b2a864886f70d0109100109")
 DATA = bytes.fromhex("06092a864886f70d010701")
+SIGNED = 'multipart/signed; boundary=b; protocol="application/pkcs7-signature"; micalg=sha-256'
+SIGNED_HEAD = f"Content-Type: {SIGNED}\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n".encode()
 PIECE = 16 * 1024
 BLOCK = 60_000
 NICENESS = 15  # the attackers' own work must not slow down the healthy client on the same machine
@@ -39,16 +41,25 @@ class Attack:
 def bomb(size: int, ratio: int) -> bytes:
     """CompressedData of `size` octets that holds a signed multipart, which `ratio` times as many octets unfold to."""
     source = random.Random(1)
-    head = b'Content-Type: multipart/signed; boundary=b; protocol="application/pkcs7-signature"; micalg=sha-256\r\n\r\n'
-    head += b"--b\r\nContent-Type: text/plain\r\n\r\n"
     noise = BLOCK // ratio - BLOCK // 900  # the rest of a block is the same octet, which deflate packs a thousandfold
     squeeze = zlib.compressobj(9)
-    content, made = squeeze.compress(head), 0
+    content, made = squeeze.compress(SIGNED_HEAD), 0
     while made < size:
         block = source.randbytes(noise).ljust(BLOCK, b"a")
         piece = squeeze.compress(block) + squeeze.flush(zlib.Z_SYNC_FLUSH)
         content, made = content + piece, made + len(piece)
-    octets = _der(0x24, _der(0x04, content + squeeze.flush()))
+    return compressed_data(_der(0x04, content + squeeze.flush()))
+
+
+def segments(size: int) -> bytes:
+    """CompressedData in BER whose OCTET STRING has `size` segments of one octet."""
+    content = zlib.compress(SIGNED_HEAD + random.Random(1).randbytes(size))[:size]
+    return compressed_data(b"".join(b"\x04\x01%c" % octet for octet in content))
+
+
+def compressed_data(content: bytes) -> bytes:
+    """The CompressedData of RFC 3274 around these segments of its content."""
+    octets = _der(0x24, content)
     inner = _der(0x30, _der(0x02, b"\0"), _der(0x30, ZLIB), _der(0x30, DATA, _der(0xA0, octets)))
     return _der(0x30, COMPRESSED_DATA, _der(0xA0, inner))
 

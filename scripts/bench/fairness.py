@@ -14,7 +14,7 @@ from http.client import HTTPSConnection
 
 from mtlsd.as2.outbound.compose import BuiltMessage
 from scripts.bench import exchange, rig
-from scripts.bench.attacks import Attack, bomb, under
+from scripts.bench.attacks import SIGNED, Attack, bomb, segments, under
 from scripts.bench.figures import Figure, table
 from scripts.bench.rig import Pair, Rig
 
@@ -24,7 +24,6 @@ TIMES = 8  # of the 90th percentile alone
 SECONDS = 0.25
 NEW_CONNECTIONS = 0.2  # of all messages
 CMS = "application/pkcs7-mime; smime-type=compressed-data; name=smime.p7z"
-SIGNED = 'multipart/signed; boundary=b; protocol="application/pkcs7-signature"; micalg=sha-256'
 
 
 def main() -> None:
@@ -59,6 +58,7 @@ def attacks(beta: Pair) -> Iterator[Attack]:
         Attack("190 bombs of ratio 178", 190, CMS, steep),
         Attack("16 bombs of ratio 19", 16, CMS, flat),
         Attack("190 bombs of ratio 19", 190, CMS, flat),
+        Attack("16 in CMS segments of one octet", 16, CMS, segments(300_000)),
         Attack("16 in chunks of one octet", 16, SIGNED, signed, "chunks"),
         Attack("16 in records of one octet", 16, SIGNED, signed, "records"),
     ):

@@ -80,6 +80,18 @@ def daemon(tree: Tree) -> Iterator[Daemon]:
         yield running_daemon
 
 
+def test_an_mdn_that_is_not_whole_is_no_mdn(daemon: Daemon, own: Backend) -> None:
+    sent = message(message_id := "<not-whole@acme.example>")
+    own.sloppy = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/report\r\nContent-Length: 900\r\n\r\n--b\r\n"
+    try:
+        answer = send(daemon, sent)
+    finally:
+        own.sloppy = b""
+    own.wait()
+    assert (answer.status, answer.reason) == (503, "upstream_unavailable")
+    assert kept(daemon.tree, message_id) is None
+
+
 @pytest.fixture
 def answering(own: Backend) -> Iterator[Callable[[Callable[[Delivered], Answered]], None]]:
     def answer_with(respond: Callable[[Delivered], Answered]) -> None:

@@ -46,6 +46,8 @@ def judge(
 
     `explain` gives the candidates for the MIC; it reads the message once more, so it is called only on a mismatch.
     """
+    if answer.flaw:
+        raise BackendUnavailable(f"{answer.status} with an MDN that is not whole: {answer.flaw}")
     headers = _passed_on(inbound, answer)
     content_type = ContentType.parse(dict(headers).get("content-type", "")).value
     if content_type not in RECEIPTS or dict(answer.headers).get("content-encoding", "identity") != "identity":

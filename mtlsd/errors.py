@@ -598,11 +598,11 @@ class MDNTargetDenied(PeerError):
 
 
 class AS2MessageIDInvalid(AS2Refused):
-    """The Message-ID has control characters or more than 998 characters."""
+    """The Message-ID has more than 998 characters, or can be read in two ways."""
 
     reason = "as2_message_id_invalid"
     disposition = "processed/error: invalid-message-id"
-    advice = "Send a Message-ID of at most 255 printable characters."
+    advice = "Send one Message-ID of at most 255 printable characters in angle brackets, with nothing beside them."
 
 
 class AS2SenderEqualsReceiver(AS2Refused):

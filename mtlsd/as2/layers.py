@@ -33,6 +33,7 @@ from mtlsd.as2.mime.multipart_signed import (
     announced_digests,
     encoding_of_multipart,
 )
+from mtlsd.as2.mime.one_reading import check_one_reading
 from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, transfer_decoder
 from mtlsd.as2.mime.transfer_encoding import Unarmoured, WithoutPreamble
 from mtlsd.as2.second_pass import Hints, ReadAgain
@@ -188,6 +189,8 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
         value = Unarmoured(CMSLayer(context))
         return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
     if content_type.value == "multipart/signed":
+        if outermost and context.agreement.passed_on:
+            check_one_reading(block)
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
     if context.lacks_signature:

@@ -2,6 +2,9 @@
 
 Both are read by the parser that the client connects by: two parsers that differ are how such a list is passed by.
 Whatever is listed is allowed, a loopback address too; names are compared as text and never resolved.
+
+Servers differ in how they read a path: some drop path parameters, decode twice, end it at a NUL, or take other octets
+for a dot. The path below a prefix is therefore allowed only if it has one reading; the prefix itself is the operator's.
 """
 
 import re
@@ -11,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 from mtlsd.config.addresses import Backend
 
 MAX_URL = 2000  # characters
+# A decoded path. A percent sign in it means that the path was encoded twice, or wrongly.
+_ONE_READING = re.compile(r"[^;%\\\x00-\x1f\x7f-\U0010ffff]*")
+_DOTS = re.compile(r"[. ]*\.[. ]*")  # a step of dots; some servers drop the blanks
 
 
 def url_prefix(text: str) -> str:
@@ -32,23 +38,25 @@ def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
         url = Backend.parse(target)
     except ValueError:
         return False
-    if len(target) > MAX_URL or _climbs(_path(url)):
-        return False
-    return any(_covers(Backend.parse(prefix), url) for prefix in prefixes)
+    return len(target) <= MAX_URL and any(_covers(Backend.parse(prefix), url) for prefix in prefixes)
 
 
 def _covers(prefix: Backend, url: Backend) -> bool:
-    """The same scheme, host and port, and a path that goes on only behind a slash."""
+    """The same scheme, host and port, and a path that goes on only behind a slash, and stays there."""
     if (prefix.scheme, prefix.host, prefix.port) != (url.scheme, url.host, url.port):
         return False
     path, start = _path(url), _path(prefix)
-    return path == start or path.startswith(start if start.endswith("/") else f"{start}/")
+    if path == start:
+        return True
+    start = start if start.endswith("/") else f"{start}/"
+    return path.startswith(start) and _stays(path.removeprefix(start))
 
 
 def _path(url: Backend) -> str:
     return url.target.partition("?")[0]
 
 
-def _climbs(path: str) -> bool:
-    """Whether a server might read a step upwards in it (RFC 3986, section 5.2.4)."""
-    return not {".", ".."}.isdisjoint(re.split(r"[/\\]", unquote(path)))
+def _stays(path: str) -> bool:
+    """Whether every server reads the same steps in this path, and none leads upwards (RFC 3986, section 5.2.4)."""
+    decoded = unquote(path)
+    return bool(_ONE_READING.fullmatch(decoded)) and not any(map(_DOTS.fullmatch, decoded.split("/")))

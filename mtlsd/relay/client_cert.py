@@ -8,9 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 
 from mtlsd.journal.columns import byte_sequence
-from mtlsd.journal.model import HeaderPairs, Message
-
-_OURS = ("client-cert", "client-cert-chain", "forwarded", "idempotency-key")
+from mtlsd.journal.model import Message
 
 
 def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
@@ -28,13 +26,3 @@ def client_certs(message: Message) -> dict[str, object]:
         return {}
     leaf, *chain = (b64encode(each).decode("ascii") for each in message.client_certificates)
     return {"client_cert": leaf, "client_cert_chain": chain} if chain else {"client_cert": leaf}
-
-
-def received_fields(message: Message) -> HeaderPairs:
-    """The message's header as received, without fields that could be mistaken for ours in any spelling."""
-    return tuple(field for field in message.headers if not _is_ours(field[0]))
-
-
-def _is_ours(name: str) -> bool:
-    plain = name.lower().replace("_", "-")
-    return plain.startswith(("mtlsd-", ":")) or plain in _OURS

@@ -13,15 +13,16 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import MAX_FILE, FileRefused, read_file
 from mtlsd.files.stamps import DirectoryEntry, Listing, list_directory, stays_within
 from mtlsd.partners.dates import dates_by_certificate
 from mtlsd.partners.mdn_urls import is_allowed
 from mtlsd.partners.partner_toml import DEFAULT_VERSION, EVERYTHING, Match, PartnerSettings, Require, read_partner_toml
 from mtlsd.partners.rollover import Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, read_crls, take_crls
+from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, take_crls
 from mtlsd.pki.dates import ALWAYS, Dates
+from mtlsd.pki.formats.detect import DER
 from mtlsd.pki.formats.on_disk import PASSWORD, PublicFile, read_public_file
 from mtlsd.pki.policy import may_sign
 from mtlsd.pki.revocation import BY_DEFAULT, Revocation
@@ -232,12 +233,18 @@ def _read_certificates(
 
 def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
     """The revocation lists in a file, and the certificates beside them; `names` are in the same directory."""
-    if path.name.lower().endswith(SUFFIX):
-        return read_crls(read_file(path, partner, MAX_CRL).data), PublicFile((), ())
-    lists, rest = take_crls(read_file(path, partner).data)
-    if lists and not rest.strip():
-        return lists, PublicFile((), ())
-    return lists, read_public_file(path, partner, rest, may_have_password=path.name + PASSWORD in names)
+    is_list = path.name.lower().endswith(SUFFIX)
+    data = read_file(path, partner, MAX_CRL if is_list else MAX_FILE).data
+    if is_list and data.startswith(DER):
+        return (RevocationList.from_der(data),), PublicFile((), ())
+    lists, rest = take_crls(data)
+    if len(rest) > MAX_FILE:
+        raise FileRefused(f"holds more than {MAX_FILE} bytes that are not a revocation list in plain PEM")
+    file = PublicFile((), ())
+    if rest.strip() or not lists:
+        has_password = path.name + PASSWORD in names
+        file = read_public_file(path, partner, rest, may_have_password=has_password, lists=True)
+    return tuple(map(RevocationList.from_der, (*lists, *file.lists))), file
 
 
 def _certificate_files(

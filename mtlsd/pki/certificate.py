@@ -6,10 +6,11 @@ the `issuerAndSerialNumber` of a CMS is compared by octets (RFC 5652, section 10
 
 import warnings
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from ipaddress import IPv4Network, IPv6Network
 from typing import Self
 
 from cryptography import x509
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mtlsd.errors import MtlsdError, PeerError
-from mtlsd.pki.ber import first_value, values
-from mtlsd.pki.formats.normalize import respelled
+from mtlsd.pki.formats.normalize import Irregularity, PartUnreadable, readable_copy
+from mtlsd.pki.identity import identity_of, sentence_about, wrong_time
+from mtlsd.pki.tbs import signed_fields
 
 Parsed = x509.Certificate  # a name that the field `x509` below does not hide
 
@@ -38,11 +40,18 @@ UNREADABLE = (  # the exceptions of `cryptography` for a malformed certificate
 
 
 class CertificateUnreadable(MtlsdError, ValueError):
-    """The bytes are not a certificate; the text describes what they seem to be."""
+    """The bytes are not a certificate; the text describes what they seem to be.
+
+    `facts` are for the log: what identifies the certificate, if it is one.
+    """
+
+    def __init__(self, text: str, facts: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.facts = facts or {}
 
     def inside(self, name: str) -> Self:
         """The same error, prefixed with the name of the part that it is about."""
-        return type(self)(f"{name}: {self}")
+        return type(self)(f"{name}: {self}", self.facts)
 
 
 class PrivateKeyPresent(CertificateUnreadable):
@@ -70,7 +79,8 @@ class Certificate:
     san: tuple[str, ...] = field(compare=False)  # "dns:…", "email:…", "uri:…", "ip:…"
     issuer_der: bytes = field(compare=False, repr=False)
     public_key_der: bytes = field(compare=False, repr=False)  # SubjectPublicKeyInfo
-    x509: Parsed = field(compare=False, repr=False)  # to read, never to send: may be a respelled copy
+    x509: Parsed = field(compare=False, repr=False)  # to read, never to send: may be a copy
+    irregularities: tuple[Irregularity, ...] = field(compare=False, default=(), repr=False)  # what the copy lacks
 
     @classmethod
     def from_der(cls, der: bytes) -> "Certificate":
@@ -80,19 +90,22 @@ class Certificate:
                 warnings.simplefilter("ignore")
                 return _parse(der)
         except UNREADABLE as error:
-            raise CertificateUnreadable(f"not a readable certificate: {error}") from error
+            raise _unreadable(der, error) from error
 
     @property
-    def is_respelled(self) -> bool:
+    def is_copied(self) -> bool:
         """Whether `x509` is a copy, because `cryptography` cannot read the certificate itself."""
         return self.x509.public_bytes(Encoding.DER) != self.der
 
     @property
     def pem(self) -> bytes:
-        """The certificate in PEM (RFC 7468)."""
-        text = b64encode(self.der).decode()
-        lines = (text[at : at + 64] for at in range(0, len(text), 64))
-        return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")).encode()
+        """The certificate in PEM."""
+        return pem_of(self.der)
+
+    def has_issued(self, other: "Certificate") -> bool:
+        """Whether the other certificate names this one as its issuer, and this one's key made its signature."""
+        signed = signed_fields(other.der).whole
+        return self.subject == other.issuer and _is_signed_by(self.x509, other.x509, signed)
 
     def facts(self) -> dict[str, object]:
         """The facts about a certificate for the log."""
@@ -110,6 +123,7 @@ class Presented:
 
     certificate: Certificate
     chain: tuple[Certificate, ...] = ()  # in the order sent, each once, without `certificate` itself
+    unreadable: tuple[str, ...] = ()  # about others that the client sent and that are not used, a sentence each
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,13 @@ class PeerUnverified:
     error: PeerError
 
 
+def pem_of(der: bytes) -> bytes:
+    """A certificate in PEM (RFC 7468)."""
+    text = b64encode(der).decode()
+    lines = (text[at : at + 64] for at in range(0, len(text), 64))
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", "")).encode()
+
+
 def is_costly(key: object) -> bool:
     """Whether verifying with this key is too expensive to let a stranger cause it: milliseconds per signature."""
     if not isinstance(key, rsa.RSAPublicKey):
@@ -138,12 +159,12 @@ def is_costly(key: object) -> bool:
 
 
 def _parse(der: bytes) -> Certificate:
-    certificate = _loaded(der)
+    certificate, irregularities = _loaded(der)
     extensions = {type(each.value): each.value for each in certificate.extensions}
-    signed = _signed_fields(der)
+    signed = signed_fields(der)
     # Both names are read here, while warnings about oddities are suppressed; later they are only looked up.
     subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer
-    is_own_issuer = signed.issuer == signed.subject
+    is_own_issuer = signed.issuer.whole == signed.subject.whole
     return Certificate(
         der=der,
         sha256=sha256(der).hexdigest(),
@@ -153,26 +174,61 @@ def _parse(der: bytes) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         is_ca=_is_ca(extensions.get(x509.BasicConstraints)),
-        is_self_signed=is_own_issuer and _verifies_itself(certificate, signed.whole),
+        is_self_signed=is_own_issuer and _is_signed_by(certificate, certificate, signed.whole),
         subject_key_identifier=_subject_key_identifier(extensions.get(x509.SubjectKeyIdentifier)),
         san=tuple(_alternative_names(extensions.get(x509.SubjectAlternativeName))),
-        issuer_der=signed.issuer,
-        public_key_der=signed.public_key,
+        issuer_der=signed.issuer.whole,
+        public_key_der=signed.public_key.whole,
         x509=certificate,
+        irregularities=irregularities,
     )
 
 
-def _loaded(der: bytes) -> x509.Certificate:
-    """The certificate, or a copy with names and extensions in an encoding that `cryptography` accepts."""
+def _loaded(der: bytes) -> tuple[x509.Certificate, tuple[Irregularity, ...]]:
+    """The certificate, or a copy that `cryptography` can read and how it differs."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        _ = certificate.subject, certificate.issuer, certificate.extensions  # read only now
-    except ValueError as error:
+        return _read_whole(der), ()
+    except UNREADABLE as error:
         try:
-            return x509.load_der_x509_certificate(respelled(der))
-        except (ValueError, IndexError):
+            copy = readable_copy(der, _is_readable)
+            return _read_whole(copy.der), copy.irregularities
+        except PartUnreadable:
+            raise
+        except UNREADABLE:
             raise error from None
+
+
+def _read_whole(der: bytes) -> x509.Certificate:
+    """Parse a certificate with its names and extensions, which `cryptography` reads only when they are asked for."""
+    certificate = x509.load_der_x509_certificate(der)
+    _ = certificate.subject, certificate.issuer
+    for each in certificate.extensions:
+        if isinstance(each.value, x509.SubjectAlternativeName) and any(map(_is_odd, each.value)):
+            raise ValueError("a subject alternative name that RFC 5280 does not allow")
     return certificate
+
+
+def _is_odd(name: x509.GeneralName) -> bool:
+    """Whether `cryptography` reads a name that is not one: UTF-8 in an IA5String, or an address with a mask."""
+    if isinstance(name, x509.IPAddress):
+        return isinstance(name.value, IPv4Network | IPv6Network)
+    is_text = isinstance(name, x509.DNSName | x509.RFC822Name | x509.UniformResourceIdentifier)
+    return is_text and not name.value.isascii()
+
+
+def _is_readable(der: bytes) -> bool:
+    try:
+        _read_whole(der)
+    except UNREADABLE:
+        return False
+    return True
+
+
+def _unreadable(der: bytes, error: Exception) -> CertificateUnreadable:
+    """The error for octets that cannot be read, with the reason and with what identifies the certificate."""
+    facts = identity_of(der)
+    why = wrong_time(der) or error
+    return CertificateUnreadable(f"not a readable certificate: {why}{sentence_about(facts)}", facts)
 
 
 def _is_ca(extension: x509.ExtensionType | None) -> bool:
@@ -196,16 +252,16 @@ def _alternative_names(extension: x509.ExtensionType | None) -> Iterator[str]:
                 yield f"ip:{name.value}"
 
 
-def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
-    """Whether the certificate's own key made its signature; SHA-1 is allowed, because old AS2 certificates have it.
+def _is_signed_by(issuer: x509.Certificate, certificate: x509.Certificate, signed: bytes) -> bool:
+    """Whether the issuer's key made the signature over these octets; SHA-1 is allowed: old AS2 certificates have it.
 
-    `Certificate.verify_directly_issued_by` refuses SHA-1, so the keys are used directly. No trust follows from the
-    result: it sorts the files of a partner, and finds the right reason for a refusal. A stranger may present the
-    certificate, so a costly key is not used.
+    `Certificate.verify_directly_issued_by` refuses SHA-1, and verifies the octets of a copy, so the keys are used
+    directly. No trust follows from the result: it sorts certificates, and finds the right reason for a refusal. A
+    stranger may present the certificate, so a costly key is not used.
     """
     signature = certificate.signature
     try:
-        match key := certificate.public_key():
+        match key := issuer.public_key():
             case rsa.RSAPublicKey():
                 if is_costly(key):
                     return False
@@ -223,26 +279,3 @@ def _verifies_itself(certificate: x509.Certificate, signed: bytes) -> bool:
     except (InvalidSignature, *UNREADABLE):
         return False
     return True
-
-
-# --- The fields of TBSCertificate as exact bytes (RFC 5280, section 4.1) --------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """The signed octets, and the fields of them that are compared by octets."""
-
-    whole: bytes
-    issuer: bytes
-    subject: bytes
-    public_key: bytes
-
-
-def _signed_fields(der: bytes) -> _Signed:
-    """Cut the fields out of DER that was parsed before, so that nothing is encoded again."""
-    signed = first_value(first_value(der).content)
-    fields = [each.whole for each in values(signed.content)]
-    if fields[0][0] == 0xA0:  # version, absent in X.509 v1
-        del fields[0]
-    _serial, _algorithm, issuer, _validity, subject, public_key, *_ = fields
-    return _Signed(signed.whole, issuer, subject, public_key)

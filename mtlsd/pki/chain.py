@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidSignature
-
 from mtlsd.pki.anchors import MAX_CHAIN
-from mtlsd.pki.certificate import UNREADABLE, Certificate, is_costly
+from mtlsd.pki.certificate import Certificate
 
 
 def issuers_of(certificate: Certificate, candidates: Sequence[Certificate]) -> tuple[Certificate, ...]:
@@ -16,22 +14,9 @@ def issuers_of(certificate: Certificate, candidates: Sequence[Certificate]) -> t
     path: list[Certificate] = []
     while len(path) < MAX_CHAIN and not certificate.is_self_signed:
         above = [each for each in candidates if not each.is_self_signed and each not in path]
-        found = next((each for each in above if _has_issued(each, certificate)), None)
+        found = next((each for each in above if each.has_issued(certificate)), None)
         if found is None:
             break
         path.append(found)
         certificate = found
     return tuple(path)
-
-
-def _has_issued(issuer: Certificate, certificate: Certificate) -> bool:
-    """Whether the issuer's key made the signature; False for SHA-1, which was refused before."""
-    if issuer.subject != certificate.issuer:
-        return False
-    try:
-        if is_costly(issuer.x509.public_key()):
-            return False
-        certificate.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, *UNREADABLE):
-        return False
-    return True

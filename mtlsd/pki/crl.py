@@ -25,7 +25,10 @@ MAX_CRL = 64 * 1024 * 1024  # bytes; some public CAs have lists of ten million
 SUFFIX = ".crl"
 DIGESTS = {"sha256", "sha384", "sha512"}
 
-_PEM = re.compile(rb"-----BEGIN X509 CRL-----(.*?)-----END X509 CRL-----", re.DOTALL)
+_PEM = re.compile(  # a block in plain PEM that shares no hyphen with another block
+    rb"(?:(?<=-----)|(?<![-A-Za-z0-9 ]))-----BEGIN X509 CRL-----"
+    rb"([A-Za-z0-9+/=\s]*)-----END X509 CRL-----(?=-----|(?![-A-Za-z ]))"
+)
 _UNDERSTOOD = (x509.IssuingDistributionPoint,)  # of the extensions that may be critical
 
 
@@ -96,18 +99,25 @@ class RevocationList:
             return date
 
 
-def take_crls(data: bytes) -> tuple[tuple[RevocationList, ...], bytes]:
-    """The lists among the PEM blocks of a file, and the rest of the file; raises CRLUnreadable."""
-    lists = tuple(RevocationList.from_der(_decoded(body)) for body in _PEM.findall(data))
-    return lists, _PEM.sub(b"", data) if lists else data
+def take_crls(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
+    """The lists in plain PEM in a file, in DER, and the rest of the file. The file may be large."""
+    lists: list[bytes] = []
+
+    def take(block: re.Match[bytes]) -> bytes:
+        try:
+            lists.append(base64.b64decode(b"".join(block[1].split()), validate=True))
+        except binascii.Error:
+            return block[0]  # the reader of the rest reports it
+        return b"\n"
+
+    rest = _PEM.sub(take, data)
+    return tuple(lists), rest
 
 
 def read_crls(data: bytes) -> tuple[RevocationList, ...]:
-    """All lists in a PEM or DER file, at least one; raises CRLUnreadable."""
-    bodies = _PEM.findall(data)
-    if not bodies:
-        return (RevocationList.from_der(data),)
-    return tuple(RevocationList.from_der(_decoded(body)) for body in bodies)
+    """All lists in a file in plain PEM or DER, at least one; raises CRLUnreadable."""
+    lists, _ = take_crls(data)
+    return tuple(map(RevocationList.from_der, lists or (data,)))
 
 
 def distribution_points(certificate: Certificate) -> frozenset[str]:
@@ -125,13 +135,6 @@ def _urls(names: object) -> frozenset[str]:
         for name in names  # type: ignore[attr-defined]
         if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(("http://", "https://"))
     )
-
-
-def _decoded(body: bytes) -> bytes:
-    try:
-        return base64.b64decode(b"".join(body.split()), validate=True)
-    except binascii.Error as error:
-        raise CRLUnreadable(f"damaged base64: {error}") from error
 
 
 def _parse(der: bytes) -> RevocationList:

@@ -20,8 +20,7 @@ def oddities(certificate: Certificate) -> Iterator[str]:
     for country in countries:
         if len(country) != COUNTRY_LETTERS:
             yield f"C={country} is not a country code of two letters"
-    if certificate.is_respelled:
-        yield "its names or extensions have an encoding that no standard allows, such as & or * in a PrintableString"
+    yield from (each.text for each in certificate.irregularities)
 
 
 def same_issuer_and_serial(certificates: Iterable[Certificate]) -> Iterator[str]:

@@ -79,6 +79,9 @@ def check_purpose(certificate: Certificate, relax: frozenset[str] = frozenset())
 
 def check_critical_extensions(certificate: Certificate) -> None:
     """Raises CertUnhandledCriticalExt. OpenSSL would, but never sees a certificate that is its own anchor."""
+    for irregularity in certificate.irregularities:
+        if irregularity.is_unhandled:
+            raise refused(CertUnhandledCriticalExt, certificate, irregularity.text)
     for each in certificate.x509.extensions:
         if each.critical and isinstance(each.value, UnrecognizedExtension):
             raise refused(CertUnhandledCriticalExt, certificate, f"extension {each.oid.dotted_string}")

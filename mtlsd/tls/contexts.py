@@ -127,7 +127,7 @@ def _offer(context: SSL.Context, key_pair: KeyPair) -> None:
 
 
 def _as_it_is(certificate: Certificate) -> x509.Certificate | crypto.X509:
-    if certificate.is_respelled:
+    if certificate.is_copied:
         return crypto.load_certificate(crypto.FILETYPE_ASN1, certificate.der)
     return certificate.x509
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from OpenSSL import SSL, crypto
 
 from mtlsd.errors import (
@@ -25,8 +26,9 @@ from mtlsd.errors import (
     TLSNoCommonVersion,
 )
 from mtlsd.pki.anchors import MAX_CHAIN
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable, Presented, is_costly
+from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, Presented, is_costly
 from mtlsd.pki.policy import refused
+from mtlsd.pki.tbs import signed_fields
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
@@ -56,7 +58,7 @@ class HandshakeCompleted:
     host: str  # the virtual host whose policy applies to the connection
     server_name: str | None  # as the client sent it
     presented: Presented | None
-    unreadable: str  # why the presented certificate cannot be read; empty if it can
+    unreadable: CertificateUnreadable | None  # why the presented certificate cannot be read; None if it can
     version: str
     cipher: str
 
@@ -131,7 +133,7 @@ class Engine:
             refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
             refusal = refusal or _too_costly(presented)
         except CertificateUnreadable as error:
-            refusal = CertUntrustedIssuer(f"the certificate cannot be read: {error}")
+            refusal = CertUntrustedIssuer(str(error), **error.facts)
         except Exception as error:  # noqa: BLE001  # a bug of ours, for `next_event` to raise
             self._failure = error
             return Alert.CERTIFICATE_UNKNOWN
@@ -223,24 +225,43 @@ class Engine:
             cipher=self._connection.get_cipher_name() or "",
         )
 
-    def _presented(self) -> tuple[Presented | None, str]:
+    def _presented(self) -> tuple[Presented | None, CertificateUnreadable | None]:
         certificate = self._connection.get_peer_certificate()
         if certificate is None:
-            return None, ""
+            return None, None
         try:
             sent = map(_der, self._connection.get_peer_cert_chain() or [])
-            return _read((_der(certificate), *sent)), ""
+            return _read((_der(certificate), *sent)), None
         except CertificateUnreadable as error:
-            return None, str(error)
+            return None, error
 
 
 def _read(chain: tuple[bytes, ...]) -> Presented:
-    """The client's own certificate and the others that it sent, each once; raises CertificateUnreadable."""
+    """The client's own certificate and the others that it sent, each once; raises CertificateUnreadable.
+
+    Another certificate that cannot be read is left out: if the chain needs it, the chain is incomplete.
+    """
     leaf, *sent = chain
     sent_along = dict.fromkeys(sent)
     sent_along.pop(leaf, None)  # some clients send their certificate twice
-    few = islice(sent_along, MAX_CHAIN + 1)  # one more than allowed, so that `judge` refuses it
-    return Presented(Certificate.from_der(leaf), tuple(map(Certificate.from_der, few)))
+    readable: list[Certificate] = []
+    unreadable: list[str] = []
+    for der in islice(sent_along, MAX_CHAIN + 1):  # one more than allowed, so that `judge` refuses it
+        try:
+            readable.append(Certificate.from_der(der))
+        except CertificateUnreadable as error:
+            if not _has_cheap_key(der):  # OpenSSL may verify with it
+                raise
+            unreadable.append(str(error))
+    return Presented(Certificate.from_der(leaf), tuple(readable), tuple(unreadable))
+
+
+def _has_cheap_key(der: bytes) -> bool:
+    """Whether the key of a certificate that cannot be read is known to be cheap to verify with."""
+    try:
+        return not is_costly(load_der_public_key(signed_fields(der).public_key.whole))
+    except UNREADABLE:
+        return False
 
 
 def _too_costly(presented: Presented) -> PeerError | None:

@@ -9,8 +9,9 @@ from cryptography.x509 import ExtendedKeyUsage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtlsd.pki.ber import BERMalformed
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.normalize import respelled
+from mtlsd.pki.formats.normalize import PartUnreadable, readable_copy
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.lint import oddities, same_issuer_and_serial
 from tests.support import pki
@@ -145,9 +146,9 @@ def test_a_damaged_odd_certificate_is_read_or_refused_and_nothing_else(der: byte
     assert all(isinstance(each, str) for each in chain(oddities(certificate), same_issuer_and_serial([certificate])))
 
 
-@given(st.binary(max_size=300))
-def test_respelling_fails_in_one_way_only(data: bytes) -> None:
+@given(st.binary(max_size=300), st.booleans())
+def test_a_copy_of_any_octets_fails_in_two_ways_only(data: bytes, readable: bool) -> None:
     try:
-        respelled(data)
-    except (ValueError, IndexError):
+        readable_copy(data, lambda _: readable)
+    except (BERMalformed, PartUnreadable):
         return

@@ -202,7 +202,7 @@ def issue(
 
 
 def pem_of(certificate: Certificate) -> bytes:
-    return certificate.x509.public_bytes(Encoding.PEM)
+    return certificate.pem
 
 
 def _general_name(text: str) -> x509.GeneralName:

@@ -12,6 +12,7 @@ from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form,
 from mtlsd.cli.options import with_json
 from mtlsd.cli.output import say, say_fields, say_json
 from mtlsd.files.reading import FileRefused
+from mtlsd.pki.lint import oddities
 from mtlsd.text import printable
 
 a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
@@ -75,8 +76,9 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
 def doctor(path: Path, password_file: Path | None, output: Path | None, force: bool) -> None:
     """Say what is wrong with FILE, and write a repaired copy in PEM.
 
-    The copy has each certificate once, a leaf before its issuers. Problems go to stderr, one per line. A private key is
-    written only with --output, to a file that only its owner can read.
+    The copy has each certificate once, a leaf before its issuers. Problems go to stderr, one per line; irregular fields
+    of a certificate are reported and not changed. A private key is written only with --output, to a file that only its
+    owner can read.
 
     \b
     Example:
@@ -86,7 +88,8 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
     """
     found = read(path, password_file)
     what = _belongings(found, None)
-    remarks = list(_remarks(found))
+    odd = (f"{each.subject}: {words}" for each in found.contents.certificates for words in oddities(each))
+    remarks = [*_remarks(found), *odd]
     for remark in remarks or ["no problem found"]:
         click.echo(printable(f"{path}: {remark}"), err=True)
     if output:

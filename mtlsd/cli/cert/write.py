@@ -104,7 +104,7 @@ def _service_key(what: Belongings, key: PrivateKeyTypes) -> bytes:
 
 
 def _keystore(what: Belongings, password: str, *, legacy: bool) -> bytes:
-    if odd := next((each for each in what.certificates if each.is_respelled), None):
+    if odd := next((each for each in what.certificates if each.is_copied), None):
         raise click.ClickException(f"{odd.subject} has an encoding that PKCS#12 cannot hold: write a .pem or .p7b file")
     if not password:
         raise click.ClickException("a PKCS#12 file needs a password: give one with --out-password-file")

@@ -8,9 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
@@ -24,6 +21,7 @@ from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.pki.certificate import pem_of
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # the signed bytes; a command of the instructions writes this file
@@ -93,8 +91,7 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
         return
     der = journal.proof.certificate(about.signer_sha256)
     if der is not None:
-        pem = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
-        (output / "signer.pem").write_bytes(pem)
+        (output / "signer.pem").write_bytes(pem_of(der))
         yield (
             "The certificate is the one that verified the signature when the message arrived.",
             "openssl x509 -in signer.pem -outform DER -out signer.der\n"

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
-
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats import pkcs7
 
 WHOAMI = "/.well-known/mtlsd/whoami"
 SELFTEST = "/.well-known/mtlsd/as2-selftest"
@@ -68,7 +66,7 @@ def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[
         files |= {f"{host.name}/{name}": text.encode() for name, text in _line_files(partner, host)}
         for _, organization in host.routes:
             for name, certificate in organization.certificates:
-                files[f"as2/{name}.pem"] = certificate.x509.public_bytes(Encoding.PEM)
+                files[f"as2/{name}.pem"] = certificate.pem
                 files[f"as2/{name}.cer"] = certificate.der
     return files
 
@@ -79,8 +77,8 @@ def slug(text: str) -> str:
 
 
 def _chain_files(chain: tuple[Certificate, ...]) -> Iterator[tuple[str, bytes]]:
-    yield "chain.pem", b"".join(each.x509.public_bytes(Encoding.PEM) for each in chain)
-    yield "chain.p7b", serialize_certificates([each.x509 for each in chain], Encoding.DER)
+    yield "chain.pem", b"".join(each.pem for each in chain)
+    yield "chain.p7b", pkcs7.bundle(each.der for each in chain)
     for at, each in enumerate(chain):
         yield _cer(at), each.der
 

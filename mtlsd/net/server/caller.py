@@ -56,6 +56,8 @@ class Caller:
             judgement.peer(presented, self._state.snapshot, host, self._now())
         except (CertificateRefused, CertKnownOtherHost) as refusal:
             refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
+            if presented.unreadable:
+                refusal.facts |= {"unreadable": list(presented.unreadable)}
             return refusal
         return None
 
@@ -84,7 +86,7 @@ class Caller:
         if host.client_certificate is ClientCertificate.NONE:
             return None
         if handshake.unreadable:
-            raise CertUntrustedIssuer(f"the certificate cannot be read: {handshake.unreadable}")
+            raise CertUntrustedIssuer(str(handshake.unreadable), **handshake.unreadable.facts)
         if handshake.presented is None:
             if host.client_certificate is ClientCertificate.REQUIRED:
                 raise ClientCertMissing()

@@ -78,7 +78,8 @@ def _log_refusal(
     facts = {"client": caller.address, **facts, "reason": refusal.reason, "detail": refusal.detail}
     presented = caller.presented
     if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
-        facts |= presented.certificate.facts() | {"chain": [each.subject for each in presented.chain]}
+        chain = [each.subject for each in presented.chain]
+        facts |= presented.certificate.facts() | {"chain": chain, "unreadable": list(presented.unreadable)}
     write = getattr(state.log, level)
     write(event, **(refusal.facts | _known(facts)))
 

@@ -47,7 +47,7 @@ def _judged(seen: Seen, state: State, handshake: HandshakeCompleted, host: Virtu
     if host.client_certificate is ClientCertificate.NONE:
         return seen
     if handshake.unreadable:
-        return replace(seen, unreadable=handshake.unreadable, refusal=CertUntrustedIssuer("it cannot be read"))
+        return replace(seen, unreadable=str(handshake.unreadable), refusal=CertUntrustedIssuer("it cannot be read"))
     if handshake.presented is None:
         required = host.client_certificate is ClientCertificate.REQUIRED
         return replace(seen, refusal=ClientCertMissing() if required else None)

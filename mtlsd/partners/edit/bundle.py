@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_ce
 from mtlsd.errors import MtlsdError
 from mtlsd.files.reading import MAX_FILE, is_directory, read_file
 from mtlsd.pki.ber import SEQUENCE, declared_size
-from mtlsd.pki.certificate import UNREADABLE
+from mtlsd.pki.certificate import UNREADABLE, Certificate
 
 FORMAT, VERSION = "mtlsd-bundle", 1
 MANIFEST = "manifest.json"
@@ -289,7 +289,7 @@ def _is_der(data: bytes) -> bool:
     """Whether these octets are a certificate, a revocation list or a PKCS#7 bundle in DER, and no more than that."""
     if not _is_one_value(data):  # what reads PKCS#7 does not look at what follows
         return False
-    for load in (x509.load_der_x509_certificate, x509.load_der_x509_crl, load_der_pkcs7_certificates):
+    for load in (Certificate.from_der, x509.load_der_x509_crl, load_der_pkcs7_certificates):
         try:
             load(data)
         except UNREADABLE:

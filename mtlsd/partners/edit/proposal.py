@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from mtlsd.config.document import BYTE_ORDER_MARK, parse_toml
 from mtlsd.errors import Problem
 from mtlsd.files.writing import PUBLIC
@@ -58,8 +56,7 @@ class Proposal:
         """Data and mode by path."""
         found = {SETTINGS: (toml_of(self.settings).encode(), PUBLIC)}
         for directory, certificate in self.certificates:
-            pem = certificate.x509.public_bytes(Encoding.PEM)
-            found[str(Path(directory) / file_name(certificate))] = pem, PUBLIC
+            found[str(Path(directory) / file_name(certificate))] = certificate.pem, PUBLIC
         return found | dict(self.more)
 
 

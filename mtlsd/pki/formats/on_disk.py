@@ -15,10 +15,11 @@ PASSWORD = ".password"  # noqa: S105  # appended to the name of the file
 
 @dataclass(frozen=True, slots=True)
 class PublicFile:
-    """The certificates in a file of somebody else's, and warnings about them, one sentence each."""
+    """The contents of a file of somebody else's, and warnings about them, one sentence each."""
 
     certificates: tuple[Certificate, ...]
     warnings: tuple[str, ...]
+    lists: tuple[bytes, ...] = ()  # revocation lists in DER, if they were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +33,27 @@ class OwnFile:
 
 
 def read_public_file(
-    path: Path, within: Path | None = None, data: bytes | None = None, *, may_have_password: bool = True
+    path: Path,
+    within: Path | None = None,
+    data: bytes | None = None,
+    *,
+    may_have_password: bool = True,
+    lists: bool = False,
 ) -> PublicFile:
     """Read a file that may not hold a private key; raises FileRefused or CertificateUnreadable.
 
-    `data` is the content of the file, if it was read already; no password is read if there is no file with one.
+    `data` is the content of the file, if it was read already; no password is read if there is no file with one. With
+    `lists`, revocation lists are read too, and a file may hold nothing else.
     """
     password, mode = password_beside(path, within) if may_have_password else (None, 0)
-    found = read_public(read_file(path, within).data if data is None else data, password)
-    warnings = [*(f"the file {each}: it is accepted, and `mtlsd cert doctor` can repair it" for each in found.remarks)]
+    found = read_public(read_file(path, within).data if data is None else data, password, lists=lists)
+    repair = ", and `mtlsd cert doctor` can repair it" if found.certificates else ""
+    warnings = [f"the file {each}: it is accepted{repair}" for each in found.remarks]
     warnings += (f"not used: {each}" for each in found.others)
     warnings += (f"{each.subject}: {oddity}" for each in found.certificates for oddity in oddities(each))
     if password is not None and (words := exposed(mode, "password")):
         warnings.append(words)
-    return PublicFile(found.certificates, tuple(warnings))
+    return PublicFile(found.certificates, tuple(warnings), found.lists)
 
 
 def read_own_file(path: Path) -> OwnFile:

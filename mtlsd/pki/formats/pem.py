@@ -32,6 +32,7 @@ DASHED = "has typographic dashes"
 SPACED = "has no-break or zero-width spaces"
 ESCAPED = r"has \n written out instead of line breaks"
 ENCODED = "is URL-encoded"
+JOINED = "has PEM blocks without a line break between them"
 HYPHENS = "does not have exactly five hyphens at BEGIN or END"
 ONE_LINE = "is all on one line"
 QUOTED = "is indented or quoted"
@@ -41,6 +42,9 @@ UNPADDED = "lacks the padding of base64"
 OTHER_END = "begins and ends with different labels"
 
 _MARK = re.compile(r"-{2,12} ?(BEGIN|END) ?([A-Z0-9 ]{1,60}?) ?-{2,12}", re.IGNORECASE)
+_BETWEEN = re.compile(r"(?<!-)-{2,24}(?= ?(?:BEGIN|END) ?[A-Z0-9 ]{1,60}-{2})", re.IGNORECASE)  # before a mark
+_BEFORE = re.compile(r"(?:BEGIN|END) ?[A-Z0-9 ]{1,60}\Z", re.IGNORECASE)  # the words of the mark before it
+_LONGEST = 70  # characters of the words of a mark
 _PLAIN = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n((?:[A-Za-z0-9+/]{1,76}={0,2}\r?\n)+)-----END CERTIFICATE-----(?:\r?\n)?"
 )
@@ -62,7 +66,7 @@ class Block:
 
     label: str
     body: str
-    ended: bool  # False: its END is missing
+    missing: str = ""  # BEGIN or END, if the block has only the other one
 
     @property
     def is_private_key(self) -> bool:
@@ -99,7 +103,7 @@ def text_of(data: bytes, remarks: list[str]) -> str | None:
 
 
 def plain(text: str, remarks: list[str]) -> str:
-    """The text with the line breaks, spaces and hyphens of PEM."""
+    """The text with the line breaks, spaces and hyphens of PEM, and no two marks on one line."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _PERCENT.search(text) and "BEGIN" in text:
@@ -109,7 +113,7 @@ def plain(text: str, remarks: list[str]) -> str:
     if "\\" in text and _is_escaped(text):
         escaped = _UNICODE.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/")
         text = _remarked(text, _BREAK.sub("\n", escaped), ESCAPED, remarks)
-    return text
+    return _remarked(text, _separated(text), JOINED, remarks)
 
 
 def blocks_in(text: str, remarks: list[str]) -> tuple[Block, ...]:
@@ -156,8 +160,22 @@ def _in_ascii(text: str, remarks: list[str]) -> str:
     return _remarked(spaced, dashed, DASHED, remarks)
 
 
+def _separated(text: str) -> str:
+    """The text with a line break between two marks that share their hyphens; otherwise the second would be lost."""
+
+    def apart(hyphens: re.Match[str]) -> str:
+        start, length = hyphens.start(), len(hyphens[0])
+        if not _BEFORE.search(text[max(start - _LONGEST, 0) : start]):
+            return hyphens[0]
+        half = max(length // 2, 2)
+        return "-" * half + "\n" + "-" * max(length - half, 2)
+
+    return _BETWEEN.sub(apart, text)
+
+
 def _is_escaped(text: str) -> bool:
     """Whether a block has an escaped line break; outside of blocks, it may be part of a name."""
+    text = _separated(text)
     marks = list(_MARK.finditer(text))
     pairs = zip(marks, [*marks[1:], None], strict=True)
     return not marks or any(
@@ -168,14 +186,19 @@ def _is_escaped(text: str) -> bool:
 
 
 def _paired(text: str, marks: list[re.Match[str]], remarks: list[str]) -> Iterator[Block]:
-    for at, begin in enumerate(marks):
-        if begin[1].upper() != "BEGIN":
-            continue
-        end = marks[at + 1] if at + 1 < len(marks) and marks[at + 1][1].upper() == "END" else None
-        if end and _label(end) != _label(begin):
+    """Each BEGIN with the END after it; and each END without a BEGIN, because the octets before it are of a block."""
+    begin: re.Match[str] | None = None
+    for mark in marks:
+        begins = mark[1].upper() == "BEGIN"
+        if begin and not begins and _label(mark) != _label(begin):
             remarks.append(OTHER_END)
-        stop = end.start() if end else marks[at + 1].start() if at + 1 < len(marks) else len(text)
-        yield Block(_label(begin), text[begin.end() : stop], ended=end is not None)
+        if begin:
+            yield Block(_label(begin), text[begin.end() : mark.start()], "END" if begins else "")
+        elif not begins and _label(mark) in LABELS.values():
+            yield Block(_label(mark), "", "BEGIN")
+        begin = mark if begins else None
+    if begin:
+        yield Block(_label(begin), text[begin.end() :], "END")
 
 
 def _label(mark: re.Match[str]) -> str:

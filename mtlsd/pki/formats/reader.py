@@ -27,10 +27,11 @@ from mtlsd.pki.formats.pem import Block
 EMPTY = "empty"
 COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: use a smaller one"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
+CRL_LABEL: Final = "X509 CRL"
 LABELS: Final = {
     "CERTIFICATE REQUEST": detect.REQUEST,
     "NEW CERTIFICATE REQUEST": detect.REQUEST,
-    "X509 CRL": detect.CRL,
+    CRL_LABEL: detect.CRL,
     "PUBLIC KEY": detect.PUBLIC_KEY,
     "RSA PUBLIC KEY": detect.PUBLIC_KEY,
     "SSH2 PUBLIC KEY": detect.SSH,
@@ -53,6 +54,7 @@ class Contents:
     keys: tuple[PrivateKeyFound, ...] = ()
     remarks: tuple[str, ...] = ()  # odd spellings; each continues "the file …"
     others: tuple[str, ...] = ()  # other contents, which are not used, one sentence each
+    lists: tuple[bytes, ...] = ()  # revocation lists in DER, if they are asked for; they may be damaged
 
 
 def read_contents(data: bytes, password: str | None = None) -> Contents:
@@ -76,30 +78,39 @@ def read_certificates(data: bytes, password: str | None = None) -> tuple[Certifi
     return read_public(data, password).certificates
 
 
-def read_public(data: bytes, password: str | None = None) -> Contents:
-    """Read a file that somebody else made: certificates only. Raises CertificateUnreadable, first for a private key."""
-    reader = _Reader(password, keys=False)
+def read_public(data: bytes, password: str | None = None, *, lists: bool = False) -> Contents:
+    """Read a file that somebody else made; raises CertificateUnreadable, first for a private key.
+
+    It must hold a certificate or, with `lists`, a revocation list.
+    """
+    reader = _Reader(password, keys=False, lists=lists)
     reader.read(data)
     found = reader.contents()
     if found.keys:  # before any other error, because it is urgent
         raise PrivateKeyPresent(PRIVATE_KEY)
     if reader.damage:
         raise reader.damage[0]
-    if not found.certificates:
+    if not found.certificates and not found.lists:
         raise CertificateUnreadable(found.others[0] if found.others else detect.UNKNOWN)
     return found
 
 
 class _Reader:
-    """Collects the contents of one file. `keys`: whether to read private keys, or only to detect them."""
+    """Collects the contents of one file.
 
-    def __init__(self, password: str | None, *, keys: bool = True) -> None:
+    `keys`: whether to read private keys, or only to detect them. `lists`: whether to return revocation lists, or only
+    to name them.
+    """
+
+    def __init__(self, password: str | None, *, keys: bool = True, lists: bool = False) -> None:
         self.damage: list[CertificateUnreadable] = []
         self._password = password
         self._wants_keys = keys
+        self._wants_lists = lists
         self._allowance = Allowance()
         self._certificates: dict[Certificate, None] = {}
         self._keys: list[PrivateKeyFound] = []
+        self._lists: dict[bytes, None] = {}
         self._remarks: list[str] = []
         self._others: list[str] = []
         self._forms: list[str] = []
@@ -112,6 +123,7 @@ class _Reader:
             keys=tuple(self._keys),
             remarks=tuple(dict.fromkeys(self._remarks)),
             others=tuple(dict.fromkeys(self._others)),
+            lists=tuple(self._lists),
         )
 
     def _form(self) -> str:
@@ -177,19 +189,23 @@ class _Reader:
             self._key(block.pem)
         elif block.label.startswith("PGP "):
             self._others.append(detect.PGP)
-        elif block.label in LABELS:
+        elif block.label in LABELS and not (self._wants_lists and block.label == CRL_LABEL):
             self._others.append(LABELS[block.label])
         elif block.label not in IGNORED_LABELS:
             self._certificate_block(block)
 
     def _certificate_block(self, block: Block) -> None:
-        if not block.ended:
-            self.damage.append(CertificateUnreadable(f"incomplete: the line -----END {block.label}----- is missing"))
+        if block.missing:
+            line = f"-----{block.missing} {block.label}-----"
+            self.damage.append(CertificateUnreadable(f"incomplete: the line {line} is missing"))
             return
         remarks: list[str] = []
         try:
             der = pem.octets_in(block.body, remarks)
-            if "CERTIFICATE" in block.label or shape_of(der) is not Shape.OTHER:
+            if block.label == CRL_LABEL:
+                self._lists[der] = None
+                self._remarks += remarks
+            elif "CERTIFICATE" in block.label or shape_of(der) is not Shape.OTHER:
                 self._der(der)
                 self._remarks += remarks
             else:
@@ -245,6 +261,8 @@ class _Reader:
                 self._keystore(der)
             case Shape.PRIVATE_KEY | Shape.ENCRYPTED_KEY:
                 self._key(der)
+            case Shape.CRL if self._wants_lists:
+                self._lists[der] = None
             case Shape.REQUEST | Shape.CRL | Shape.PUBLIC_KEY as shape:
                 self._others.append(detect.SENTENCES[shape])
             case _:
@@ -273,7 +291,7 @@ class _Reader:
     def _parts(self, parts: Iterable[Part], depth: int) -> None:
         """Read each part; a part that is not a certificate is usually not meant to be one."""
         for part in parts:
-            inner = _Reader(self._password, keys=self._wants_keys)
+            inner = _Reader(self._password, keys=self._wants_keys, lists=self._wants_lists)
             inner._allowance = self._allowance
             if part.data is None:
                 self._others.append(f"{part.name}: {part.refusal}")
@@ -285,10 +303,11 @@ class _Reader:
         found = inner.contents()
         self._certificates |= dict.fromkeys(found.certificates)
         self._keys += found.keys
+        self._lists |= dict.fromkeys(found.lists)
         self._remarks += found.remarks
         self._others += (f"{name}: {each}" for each in found.others)
         self.damage += (each.inside(name) for each in inner.damage)
-        if found.certificates or found.keys:
+        if found.certificates or found.keys or found.lists:
             self._forms.append(found.form)
 
 

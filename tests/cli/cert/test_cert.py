@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,21 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates, read_contents
 from tests.support import pki
-from tests.support.odd import ORGANIZATION, PRINTABLE, named, odd
+from tests.support.odd import DNS, EDI_PARTY, FRACTION, ORGANIZATION, PRINTABLE, alternative_names, ended, named, odd
 from tests.support.site import mtlsd, mtlsd_json
 
 ROOT = pki.root()
 CA = pki.intermediate(ROOT)
 LEAF = pki.leaf(CA, san=("dns:edi.acme.example",))
 OTHER = pki.leaf(CA, "other")
+IRREGULAR = Certificate.from_der(odd(alternative_names(EDI_PARTY, DNS)))
+UNREADABLE = odd(ended(FRACTION))
 ODD = Certificate.from_der(odd(named((ORGANIZATION, PRINTABLE, b"A & B"))))
 SUBJECT = "CN=edi.acme.example"
+
+
+def hexdigest(octets: bytes) -> str:
+    return sha256(octets).hexdigest()
 
 
 @pytest.fixture
@@ -124,11 +131,38 @@ def test_a_broken_file_is_mended_and_the_fault_named(folder: Path) -> None:
     assert openssl("x509", "-outform", "DER", stdin=result.stdout_bytes) == LEAF.certificate.der
 
 
+def test_joined_blocks_are_all_shown_and_separated(folder: Path) -> None:
+    (folder / "joined.pem").write_bytes(LEAF.pem.rstrip() + CA.pem.rstrip() + LEAF.key_pem.rstrip() + ROOT.pem)
+    subjects = [each["subject"] for each in mtlsd_json("cert", "show", folder / "joined.pem")["certificates"]]
+    assert subjects == [SUBJECT, "CN=Intermediate", "CN=Root"]
+    assert convert(folder, "joined.pem", "own.pem").read_bytes() == LEAF.pem + CA.pem + ROOT.pem + LEAF.key_pem
+    result = mtlsd("cert", "doctor", folder / "joined.pem")
+    assert (result.exit_code, result.stdout.encode()) == (0, LEAF.pem + CA.pem + ROOT.pem)
+    assert "the file has PEM blocks without a line break between them" in result.stderr
+
+
 def test_a_good_file_is_fine(folder: Path) -> None:
     (folder / "good.pem").write_bytes(LEAF.pem + CA.pem + ROOT.pem)
     result = mtlsd("cert", "doctor", folder / "good.pem")
     assert (result.exit_code, result.stderr) == (0, f"{folder}/good.pem: no problem found\n")
     assert result.stdout.encode() == LEAF.pem + CA.pem + ROOT.pem
+
+
+def test_an_irregular_field_is_reported_and_stays(folder: Path) -> None:
+    (folder / "odd.pem").write_bytes(IRREGULAR.pem)
+    result = mtlsd("cert", "doctor", folder / "odd.pem")
+    assert (result.exit_code, result.stdout.encode()) == (0, IRREGULAR.pem)
+    assert "CN=odd: its subject alternative name has an ediPartyName, which is never matched" in result.stderr
+    [shown] = mtlsd_json("cert", "show", folder / "odd.pem")["certificates"]
+    assert (shown["san"], len(shown["odd"])) == (["dns:edi.acme.example"], 1)
+
+
+def test_a_certificate_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "bad.der").write_bytes(UNREADABLE)
+    result = mtlsd("cert", "doctor", folder / "bad.der")
+    assert result.exit_code == 1
+    for each in ("its notAfter is '99991231225959.357Z'", "subject CN=odd, issuer CN=odd", hexdigest(UNREADABLE)):
+        assert each in result.stderr
 
 
 def test_a_private_key_goes_into_a_file_of_its_owner_only(folder: Path) -> None:

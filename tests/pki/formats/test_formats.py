@@ -167,6 +167,7 @@ FORMS: dict[str, tuple[bytes | str, str]] = {  # the octets, and a remark
                 f"{base64.b64encode(each.der).decode()[1000:]}\n-----END CERTIFICATE-----\n" for each in BOTH),
         "",
     ),
+    "F-25 joined": (ONE.rstrip() + CA.pem.decode(), "without a line break between them"),
     "F-24 a ZIP": (zipped(**{"acme/a.cer": LEAF.certificate.der, "acme/b.pem": CA.pem}), ""),
     "F-24 a ZIP in a ZIP": (zipped(inner=zipped(a=PEM)), ""),
     "F-24 an e-mail": (mail(LEAF.certificate.der, CA.pem), ""),

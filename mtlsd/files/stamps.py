@@ -1,4 +1,4 @@
-"""The state of directories seen from outside: names, types, sizes, modes and times of their files.
+"""Stamps of directories: digests of the names, types, sizes, modes and times of their files.
 
 Two stamps are equal if no name, inode, size, mode or time has changed. A stamp is made before the files are read, so
 that a change during the reading is noticed later.
@@ -37,7 +37,10 @@ class Listing:
 
 
 def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | None = None) -> Listing:
-    """List a directory and these below it; never raises. With `now`, in seconds of the epoch, UNSETTLED is possible."""
+    """List a directory and the named directories below it; never raises.
+
+    With `now`, in seconds of the epoch, the stamp is UNSETTLED if something changed just before.
+    """
     entries: dict[str, tuple[DirectoryEntry, ...]] = {}
     why_not: dict[str, str] = {}
     names: set[str] = set()
@@ -107,12 +110,12 @@ Look = tuple[object, ...]
 
 
 def own_stamp(file: Path, certs: Path) -> bytes:
-    """The stamp of the configuration and of our own certificates: of names, inodes, sizes, modes and times."""
+    """The stamp of the configuration file and of our own certificates."""
     return stamp_of(look_at(file), certs)
 
 
 def stamp_of(file: Look, certs: Path) -> bytes:
-    """The same stamp, for a configuration file that was looked at before it was read."""
+    """The stamp of the configuration file, whose status was read before its content, and of our own certificates."""
     looks = [file]
     for directory in own_directories(certs):
         with suppress(OSError), os.scandir(directory) as found:

@@ -1,4 +1,4 @@
-"""What can be done with a journal and with the hash chain beside it, whatever the database."""
+"""The methods of a journal and of its hash chain, for every database."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
@@ -24,97 +24,96 @@ from mtlsd.journal.proof.chain import Entry, Head, Note
 
 
 class Proof(Protocol):
-    """The hash chain of this node beside the journal. Every method is one transaction, as those of `Journal` are.
+    """The hash chain of this node, and the deletion of records. Every method is one transaction.
 
-    What `Journal` writes is entered by itself, in the same transaction.
+    The methods of `Journal` enter what they write themselves, in the same transaction.
     """
 
     node: str
 
     def enter(self, notes: Iterable[Note]) -> None:
-        """Enter what was done and is no row of the journal."""
+        """Enter events that have no row in the journal."""
 
     def nodes(self) -> list[str]:
-        """The nodes that have a chain here."""
+        """The nodes that have a chain in this journal."""
 
     def head(self, node: str) -> Head:
-        """Where a chain stands."""
+        """The head of a chain."""
 
     def entries(self, node: str, after: int, limit: int) -> list[Entry]:
-        """The entries behind a number, in their order."""
+        """The entries after a number, in their order."""
 
     def subjects(self, after: str, limit: int) -> list[str]:
         """The ids of messages and refusals, in their order."""
 
     def evidence(self, subject: str) -> Evidence:
-        """Everything about a message or a refusal of this id."""
+        """All records of the message or refusal with this id."""
 
     def certificate(self, sha256: str) -> bytes | None:
         """A certificate of a signer, in DER."""
 
     def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
-        """The certificates of signers behind a SHA-256, in its order, with what is kept under it."""
+        """The SHA-256 and the DER of the signers' certificates, in the order of SHA-256, from `after` on."""
 
     def stored(self) -> dict[str, int]:
-        """The octets of contents that are here, by partner."""
+        """The size of the stored contents in octets, by partner."""
 
     def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
-        """Messages that came earlier, are delivered and still have contents: their ids and octets, the oldest first."""
+        """The ids and sizes of delivered messages with contents that were received before a time, the oldest first."""
 
     def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
-        """Let the contents of delivered messages go, and return the names that are to be removed from the spool."""
+        """Delete the contents of delivered messages, and return the names to delete from the spool."""
 
     def refused_partners(self) -> list[str]:
-        """The partners of whom there are refusals."""
+        """The partners that have refusals."""
 
     def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
-        """The ids of refusals that were made earlier and have no MDN to be sent still, the oldest first."""
+        """The ids of refusals from before a time that have no MDN to deliver, the oldest first."""
 
     def forget(self, ids: Iterable[str], reason: Reason) -> int:
-        """Erase refusals that have no MDN to be sent still, with their deliveries, and return how many there were."""
+        """Erase refusals that have no MDN to deliver, with their deliveries, and return their number."""
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
-        """The refusals of a partner, the oldest first; `after` is the id at which the page before ended."""
+        """The refusals of a partner, the oldest first; `after` is the last id of the previous page."""
 
     def open_deliveries(self, partner: str) -> int:
-        """How many deliveries of a partner are not delivered."""
+        """The number of deliveries of a partner that are not delivered."""
 
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
-        """Erase up to so many records of a partner: how many there were, and the names to remove from the spool.
+        """Erase up to `limit` records of a partner; return their number, and the names to delete from the spool.
 
-        Raises DeliveriesOpen where something is still to be delivered; with `undelivered` what has failed goes, too.
+        Raises DeliveriesOpen if a delivery is open; with `undelivered`, failed deliveries do not count as open.
         """
 
 
 class Journal(Protocol):
-    """What we promised. Every method is one transaction, and safe to call from any thread.
+    """The records of our promises. Every method is one transaction, and safe to call from any thread.
 
-    Every method may raise `JournalUnavailable`; those that write may raise `SpoolFull`.
+    Every method may raise `JournalUnavailable`; methods that write may raise `SpoolFull`.
     """
 
     def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
-        """Write messages with all that belongs to them, and return for each the message that holds its key.
+        """Write messages with all their records, and return for each the message that holds its key.
 
-        Refusals whose MDN is in the answer are written beside them.
+        `refusals` are written in the same commit.
 
-        The key is AS2-From, AS2-To and Message-ID. Where an earlier message holds it, that one is returned
-        and nothing of the later one is written: compare ids. It is one commit; after the return it is durable.
-        After CommitUnclear it may be durable or not, and once a later commit has succeeded `is_settled` says whether
-        that is decided; after any other error nothing of it is.
+        The key is AS2-From, AS2-To and Message-ID. If an earlier message holds the key, the earlier message is returned
+        and nothing of the later message is written: compare ids. Everything is one commit, and durable on return. After
+        CommitUnclear it may be durable or not; once a later commit has succeeded, `is_settled` returns whether that is
+        decided. After any other error nothing is written.
         """
 
     def is_settled(self) -> bool:
-        """Whether `message` knows by now what became of each commit of ours that failed with CommitUnclear."""
+        """Whether every commit of ours that failed with CommitUnclear is now either made or not."""
 
     def promise(self, delivery: Delivery, refusal: Refusal | None = None) -> None:
-        """Write one more delivery, with the refusal that it is about, or of a message that is here already.
+        """Write another delivery, for this refusal, which is also written, or for a stored message.
 
-        Where a delivery of this kind of the same message to the same target is still to be made, that one is the
-        promise, and none is added.
+        If the message already has an open delivery of the same kind to the same target, no delivery is added.
         """
 
     def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
-        """Give a message that has no MDN this one; return it with the MDN that it has, which may be an earlier one."""
+        """Add the MDN to a message without MDN; return the message with its MDN, which may be an earlier MDN."""
 
     def document(self, name: str) -> bytes | None:
         """Return a document that `accept` wrote."""
@@ -123,13 +122,13 @@ class Journal(Protocol):
         """Return the message that holds this key."""
 
     def message(self, id_or_message_id: str) -> Message | None:
-        """Return the message with this id of ours, or else the newest with this Message-ID."""
+        """Return the message with this id of ours, or else the newest message with this Message-ID."""
 
     def refusal(self, id_or_message_id: str) -> Refusal | None:
-        """Return the refusal with this id of ours, or else the newest with this Message-ID."""
+        """Return the refusal with this id of ours, or else the newest refusal with this Message-ID."""
 
     def named(self, message_id: str, limit: int) -> list[Message | Refusal]:
-        """Return up to so many messages with this Message-ID, the newest first, and then as many refusals.
+        """Return up to `limit` messages with this Message-ID, the newest first, and then up to `limit` refusals.
 
         Two partners may use one Message-ID, and one partner may use it in several messages that are refused.
         """
@@ -146,10 +145,10 @@ class Journal(Protocol):
         after: str | None = None,
         before: str | None = None,
     ) -> list[ListedMessage]:
-        """List the newest first; `before` is the id of ours at which the page before ended.
+        """List messages, the newest first; `before` is the last id of the previous page.
 
-        `state` is that of the delivery to the backend, `reason` the last one of any delivery. `since <= received_at
-        < until` is compared message by message: ids beyond which there is none, `after` and `before`, keep that short.
+        `state` is the state of the delivery to the backend, `reason` the last reason of any delivery. `since <=
+        received_at < until` is compared for each message; the ids `after` and `before` limit the number of messages.
         """
 
     def refusals(
@@ -163,14 +162,14 @@ class Journal(Protocol):
         after: str | None = None,
         before: str | None = None,
     ) -> list[Refusal]:
-        """List the recorded refusals as `messages` lists messages; `reason` is why the message was refused."""
+        """List the refusals, like `messages`; `reason` is the reason of the refusal."""
 
     def claim(
         self, owner: str, now: float, lease: float, limit: int, room: Mapping[Lane, int] = NO_LANES
     ) -> list[Claimed]:
-        """Claim what is due, or was claimed and its lease is over, for `lease` seconds, oldest first.
+        """Claim deliveries that are due, or whose lease expired, for `lease` seconds, the oldest first.
 
-        `room` says of lanes how many may be claimed; of others it is `limit`, in an ordered lane always one.
+        `room` has the limit of each lane; other lanes have `limit`. In an ordered lane only one can be claimed.
         """
 
     def renew(self, delivery_id: str, owner: str, until: float) -> None:
@@ -186,63 +185,63 @@ class Journal(Protocol):
         now: float,
         pinned: str | None = None,
     ) -> None:
-        """Write an attempt and what follows from it; raises `LeaseLost` or `TransitionRefused`.
+        """Write an attempt and the next state of its delivery; raises `LeaseLost` or `TransitionRefused`.
 
-        `not_before` is for PENDING only. `pinned` is the target that may have taken the delivery. An owner whose lease
-        is over may still record, as long as nobody has claimed the delivery since.
+        `not_before` is for PENDING only. `pinned` is the target that may have accepted the delivery. After its lease
+        expired, an owner may still record as long as nobody else has claimed the delivery.
         """
 
     def take_back(self, owner: str, now: float) -> int:
-        """End the leases of this owner's earlier life, and return how many there were."""
+        """End the leases of an earlier process of this owner, and return their number."""
 
     def hasten(self, latest: float) -> int:
-        """Let no pending delivery wait beyond this time, and return how many did: for a clock that jumped back."""
+        """Make pending deliveries due at this time at the latest, and return their number: for a clock set back."""
 
     def requeue(self, delivery_id: str, now: float, *, unpin: bool = False) -> None:
-        """Make a delivery due that is FAILED or PENDING; raises `TransitionRefused`.
+        """Make a FAILED or PENDING delivery due; raises `TransitionRefused`.
 
-        With `unpin` any of its targets may get it.
+        With `unpin`, any of its targets may get the delivery.
         """
 
     def drop(self, delivery_id: str, now: float) -> None:
-        """Give a delivery up that is PENDING or FAILED; raises `TransitionRefused`."""
+        """Give up a PENDING or FAILED delivery; raises `TransitionRefused`."""
 
     def next_due(self, now: float, room: Mapping[Lane, int] = NO_LANES) -> float | None:
-        """Return when the next delivery can be claimed, never earlier than `now`: if it is `now`, `claim` has some.
+        """Return the time when the next delivery can be claimed; `now` if one can be claimed already.
 
-        Lanes with no `room` do not count.
+        Lanes without `room` do not count.
         """
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
-        """List the deliveries of a message or a refusal, by our id of it."""
+        """List the deliveries of the message or refusal with this id of ours."""
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
-        """Return what this delivery waits for: the first of its lane, where that keeps the order."""
+        """Return the delivery that this delivery waits for, which is the first of an ordered lane."""
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""
 
     def counts(self) -> dict[DeliveryState, int]:
-        """Count the deliveries by state; every state is there."""
+        """Count the deliveries by state; the result has every state."""
 
     def backlog(self) -> list[Backlog]:
-        """Count what is not delivered, by kind and state; the effort is that of the backlog, not of the journal."""
+        """Count the open deliveries by kind and state; the effort depends on the backlog, not on the whole journal."""
 
     def claim_notice(self, certificate: str, days: int, now: float) -> NoticeStanding:
-        """Claim a notice that a certificate (sha256) expires in so many days, unless it was given or is claimed."""
+        """Claim the notice that a certificate (sha256) expires in so many days, unless it was given or is claimed."""
 
     def give_notices(self, given: Iterable[tuple[str, int]], now: float) -> None:
-        """Record that notices were given, each by the sha256 of its certificate and the days."""
+        """Record that notices were given, each named by the sha256 of its certificate and the days."""
 
     def probe(self) -> None:
-        """Make a durable write that means nothing, as `accept` would; raises where that could not."""
+        """Make a durable write without effect, as a test; raises if `accept` would fail."""
 
     def spool_names(self) -> Iterator[str]:
-        """Yield every spool name that a message refers to; no lock is held between two names."""
+        """Yield every document name that a message refers to; no lock is held between two names."""
 
     @property
     def proof(self) -> Proof:
-        """The chain of what was done, and what of it may go."""
+        """The hash chain."""
 
     def close(self) -> None:
         """Close the database; using the journal after that is a bug."""

@@ -1,7 +1,7 @@
-"""Where an asynchronous MDN may go: a target that a peer names, against the prefixes that we listed for it.
+"""The URLs to which an asynchronous MDN may be sent: the URL that a message names must begin with a listed prefix.
 
-Both are read by the parser that the client connects by: two parsers that differ are how such a list is passed by.
-Whatever is listed is allowed, a loopback address too; names are compared as text and never resolved.
+The HTTP client uses the same parser, because a difference between two parsers could be used to bypass the list. All
+listed URLs are allowed, also loopback addresses. Names are compared as text and never resolved.
 """
 
 import re
@@ -14,7 +14,7 @@ MAX_URL = 2000  # characters
 
 
 def url_prefix(text: str) -> str:
-    """A prefix of URLs as it is listed; with a path, so that the prefix of one host is not that of a longer name."""
+    """Read a prefix; it always has a path, so that the prefix of one host does not cover a host with a longer name."""
     try:
         url = Backend.parse(text)
     except ValueError:
@@ -27,7 +27,7 @@ def url_prefix(text: str) -> str:
 
 
 def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
-    """Whether one of the prefixes covers this URL; none covers what is not http or https, or cannot be read."""
+    """Whether one of the prefixes covers this URL; nothing covers a URL that is invalid, or not http or https."""
     try:
         url = Backend.parse(target)
     except ValueError:
@@ -38,7 +38,7 @@ def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
 
 
 def _covers(prefix: Backend, url: Backend) -> bool:
-    """The same scheme, host and port, and a path that goes on only behind a slash."""
+    """Whether scheme, host and port are the same, and the URL's path continues the prefix only after a slash."""
     if (prefix.scheme, prefix.host, prefix.port) != (url.scheme, url.host, url.port):
         return False
     path, start = _path(url), _path(prefix)
@@ -50,5 +50,5 @@ def _path(url: Backend) -> str:
 
 
 def _climbs(path: str) -> bool:
-    """Whether a server might read a step upwards in it (RFC 3986, section 5.2.4)."""
+    """Whether a server could read the path as leading upwards (RFC 3986, section 5.2.4)."""
     return not {".", ".."}.isdisjoint(re.split(r"[/\\]", unquote(path)))

@@ -1,10 +1,10 @@
-"""A partner: the directory that describes it, read into what may be believed of it.
+"""A partner, as its directory describes it.
 
-Certificates beside `partner.toml` serve connections and messages; those in `tls/` connections only, those in
-`as2/` messages only, and those in `mdn/` prove the servers that take its MDNs and nothing else. For connections a
-certificate is sorted by what it says of itself: an end-entity certificate is a public certificate, a self-signed CA a
-trusted root and most often a public certificate too, any other CA an intermediate. For messages every one is a pin,
-because many AS2 certificates are self-signed and call themselves a CA.
+Certificates beside `partner.toml` are for connections and messages. Certificates in `tls/` are for connections only,
+certificates in `as2/` for messages only, and certificates in `mdn/` only verify the servers that receive the partner's
+MDNs. For connections, the kind of a certificate decides: an end-entity certificate is a public certificate; a
+self-signed CA is a trusted root, and usually a public certificate as well; any other CA is an intermediate. For
+messages, every certificate is a pin, because many AS2 certificates are self-signed and claim to be a CA.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,14 +50,14 @@ class Partner:
     trusted_roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     message_certificates: tuple[Certificate, ...] = ()
-    mdn_roots: tuple[Certificate, ...] = ()  # what vouches for the servers that take its MDNs, and for nothing else
-    as2_version: str = DEFAULT_VERSION  # that our MDNs say
-    async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
+    mdn_roots: tuple[Certificate, ...] = ()  # only for the servers that receive the partner's MDNs
+    as2_version: str = DEFAULT_VERSION  # in our MDNs
+    async_ack: int = 200  # the status that acknowledges a message whose MDN is sent later
     revocation: Revocation = BY_DEFAULT
-    crls: tuple[RevocationList, ...] = ()  # the files; what they are worth is for their signatures to say
+    crls: tuple[RevocationList, ...] = ()  # as read; their signatures are verified later
     retention_days: int | None = None  # of contents; None: as for all partners
-    retention_max_bytes: int | None = None  # so this
-    dates: tuple[tuple[str, Dates], ...] = ()  # of certificates that have any, by sha256
+    retention_max_bytes: int | None = None  # of contents; None: as for all partners
+    dates: tuple[tuple[str, Dates], ...] = ()  # the dates of certificates in partner.toml, by sha256
 
     def may_have_mdns_at(self, target: str) -> bool:
         """Whether an asynchronous MDN may go to this URL, which the partner named."""
@@ -68,20 +68,20 @@ class Partner:
         return self.hosts is None or host.lower() in self.hosts
 
     def dates_of(self, certificate: Certificate) -> Dates:
-        """When the certificate is used, as partner.toml says."""
+        """The dates of the certificate in partner.toml."""
         return next((dates for sha256, dates in self.dates if sha256 == certificate.sha256), ALWAYS)
 
     def verifying(self, now: datetime) -> tuple[Certificate, ...]:
-        """What verifies its messages; at the end the others, in case their keys are in none of these: for the reason.
+        """The certificates that verify the partner's messages, usable certificates first.
 
-        So whoever verified with one of them must look at its dates.
+        The others follow so that a refusal can name them. The caller must check the dates of the one that verified.
         """
         if not self.dates:
             return self.message_certificates
         return tuple(each.certificate for each in usable_first(self._registered(self.message_certificates), now))
 
     def standings(self, use: Use, promotions: Promotions, now: datetime) -> list[Standing]:
-        """Where its certificates for connections, or those for messages, stand; the oldest first."""
+        """The states of the certificates for connections or for messages, the oldest first."""
         certificates = self.public_certificates if use is Use.CONNECTION else self.message_certificates
         return standings(use, self.name, self._registered(certificates), promotions, now)
 
@@ -90,7 +90,7 @@ class Partner:
 
 
 def uses_of(partner: Partner) -> dict[Certificate, str]:
-    """Every certificate of a partner once, and what it is for."""
+    """Every certificate of a partner once, with its uses."""
     uses: dict[Certificate, list[str]] = {}
     for use, certificates in (
         ("connections", partner.public_certificates),
@@ -106,25 +106,25 @@ def uses_of(partner: Partner) -> dict[Certificate, str]:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPartner:
-    """What a directory gave: a partner, or None where it is disabled, and what is wrong with it."""
+    """The result of reading a directory: the partner, or None if it is disabled, and the problems."""
 
     name: str
     partner: Partner | None
-    public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
-    trusted_roots: tuple[Certificate, ...] = ()  # so are these
-    as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
-    held: Partner | None = None  # what an operator disabled: nobody else may be recognised as it meanwhile
+    public_certificates: tuple[Certificate, ...] = ()  # also of a disabled partner
+    trusted_roots: tuple[Certificate, ...] = ()  # also of a disabled partner
+    as2_ids: tuple[str, ...] = ()  # also of a disabled partner, unless the error is in this key
+    held: Partner | None = None  # the partner that an operator disabled: nobody else may be matched as this partner
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
 def list_partner(directory: Path, now: float | None = None) -> Listing:
-    """What lies in `certs/partners/<partner>/`, before it is read; `now` as `list_directory` has it."""
+    """List `certs/partners/<partner>/`, before the files are read; `now` is as for `list_directory`."""
     return list_directory(directory, DIRECTORIES, now)
 
 
 def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
-    """Read `certs/partners/<partner>/`; never raises for what it finds there."""
+    """Read `certs/partners/<partner>/`; never raises, whatever the files are."""
     listing = listing or list_partner(directory)
     settings, document, mistakes = read_partner_toml(directory)
     problems: list[Problem] = []
@@ -138,9 +138,9 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
     sorted_out = _sort(_unique((*beside, *for_tls)), has_match)
     messages = _unique((*beside, *for_as2))
     known = (*sorted_out.public, *messages)
-    dates, more, doubts = dates_by_certificate(settings.certificate, directory, document, known)
+    dates, more, about_dates = dates_by_certificate(settings.certificate, directory, document, known)
     mistakes = (*mistakes, *more)
-    warnings += doubts
+    warnings += about_dates
     if not (beside or for_tls or for_as2):
         mistakes = (*mistakes, disabled_by("no certificate", directory))
     roots = _unique(for_mdns)
@@ -207,9 +207,9 @@ def _read_certificates(
     warnings: list[Problem],
     crls: list[RevocationList] | None = None,
 ) -> tuple[Certificate, ...]:
-    """Every certificate in one directory; a file that cannot be read does not keep the others back.
+    """Every certificate in one directory; a file that cannot be read does not affect the others.
 
-    `crls` gets the revocation lists; where there is none, lists are of no use there.
+    `crls` receives the revocation lists; without `crls`, a list in this directory is only warned about.
     """
     if below not in listing.entries and below not in listing.why_not:
         return ()
@@ -231,7 +231,7 @@ def _read_certificates(
 
 
 def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
-    """The revocation lists in a file, and the certificates beside them; `names` are in the same directory."""
+    """The revocation lists and the certificates in a file; `names` are the files in the same directory."""
     if path.name.lower().endswith(SUFFIX):
         return read_crls(read_file(path, partner, MAX_CRL).data), PublicFile((), ())
     lists, rest = take_crls(read_file(path, partner).data)
@@ -273,11 +273,10 @@ class _Sorted:
 
 
 def _sort(certificates: tuple[Certificate, ...], has_match: bool) -> _Sorted:
-    """Sort what is for connections.
+    """Sort the certificates for connections.
 
-    A self-signed CA that may sign handshakes is a public certificate too, or a renewal beside it would end it.
-    With `[match]` it is not: there it is the root under which the partner is recognised, and partners may share a
-    root.
+    A self-signed CA that may sign handshakes is also a public certificate; otherwise adding its renewal would disable
+    it. With `[match]` it is only a root, under which the partner is matched, because partners may share a root.
     """
     roots = tuple(each for each in certificates if each.is_ca and each.is_self_signed)
     pins = () if has_match else tuple(filter(may_sign, roots))

@@ -1,4 +1,4 @@
-"""`production = true`: certificates of a test CA prove nothing."""
+"""`production = true`: certificates of a test CA are not used."""
 
 from dataclasses import replace
 from operator import attrgetter
@@ -13,9 +13,9 @@ _USES = ("public_certificates", "trusted_roots", "intermediates", "message_certi
 
 
 def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
-    """The partner as it is in production: what a test CA made proves nothing, nor does what was issued below that.
+    """The partner without the certificates of a test CA, and without certificates that were issued below them.
 
-    The partner keeps its claim to such certificates. Without any certificate left, it is disabled.
+    The partner keeps its claim to such certificates. If no other certificate is left, the partner is disabled.
     """
     partner = loaded.partner
     if partner is None:

@@ -1,14 +1,14 @@
-"""The trust store: every partner, found at once by certificate, by AS2 id or by subject. Immutable.
+"""The trust store: every partner, by certificate, by AS2 id and by subject. Immutable.
 
 The rules, and why:
 
-- Two partners that claim the same AS2 id, certificate or subject both lose it until one of them gives it up. A guess
-  would let one partner speak for the other.
+- If two partners claim the same AS2 id, certificate or subject, neither has it until one of the claims is removed. A
+  guess would let one partner speak for the other.
 - An AS2 id is one id on all virtual hosts: the keys of the journal and of the backend do not know the host.
 - A disabled partner keeps its certificates and its AS2 ids. Otherwise an error in its file would hand them to another
   partner.
-- Partners may share a root. A self-signed CA that several partners have is a root for each of them, and the public
-  certificate of none: it says which CA, not which partner.
+- Partners may share a root. A self-signed CA that several partners have is a root of each of them, and a public
+  certificate of none of them: it identifies a CA, not a partner.
 
 The store is built in three steps: gather who claims what (`claimants`, `sharers`), take from each partner what it loses
 by these rules (`effective`), and index what is left. A change of one partner may concern others, so `changed` builds
@@ -33,14 +33,14 @@ Index = Mapping[str, tuple[T, ...]]
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """Who may be whom. An empty store knows nobody. The tuples are in the order of their names or fingerprints."""
+    """The partners, and the indexes of their claims. The tuples are in the order of names or fingerprints."""
 
     partners: Mapping[str, Partner] = field(default_factory=dict)  # by name, without the disabled
     disabled: frozenset[str] = frozenset()  # names
     owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
     matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
     as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
-    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
+    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # uses of certificates that open no connection
     roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
@@ -58,19 +58,19 @@ class TrustStore:
         return found if found and found.may_use(host) else None
 
     def dispute(self, as2_id: str) -> str:
-        """What the log says of an AS2 id that several partners claim; empty for all others."""
+        """The conflict about an AS2 id that several partners claim, for the log; empty for all other ids."""
         names = self.claimants.get(as2_id, ())
         if len(names) < 2:
             return ""
-        return f": it is claimed by {together(names)}, and nobody's until one of them gives it up"
+        return f": {together(names)} claim this id; remove it from all but one of them"
 
     def problems(self) -> tuple[Problem, ...]:
-        """What several partners claim."""
+        """The conflicts of all claims."""
         return tuple(problem for key in sorted(self.conflicts) for problem in self.conflicts[key])
 
 
 def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> tuple[TrustStore, tuple[Problem, ...]]:
-    """Index the partners, and name those that claim the same thing; `directory` is theirs, for the problems."""
+    """The trust store of these partners, and the conflicts between them; `directory` is named in the problems."""
     read = {each.name: each for each in sorted(loaded, key=attrgetter("name"))}
     claimants, sharers = _claimed(read)
     effective = {name: _effective(each, claimants, sharers) for name, each in read.items()}
@@ -83,7 +83,7 @@ def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> tuple
 def changed(
     store: TrustStore, directory: Path, changes: Mapping[str, LoadedPartner | None]
 ) -> tuple[TrustStore, frozenset[str]]:
-    """The store after these partners changed (None: gone), and the names of all that are other than before."""
+    """The store after these partners changed (None: removed), and the names of all partners that differ from before."""
     loaded = {name: each for name, each in {**store.loaded, **changes}.items() if each is not None}
     made, _ = build_trust_store(directory, loaded.values())
     before, after = store.effective, made.effective
@@ -95,7 +95,7 @@ def changed(
 
 
 def _claimed(read: Mapping[str, LoadedPartner]) -> tuple[Index[str], Index[str]]:
-    """Who claims an AS2 id, and who has a root."""
+    """The names of the partners by AS2 id, and by sha256 of a trusted root."""
     claimants, sharers = _Values[str](), _Values[str]()
     for name, each in read.items():
         for as2_id in each.as2_ids:
@@ -106,7 +106,7 @@ def _claimed(read: Mapping[str, LoadedPartner]) -> tuple[Index[str], Index[str]]
 
 
 def _effective(loaded: LoadedPartner, claimants: Index[str], sharers: Index[str]) -> LoadedPartner:
-    """The partner without the AS2 ids that another claims, and without certificates that are another's root, too."""
+    """The partner without AS2 ids that others claim, and without public certificates that are also roots of others."""
     disputed = [each for each in loaded.as2_ids if len(claimants[each]) > 1]
     shared = [each.sha256 for each in loaded.public_certificates if len(sharers.get(each.sha256, ())) > 1]
     if not shared and not disputed:
@@ -144,7 +144,7 @@ class _Values(Generic[T]):
 
 
 def _of_public(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
-    """The indexes of public certificates, those of disabled partners too."""
+    """The indexes of public certificates, also of disabled partners."""
     owners, same_key, same_subject = _Values[str](), _Values[str](), _Values[str]()
     for name, loaded in effective.items():
         for each in loaded.public_certificates:
@@ -184,7 +184,7 @@ def _of_partners(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
 
 
 def _by_subject(certificates: Mapping[str, Certificate]) -> dict[str, tuple[Certificate, ...]]:
-    """The certificates, given by sha256, in the order of that."""
+    """The certificates by subject, in the order of sha256."""
     found = _Values[Certificate]()
     for sha256 in sorted(certificates):
         found.add(certificates[sha256].subject, certificates[sha256])
@@ -192,7 +192,7 @@ def _by_subject(certificates: Mapping[str, Certificate]) -> dict[str, tuple[Cert
 
 
 def _uses(partner: Partner) -> Iterator[tuple[str, str]]:
-    """The certificates of the partner that open no connection, by sha256, with what each is for instead."""
+    """The sha256 and the use of each certificate of the partner that opens no connection."""
     public = partner.public_certificates
     uses = {each: "for messages only" for each in partner.message_certificates if each not in public}
     uses |= {each: "as an intermediate only" for each in partner.intermediates if each not in public}
@@ -204,7 +204,7 @@ def _uses(partner: Partner) -> Iterator[tuple[str, str]]:
 
 
 def _conflicts(store: TrustStore, directory: Path) -> dict[str, tuple[Problem, ...]]:
-    """What is claimed twice, by what is claimed."""
+    """The conflicts, by the thing that is claimed."""
     found: dict[str, tuple[Problem, ...]] = {}
     for sha256, names in _several(store.owners):
         public = store.loaded[names[0]].public_certificates

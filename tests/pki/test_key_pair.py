@@ -223,14 +223,14 @@ def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: service_key(folder), "only one of them may be here: keep one of own.json, own.pfx"),
+        (lambda folder: service_key(folder), "has several files with a key: keep only one of own.json, own.pfx"),
         (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file with a password: put the"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password is wrong"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),
         (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: everybody can access the pass"),
         (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: everybody can access the private key"),
-        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in it, found 0"),
-        (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "own.pfx: a private key only"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in this file, found 0"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "has a private key without its certificate"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + OTHER.key_pem), "does not belong to CN=as2.exampl"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + HOST.key_pem[:99]), "not a private key in PEM"),
     ],
@@ -370,7 +370,7 @@ def test_what_is_no_pair_is_not_read_and_said_so(tmp_path: Path) -> None:
     (folder / "host.toml").write_text('[[pair]]\ndirectory = "gone"\n')
     assert [str(each).removeprefix(f"{folder}/") for each in load_host(folder).warnings] == [
         "old: not read: there is no chain.pem in it, and no .pfx",
-        "host.toml:1: pair: there is no key pair in gone: take these lines out, or put it in",
+        "host.toml:1: pair: there is no key pair in gone: remove these lines, or add the key pair",
     ]
 
 

@@ -1,7 +1,7 @@
-"""The journal in an SQL database, whichever it is: what each method asks and writes, in one transaction.
+"""The journal in any SQL database: the queries of each method, in one transaction.
 
-The database is a `Port`; the queries are in the `.sql` files beside this module. What several methods have in common is
-in `accept`, `lanes` and `rows`.
+The database is a `Port`; the queries are in the `.sql` files beside this module. The parts that several methods share
+are in `accept`, `lanes` and `rows`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,11 +29,11 @@ from mtlsd.journal.sql.accept import accept_all, as_kept, find, is_to_be_made, p
 from mtlsd.journal.sql.port import Port, Statements
 from mtlsd.journal.sql.proof import SQLProof, document_names, enter, salt_of
 
-PAGE = 1000  # messages a read of `spool_names`
+PAGE = 1000  # messages per read of `spool_names`
 
 
 class SQLJournal:
-    """`Journal` in the database behind a port; `node` is whose chain takes the entries."""
+    """`Journal` in the database behind a port; `node` is the name of the chain for new entries."""
 
     def __init__(self, port: Port, node: str) -> None:
         self.port = port
@@ -71,12 +71,12 @@ class SQLJournal:
             if db.change("answer_message", id=message.id, headers=headers, body=body):
                 enter(db, self.proof.node, [entries.answered(message.id, message.salt, mdn, now)])
             row = db.one("message", id=message.id)
-            assert row, "nobody removes a message but an operator"
+            assert row, "only an operator erases a message"
             return rows.message(row)
 
         return self._write(work)
 
-    # --- What is here -----------------------------------------------------------------------------------------------
+    # --- Reading ----------------------------------------------------------------------------------------------------
 
     def document(self, name: str) -> bytes | None:
         with self._read() as db:
@@ -246,7 +246,7 @@ class SQLJournal:
             if db.one("notice_given", **asked):  # between the two statements
                 return NoticeStanding.GIVEN
             row = db.one("notice_claimed", certificate=certificate, days=days)
-            assert row, "a claim that failed met a row"
+            assert row, "a claim fails only if the row exists"
             return NoticeStanding.OURS if row["claimed_by"] == self.proof.node else NoticeStanding.THEIRS
 
         return self._write(work)
@@ -277,7 +277,7 @@ class SQLJournal:
 
 
 def _lock(db: Statements, delivery_id: str) -> Delivery | None:
-    """The delivery, which nobody else changes until the commit."""
+    """The delivery, locked until the commit."""
     row = db.one("lock_delivery", id=delivery_id)
     return rows.delivery(row) if row else None
 

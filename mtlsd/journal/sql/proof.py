@@ -1,4 +1,4 @@
-"""The hash chain beside the journal, and what of the journal may go: the `proof` of an `SQLJournal`."""
+"""The hash chain beside the journal, and the deletion of records: the `proof` of an `SQLJournal`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -16,19 +16,19 @@ _ERASE = ("erase_attempts", "erase_message_deliveries", "erase_refusal_deliverie
 
 
 def enter(db: Statements, node: str, notes: Iterable[Note]) -> None:
-    """Enter notes in the transaction that writes what they are about; nothing may be locked after this."""
+    """Enter notes in the transaction that writes their records; nothing may be locked after this."""
     if noted := tuple(notes):
         db.lock_chain(node)
         db.each("enter", [_ENTRY(entry) for entry in follow(_head(db, node), node, noted)])
 
 
 def accept_certificates(db: Statements, certificates: Mapping[str, bytes]) -> None:
-    """Keep those that are not here yet; in their order, so that two nodes with the same ones agree on who is first."""
+    """Store new certificates; sorted, so that two nodes with the same certificates do not wait in a circle."""
     db.each("accept_certificate", sorted(certificates.items()))
 
 
 def salt_of(db: Statements, subject: str) -> str:
-    """The salt of a message or a refusal; empty if neither is here, which the foreign key then reports."""
+    """The salt of a message or a refusal; empty if there is none, which the foreign key then reports."""
     row = db.one("salt", id=subject)
     return row["salt"] if row else ""
 
@@ -147,7 +147,7 @@ class SQLProof:
         return self._port.write(work)
 
     def _erase(self, db: Statements, ids: Sequence[str], reason: Reason, documents: Iterable[str] = ()) -> int:
-        """Erase records with all that belongs to them; return how many there were."""
+        """Erase records with everything that belongs to them; return their number."""
         db.delete_securely()
         db.each("prune_document", [{"name": name} for name in documents])
         for query in _ERASE:
@@ -173,7 +173,7 @@ def _about(db: Statements, subject: str) -> Message | Refusal | None:
 
 
 def _open_deliveries(db: Statements, partner: str, allowed: str) -> int:
-    """How many are neither delivered nor dropped nor in the state that is allowed."""
+    """The number of deliveries that are neither delivered nor dropped nor in the allowed state."""
     row = db.one("open_deliveries", partner=partner, allowed=allowed)
     assert row is not None, "a count is always one row"
     count: int = row["count"]

@@ -1,4 +1,4 @@
-"""What `mtlsd partner add --replace` has no option for, and so keeps: revocation, dates, retention, disabled. Pure."""
+"""The settings that `mtlsd partner add --replace` keeps, because no option gives them. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ KEPT = ("disabled", "revocation", "retention", "certificate")
 
 
 def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
-    """The proposal with what the partner has that no option gives; the dates of a certificate that goes go with it."""
+    """The proposal with the present settings that no option gives; the dates of a removed certificate are removed."""
     settings = dict(proposal.settings)
     if disabled:
         settings["disabled"] = True
@@ -30,7 +30,7 @@ def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
 
 
 def would_go(text: bytes) -> list[str]:
-    """What a partner.toml that is not in use has of this; raises ValueError where it cannot be known."""
+    """The settings that would be lost with a partner.toml that is not in use; raises ValueError if it is not TOML."""
     tables = parse_toml(text.decode("utf-8-sig"))
     return [key for key in KEPT if key in tables]
 

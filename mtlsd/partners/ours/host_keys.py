@@ -1,4 +1,4 @@
-"""A virtual host's key pairs: those that it serves, and those that it shows where it brings an asynchronous MDN."""
+"""The key pairs of a virtual host: for its own clients, and for the servers to which it sends asynchronous MDNs."""
 
 import os
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ SCHEMA = Schema(HostSettings)
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """The pairs of one virtual host; there is one server pair at least."""
+    """The pairs of one virtual host; there is at least one server pair."""
 
     server: tuple[KeyPair, ...]
     client: tuple[KeyPair, ...] = ()
@@ -42,13 +42,13 @@ class HostKeys:
         return (*self.server, *self.client)
 
     def client_at(self, now: datetime) -> KeyPair:
-        """What is shown to a server that takes MDNs: a pair for clients, or else what the host serves."""
+        """The pair for a server that receives MDNs: a client pair, or else a server pair."""
         return current(self.client or self.server, now)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHost:
-    """A host's key pairs that are fit for use, and what the operators should know about them."""
+    """A host's valid key pairs, and the warnings about them."""
 
     keys: HostKeys
     warnings: tuple[Problem, ...] = ()
@@ -73,8 +73,8 @@ def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
     server = rings.read(reserved=(CLIENT,))
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()
-    doubts = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
-    return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, doubts)))
+    uncovered = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
+    return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, uncovered)))
 
 
 def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
@@ -88,7 +88,7 @@ def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
 
 
 def _covers(pair: KeyPair, host: str) -> bool:
-    """RFC 9525, section 6.3: a name of its own, or a wildcard as the whole first label; never the CN."""
+    """Whether the certificate covers a name (RFC 9525, section 6.3): by the exact name or a wildcard, never the CN."""
     host = host.lower()
     parent = host.partition(".")[2]
     return not {f"dns:{host}", f"ip:{host}", f"dns:*.{parent}"}.isdisjoint(pair.certificate.san)

@@ -1,7 +1,7 @@
-"""Our key pairs for one use: the one in its directory, and those in directories below it, each with its dates.
+"""Our key pairs for one use: the pair in its directory, and the pairs in directories below, each with its dates.
 
-The names of the directories below are free (`next`, `2027`); one whose name begins with a dot is not read, nor is one
-without a certificate. A key may be a systemd credential, named after the directories that it would be in.
+The names of the directories below are free (`next`, `2027`). A directory whose name begins with a dot is not read, and
+neither is a directory without a certificate. A key may be a systemd credential, named after its directories.
 """
 
 import os
@@ -16,12 +16,12 @@ from mtlsd.partners.dates import PairRow
 from mtlsd.pki.dates import ALWAYS, Dates
 from mtlsd.pki.key_pair import KeyPair, files_with_both, load_pair_in
 
-Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # what is wrong with a pair in a directory
+Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # the problems of a pair in a directory
 
 
 @dataclass(slots=True)
 class Keyrings:
-    """Reads the pairs below one directory, and gathers what is wrong with any; `file` is what holds a certificate."""
+    """Reads the pairs below one directory, and collects their problems; `file` is the name of a certificate's file."""
 
     directory: Path
     settings: TOMLDocument  # the file that gives the dates
@@ -35,16 +35,16 @@ class Keyrings:
     _seen: set[str] = field(default_factory=set)
 
     def read(self, place: str = ".", reserved: Collection[str] = ()) -> tuple[KeyPair, ...]:
-        """The pair in a directory first, then those below it but for the `reserved` ones; empty where one is wrong."""
+        """The pair in a directory, then the pairs below it without the `reserved` names; empty if one has an error."""
         places = [place, *self._below(place, reserved)]
         loaded = [self._load(each) for each in places]
         return tuple(each for each in loaded if each) if all(loaded) else ()
 
     def finish(self) -> None:
-        """Warn of dates that no pair has; raises ConfigurationError with every mistake."""
+        """Warn about dates without a pair; raises ConfigurationError with every error."""
         for index, row in enumerate(self.rows):
             if row.directory not in self._seen:
-                words = f"there is no key pair in {row.directory}: take these lines out, or put it in"
+                words = f"there is no key pair in {row.directory}: remove these lines, or add the key pair"
                 self.warnings.append(self.settings.problem(("pair", index), words))
         if self.problems:
             raise ConfigurationError(tuple(self.problems))
@@ -53,7 +53,7 @@ class Keyrings:
         try:
             names = sorted(each.name for each in (self.directory / place).iterdir())
         except OSError:
-            return  # among the mistakes: its certificate cannot be read either
+            return  # a problem already, because its certificate cannot be read either
         for name in names:
             path = self.directory / place / name
             if name.startswith(".") or name in reserved or not is_directory(path):
@@ -84,7 +84,7 @@ class Keyrings:
 
 
 def twice(rows: Iterable[PairRow], settings: TOMLDocument) -> tuple[Problem, ...]:
-    """The rows about a pair that has dates already."""
+    """The rows about a pair that already has dates."""
     seen: set[str] = set()
     problems = []
     for index, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""Organizations: who we are in AS2, with the keys that sign our receipts and open the messages sent to us."""
+"""Organizations: our identities in AS2, with the keys that sign our receipts and decrypt the messages sent to us."""
 
 import os
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ class Organization:
     name: str
     as2_id: str
     signing: KeyPair
-    decryption: tuple[KeyPair, ...]  # all of them, retired ones too
-    backend_certificates: tuple[Certificate, ...] = ()  # with which a backend signs MDNs of its own
-    later_signing: tuple[KeyPair, ...] = ()  # pairs that take, or took, the place of `signing`
+    decryption: tuple[KeyPair, ...]  # all pairs, also retired ones
+    backend_certificates: tuple[Certificate, ...] = ()  # for the MDNs that a backend signs itself
+    later_signing: tuple[KeyPair, ...] = ()  # pairs that replace, or have replaced, `signing`
 
     @property
     def signing_pairs(self) -> tuple[KeyPair, ...]:
@@ -55,7 +55,7 @@ class Organization:
 
     @property
     def receipt_certificates(self) -> tuple[Certificate, ...]:
-        """Whose signature an MDN in this organization's name may bear."""
+        """The certificates that may verify an MDN in this organization's name."""
         return (*(each.certificate for each in self.signing_pairs), *self.backend_certificates)
 
     def signing_at(self, now: datetime) -> KeyPair:
@@ -65,7 +65,7 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class LoadedOrganization:
-    """An organization that is fit for use, and what the operators should know about it."""
+    """A valid organization, and the warnings about it."""
 
     organization: Organization
     warnings: tuple[Problem, ...] = ()
@@ -91,12 +91,12 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
 
 
 def read_settings(directory: Path) -> Reading[OrganizationSettings]:
-    """What organization.toml says, which need not be there."""
+    """The settings in organization.toml; the file is optional."""
     return read_optional_toml(directory / SETTINGS, SCHEMA)
 
 
 def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:
-    """What signs, and what decrypts where that is something else."""
+    """The pairs that sign, and the pairs that decrypt; the same pairs unless sign/ or decrypt/ exists."""
     if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
         return rings.read(SIGN), rings.read(DECRYPT)
     both = rings.read()
@@ -104,7 +104,7 @@ def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], 
 
 
 def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
-    """The certificates of a backend that signs its MDNs with another key than ours; there need be none."""
+    """The certificates of a backend that signs its MDNs with its own key; there may be none."""
     if not os.path.lexists(path):
         return (), ()
     try:
@@ -114,7 +114,7 @@ def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Pr
 
 
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
-    """What we sign receipts with and have messages encrypted to: RSA, which every AS2 product has, or a NIST curve."""
+    """The problem of a key that AS2 products do not support: they all have RSA, and most of them the NIST curves."""
     key = pair.private_key
     if isinstance(key, RSAPrivateKey) and key.key_size >= RSA_BITS:
         return ()
@@ -126,7 +126,7 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
 def _as2_id(
     directory: Path, settings: OrganizationSettings, mistakes: tuple[Problem, ...]
 ) -> tuple[str, tuple[Problem, ...]]:
-    """The AS2 id that organization.toml gives, or else the directory's name; and the mistakes."""
+    """The AS2 id in organization.toml, or else the directory's name; and the problems."""
     if mistakes or settings.as2_id:
         return settings.as2_id or "", mistakes
     try:

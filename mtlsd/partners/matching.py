@@ -165,7 +165,7 @@ def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> Ce
 
 def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
     """The refusal of a certificate that verifies to a partner's root, but belongs to no partner."""
-    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders.get(root.sha256, ())})
+    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders(root)})
     facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
     meant = [name for name in _near(claim.certificate, truststore)[0] if name in holders] or holders
     if meant and all(truststore.partners[name].public_certificates for name in meant):
@@ -181,7 +181,7 @@ def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError |
     wrong = OWN.get(type(error), ALL_THE_SAME)
     if names := truststore.owners.get(certificate.sha256):
         return f"{', '.join(names)}'s own, {wrong}"
-    if uses := truststore.elsewhere.get(certificate.sha256):
+    if uses := truststore.uses_elsewhere(certificate):
         return f"registered for {'; '.join(uses)}"
     if error and (names := _matchers(certificate, truststore)):
         return f"all that is asked for in [match] of {', '.join(names)}, {wrong}"
@@ -190,7 +190,7 @@ def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError |
 
 def _near(certificate: Certificate, truststore: TrustStore) -> tuple[tuple[str, ...], str]:
     """The partners that an unregistered certificate resembles, and the similarity; both empty if there are none."""
-    if names := truststore.same_key.get(certificate.public_key_der.hex()):
+    if names := truststore.same_key.get(certificate.public_key_der):
         return names, f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
     if names := truststore.same_subject.get(certificate.subject):
         return names, f"same subject as a certificate of {', '.join(names)}, other key"

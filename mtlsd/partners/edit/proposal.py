@@ -201,11 +201,15 @@ def conflicts(
     """
     now = {each.name: each for each in loaded}
     then = now | {each.name: each for each in proposed}
-    before, known = build_trust_store(directory, tuple(now.values()))
-    after, problems = build_trust_store(directory, tuple(then.values()))
-    lost = [_lost(directory, name, before, after) for name in before.partners]
-    taken = tuple(each for pair in lost for each in pair[0])
-    return (*(each for each in problems if each not in known), *taken), tuple(each for pair in lost for each in pair[1])
+    before, after = (build_trust_store(directory, each.values()) for each in (now, then))
+    known = before.problems()
+    problems = [each for each in after.problems() if each not in known]
+    warnings: list[Problem] = []
+    for name in before.partners:
+        lost, only_roots = _lost(directory, name, before, after)
+        problems += lost
+        warnings += only_roots
+    return tuple(problems), tuple(warnings)
 
 
 def lost_pins(store: TrustStore, name: str) -> Iterator[tuple[Certificate, tuple[str, ...]]]:
@@ -241,7 +245,7 @@ def _lost(
     roots = [
         (each, others)
         for each in had
-        if each not in kept and (others := [holder for holder in after.holders.get(each.sha256, ()) if holder != name])
+        if each not in kept and (others := [holder for holder in after.holders(each) if holder != name])
     ]
     problems = tuple(Problem(directory / name, pin_is_lost(*each)) for each in pins)
     warnings = (

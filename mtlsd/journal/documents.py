@@ -11,8 +11,8 @@ from io import BytesIO
 from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool, SpoolFile
+from mtlsd.journal.sql.journal import Journal
 
 MAX_INLINE = 64 * 1024  # octets, by default
 _INLINE = "journal/"

@@ -14,8 +14,8 @@ from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import is_inline, open_document
 from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.entries import has_entered_mdn
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 PIECE = 256 * 1024  # octets per read of a document
 _SUFFIXES = {"payload": "payload", "original": "as2", "signed": "signed", "signature": "p7s"}  # of `Message.digests`

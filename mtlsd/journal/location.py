@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtlsd.journal.proof.checkpoints import UNNAMED
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal, version_of
 
 PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credential

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import Reason
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 BATCH = 100  # messages in one commit
 _DAY = 86400  # seconds

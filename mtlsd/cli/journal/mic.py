@@ -17,8 +17,8 @@ from mtlsd.cli.output import say, say_table
 from mtlsd.config.model import Configuration
 from mtlsd.journal.integrity import open_intact
 from mtlsd.journal.model import Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.ours.organization import load_organization
 from mtlsd.partners.partner import load_partner
 

@@ -22,8 +22,8 @@ from mtlsd.journal.proof.checkpoints import SignedCheckpoint
 from mtlsd.journal.proof.digests import mdn_octets, record_of
 from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # the signed bytes; a command of the instructions writes this file

@@ -1,4 +1,4 @@
-"""The port: the operations of a database that `SQLJournal` and `SQLProof` use; the two are the same for every database.
+"""The port: the operations of a database that `Journal` and `Proof` use, which are the same for every database.
 
 A `Port` lends `Statements` during a transaction, and `Statements` run the queries of the `.sql` files by their names.
 All differences between databases are behind these two protocols.

@@ -50,7 +50,7 @@ from psycopg import errors
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.proof.checkpoints import UNNAMED
-from mtlsd.journal.sql.journal import SQLJournal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.pool import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
 from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
@@ -71,7 +71,7 @@ MIGRATIONS = load_migrations("postgres")
 Row = dict[str, Any]
 
 
-class PostgresJournal(SQLJournal):
+class PostgresJournal(Journal):
     """A journal in a PostgreSQL database whose version is ours; `migrate` makes it so.
 
     `node` is who we are among those who share it, and `chain` the name of our key, whose chain takes the entries.

@@ -1,4 +1,4 @@
-"""The hash chain beside the journal, and the deletion of records: the `proof` of an `SQLJournal`."""
+"""The hash chain beside the journal, and the deletion of records: `Journal.proof`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
@@ -38,34 +38,40 @@ def document_names(row: Row) -> list[str]:
     return [row[column] for column in _DOCUMENTS if row[column]]
 
 
-class SQLProof:
-    """`Proof` in the database of a journal."""
+class Proof:
+    """The hash chain of this node, and the deletion of records. Every method is one transaction."""
 
     def __init__(self, port: Port, node: str) -> None:
         self.node = node
         self._port = port
 
     def enter(self, notes: Iterable[Note]) -> None:
+        """Enter events that have no row in the journal."""
         noted = tuple(notes)
         self._port.write(lambda db: enter(db, self.node, noted))
 
     def nodes(self) -> list[str]:
+        """The nodes that have a chain in this journal."""
         with self._port.read() as db:
             return [row["node"] for row in db.all("chain_nodes")]
 
     def head(self, node: str) -> Head:
+        """The head of a chain."""
         with self._port.read() as db:
             return _head(db, node)
 
     def entries(self, node: str, after: int, limit: int) -> list[Entry]:
+        """The entries after a number, in their order."""
         with self._port.read() as db:
             return [Entry(**dict(row)) for row in db.all("chain_entries", node=node, after=after, limit=limit)]
 
     def subjects(self, after: str, limit: int) -> list[str]:
+        """The ids of messages and refusals, in their order."""
         with self._port.read() as db:
             return _ids(db.all("subjects", after=after, limit=limit))
 
     def evidence(self, subject: str) -> Evidence:
+        """All records of the message or refusal with this id."""
         with self._port.read_one_moment() as db:
             entries = [Entry(**dict(row)) for row in db.all("entries_about", subject=subject)]
             deliveries = [rows.delivery(row) for row in db.all("deliveries", id=subject)]
@@ -73,26 +79,31 @@ class SQLProof:
             return Evidence(tuple(entries), _about(db, subject), tuple(deliveries), tuple(attempts))
 
     def certificate(self, sha256: str) -> bytes | None:
+        """A certificate of a signer, in DER."""
         with self._port.read() as db:
             row = db.one("certificate", sha256=sha256)
         return row["der"] if row else None
 
     def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
+        """The SHA-256 and the DER of the signers' certificates, in the order of SHA-256, from `after` on."""
         with self._port.read() as db:
             return [(row["sha256"], row["der"]) for row in db.all("certificates", after=after, limit=limit)]
 
     # --- Retention ------------------------------------------------------------------------------------------------
 
     def stored(self) -> dict[str, int]:
+        """The size of the stored contents in octets, by partner."""
         with self._port.read() as db:
             return {row["partner"]: row["octets"] for row in db.all("stored_contents")}
 
     def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
+        """The ids and sizes of delivered messages with contents that were received before a time, the oldest first."""
         with self._port.read() as db:
             found = db.all("prunable", partner=partner, before=before, limit=limit)
         return [(row["id"], row["contents"]) for row in found]
 
     def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
+        """Delete the contents of delivered messages, and return the names to delete from the spool."""
         in_order = sorted(ids)  # so that two nodes agree on who is first
 
         def work(db: Statements) -> list[str]:
@@ -107,14 +118,17 @@ class SQLProof:
         return self._port.write(work)
 
     def refused_partners(self) -> list[str]:
+        """The partners that have refusals."""
         with self._port.read() as db:
             return [row["partner"] for row in db.all("refused_partners")]
 
     def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
+        """The ids of refusals from before a time that have no MDN to deliver, the oldest first."""
         with self._port.read() as db:
             return _ids(db.all("forgettable", partner=partner, before=before, limit=limit))
 
     def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        """Erase refusals that have no MDN to deliver, with their deliveries, and return their number."""
         in_order = sorted(ids)  # so that two nodes agree on who is first
 
         def work(db: Statements) -> int:
@@ -126,15 +140,22 @@ class SQLProof:
     # --- Privacy --------------------------------------------------------------------------------------------------
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
+        """The refusals of a partner, the oldest first; `after` is the last id of the previous page."""
         with self._port.read() as db:
             found = db.all("refusals_of_partner", partner=partner, after=after, limit=limit)
         return [rows.refusal(row) for row in found]
 
     def open_deliveries(self, partner: str) -> int:
+        """The number of deliveries of a partner that are not delivered."""
         with self._port.read() as db:
             return _open_deliveries(db, partner, _FINISHED)
 
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
+        """Erase up to `limit` records of a partner; return their number, and the names to delete from the spool.
+
+        Raises DeliveriesOpen if a delivery is open; with `undelivered`, failed deliveries do not count as open.
+        """
+
         def work(db: Statements) -> tuple[int, list[str]]:
             # Locked first, then counted: what another node promises meanwhile is either counted or not erased.
             messages = db.all("messages_to_erase", partner=partner, limit=limit)

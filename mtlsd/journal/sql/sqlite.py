@@ -18,7 +18,7 @@ from typing import Any
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors, make_directory
-from mtlsd.journal.sql.journal import SQLJournal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
 
@@ -48,7 +48,7 @@ def version_of(path: Path) -> int:
         return _version(db)
 
 
-class SQLiteJournal(SQLJournal):
+class SQLiteJournal(Journal):
     """A journal in one SQLite file, which is created or migrated if needed.
 
     With `read_only` it is neither, and its version must be ours; methods that write raise `JournalUnavailable`.

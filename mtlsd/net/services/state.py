@@ -19,8 +19,8 @@ from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Services
 from mtlsd.journal.model import Acceptance, Delivery, Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.services.group_commit import Committer, Unclear, accept

@@ -15,9 +15,9 @@ from mtlsd.journal.proof.chain import Head, Note, follow
 from mtlsd.journal.proof.digests import record_of
 from mtlsd.journal.proof.entries import accepted, differences, outcome
 from mtlsd.journal.proof.verify import chain_entries, verify
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune, would_prune
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from tests.support.examples import CERTIFICATES, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 
 REASON = Reason("tester", "because", 5000.0)

@@ -7,9 +7,10 @@ self-signed CA is a trusted root, and usually a public certificate as well; any 
 messages, every certificate is a pin, because many AS2 certificates are self-signed and claim to be a CA.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
@@ -125,36 +126,27 @@ def list_partner(directory: Path, now: float | None = None) -> Listing:
 
 def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
     """Read `certs/partners/<partner>/`; never raises, whatever the files are."""
-    listing = listing or list_partner(directory)
     settings, document, mistakes = read_partner_toml(directory)
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    crls: list[RevocationList] = []
-    beside = _read_certificates(directory, "", listing, problems, warnings, crls)
-    for_tls = _read_certificates(directory, CONNECTIONS, listing, problems, warnings, crls)
-    for_as2 = _read_certificates(directory, MESSAGES, listing, problems, warnings)
-    for_mdns = _read_certificates(directory, MDN_SERVERS, listing, problems, warnings)
-    has_match = isinstance(document.tables.get("match"), dict)  # right or not
-    sorted_out = _sort(_unique((*beside, *for_tls)), has_match)
-    messages = _unique((*beside, *for_as2))
-    known = (*sorted_out.public, *messages)
+    reader = _Reader(directory, listing or list_partner(directory))
+    partner = reader.partner(settings, has_match=isinstance(document.tables.get("match"), dict))  # valid or not
+    known = (*partner.public_certificates, *partner.message_certificates)
     dates, more, about_dates = dates_by_certificate(settings.certificate, directory, document, known)
+    partner = replace(partner, dates=tuple(sorted(dates.items(), key=itemgetter(0)))) if dates else partner
     mistakes = (*mistakes, *more)
-    warnings += about_dates
-    if not (beside or for_tls or for_as2):
+    warnings = [*reader.warnings, *about_dates]
+    if not (known or partner.trusted_roots or partner.intermediates):
         mistakes = (*mistakes, disabled_by("no certificate", directory))
-    roots = _unique(for_mdns)
-    partner = None if mistakes else _partner(directory.name, settings, sorted_out, messages, roots, dates, crls)
-    if partner and settings.disabled:
+    valid = None if mistakes else partner
+    if valid and settings.disabled:
         warnings.append(document.problem(("disabled",), DISABLED))
     return LoadedPartner(
         name=directory.name,
-        partner=None if settings.disabled else partner,
-        held=partner if settings.disabled else None,
-        public_certificates=sorted_out.public,
-        trusted_roots=sorted_out.roots,
+        partner=None if settings.disabled else valid,
+        held=valid if settings.disabled else None,
+        public_certificates=partner.public_certificates,
+        trusted_roots=partner.trusted_roots,
         as2_ids=settings.as2_id,
-        problems=(*mistakes, *problems),
+        problems=(*mistakes, *reader.problems),
         warnings=tuple(warnings),
     )
 
@@ -164,128 +156,101 @@ def disabled_by(mistake: str, directory: Path) -> Problem:
     return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 
-def _partner(
-    name: str,
-    settings: PartnerSettings,
-    certificates: "_Sorted",
-    messages: tuple[Certificate, ...],
-    mdn_roots: tuple[Certificate, ...],
-    dates: Mapping[str, Dates],
-    crls: list[RevocationList],
-) -> Partner:
-    return Partner(
-        name=name,
-        as2_ids=settings.as2_id,
-        hosts=settings.hosts,
-        require=settings.require,
-        relax=settings.relax,
-        mdn_urls=settings.mdn_urls,
-        as2_version=settings.as2_version,
-        async_ack=settings.async_ack or (204 if settings.as2_version == "1.3" else 200),
-        retention_days=settings.retention.days,
-        retention_max_bytes=settings.retention.max_bytes,
-        match=settings.match,
-        public_certificates=certificates.public,
-        trusted_roots=certificates.roots,
-        intermediates=certificates.intermediates,
-        message_certificates=messages,
-        mdn_roots=mdn_roots,
-        dates=tuple(sorted(dates.items(), key=lambda each: each[0])),
-        revocation=settings.revocation,
-        crls=tuple(dict.fromkeys(crls)),
-    )
-
-
 # --- Certificate files ----------------------------------------------------------------------------------
 
 
-def _read_certificates(
-    partner: Path,
-    below: str,
-    listing: Listing,
-    problems: list[Problem],
-    warnings: list[Problem],
-    crls: list[RevocationList] | None = None,
-) -> tuple[Certificate, ...]:
-    """Every certificate in one directory; a file that cannot be read does not affect the others.
+@dataclass(slots=True)
+class _Reader:
+    """Reads the certificates in a partner's directory, and collects the problems and the warnings."""
 
-    `crls` receives the revocation lists; without `crls`, a list in this directory is only warned about.
-    """
-    if below not in listing.entries and below not in listing.why_not:
-        return ()
-    found: list[Certificate] = []
-    names = {each.name for each in listing.entries.get(below, ())}
-    for path in _certificate_files(partner, below, listing, problems, warnings):
-        try:
-            lists, file = _read_one(path, partner, names)
-        except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
-            problems.append(Problem(path, str(error)))
-            continue
-        if crls is not None:
-            crls += lists
-        elif lists:
-            warnings.append(Problem(path, CRL_OUT_OF_PLACE))
-        found += file.certificates
-        warnings += (Problem(path, words) for words in file.warnings)
-    return tuple(found)
+    directory: Path
+    listing: Listing
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    crls: list[RevocationList] = field(default_factory=list)
+
+    def partner(self, settings: PartnerSettings, *, has_match: bool) -> Partner:
+        """The partner without the dates of its certificates.
+
+        A self-signed CA that may sign handshakes is also a public certificate; otherwise adding its renewal would
+        disable it. With `[match]` it is only a root, under which the partner is matched, because partners may share a
+        root.
+        """
+        beside = self._certificates("")
+        connections = _unique(*beside, *self._certificates(CONNECTIONS))
+        roots = tuple(each for each in connections if each.is_ca and each.is_self_signed)
+        pins = () if has_match else tuple(filter(may_sign, roots))
+        return Partner(
+            name=self.directory.name,
+            as2_ids=settings.as2_id,
+            hosts=settings.hosts,
+            require=settings.require,
+            relax=settings.relax,
+            mdn_urls=settings.mdn_urls,
+            match=settings.match,
+            public_certificates=tuple(each for each in connections if not each.is_ca or each in pins),
+            trusted_roots=roots,
+            intermediates=tuple(each for each in connections if each.is_ca and not each.is_self_signed),
+            message_certificates=_unique(*beside, *self._certificates(MESSAGES)),
+            mdn_roots=_unique(*self._certificates(MDN_SERVERS)),
+            as2_version=settings.as2_version,
+            async_ack=settings.async_ack or (204 if settings.as2_version == "1.3" else 200),
+            revocation=settings.revocation,
+            crls=tuple(dict.fromkeys(self.crls)),
+            retention_days=settings.retention.days,
+            retention_max_bytes=settings.retention.max_bytes,
+        )
+
+    def _certificates(self, below: str) -> list[Certificate]:
+        """Every certificate in one directory; a file that cannot be read does not affect the others."""
+        found: list[Certificate] = []
+        entries = self._entries(below)
+        names = {each.name for each in entries}
+        for path in self._files(below, entries):
+            try:
+                lists, file = self._read(path, names)
+            except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
+                self.problems.append(Problem(path, str(error)))
+                continue
+            if below in ("", CONNECTIONS):
+                self.crls += lists
+            elif lists:
+                self.warnings.append(Problem(path, CRL_OUT_OF_PLACE))
+            found += file.certificates
+            self.warnings += (Problem(path, words) for words in file.warnings)
+        return found
+
+    def _read(self, path: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
+        """The revocation lists and the certificates in a file; `names` are the files in the same directory."""
+        if path.name.lower().endswith(SUFFIX):
+            return read_crls(read_file(path, self.directory, MAX_CRL).data), PublicFile((), ())
+        lists, rest = take_crls(read_file(path, self.directory).data)
+        if lists and not rest.strip():
+            return lists, PublicFile((), ())
+        return lists, read_public_file(path, self.directory, rest, may_have_password=path.name + PASSWORD in names)
+
+    def _files(self, below: str, entries: tuple[DirectoryEntry, ...]) -> Iterator[Path]:
+        for each in entries:
+            path = self.directory / below / each.name
+            if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
+                continue
+            if not each.is_directory:
+                yield path
+            elif below or each.name not in DIRECTORIES:
+                self.warnings.append(Problem(path, "not read: only tls/, as2/ and mdn/ are, one level deep"))
+
+    def _entries(self, below: str) -> tuple[DirectoryEntry, ...]:
+        path = self.directory / below
+        if why_not := self.listing.why_not.get(below):
+            self.problems.append(Problem(path, f"cannot be read: {why_not}"))
+        if below not in self.listing.entries:
+            return ()
+        is_link = below and any(each.name == below and each.is_link for each in self.listing.entries[""])
+        if is_link and not stays_within(path, self.directory):
+            self.problems.append(Problem(path, "a symbolic link that leads out of the partner's directory"))
+            return ()
+        return self.listing.entries[below]
 
 
-def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
-    """The revocation lists and the certificates in a file; `names` are the files in the same directory."""
-    if path.name.lower().endswith(SUFFIX):
-        return read_crls(read_file(path, partner, MAX_CRL).data), PublicFile((), ())
-    lists, rest = take_crls(read_file(path, partner).data)
-    if lists and not rest.strip():
-        return lists, PublicFile((), ())
-    return lists, read_public_file(path, partner, rest, may_have_password=path.name + PASSWORD in names)
-
-
-def _certificate_files(
-    partner: Path, below: str, listing: Listing, problems: list[Problem], warnings: list[Problem]
-) -> Iterator[Path]:
-    directory = partner / below if below else partner
-    for each in _entries(partner, below, listing, problems):
-        if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
-            continue
-        if not each.is_directory:
-            yield directory / each.name
-        elif below or each.name not in DIRECTORIES:
-            warnings.append(Problem(directory / each.name, "not read: only tls/, as2/ and mdn/ are, one level deep"))
-
-
-def _entries(partner: Path, below: str, listing: Listing, problems: list[Problem]) -> tuple[DirectoryEntry, ...]:
-    if why_not := listing.why_not.get(below):
-        problems.append(Problem(partner / below, f"cannot be read: {why_not}"))
-    if below not in listing.entries:
-        return ()
-    is_link = below and any(each.name == below and each.is_link for each in listing.entries[""])
-    if is_link and not stays_within(partner / below, partner):
-        problems.append(Problem(partner / below, "a symbolic link that leads out of the partner's directory"))
-        return ()
-    return listing.entries[below]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    public: tuple[Certificate, ...]
-    roots: tuple[Certificate, ...]
-    intermediates: tuple[Certificate, ...]
-
-
-def _sort(certificates: tuple[Certificate, ...], has_match: bool) -> _Sorted:
-    """Sort the certificates for connections.
-
-    A self-signed CA that may sign handshakes is also a public certificate; otherwise adding its renewal would disable
-    it. With `[match]` it is only a root, under which the partner is matched, because partners may share a root.
-    """
-    roots = tuple(each for each in certificates if each.is_ca and each.is_self_signed)
-    pins = () if has_match else tuple(filter(may_sign, roots))
-    return _Sorted(
-        public=tuple(each for each in certificates if not each.is_ca or each in pins),
-        roots=roots,
-        intermediates=tuple(each for each in certificates if each.is_ca and not each.is_self_signed),
-    )
-
-
-def _unique(certificates: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+def _unique(*certificates: Certificate) -> tuple[Certificate, ...]:
     return tuple(dict.fromkeys(certificates))

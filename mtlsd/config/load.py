@@ -56,9 +56,9 @@ def read_configuration(path: Path) -> Configuration:
     problems = [*mistakes, *_conflicts(document)]
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
-    server, proof = _below(file.parent, tables.server), tables.proof
-    place = file.parent / proof.checkpoints if proof.checkpoints else server.state / "checkpoints"
-    proof = replace(proof, checkpoints=place)
+    server = _below(file.parent, tables.server)
+    checkpoints = file.parent / (tables.proof.checkpoints or server.state / "checkpoints")
+    proof = replace(tables.proof, checkpoints=checkpoints)
     return Configuration(
         file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention, tables.expiry
     )
@@ -89,24 +89,18 @@ def _half_said(host: dict[str, Any], route: dict[str, Any]) -> Iterator[tuple[st
     """The settings of a route that need another setting, or do not fit another setting."""
     written = route.get("backend")
     backends = written if isinstance(written, list) else [written]
+    host_requests_none = host.get("client_certificate") == ClientCertificate.NONE
     has_directory = any(str(each).startswith(DIRECTORY) for each in backends)
     if route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE:
-        yield (
-            "mdn",
-            'found "backend": only a backend that gets the AS2 message can make its MDN; add deliver = "message"',
-        )
+        yield "mdn", 'found "backend": only a backend that gets AS2 messages can make MDNs; add deliver = "message"'
     if route.get("mdn") == MDNMode.BACKEND and has_directory:
         yield "mdn", 'found "backend": a directory makes no MDN; expected an http or https URL in backend'
     if has_directory and len(backends) > 1:
         yield "backend", "found a directory in a list: expected one directory, or only URLs"
     if route.get("health") and has_directory:
         yield "health", "a directory has no health check: remove it"
-    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and _asks_nobody(host):
+    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and host_requests_none:
         yield "client_cert", f'found "{route["client_cert"]}": this host asks no client for a certificate'
-
-
-def _asks_nobody(host: dict[str, Any]) -> bool:
-    return host.get("client_certificate") == ClientCertificate.NONE
 
 
 def _repeated(document: TOMLDocument, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:

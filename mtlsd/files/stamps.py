@@ -15,6 +15,11 @@ from pathlib import Path
 UNSETTLED = b""  # a file may change again with the same time, because file system clocks advance in steps
 STEP_SECONDS = 0.05
 
+OWN = ("hosts", "organizations")
+DEPTH = 4  # levels of directories below each of them; links are followed, so a loop must end
+
+Look = tuple[object, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
@@ -49,7 +54,8 @@ def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | No
         if name and name not in names:
             continue
         try:
-            entries[name] = _listed(place)
+            with os.scandir(place) as found:
+                entries[name] = tuple(sorted(map(_look, found), key=lambda each: each.name))
             names = names or {each.name for each in entries[""]}
         except OSError as error:
             why_not[name] = error.strerror or "it cannot be listed"
@@ -61,19 +67,11 @@ def stays_within(path: Path, directory: Path) -> bool:
     return Path(os.path.realpath(path, strict=True)).is_relative_to(os.path.realpath(directory))
 
 
-def _listed(place: str) -> tuple[DirectoryEntry, ...]:
-    with os.scandir(place) as found:
-        return tuple(sorted(map(_look, found), key=lambda each: each.name))
-
-
 def _look(entry: "os.DirEntry[str]") -> DirectoryEntry:
     looks = list(_stats(entry))
     is_directory = bool(looks) and stat.S_ISDIR(looks[-1].st_mode)
-    facts = tuple(
-        (each.st_ino, each.st_dev, each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_mode) for each in looks
-    )
     changed = max((each.st_ctime for each in looks), default=0.0)
-    return DirectoryEntry(entry.name, is_directory, entry.is_symlink(), facts, changed)
+    return DirectoryEntry(entry.name, is_directory, entry.is_symlink(), tuple(map(_facts, looks)), changed)
 
 
 def _facts(of: os.stat_result) -> tuple[int, ...]:
@@ -100,13 +98,7 @@ def _stamp(
     return sha256(repr((os.fspath(directory), looks, dict(why_not))).encode("utf-8", "surrogateescape")).digest()
 
 
-OWN = ("hosts", "organizations")
-
-
-DEPTH = 4  # directories below each of them; links are followed, so a loop must end
-
-
-Look = tuple[object, ...]
+# --- The stamp of our own files -------------------------------------------------------------------------------
 
 
 def own_stamp(file: Path, certs: Path) -> bytes:
@@ -128,8 +120,7 @@ def look_at(path: Path) -> Look:
     looks: list[object] = [os.fspath(path)]
     for look in (os.lstat, os.stat):
         with suppress(OSError):
-            seen = look(path)
-            looks.append((seen.st_ino, seen.st_dev, seen.st_size, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns))
+            looks.append(_facts(look(path)))
     return tuple(looks)
 
 

@@ -90,10 +90,6 @@ class SpoolFile:
             yield data
             at += len(data)
 
-    def fileno(self) -> int:
-        """Return the descriptor, for a caller that starts the write-back early."""
-        return self._fd
-
     def discard(self) -> None:
         """Close and delete the file; does nothing if it was kept or discarded before."""
         if self._fd >= 0:
@@ -132,9 +128,8 @@ class Spool:
         self._tmp = root / "tmp"
         self._messages = root / "messages"
         with disk_errors():
-            _make(root)
-            _make(self._tmp)
-            _make(self._messages)
+            for directory in (self._tmp, self._messages):
+                make_directory(directory)
             # All are created now, because a second thread could use a new directory before it is durable.
             for number in range(256):
                 (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
@@ -164,11 +159,6 @@ class Spool:
         """Open a kept file for reading."""
         with disk_errors():
             return os.fdopen(os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
-
-    def size(self, name: str) -> int:
-        """Return a kept file's size in bytes."""
-        with disk_errors():
-            return self._path(name).lstat().st_size
 
     def remove(self, name: str) -> None:
         """Delete a kept file, if it exists."""
@@ -233,8 +223,3 @@ class Spool:
 
 def _bucket(id: str) -> str:  # noqa: A002  # as in `keep`
     return sha256(id.encode()).hexdigest()[:2]
-
-
-def _make(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync_directory(directory.parent)

@@ -31,6 +31,13 @@ CONNECTIONS = "tls"
 MESSAGES = "as2"
 MDN_SERVERS = "mdn"
 DIRECTORIES = (CONNECTIONS, MESSAGES, MDN_SERVERS)
+USES = {  # the field of `Partner` with the certificates for each use
+    "connections": "public_certificates",
+    "root": "trusted_roots",
+    "intermediate": "intermediates",
+    "messages": "message_certificates",
+    "MDN servers": "mdn_roots",
+}
 
 CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
 DISABLED = "true: the partner is refused, and what it has is kept from everybody else (mtlsd partner enable)"
@@ -93,14 +100,8 @@ class Partner:
 def uses_of(partner: Partner) -> dict[Certificate, str]:
     """Every certificate of a partner once, with its uses."""
     uses: dict[Certificate, list[str]] = {}
-    for use, certificates in (
-        ("connections", partner.public_certificates),
-        ("root", partner.trusted_roots),
-        ("intermediate", partner.intermediates),
-        ("messages", partner.message_certificates),
-        ("MDN servers", partner.mdn_roots),
-    ):
-        for each in certificates:
+    for use, name in USES.items():
+        for each in getattr(partner, name):
             uses.setdefault(each, []).append(use)
     return {each: ", ".join(names) for each, names in uses.items()}
 

@@ -5,11 +5,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
+from mtlsd.partners.partner import USES, LoadedPartner, Partner, disabled_by, uses_of
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.test_ca.marks import certificates_for_tests, sentence
-
-_USES = ("public_certificates", "trusted_roots", "intermediates", "message_certificates", "mdn_roots")
 
 
 def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
@@ -20,8 +18,7 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
     partner = loaded.partner
     if partner is None:
         return loaded
-    everything = {each for use in _USES for each in getattr(partner, use)}
-    tests = set(certificates_for_tests(everything))
+    tests = set(certificates_for_tests(uses_of(partner)))
     if not tests:
         return loaded
     problems = tuple(Problem(directory, sentence(each)) for each in sorted(tests, key=attrgetter("sha256")))
@@ -33,5 +30,5 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
 
 
 def _without(partner: Partner, tests: set[Certificate]) -> Partner:
-    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in _USES}
+    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in USES.values()}
     return replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them

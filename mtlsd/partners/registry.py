@@ -97,8 +97,7 @@ def load_partners(
 
 def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
     """The partners below `certs/partners/`, in the order of their names."""
-    registry = read_registry(directory)
-    return tuple(registry.store.loaded[name] for name in sorted(registry.store.loaded))
+    return tuple(read_registry(directory).store.loaded.values())
 
 
 def read_registry(directory: Path, now: datetime | None = None, *, production: bool = False) -> Registry:

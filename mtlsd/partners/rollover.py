@@ -80,7 +80,6 @@ class Standing:
     dates: Dates
     state: CertificateState
     usable: bool
-    promoted_at: datetime | None = None
 
     @property
     def ends(self) -> datetime:
@@ -108,7 +107,7 @@ def standings(use: Use, owner: str, several: Iterable[Dated], promotions: Promot
     usable = [at for at, each in enumerate(ordered) if is_usable(each, now)]
     active = max((at for at in usable if promoted[at]), default=min(usable, default=-1))
     return [
-        Standing(each.certificate, each.dates, _state(each, at, active, now), at in usable, promoted[at])
+        Standing(each.certificate, each.dates, _state(each, at, active, now), at in usable)
         for at, each in enumerate(ordered)
     ]
 

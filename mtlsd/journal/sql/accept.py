@@ -7,6 +7,7 @@ Two nodes with the same messages therefore never wait for each other in a circle
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import Acceptance, Delivery, Message, Refusal
 from mtlsd.journal.proof import entries
 from mtlsd.journal.proof.chain import Note
@@ -37,7 +38,9 @@ def refuse(db: Statements, refusals: Sequence[Refusal], *deliveries: Delivery) -
 def is_to_be_made(db: Statements, delivery: Delivery) -> bool:
     """Whether the message has an equal open delivery; its lock makes two nodes ask one after the other."""
     db.one("lock_message", id=delivery.message_id)
-    return db.one("delivery_to_be_made", **rows.like_values(delivery)) is not None
+    target = columns.targets_text(delivery.targets)
+    same = db.one("delivery_to_be_made", message_id=delivery.message_id, kind=delivery.kind, target=target)
+    return same is not None
 
 
 def promised(db: Statements, delivery: Delivery) -> Note:

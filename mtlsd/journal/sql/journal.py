@@ -26,7 +26,7 @@ from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStan
 from mtlsd.journal.proof import entries
 from mtlsd.journal.sql import lanes, rows
 from mtlsd.journal.sql.accept import accept_all, as_kept, find, is_to_be_made, promised, refuse
-from mtlsd.journal.sql.port import Port, Statements
+from mtlsd.journal.sql.port import Port, Statements, read_all, read_one
 from mtlsd.journal.sql.proof import Proof, document_names, enter, salt_of
 
 PAGE = 1000  # messages per read of `spool_names`
@@ -99,8 +99,7 @@ class Journal:
 
     def document(self, name: str) -> bytes | None:
         """Return a document that `accept` wrote."""
-        with self._read() as db:
-            row = db.one("document", name=name)
+        row = read_one(self.port, "document", name=name)
         return row["data"] if row else None
 
     def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
@@ -151,8 +150,7 @@ class Journal:
         """
         wanted = {"limit": limit, "partner": partner, "state": state, "reason": reason}
         between = {"since": since, "until": until, "after": after, "before": before or None}
-        with self._read() as db:
-            found = db.all(rows.list_query(partner, state, reason), **wanted, **between)
+        found = read_all(self.port, rows.list_query(partner, state, reason), **wanted, **between)
         return [rows.listed(row) for row in found]
 
     def refusals(
@@ -169,14 +167,12 @@ class Journal:
         """List the refusals, like `messages`; `reason` is the reason of the refusal."""
         wanted = {"limit": limit, "partner": partner, "reason": reason}
         between = {"since": since, "until": until, "after": after, "before": before or None}
-        with self._read() as db:
-            found = db.all("list_refusals", **wanted, **between)
+        found = read_all(self.port, "list_refusals", **wanted, **between)
         return [rows.refusal(row) for row in found]
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of the message or refusal with this id of ours."""
-        with self._read() as db:
-            return [rows.delivery(row) for row in db.all("deliveries", id=id)]
+        return [rows.delivery(row) for row in read_all(self.port, "deliveries", id=id)]
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""
@@ -185,17 +181,15 @@ class Journal:
 
     def counts(self) -> dict[DeliveryState, int]:
         """Count the deliveries by state; the result has every state."""
-        with self._read() as db:
-            counted = {row["state"]: row["count"] for row in db.all("counts")}
+        counted = {row["state"]: row["count"] for row in read_all(self.port, "counts")}
         return {state: counted.get(state, 0) for state in DeliveryState}
 
     def backlog(self) -> list[Backlog]:
         """Count the open deliveries by kind and state; the effort depends on the backlog, not on the whole journal."""
-        with self._read() as db:
-            return [
-                Backlog(DeliveryKind(row["kind"]), DeliveryState(row["state"]), row["count"], row["oldest"])
-                for row in db.all("backlog")
-            ]
+        return [
+            Backlog(DeliveryKind(row["kind"]), DeliveryState(row["state"]), row["count"], row["oldest"])
+            for row in read_all(self.port, "backlog")
+        ]
 
     # --- The life of a delivery -------------------------------------------------------------------------------------
 
@@ -233,13 +227,15 @@ class Journal:
         `not_before` is for PENDING only. `pinned` is the target that may have accepted the delivery. After its lease
         expired, an owner may still record as long as nobody else has claimed the delivery.
         """
-        outcome = rows.outcome_values(attempt, state, not_before, now, pinned)
+        pending = state is DeliveryState.PENDING
+        assert pending == (not_before is not None), "not_before goes with PENDING"
+        outcome = {"state": state, "reason": attempt.reason, "not_before": not_before, "pinned": pinned}
 
         def work(db: Statements) -> None:
             delivery = rows.held(_lock(db, attempt.delivery_id), attempt, owner, state)
             db.each("record_attempt", [rows.attempt_values(attempt)])
-            db.change("record_outcome", **outcome)
-            if state is not DeliveryState.PENDING:
+            db.change("record_outcome", id=delivery.id, finished_at=None if pending else now, **outcome)
+            if not pending:
                 subject, made = rows.subject(delivery), _attempts(db, delivery.id)
                 note = entries.outcome(subject, salt_of(db, subject), attempt, state, now, made)
                 enter(db, self.proof.node, [note])
@@ -329,7 +325,7 @@ class Journal:
         """Yield every document name that a message refers to; no lock is held between two names."""
         self.port.wait_for_earlier_life()
         after = ""
-        while page := self._spool_page(after):
+        while page := read_all(self.port, "spool_names", after=after, limit=PAGE):
             for row in page:
                 yield from document_names(row) if row["contents"] else ()
             after = page[-1]["id"]
@@ -337,10 +333,6 @@ class Journal:
     def close(self) -> None:
         """Close the database; using the journal after that is a bug."""
         self.port.close()
-
-    def _spool_page(self, after: str) -> list[rows.Row]:
-        with self._read() as db:
-            return [*db.all("spool_names", after=after, limit=PAGE)]
 
 
 def _lock(db: Statements, delivery_id: str) -> Delivery | None:

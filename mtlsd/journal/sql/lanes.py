@@ -20,7 +20,11 @@ def due(db: Statements, now: float, limit: int, room: Mapping[Lane, int]) -> lis
 
 def claim(db: Statements, leased: Sequence[Delivery]) -> list[Claimed]:
     """Write the leases, and read the message or refusal of each delivery."""
-    db.each("lease_delivery", [rows.lease_values(each) for each in leased])
+    leases = [
+        {"id": each.id, "attempts": each.attempts, "owner": each.lease_owner, "until": each.lease_until}
+        for each in leased
+    ]
+    db.each("lease_delivery", leases)
     messages = {row["id"]: rows.message(row) for row in _each_by_id(db, "message", [d.message_id for d in leased])}
     refusals = {row["id"]: rows.refusal(row) for row in _each_by_id(db, "refusal", [d.refusal_id for d in leased])}
     about: dict[str, Message | Refusal] = {**messages, **refusals}

@@ -15,12 +15,12 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.string import StrDumperUnknown
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 
-Database = psycopg.Connection[dict[str, Any]]
+Database = psycopg.Connection[DictRow]
 
 POOL_SIZE = 8  # concurrent connections: one accepts, the others claim, renew, record and read
 POOL_TIMEOUT = 10.0  # seconds to wait for a free connection

@@ -73,3 +73,15 @@ class Port(Protocol):
 
     def close(self) -> None:
         """Close every connection."""
+
+
+def read_all(port: Port, query: str, /, **values: object) -> Sequence[Row]:
+    """Every row of one query, outside of a transaction."""
+    with port.read() as db:
+        return db.all(query, **values)
+
+
+def read_one(port: Port, query: str, /, **values: object) -> Row | None:
+    """The first row of one query, outside of a transaction, if there is one."""
+    with port.read() as db:
+        return db.one(query, **values)

@@ -6,7 +6,7 @@ from operator import attrgetter
 from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
 from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
 from mtlsd.journal.sql import rows
-from mtlsd.journal.sql.port import Port, Statements
+from mtlsd.journal.sql.port import Port, Statements, read_all, read_one
 from mtlsd.journal.sql.rows import Row
 
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
@@ -52,8 +52,7 @@ class Proof:
 
     def nodes(self) -> list[str]:
         """The nodes that have a chain in this journal."""
-        with self._port.read() as db:
-            return [row["node"] for row in db.all("chain_nodes")]
+        return [row["node"] for row in read_all(self._port, "chain_nodes")]
 
     def head(self, node: str) -> Head:
         """The head of a chain."""
@@ -62,13 +61,13 @@ class Proof:
 
     def entries(self, node: str, after: int, limit: int) -> list[Entry]:
         """The entries after a number, in their order."""
-        with self._port.read() as db:
-            return [Entry(**dict(row)) for row in db.all("chain_entries", node=node, after=after, limit=limit)]
+        return [
+            Entry(**dict(row)) for row in read_all(self._port, "chain_entries", node=node, after=after, limit=limit)
+        ]
 
     def subjects(self, after: str, limit: int) -> list[str]:
         """The ids of messages and refusals, in their order."""
-        with self._port.read() as db:
-            return _ids(db.all("subjects", after=after, limit=limit))
+        return _ids(read_all(self._port, "subjects", after=after, limit=limit))
 
     def evidence(self, subject: str) -> Evidence:
         """All records of the message or refusal with this id."""
@@ -80,26 +79,22 @@ class Proof:
 
     def certificate(self, sha256: str) -> bytes | None:
         """A certificate of a signer, in DER."""
-        with self._port.read() as db:
-            row = db.one("certificate", sha256=sha256)
+        row = read_one(self._port, "certificate", sha256=sha256)
         return row["der"] if row else None
 
     def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
         """The SHA-256 and the DER of the signers' certificates, in the order of SHA-256, from `after` on."""
-        with self._port.read() as db:
-            return [(row["sha256"], row["der"]) for row in db.all("certificates", after=after, limit=limit)]
+        return [(row["sha256"], row["der"]) for row in read_all(self._port, "certificates", after=after, limit=limit)]
 
     # --- Retention ------------------------------------------------------------------------------------------------
 
     def stored(self) -> dict[str, int]:
         """The size of the stored contents in octets, by partner."""
-        with self._port.read() as db:
-            return {row["partner"]: row["octets"] for row in db.all("stored_contents")}
+        return {row["partner"]: row["octets"] for row in read_all(self._port, "stored_contents")}
 
     def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
         """The ids and sizes of delivered messages with contents that were received before a time, the oldest first."""
-        with self._port.read() as db:
-            found = db.all("prunable", partner=partner, before=before, limit=limit)
+        found = read_all(self._port, "prunable", partner=partner, before=before, limit=limit)
         return [(row["id"], row["contents"]) for row in found]
 
     def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
@@ -119,13 +114,11 @@ class Proof:
 
     def refused_partners(self) -> list[str]:
         """The partners that have refusals."""
-        with self._port.read() as db:
-            return [row["partner"] for row in db.all("refused_partners")]
+        return [row["partner"] for row in read_all(self._port, "refused_partners")]
 
     def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
         """The ids of refusals from before a time that have no MDN to deliver, the oldest first."""
-        with self._port.read() as db:
-            return _ids(db.all("forgettable", partner=partner, before=before, limit=limit))
+        return _ids(read_all(self._port, "forgettable", partner=partner, before=before, limit=limit))
 
     def forget(self, ids: Iterable[str], reason: Reason) -> int:
         """Erase refusals that have no MDN to deliver, with their deliveries, and return their number."""
@@ -141,8 +134,7 @@ class Proof:
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
         """The refusals of a partner, the oldest first; `after` is the last id of the previous page."""
-        with self._port.read() as db:
-            found = db.all("refusals_of_partner", partner=partner, after=after, limit=limit)
+        found = read_all(self._port, "refusals_of_partner", partner=partner, after=after, limit=limit)
         return [rows.refusal(row) for row in found]
 
     def open_deliveries(self, partner: str) -> int:

@@ -64,33 +64,6 @@ def delivery_values(delivery: Delivery) -> tuple[object, ...]:
     return *_WHOSE(delivery), target, lane, *_STANDING(delivery)
 
 
-def like_values(delivery: Delivery) -> dict[str, object]:
-    """The values that are the same in an equal delivery."""
-    target = columns.targets_text(delivery.targets)
-    return {"message_id": delivery.message_id, "kind": delivery.kind, "target": target}
-
-
-def outcome_values(
-    attempt: Attempt, state: DeliveryState, not_before: float | None, now: float, pinned: str | None
-) -> dict[str, object]:
-    """The values that `record` changes in a delivery."""
-    pending = state is DeliveryState.PENDING
-    assert pending == (not_before is not None), "not_before goes with PENDING"
-    return {
-        "id": attempt.delivery_id,
-        "state": state,
-        "not_before": not_before,
-        "finished_at": None if pending else now,
-        "reason": attempt.reason,
-        "pinned": pinned,
-    }
-
-
-def lease_values(leased: Delivery) -> dict[str, object]:
-    """The values that a claim changes in a delivery."""
-    return {"id": leased.id, "attempts": leased.attempts, "owner": leased.lease_owner, "until": leased.lease_until}
-
-
 def list_query(partner: str | None, state: DeliveryState | None, reason: str | None) -> str:
     """The name of the query whose index leaves the fewest rows to examine."""
     by_state = state and not (partner and state is DeliveryState.DELIVERED)  # most messages are delivered

@@ -144,10 +144,8 @@ class SQLiteStatements:
 # --- The file -----------------------------------------------------------------------------------------------
 
 
-Connections = tuple[sqlite3.Connection, sqlite3.Connection]  # one to write, one to read
-
-
-def _open(path: Path) -> Connections:
+def _open(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """The connection that writes, and the connection that reads."""
     _create(path)
     with ExitStack() as on_error, sqlite_errors():
         writer = on_error.enter_context(closing(_connect(path)))
@@ -158,7 +156,7 @@ def _open(path: Path) -> Connections:
     return writer, reader
 
 
-def _open_to_read(path: Path) -> Connections:
+def _open_to_read(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     """Open without a trace: if there is no write-ahead log, no process has the file open, and no lock is needed.
 
     Otherwise SQLite would create files beside it that belong to the caller, and leave them there.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cryptography import x509
@@ -178,7 +178,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
     for info in infos:
         if info.filename != MANIFEST:
             _check_name(info.filename)
-        if names & set(_parents(info.filename)):
+        if names & set(map(str, PurePosixPath(info.filename).parents)):
             raise BundleRefused(f"{info.filename!a}: a directory and a file of one name")
         limit = min(MAX_MANIFEST if info.filename == MANIFEST else MAX_FILE, left)
         with archive.open(info) as file:
@@ -210,7 +210,8 @@ def _manifest(text: bytes) -> dict[str, Any]:
 def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256: str) -> Bundle:
     digests = {name: sha256(data).hexdigest() for name, data in members.items()}
     if digests != manifest["members"]:
-        wrong = sorted(str(each) for each in {*digests.items()} ^ {*_pairs(manifest["members"])})
+        expected = {(name, str(digest)) for name, digest in manifest["members"].items()}
+        wrong = sorted(str(each) for each in {*digests.items()} ^ expected)
         raise BundleRefused(f"the members are not what {MANIFEST} says: {', '.join(wrong[:2])[:500]}")
     configuration = members.pop(CONFIGURATION, b"")
     units: dict[str, dict[str, bytes]] = {}
@@ -236,10 +237,6 @@ def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256
     )
 
 
-def _pairs(members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    yield from ((name, str(digest)) for name, digest in members.items())
-
-
 def _check_name(name: str) -> None:
     """Raises BundleRefused unless this is a file in `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`."""
     if name == CONFIGURATION:
@@ -247,12 +244,6 @@ def _check_name(name: str) -> None:
     kind, *segments = name.split("/")
     if kind not in KINDS or not 2 <= len(segments) <= 1 + MAX_DEPTH or not all(map(_SEGMENT.fullmatch, segments)):
         raise BundleRefused(f"{name[:200]!a} is no name for a file in certs/")
-
-
-def _parents(name: str) -> Iterator[str]:
-    segments = name.split("/")
-    for at in range(1, len(segments)):
-        yield "/".join(segments[:at])
 
 
 # --- The tree ---------------------------------------------------------------------------------------------------------
@@ -275,11 +266,6 @@ def _files_below(directory: Path, depth: int) -> Iterator[Path]:
             yield from _files_below(path, depth - 1)
 
 
-def _is_one_value(data: bytes) -> bool:
-    """Whether the octets are exactly one SEQUENCE of definite length."""
-    return data[:1] == bytes([SEQUENCE]) and declared_size(data) == len(data)
-
-
 def _decoded(body: bytes) -> bytes:
     """The octets of a PEM block; empty if the block is not base64."""
     try:
@@ -290,8 +276,8 @@ def _decoded(body: bytes) -> bytes:
 
 def _is_der(data: bytes) -> bool:
     """Whether the octets are exactly one certificate, revocation list or PKCS#7 bundle in DER."""
-    if not _is_one_value(data):  # the reader of PKCS#7 ignores octets that follow
-        return False
+    if data[:1] != bytes([SEQUENCE]) or declared_size(data) != len(data):
+        return False  # the reader of PKCS#7 would ignore octets that follow
     for load in (x509.load_der_x509_certificate, x509.load_der_x509_crl, load_der_pkcs7_certificates):
         try:
             load(data)

@@ -10,7 +10,7 @@ from mtlsd.config.schema import Schema, read_optional_toml
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import missing_directory
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded, twice
 from mtlsd.partners.rollover import current
 from mtlsd.pki.key_pair import KeyPair
 
@@ -46,20 +46,7 @@ class HostKeys:
         return current(self.client or self.server, now)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedHost:
-    """A host's valid key pairs, and the warnings about them."""
-
-    keys: HostKeys
-    warnings: tuple[Problem, ...] = ()
-
-    @property
-    def key_pair(self) -> KeyPair:
-        """The server pair in the host's own directory."""
-        return self.keys.server[0]
-
-
-def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
+def load_host(directory: Path, credentials: Path | None = None) -> Loaded[HostKeys]:
     """Read `certs/hosts/<name>/`; raises ConfigurationError with everything that is wrong.
 
     A chain that does not cover the name is a warning.
@@ -74,7 +61,7 @@ def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()
     uncovered = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
-    return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, uncovered)))
+    return Loaded(HostKeys(server, client), (*rings.warnings, *filter(None, uncovered)))
 
 
 def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:

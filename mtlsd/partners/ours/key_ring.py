@@ -5,18 +5,28 @@ neither is a directory without a certificate. A key may be a systemd credential,
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from mtlsd.config.document import TOMLDocument
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import is_directory
 from mtlsd.partners.dates import PairRow
-from mtlsd.pki.dates import ALWAYS, Dates
+from mtlsd.pki.dates import ALWAYS
 from mtlsd.pki.key_pair import KeyPair, files_with_both, load_pair_in
 
-Check = Callable[[Path, KeyPair], tuple[Problem, ...]]  # the problems of a pair in a directory
+T = TypeVar("T")
+PairCheck = Callable[[Path, KeyPair], tuple[Problem, ...]]  # the problems of a pair in a directory
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[T]):
+    """The keys of a host, or an organization, without errors; and the warnings about them."""
+
+    value: T
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(slots=True)
@@ -29,7 +39,7 @@ class Keyrings:
     credentials: Path | None
     prefix: str  # of the names of credentials
     file: str
-    check: Check
+    check: PairCheck
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
@@ -73,14 +83,12 @@ class Keyrings:
             return None
         self.warnings += loaded.warnings
         self.problems += self.check(path, loaded.key_pair)
-        return replace(loaded.key_pair, dates=self._dates().get(place, ALWAYS))
+        dates = {row.directory: row.dates for row in self.rows}
+        return replace(loaded.key_pair, dates=dates.get(place, ALWAYS))
 
     def _credential(self, place: str) -> Path | None:
         parts = [] if place == "." else place.split("/")
         return self.credentials / ".".join([self.prefix, *parts, "key"]) if self.credentials else None
-
-    def _dates(self) -> Mapping[str, Dates]:
-        return {row.directory: row.dates for row in self.rows}
 
 
 def twice(rows: Iterable[PairRow], settings: TOMLDocument) -> tuple[Problem, ...]:

@@ -13,7 +13,7 @@ from mtlsd.config.schema import Reading, Schema, read_optional_toml
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, missing_directory, read_file
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded, twice
 from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
@@ -54,6 +54,10 @@ class Organization:
         return (self.signing, *self.later_signing)
 
     @property
+    def pairs(self) -> tuple[KeyPair, ...]:
+        return (*self.signing_pairs, *self.decryption)
+
+    @property
     def receipt_certificates(self) -> tuple[Certificate, ...]:
         """The certificates that may verify an MDN in this organization's name."""
         return (*(each.certificate for each in self.signing_pairs), *self.backend_certificates)
@@ -63,15 +67,7 @@ class Organization:
         return current(self.signing_pairs, now)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedOrganization:
-    """A valid organization, and the warnings about it."""
-
-    organization: Organization
-    warnings: tuple[Problem, ...] = ()
-
-
-def load_organization(directory: Path, credentials: Path | None = None) -> LoadedOrganization:
+def load_organization(directory: Path, credentials: Path | None = None) -> Loaded[Organization]:
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
     if problem := missing_directory(directory):
         raise ConfigurationError((problem,))
@@ -87,7 +83,7 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
     rings.finish()
     first, *later = signing
     organization = Organization(directory.name, as2_id, first, decryption, backend, tuple(later))
-    return LoadedOrganization(organization, tuple(rings.warnings))
+    return Loaded(organization, tuple(rings.warnings))
 
 
 def read_settings(directory: Path) -> Reading[OrganizationSettings]:

@@ -22,11 +22,6 @@ def key(name: str | None = None, *, example: str | None = None) -> Any:
     return Field(alias=name, examples=[example] if example else None)
 
 
-def anything(parse: Callable[[object], object]) -> PlainValidator:
-    """Any value of TOML that `parse` accepts."""
-    return PlainValidator(parse)
-
-
 def text(parse: Callable[[str], object]) -> PlainValidator:
     """A text that `parse` accepts."""
 

@@ -36,7 +36,7 @@ def lane(text: str) -> Lane:
 
 def header_fields(message: Message) -> HeaderPairs:
     """The header of a message, followed by the client's certificates."""
-    return (*message.headers, *_certificate_fields(message.client_certificates))
+    return (*message.headers, *certificate_fields(message.client_certificates))
 
 
 def header(fields: HeaderPairs) -> tuple[HeaderPairs, tuple[bytes, ...]]:
@@ -50,15 +50,13 @@ def header(fields: HeaderPairs) -> tuple[HeaderPairs, tuple[bytes, ...]]:
         certificates = tuple(b64decode(each) for _, value in kept for each in value.split(", "))
     except ValueError:
         return fields, ()
-    return (received, certificates) if _certificate_fields(certificates) == kept else (fields, ())
+    return (received, certificates) if certificate_fields(certificates) == kept else (fields, ())
 
 
-def _certificate_fields(certificates: tuple[bytes, ...]) -> HeaderPairs:
-    leaf, *chain = map(byte_sequence, certificates) if certificates else ("",)
-    fields = ((_LEAF, leaf), (_CHAIN, ", ".join(chain)))
+def certificate_fields(
+    certificates: tuple[bytes, ...], leaf_name: str = _LEAF, chain_name: str = _CHAIN
+) -> HeaderPairs:
+    """The client's certificate, and its issuers if there are any, each as a Byte Sequence (RFC 8941, section 3.3.5)."""
+    leaf, *chain = (f":{b64encode(each).decode('ascii')}:" for each in certificates) if certificates else ("",)
+    fields = ((leaf_name, leaf), (chain_name, ", ".join(chain)))
     return tuple((name, value) for name, value in fields if value)
-
-
-def byte_sequence(data: bytes) -> str:
-    """A Byte Sequence (RFC 8941, section 3.3.5)."""
-    return f":{b64encode(data).decode('ascii')}:"

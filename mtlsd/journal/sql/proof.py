@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
+from mtlsd.journal.model import DeliveriesOpen, DeliveryState, Evidence, Message, Reason, Refusal
 from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
 from mtlsd.journal.sql import rows
 from mtlsd.journal.sql.port import Port, Statements, read_all, read_one
@@ -11,7 +11,6 @@ from mtlsd.journal.sql.rows import Row
 
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
 _DOCUMENTS = ("payload", "original", "signed", "signature")
-_FINISHED, _FAILED = "delivered", "failed"
 _ERASE = ("erase_attempts", "erase_message_deliveries", "erase_refusal_deliveries", "erase_message", "erase_refusal")
 
 
@@ -137,11 +136,6 @@ class Proof:
         found = read_all(self._port, "refusals_of_partner", partner=partner, after=after, limit=limit)
         return [rows.refusal(row) for row in found]
 
-    def open_deliveries(self, partner: str) -> int:
-        """The number of deliveries of a partner that are not delivered."""
-        with self._port.read() as db:
-            return _open_deliveries(db, partner, _FINISHED)
-
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
         """Erase up to `limit` records of a partner; return their number, and the names to delete from the spool.
 
@@ -152,8 +146,10 @@ class Proof:
             # Locked first, then counted: what another node promises meanwhile is either counted or not erased.
             messages = db.all("messages_to_erase", partner=partner, limit=limit)
             refusals = db.all("refusals_to_erase", partner=partner, limit=limit)
-            if count := _open_deliveries(db, partner, _FAILED if undelivered else _FINISHED):
-                raise DeliveriesOpen(f"{count} deliveries of {partner} are not delivered")
+            allowed = DeliveryState.FAILED if undelivered else DeliveryState.DELIVERED
+            [found] = db.all("open_deliveries", partner=partner, allowed=allowed)
+            if found["count"]:
+                raise DeliveriesOpen(f"{found['count']} deliveries of {partner} are not delivered")
             names = [name for row in messages for name in document_names(row)]
             return self._erase(db, _ids([*messages, *refusals]), reason, names), names
 
@@ -183,14 +179,6 @@ def _about(db: Statements, subject: str) -> Message | Refusal | None:
         return rows.message(row)
     row = db.one("refusal", id=subject)
     return rows.refusal(row) if row else None
-
-
-def _open_deliveries(db: Statements, partner: str, allowed: str) -> int:
-    """The number of deliveries that are neither delivered nor dropped nor in the allowed state."""
-    row = db.one("open_deliveries", partner=partner, allowed=allowed)
-    assert row is not None, "a count is always one row"
-    count: int = row["count"]
-    return count
 
 
 def _gone(kind: EntryKind, subjects: Iterable[str], reason: Reason) -> list[Note]:

@@ -70,8 +70,6 @@ class Bundle:
     private_keys: bool
     withheld: tuple[str, ...] = ()  # paths in certs/ of files that may hold a private key
     configuration: bytes = b""
-    made_at: str = ""
-    made_by: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)  # of each member, by its name
     manifest_sha256: str = ""
 
@@ -230,8 +228,6 @@ def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256
         private_keys=manifest["private_keys"],
         withheld=tuple(manifest["withheld"]),
         configuration=configuration,
-        made_at=str(manifest.get("made_at", ""))[:64],
-        made_by=str(manifest.get("made_by", ""))[:64],
         digests=digests,
         manifest_sha256=manifest_sha256,
     )

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from mtlsd.config.fields import table
 from mtlsd.config.schema import Schema, read_optional_toml
-from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import missing_directory
+from mtlsd.errors import Problem
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, Loaded, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded
 from mtlsd.partners.rollover import current
 from mtlsd.pki.key_pair import KeyPair
 
@@ -51,12 +50,10 @@ def load_host(directory: Path, credentials: Path | None = None) -> Loaded[HostKe
 
     A chain that does not cover the name is a warning.
     """
-    if problem := missing_directory(directory):
-        raise ConfigurationError((problem,))
     reading = read_optional_toml(directory / SETTINGS, SCHEMA)
     rows = reading.value.pair if reading.value else ()
-    rings = Keyrings(directory, reading.document, rows, credentials, f"host.{directory.name}", CHAIN, lambda *_: ())
-    rings.problems += (*reading.problems, *twice(rows, reading.document))
+    prefix = f"host.{directory.name}"
+    rings = Keyrings(directory, reading.document, rows, credentials, prefix, CHAIN, problems=[*reading.problems])
     server = rings.read(reserved=(CLIENT,))
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()

@@ -5,14 +5,14 @@ neither is a directory without a certificate. A key may be a systemd credential,
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from mtlsd.config.document import TOMLDocument
 from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import is_directory
+from mtlsd.files.reading import is_directory, missing_directory
 from mtlsd.partners.dates import PairRow
 from mtlsd.pki.dates import ALWAYS
 from mtlsd.pki.key_pair import KeyPair, files_with_both, load_pair_in
@@ -35,14 +35,23 @@ class Keyrings:
 
     directory: Path
     settings: TOMLDocument  # the file that gives the dates
-    rows: Iterable[PairRow]
+    rows: tuple[PairRow, ...]
     credentials: Path | None
     prefix: str  # of the names of credentials
     file: str
-    check: PairCheck
+    check: PairCheck = lambda *_: ()
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError if there is no directory."""
+        if problem := missing_directory(self.directory):
+            raise ConfigurationError((problem,))
+        directories = [row.directory for row in self.rows]
+        for index, each in enumerate(directories):
+            if each in directories[:index]:
+                self.problems.append(self.settings.problem(("pair", index), f"{each} has dates already"))
 
     def read(self, place: str = ".", reserved: Collection[str] = ()) -> tuple[KeyPair, ...]:
         """The pair in a directory, then the pairs below it without the `reserved` names; empty if one has an error."""
@@ -89,14 +98,3 @@ class Keyrings:
     def _credential(self, place: str) -> Path | None:
         parts = [] if place == "." else place.split("/")
         return self.credentials / ".".join([self.prefix, *parts, "key"]) if self.credentials else None
-
-
-def twice(rows: Iterable[PairRow], settings: TOMLDocument) -> tuple[Problem, ...]:
-    """The rows about a pair that already has dates."""
-    seen: set[str] = set()
-    problems = []
-    for index, row in enumerate(rows):
-        if row.directory in seen:
-            problems.append(settings.problem(("pair", index), f"{row.directory} has dates already"))
-        seen.add(row.directory)
-    return tuple(problems)

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.config import fields, values
 from mtlsd.config.schema import Reading, Schema, read_optional_toml
-from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import FileRefused, missing_directory, read_file
+from mtlsd.errors import Problem
+from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, Loaded, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded
 from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
@@ -69,17 +69,15 @@ class Organization:
 
 def load_organization(directory: Path, credentials: Path | None = None) -> Loaded[Organization]:
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
-    if problem := missing_directory(directory):
-        raise ConfigurationError((problem,))
     reading = read_settings(directory)
     settings = reading.value or OrganizationSettings()
-    as2_id, mistakes = _as2_id(directory, settings, reading.problems)
-    prefix = f"organization.{directory.name}"
-    rings = Keyrings(directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2)
-    rings.problems += (*mistakes, *twice(settings.pair, reading.document))
+    prefix, problems = f"organization.{directory.name}", [*reading.problems]
+    rings = Keyrings(
+        directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2, problems
+    )
+    as2_id = settings.as2_id or ("" if reading.problems else _as2_id(directory, problems))
     signing, decryption = _read_pairs(directory, rings)
-    backend, mistakes = _backend_certificates(directory / BACKEND)
-    rings.problems += mistakes
+    backend = _backend_certificates(directory / BACKEND, problems)
     rings.finish()
     first, *later = signing
     organization = Organization(directory.name, as2_id, first, decryption, backend, tuple(later))
@@ -99,14 +97,15 @@ def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], 
     return both, both
 
 
-def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
+def _backend_certificates(path: Path, problems: list[Problem]) -> tuple[Certificate, ...]:
     """The certificates of a backend that signs its MDNs with its own key; there may be none."""
     if not os.path.lexists(path):
-        return (), ()
+        return ()
     try:
-        return read_certificates(read_file(path).data), ()
+        return read_certificates(read_file(path).data)
     except (FileRefused, CertificateUnreadable) as error:
-        return (), (Problem(path, str(error)),)
+        problems.append(Problem(path, str(error)))
+        return ()
 
 
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
@@ -119,13 +118,10 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
-def _as2_id(
-    directory: Path, settings: OrganizationSettings, mistakes: tuple[Problem, ...]
-) -> tuple[str, tuple[Problem, ...]]:
-    """The AS2 id in organization.toml, or else the directory's name; and the problems."""
-    if mistakes or settings.as2_id:
-        return settings.as2_id or "", mistakes
+def _as2_id(directory: Path, problems: list[Problem]) -> str:
+    """The directory's name as AS2 id."""
     try:
-        return values.as2_id(directory.name), ()
+        return values.as2_id(directory.name)
     except ValueError as error:
-        return "", (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)
+        problems.append(Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"))
+        return ""

@@ -13,8 +13,8 @@ from mtlsd.config.addresses import Address
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.node_lock import lock_directory, node_of
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.admin import admin

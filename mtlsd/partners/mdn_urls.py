@@ -1,7 +1,7 @@
-"""Where an asynchronous MDN may go: a target that a peer names, against the prefixes that we listed for it.
+"""The URLs to which an asynchronous MDN may be sent: the URL that a message names must begin with a listed prefix.
 
-Both are read by the parser that the client connects by: two parsers that differ are how such a list is passed by.
-Whatever is listed is allowed, a loopback address too; names are compared as text and never resolved.
+The HTTP client uses the same parser, because a difference between two parsers could be used to bypass the list. All
+listed URLs are allowed, also loopback addresses. Names are compared as text and never resolved.
 
 Servers differ in how they read a path: some drop path parameters, decode twice, end it at a NUL, or take other octets
 for a dot. The path below a prefix is therefore allowed only if it has one reading; the prefix itself is the operator's.
@@ -20,7 +20,7 @@ _DOTS = re.compile(r"[. ]*\.[. ]*")  # a step of dots; some servers drop the bla
 
 
 def url_prefix(text: str) -> str:
-    """A prefix of URLs as it is listed; with a path, so that the prefix of one host is not that of a longer name."""
+    """Read a prefix; it always has a path, so that the prefix of one host does not cover a host with a longer name."""
     try:
         url = Backend.parse(text)
     except ValueError:
@@ -33,7 +33,7 @@ def url_prefix(text: str) -> str:
 
 
 def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
-    """Whether one of the prefixes covers this URL; none covers what is not http or https, or cannot be read."""
+    """Whether one of the prefixes covers this URL; nothing covers a URL that is invalid, or not http or https."""
     try:
         url = Backend.parse(target)
     except ValueError:
@@ -42,7 +42,7 @@ def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
 
 
 def _covers(prefix: Backend, url: Backend) -> bool:
-    """The same scheme, host and port, and a path that goes on only behind a slash, and stays there."""
+    """Whether scheme, host and port are the same, and the URL's path continues the prefix only after a slash."""
     if (prefix.scheme, prefix.host, prefix.port) != (url.scheme, url.host, url.port):
         return False
     path, start = _path(url), _path(prefix)

@@ -5,19 +5,14 @@ chain of the journal covers them.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
 
-from mtlsd.journal.columns import byte_sequence
-from mtlsd.journal.model import Message
+from mtlsd.journal.columns import certificate_fields
+from mtlsd.journal.model import HeaderPairs, Message
 
 
-def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
+def client_cert_fields(message: Message) -> HeaderPairs:
     """The fields for the backend; none if no certificate was kept."""
-    if message.client_certificates:
-        leaf, *chain = map(byte_sequence, message.client_certificates)
-        yield "Client-Cert", leaf
-        if chain:
-            yield "Client-Cert-Chain", ", ".join(chain)
+    return certificate_fields(message.client_certificates, "Client-Cert", "Client-Cert-Chain")
 
 
 def client_certs(message: Message) -> dict[str, object]:

@@ -16,7 +16,7 @@ from mtlsd.files import writing
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import load_key
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.edit import bundle as packing
 
 MAX_TOLD = 1000  # units whose digests are in the audit entry; with more, only the digest of the manifest

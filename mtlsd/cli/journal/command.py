@@ -17,7 +17,7 @@ from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.journal.location import migrate_journal
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.text import printable
 
 

@@ -12,7 +12,7 @@ import click
 from mtlsd.cli.output import iso, say, say_json, say_table
 from mtlsd.ids import first_id
 from mtlsd.journal.model import DeliveryState, ListedMessage, Refusal
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)

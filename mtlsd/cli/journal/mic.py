@@ -17,8 +17,8 @@ from mtlsd.cli.output import say, say_table
 from mtlsd.config.model import Configuration
 from mtlsd.journal.integrity import open_intact
 from mtlsd.journal.model import Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.ours.organization import load_organization
 from mtlsd.partners.partner import load_partner
 
@@ -46,7 +46,7 @@ def _agreement(configuration: Configuration, message: Message) -> Agreement:
     certs, credentials = configuration.server.certs, os.environ.get("CREDENTIALS_DIRECTORY")
     with problems():
         directory = certs / "organizations" / route.organization
-        organization = load_organization(directory, Path(credentials) if credentials else None).organization
+        organization = load_organization(directory, Path(credentials) if credentials else None).value
     loaded = load_partner(certs / "partners" / message.partner)
     if loaded.partner is None:
         raise click.ClickException(f"the partner {message.partner} is not in use: {loaded.problems[0].message}")

@@ -15,8 +15,8 @@ from mtlsd.journal.integrity import NotIntact
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.text import printable
 
 MAX_HITS = 20  # messages and refusals that are listed if a Message-ID is ambiguous

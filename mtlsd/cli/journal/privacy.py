@@ -17,8 +17,8 @@ from mtlsd.cli.output import creating, say
 from mtlsd.journal.documents import open_document, remove_files
 from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
 from mtlsd.journal.proof.digests import mdn_octets
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 PAGE = 100
 with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")

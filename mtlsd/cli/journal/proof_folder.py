@@ -19,8 +19,8 @@ from mtlsd.journal.proof.checkpoints import SignedCheckpoint
 from mtlsd.journal.proof.digests import mdn_octets, record_of
 from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.pki.certificate import pem_of
 
 BEGINNINGS = ("accepted", "refused")

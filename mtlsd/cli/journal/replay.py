@@ -11,7 +11,7 @@ from mtlsd.cli.journal.show import shown_targets
 from mtlsd.cli.options import with_config
 from mtlsd.cli.output import say
 from mtlsd.journal.model import Delivery, TransitionRefused
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 OPEN = ("failed", "pending")  # the states in which an operator may act on a delivery
 

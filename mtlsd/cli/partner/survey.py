@@ -199,14 +199,14 @@ class _Own:
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
                 loaded = load_host(certs / "hosts" / host.name, credentials)
-                for use, pairs in (("server", loaded.keys.server), ("client", loaded.keys.client)):
+                for use, pairs in (("server", loaded.value.server), ("client", loaded.value.client)):
                     for pair in pairs:
                         self._add("host", certs / "hosts" / host.name, use, pair)
                 self.warnings += loaded.warnings
         for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
             with suppress(ConfigurationError):
                 own = load_organization(certs / "organizations" / name, credentials)
-                self._organization(certs / "organizations" / name, own.organization)
+                self._organization(certs / "organizations" / name, own.value)
                 self.warnings += own.warnings
 
     def _organization(self, directory: Path, organization: Organization) -> None:

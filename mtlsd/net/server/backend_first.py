@@ -18,7 +18,7 @@ from mtlsd.journal.model import Acceptance, Attempt, Message
 from mtlsd.net.deliveries.attempt import attempt
 from mtlsd.net.server.promises import conclude
 from mtlsd.net.services.cpu_shares import Share
-from mtlsd.net.services.single_flight import Turn
+from mtlsd.net.services.single_flight import SharedCall
 from mtlsd.net.services.state import State
 from mtlsd.relay.request import idempotency_key
 from mtlsd.relay.retry import Answered, Outcome, reason_of
@@ -39,11 +39,11 @@ async def forward(state: State, exchange: Exchange, response: Response, share: S
     most = state.snapshot.configuration.limits.max_forwarded_per_route
     key = (message.as2_from, message.as2_to, message.message_id)
     try:
-        with state.places.one((message.host, message.route), most):
-            async with state.turns.take(key) as turn:
-                if turn.result is not None:
-                    return await _as_the_first(exchange, acceptance, turn.result, share)
-                return await _ask(state, exchange, response, turn, share)
+        with state.forwarded.one((message.host, message.route), most):
+            async with state.shared_calls.take(key) as call:
+                if call.result is not None:
+                    return await _as_the_first(exchange, acceptance, call.result, share)
+                return await _ask(state, exchange, response, call, share)
     except CommitUnclear:
         raise  # the message may have been accepted
     except Exception:  # not on cancellation: the message may be committed, and the next start sweeps
@@ -51,7 +51,7 @@ async def forward(state: State, exchange: Exchange, response: Response, share: S
         raise
 
 
-async def _ask(state: State, exchange: Exchange, response: Response, turn: Turn[Fate], share: Share) -> Response:
+async def _ask(state: State, exchange: Exchange, response: Response, call: SharedCall[Fate], share: Share) -> Response:
     acceptance = response.promise.acceptance
     assert acceptance is not None
     message = acceptance.message
@@ -59,16 +59,16 @@ async def _ask(state: State, exchange: Exchange, response: Response, turn: Turn[
         holder = await trio.to_thread.run_sync(state.journal.find, message.as2_from, message.as2_to, message.message_id)
         if holder is None or await share.in_thread(partial(exchange.lacks_receipt, holder)):
             made, outcome = await _attempt(state, acceptance)
-            turn.result = made, outcome  # replaced below if the message is accepted
+            call.result = made, outcome  # replaced below if the message is accepted
             response = await share.in_thread(partial(exchange.delivered, acceptance, made, outcome))
             if (taken := response.promise.acceptance) is None:
                 return response
-            turn.result = None
+            call.result = None
             holder = await _enter(state, exchange, taken, holder)
     except PeerError as error:
-        turn.result = turn.result or error
+        call.result = call.result or error
         raise
-    turn.result = holder
+    call.result = holder
     return await conclude(exchange, response, holder, share)
 
 

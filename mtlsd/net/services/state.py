@@ -19,15 +19,15 @@ from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Services
 from mtlsd.journal.model import Acceptance, Delivery, Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
 from mtlsd.net.services.cpu_shares import CPUShares
 from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.net.services.revocation import Revocations
-from mtlsd.net.services.single_flight import Places, Turns
+from mtlsd.net.services.single_flight import CountLimit, SharedCalls
 from mtlsd.partners.rollover import Used
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
@@ -61,8 +61,9 @@ class State:
     whoami: RequestLimit = field(init=False)  # by address of the client
     revocations: Revocations = field(init=False)
     pins: Pins = field(default_factory=Pins)  # the backends that may have messages the journal lacks
-    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # one call per message key (backend first)
-    places: Places = field(default_factory=Places)  # the number of such messages per route
+    # For routes that ask the backend first: one call per message key, and a limit of such messages per route.
+    shared_calls: SharedCalls[Any] = field(default_factory=partial(SharedCalls, MAX_COPIES))
+    forwarded: CountLimit = field(default_factory=CountLimit)
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)

@@ -10,8 +10,8 @@ import click
 
 from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_config, with_json
 from mtlsd.cli.output import moment, say, say_json, say_table
-from mtlsd.cli.partner.dated import DatedCertificate
-from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
+from mtlsd.cli.partner.inventory import Inventory, PartnerEntry, take_inventory
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import Problem
@@ -34,7 +34,7 @@ def check(file: Path, as_json: bool) -> None:
     Exit codes: 0 no errors; 1 errors under partners/ only: `mtlsd run` starts without these partners; 78 errors
     elsewhere: `mtlsd run` does not start.
     """
-    found = survey(file, credentials(), datetime.now(UTC))
+    found = take_inventory(file, credentials(), datetime.now(UTC))
     code = EXIT_CONFIGURATION if found.problems else int(bool(found.partners.problems))
     if as_json:
         say_json(found.as_json() | {"exit_code": code})
@@ -46,7 +46,7 @@ def check(file: Path, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _say(found: Survey) -> None:
+def _say(found: Inventory) -> None:
     say(str(found.file))
     for host in found.configuration.virtualhosts if found.configuration else ():
         _say_host(host)
@@ -76,7 +76,7 @@ def _modes(route: Route) -> str:
     return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
-def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
+def _say_certificates(certificates: tuple[ListedCertificate, ...]) -> None:
     say()
     rows = [
         (
@@ -93,7 +93,7 @@ def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
-def _say_expiring(expiring: list[DatedCertificate]) -> None:
+def _say_expiring(expiring: list[ListedCertificate]) -> None:
     """One line per certificate, the first to expire first."""
     if expiring:
         say()

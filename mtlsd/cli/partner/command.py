@@ -8,9 +8,9 @@ import click
 
 from mtlsd.cli.options import load_configuration, with_config, with_json
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
-from mtlsd.cli.partner import survey
+from mtlsd.cli.partner import inventory
 from mtlsd.cli.partner.directory import _look_into, directory_of
-from mtlsd.cli.partner.survey import PartnerEntry
+from mtlsd.cli.partner.inventory import PartnerEntry
 from mtlsd.errors import Problem
 from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
@@ -39,7 +39,7 @@ def list_partners(file: Path, as_json: bool) -> None:
     configuration = load_configuration(file)
     certs = configuration.server.certs
     _look_into(certs / "partners")
-    found = survey.partners_in(certs, datetime.now(UTC), configuration)
+    found = inventory.partners_in(certs, datetime.now(UTC), configuration)
     if as_json:
         say_json([each.as_json() for each in found.partners])
         return
@@ -149,12 +149,12 @@ def _directory(file: Path, name: str) -> Path:
 def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
     """The partner as one of all partners, and its warnings."""
     configuration, now = load_configuration(file), datetime.now(UTC)
-    found = survey.partners_in(configuration.server.certs, now, configuration)
+    found = inventory.partners_in(configuration.server.certs, now, configuration)
     entry = next((each for each in found.partners if each.name == directory.name), None)
     if entry is None:
         raise click.ClickException(f"{directory} is not read as a partner")
     if held := _partner(entry, directory):
-        entry = replace(entry, certificates=survey.certificates_of(directory, held, now))
+        entry = replace(entry, certificates=inventory.certificates_of(directory, held, now))
     dates = [warning for each in entry.certificates if (warning := each.warning())]
     own = [each for each in found.warnings if each.file.is_relative_to(directory)]
     return entry, [*own, *dates]

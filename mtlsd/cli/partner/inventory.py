@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
@@ -40,7 +40,7 @@ class PartnerEntry:
 
     name: str
     partner: Partner | None
-    certificates: tuple[DatedCertificate, ...]
+    certificates: tuple[ListedCertificate, ...]
     errors: tuple[str, ...]
     as2_ids: tuple[str, ...] = ()  # as they were read, also of a disabled partner
 
@@ -98,22 +98,22 @@ class Partners:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Inventory:
     """Everything that `mtlsd check` reports. `configuration` is None if the file itself has errors."""
 
     file: Path
     configuration: Configuration | None
-    own: tuple[DatedCertificate, ...]
+    own: tuple[ListedCertificate, ...]
     partners: Partners
     problems: tuple[Problem, ...]  # outside of partners/: the daemon does not start
     own_warnings: tuple[Problem, ...] = field(default=())
 
     @property
-    def certificates(self) -> tuple[DatedCertificate, ...]:
+    def certificates(self) -> tuple[ListedCertificate, ...]:
         return (*self.own, *(dated for each in self.partners.partners for dated in each.certificates))
 
     @property
-    def expiring(self) -> list[DatedCertificate]:
+    def expiring(self) -> list[ListedCertificate]:
         """The certificates that expire within 60 days or have expired, the first to expire first."""
         found = [each for each in self.certificates if each.days_left <= LISTED_DAYS]
         return sorted(found, key=lambda each: (each.certificate.not_after, each.owner, each.use))
@@ -136,7 +136,7 @@ class Survey:
         }
 
 
-def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
+def take_inventory(file: Path, credentials: Path | None, now: datetime) -> Inventory:
     """Read everything that `file` leads to; errors in the files are part of the result."""
     problems: tuple[Problem, ...] = ()
     try:
@@ -151,7 +151,7 @@ def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
     if os.access(file, os.R_OK):  # otherwise the place of the certificates is unknown
         certs = configuration.server.certs if configuration else _certs(file)
         partners = partners_in(certs, now, configuration, own.as2_ids)
-    return Survey(file.absolute(), configuration, tuple(own.certificates), partners, problems, tuple(own.warnings))
+    return Inventory(file.absolute(), configuration, tuple(own.certificates), partners, problems, tuple(own.warnings))
 
 
 def partners_in(
@@ -189,7 +189,7 @@ class _Own:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
-        self.certificates: list[DatedCertificate] = []
+        self.certificates: list[ListedCertificate] = []
         self.warnings: list[Problem] = []
         self.as2_ids: dict[str, str] = {}  # the names of the organizations, by AS2 id
 
@@ -213,7 +213,7 @@ class _Own:
         self.as2_ids[organization.as2_id] = organization.name
         for each in organization.backend_certificates:
             owner, place = f"organization {organization.name}", directory / "backend.pem"
-            self.certificates.append(DatedCertificate(owner, "backend's signature", each, place, self._now))
+            self.certificates.append(ListedCertificate(owner, "backend's signature", each, place, self._now))
         signing, decryption = organization.signing_pairs, organization.decryption
         if signing == decryption:
             for pair in signing:
@@ -228,7 +228,7 @@ class _Own:
         owner, files = f"{kind} {directory.name}", certificate_files(directory)
         for each, its_use in ((pair.certificate, use), *((each, f"{use}, chain") for each in pair.chain)):
             place = files.get(each.sha256, directory)
-            self.certificates.append(DatedCertificate(owner, its_use, each, place, self._now))
+            self.certificates.append(ListedCertificate(owner, its_use, each, place, self._now))
 
 
 def _configuration(file: Path) -> Configuration | None:
@@ -276,17 +276,17 @@ def _entry(directory: Path, store: TrustStore, problems: Iterable[Problem], now:
     return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
 
 
-def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
+def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[ListedCertificate, ...]:
     """Every certificate of a partner once, with its use and its file."""
     return _dated(directory, uses_of(partner).items(), now)
 
 
 def _dated(
     directory: Path, certificates: Iterable[tuple[Certificate, str]], now: datetime
-) -> tuple[DatedCertificate, ...]:
+) -> tuple[ListedCertificate, ...]:
     files = certificate_files(directory)
     return tuple(
-        DatedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
+        ListedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
         for each, use in certificates
     )
 

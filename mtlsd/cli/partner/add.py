@@ -66,8 +66,12 @@ class Plan:
     help="What messages must be; default: sign and encrypt.",
 )
 @click.option("--relax", multiple=True, help="A relaxation, by name; may be repeated.")
-@click.option("--as2-version", type=click.Choice(["1.2", "1.3"]))
-@click.option("--async-ack", type=click.Choice(["200", "202", "204"]))
+@click.option("--as2-version", type=click.Choice(["1.2", "1.3"]), help="The AS2-Version of our MDNs; default: 1.2.")
+@click.option(
+    "--async-ack",
+    type=click.Choice(["200", "202", "204"]),
+    help="Status of the empty answer to a message with an asynchronous MDN; default: 200, or 204 with AS2 1.3.",
+)
 @click.option("--replace", "may_replace", is_flag=True, help="Replace the existing partner of this name.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @with_json

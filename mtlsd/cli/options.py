@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getuser
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,3 +62,11 @@ def credentials() -> Path | None:
     """The directory of systemd's credentials, if there is one."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(directory) if directory else None
+
+
+def user_name() -> str:
+    """The name of the user who runs the command, for the journal; `uid 1000` if the system has no name for the user."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # since Python 3.13 OSError
+        return f"uid {os.getuid()}"

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ import click
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
 from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
-from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.options import load_configuration, user_name, with_config
 from mtlsd.cli.output import creating, say
 from mtlsd.journal.documents import open_document, remove_files
 from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
@@ -76,7 +75,7 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     """
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
-    reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
+    reason = Reason(user_name(), why, datetime.now(UTC).timestamp())
     server = load_configuration(file).server
     spool, total = open_spool(server.spool_directory), 0
     with open_stored(file, read_only=False) as opened:

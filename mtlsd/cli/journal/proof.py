@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from getpass import getuser
 from pathlib import Path
 
 import click
@@ -17,7 +16,7 @@ from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named
 from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
-from mtlsd.cli.options import credentials, load_configuration, problems, with_config, with_json
+from mtlsd.cli.options import credentials, load_configuration, problems, user_name, with_config, with_json
 from mtlsd.cli.output import creating, say, say_json
 from mtlsd.journal import retention
 from mtlsd.journal.proof.verify import Progress, steps, verify
@@ -134,7 +133,7 @@ def prune(file: Path, dry_run: bool) -> None:
             batches = retention.would_prune(opened, policy_of, now)
         else:
             spool = open_spool(snapshot.configuration.server.spool_directory)
-            batches = retention.prune(opened, spool, policy_of, getuser(), now)
+            batches = retention.prune(opened, spool, policy_of, user_name(), now)
         for each in batches:
             went = True
             what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"

@@ -16,6 +16,8 @@ from mtlsd.config.addresses import without_query
 from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import Problem
 from mtlsd.partners.expiry import LISTED_DAYS
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.names import SHORT
 
 
 @click.command()
@@ -78,19 +80,12 @@ def _modes(route: Route) -> str:
 
 def _say_certificates(certificates: tuple[ListedCertificate, ...]) -> None:
     say()
-    rows = [
-        (
-            each.owner,
-            each.use,
-            each.file,
-            each.certificate.subject,
-            each.certificate.sha256[:16],
-            moment(each.certificate.not_after),
-            each.left,
-        )
-        for each in certificates
-    ]
+    rows = [(each.owner, each.use, each.file, *_facts(each.certificate), each.left) for each in certificates]
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
+
+
+def _facts(certificate: Certificate) -> tuple[str, str, str]:
+    return certificate.subject, certificate.sha256[:SHORT], moment(certificate.not_after)
 
 
 def _say_expiring(expiring: list[ListedCertificate]) -> None:
@@ -106,30 +101,27 @@ def _say_expiring(expiring: list[ListedCertificate]) -> None:
 
 def _say_partners(partners: tuple[PartnerEntry, ...]) -> None:
     say()
-    rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
+    rows = [(each.name, *_columns(each), each.state) for each in partners]
     say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
     for each in partners:
-        for setting in _settings(each):
+        for setting in _unusual(each):
             say(f"  {each.name}: {setting}")
 
 
-def _settings(entry: PartnerEntry) -> Iterator[str]:
+def _columns(entry: PartnerEntry) -> list[str]:
+    settings = entry.settings
+    return [settings.get(key, "-") for key in ("as2_id", "hosts", "require", "relax")]
+
+
+def _unusual(entry: PartnerEntry) -> Iterator[str]:
     """The settings that most partners do not have."""
-    partner = entry.partner
-    if partner is None:
-        return
-    if partner.match:
-        yield ", ".join((f"match: {partner.match.subject}", *partner.match.san))
-    if partner.mdn_urls:
-        yield f"mdn_urls: {', '.join(partner.mdn_urls)}"
-    if (partner.as2_version, partner.async_ack) != ("1.2", 200):
+    partner, settings = entry.partner, entry.settings
+    if partner and partner.match:
+        yield f"match: {settings['match']}"
+    if partner and partner.mdn_urls:
+        yield f"mdn_urls: {settings['mdn_urls']}"
+    if partner and (partner.as2_version, partner.async_ack) != ("1.2", 200):
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
-
-
-def _policy(entry: PartnerEntry) -> tuple[str, str]:
-    if entry.partner is None:
-        return "-", "-"
-    return ", ".join(sorted(entry.partner.require)) or "nothing", ", ".join(sorted(entry.partner.relax)) or "nothing"
 
 
 def _say_warnings(warnings: tuple[Problem, ...]) -> None:

@@ -1,8 +1,9 @@
 """The options that commands share, and how errors in the configuration end a command."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from getpass import getuser
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +27,8 @@ with_config = click.option(
     show_envvar=True,
     help="The configuration file.",
 )
+with_dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+with_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
 
 
@@ -56,6 +59,19 @@ def load_configuration(file: Path) -> Configuration:
     """Read only the configuration file, without certificates; errors end the command."""
     with problems():
         return read_configuration(file)
+
+
+def with_configuration(command: Callable[..., None]) -> Callable[..., None]:
+    """The option --config; the command gets the `Configuration` first. Errors in the file end the command."""
+
+    @with_config
+    @wraps(command)
+    def with_file(file: Path, **given: Any) -> None:
+        with problems():
+            configuration = read_configuration(file)
+        command(configuration, **given)
+
+    return with_file
 
 
 def credentials() -> Path | None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.files import PATH, certificates_in, refuse_link
+from mtlsd.cli.options import with_configuration, with_dry_run, with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
@@ -23,18 +24,16 @@ from mtlsd.partners.production import without_tests
 from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import partner_warnings
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.certificate import Certificate
 from mtlsd.text import printable
 
-files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
+files: dict[str, Any] = {"type": PATH, "multiple": True, "metavar": "FILE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The partner as it would be, and the changes that this makes."""
 
-    loaded: LoadedPartner
     is_new: bool
     differences: list[str]
     warnings: tuple[Problem, ...]
@@ -42,7 +41,7 @@ class Plan:
 
 @click.command()
 @click.argument("name")
-@with_config
+@with_configuration
 @click.option(
     "--as2-id", "as2_ids", multiple=True, required=True, help="AS2 id (AS2-From) of the partner; may be repeated."
 )
@@ -69,13 +68,13 @@ class Plan:
 @click.option("--as2-version", type=click.Choice(["1.2", "1.3"]), help="The AS2-Version of our MDNs; default: 1.2.")
 @click.option(
     "--async-ack",
-    type=click.Choice(["200", "202", "204"]),
+    type=click.Choice([200, 202, 204]),
     help="Status of the empty answer to a message with an asynchronous MDN; default: 200, or 204 with AS2 1.3.",
 )
 @click.option("--replace", "may_replace", is_flag=True, help="Replace the existing partner of this name.")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@with_dry_run
 @with_json
-def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
+def add(configuration: Configuration, name: str, may_replace: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Add a partner; either everything is applied or nothing.
 
     The command checks each file and each setting as the daemon would read it, and whether another partner claims the
@@ -91,15 +90,13 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     Exit codes: 0 added, or nothing to do; 1 rejected, and nothing is changed; 2 wrong usage; 78 the configuration has
     errors.
     """
-    configuration = load_configuration(file)
     try:
         proposals.check_name(name)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="NAME") from error
     proposal = _proposal(given)
     target = configuration.server.certs / "partners" / name
-    if target.is_symlink():
-        raise click.ClickException(f"{target} is a symbolic link; mtlsd does not modify it, change its target")
+    refuse_link(target)
     with _disk(target), _staged(_with_what_is_there(proposal, target), target, dry_run=dry_run) as staged:
         plan = _plan(configuration, staged, target)
         refused = bool(plan.differences) and not plan.is_new and not may_replace
@@ -120,7 +117,7 @@ def _proposal(given: dict[str, Any]) -> proposals.Proposal:
         for path in given[option]
         for each in proposals.places(use, _certificates(path, ca_only=option == "roots"))
     )
-    return proposals.Proposal(dict(_settings(given)), tuple(dict.fromkeys(certificates)))
+    return proposals.Proposal(_settings(given), tuple(dict.fromkeys(certificates)))
 
 
 def _with_what_is_there(proposal: proposals.Proposal, target: Path) -> proposals.Proposal:
@@ -140,32 +137,23 @@ def _with_what_is_there(proposal: proposals.Proposal, target: Path) -> proposals
     return proposal
 
 
-def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
+def _settings(given: dict[str, Any]) -> dict[str, object]:
     """The settings as in partner.toml; options that are not given keep their defaults."""
     for text in (*given["as2_ids"], *given["hosts"], *given["mdn_urls"], *given["match_san"], given["match_subject"]):
         if text and not text.isprintable():
             raise click.UsageError(f"{printable(text)!r} is not printable")
     ids = given["as2_ids"]
-    yield "as2_id", ids[0] if len(ids) == 1 else ids
-    for key in ("hosts", "relax", "mdn_urls"):
-        if given[key]:
-            yield key, given[key]
-    if given["require"]:
-        yield "require", tuple(each for each in given["require"] if each != "nothing")
-    if given["as2_version"]:
-        yield "as2_version", given["as2_version"]
-    if given["async_ack"]:
-        yield "async_ack", int(given["async_ack"])
     match = {"subject": given["match_subject"], "san": given["match_san"]}
-    if match := {key: value for key, value in match.items() if value}:
-        yield "match", match
+    settings = {"as2_id": ids[0] if len(ids) == 1 else ids, "match": {key: each for key, each in match.items() if each}}
+    settings |= {key: given[key] for key in ("hosts", "relax", "mdn_urls", "as2_version", "async_ack")}
+    found = {key: value for key, value in settings.items() if value}
+    if given["require"]:
+        found["require"] = tuple(each for each in given["require"] if each != "nothing")
+    return found
 
 
 def _certificates(path: Path, *, ca_only: bool) -> tuple[Certificate, ...]:
-    try:
-        found = read_certificates(read_file(path).data)
-    except (FileRefused, CertificateUnreadable) as error:
-        raise click.ClickException(f"{path}: {error}") from error
+    found = certificates_in(path)
     for each in found if ca_only else ():
         if not each.is_ca:
             raise click.ClickException(f"{path}: {each.subject} is not a CA: use --cert for it")
@@ -207,7 +195,7 @@ def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
     )
     there = target.exists() and any(target.iterdir())  # an empty directory is not a partner yet
     before = proposals.describe(load_partner(target)) if there else {}
-    return Plan(loaded, not there, proposals.differences(before, proposals.describe(loaded)), warnings)
+    return Plan(not there, proposals.differences(before, proposals.describe(loaded)), warnings)
 
 
 def _hosts(configuration: Configuration, loaded: LoadedPartner, target: Path) -> Iterator[Problem]:

@@ -11,22 +11,30 @@ import click
 
 from mtlsd.cli.output import iso, say, say_json, say_table
 from mtlsd.ids import first_id
-from mtlsd.journal.model import DeliveryState, ListedMessage, Refusal
+from mtlsd.journal.model import DeliveryState, ListedMessage, Message, Refusal
 from mtlsd.journal.protocol import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
-HEADINGS = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
-MARGIN_SECONDS = (
-    2 * 3600
-)  # an id has the time when an exchange began, at most header_seconds before the message was received
+COLUMNS = {  # by key of JSON
+    "id": "ID",
+    "received_at": "RECEIVED",
+    "partner": "PARTNER",
+    "as2_from": "FROM",
+    "as2_to": "TO",
+    "message_id": "MESSAGE-ID",
+    "size": "BYTES",
+    "state": "STATE",
+}
+# An id has the time when an exchange began, at most header_seconds before the message was received.
+MARGIN_SECONDS = 2 * 3600
 POLL_SECONDS = 1
 PAGE = 500  # rows at a time
 MAX_KNOWN = 100_000  # rows that are remembered
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Row = dict[str, Any]
-Open = Callable[[], AbstractContextManager["Journal"]]
+Open = Callable[[], AbstractContextManager[Journal]]
 
 
 class Moment(click.ParamType[float]):
@@ -67,22 +75,19 @@ class Wanted:
     def _messages(self, journal: Journal) -> Iterator[Row]:
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
-            yield from map(_message, journal.messages(**self._common(), state=state))
+            yield from map(_message, journal.messages(**self._query(), state=state))
 
     def _refusals(self, journal: Journal) -> Iterator[Row]:
         if self.state == REFUSED or (self.reason and not self.state):
-            yield from map(_refusal, journal.refusals(**self._common()))
+            yield from map(_refusal, journal.refusals(**self._query()))
 
-    def _common(self) -> dict[str, Any]:
-        after, before = self._ids()
-        wanted = {"limit": self.limit, "partner": self.partner, "reason": self.reason}
-        return {**wanted, "since": self.since, "until": self.until, "after": after, "before": before}
-
-    def _ids(self) -> tuple[str | None, str | None]:
-        """The range of ids for the range of times; searching by time alone would read every message."""
+    def _query(self) -> dict[str, Any]:
+        """The arguments for the journal, with a range of ids: searching by time alone would read every message."""
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
-        return after, min(filter(None, (self.before, until)), default=None)
+        before = min(filter(None, (self.before, until)), default=None)
+        wanted = {name: getattr(self, name) for name in ("limit", "partner", "reason", "since", "until")}
+        return wanted | {"after": after, "before": before}
 
 
 def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
@@ -91,7 +96,7 @@ def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
     if as_json:
         say_json(rows)
         return bool(rows)
-    say_table(HEADINGS, map(_cells, rows), fold="MESSAGE-ID")
+    say_table(list(COLUMNS.values()), map(_cells, rows), fold="MESSAGE-ID")
     if not rows:
         say("no messages")
     elif len(rows) == wanted.limit:
@@ -174,32 +179,17 @@ class Follower:
 
 def _message(listed: ListedMessage) -> Row:
     message = listed.message
-    return {
-        "id": message.id,
-        "received_at": iso(message.received_at),
-        "partner": message.partner,
-        "as2_from": message.as2_from,
-        "as2_to": message.as2_to,
-        "message_id": message.message_id,
-        "size": message.size,
-        "state": listed.state,
-    }
+    return _row(message, message.received_at, size=message.size, state=listed.state)
 
 
 def _refusal(refusal: Refusal) -> Row:
-    return {
-        "id": refusal.id,
-        "received_at": iso(refusal.refused_at),
-        "partner": refusal.partner,
-        "as2_from": refusal.as2_from,
-        "as2_to": refusal.as2_to,
-        "message_id": refusal.message_id,
-        "size": None,
-        "state": REFUSED,
-        "reason": refusal.reason,
-    }
+    return _row(refusal, refusal.refused_at, size=None, state=REFUSED, reason=refusal.reason)
+
+
+def _row(about: Message | Refusal, received_at: float, **more: object) -> Row:
+    names = {name: getattr(about, name) for name in ("partner", "as2_from", "as2_to", "message_id")}
+    return {"id": about.id, "received_at": iso(received_at), **names, **more}
 
 
 def _cells(row: Row) -> tuple[object, ...]:
-    names = ("id", "received_at", "partner", "as2_from", "as2_to", "message_id", "size", "state")
-    return tuple("-" if row[name] is None else row[name] for name in names)
+    return tuple("-" if row[name] is None else row[name] for name in COLUMNS)

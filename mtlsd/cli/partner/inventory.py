@@ -109,7 +109,7 @@ class Partners:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnFiles:
     """Our own certificates, with warnings about our files, and the name of our organization by AS2 id."""
 
     certificates: list[ListedCertificate] = field(default_factory=list)
@@ -123,7 +123,7 @@ class Inventory:
 
     file: Path
     configuration: Configuration | None
-    own: Own
+    own: OwnFiles
     partners: Partners
     problems: tuple[Problem, ...]  # outside of partners/: the daemon does not start
 
@@ -163,7 +163,7 @@ def take_inventory(file: Path, credentials: Path | None, now: datetime) -> Inven
     except ConfigurationError as error:
         problems = error.problems
     configuration = _configuration(file)
-    own = _own(configuration, credentials, now) if configuration else Own()
+    own = _own(configuration, credentials, now) if configuration else OwnFiles()
     partners = Partners()
     if os.access(file, os.R_OK):  # otherwise the place of the certificates is unknown
         certs = configuration.server.certs if configuration else _certs(file)
@@ -191,9 +191,9 @@ def partners_in(
 # --- Ours -----------------------------------------------------------------------------------------------------
 
 
-def _own(configuration: Configuration, credentials: Path | None, now: datetime) -> Own:
+def _own(configuration: Configuration, credentials: Path | None, now: datetime) -> OwnFiles:
     """Read our own files; `load_snapshot` reports those that cannot be loaded."""
-    own, certs = Own(warnings=list(_secrets(configuration))), configuration.server.certs
+    own, certs = OwnFiles(warnings=list(_secrets(configuration))), configuration.server.certs
     for directory in (certs / "hosts" / host.name for host in configuration.virtualhosts):
         with suppress(ConfigurationError):
             host = load_host(directory, credentials)

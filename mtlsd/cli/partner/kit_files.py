@@ -1,6 +1,6 @@
 """The files of a kit for a partner: our certificates, a settings sheet, and ready-to-run commands.
 
-The texts are in `kit_templates/`, which has `@name` for each value. The module works with `Certificate`, which holds no
+The texts are in `kit_templates/`. The module works with `Certificate`, which holds no
 private key. Names from the configuration are quoted for the program that reads the line, because an AS2 id may contain
 a quote and a dollar sign.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from shlex import quote
-from string import Template
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certifi
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
+from mtlsd.cli.templates import filled
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
 
@@ -27,12 +27,6 @@ WHOAMI = "/.well-known/mtlsd/whoami"
 SELFTEST = "/.well-known/mtlsd/as2-selftest"
 ASK_FOR_MDN = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt-micalg=optional, sha-256"
 TEMPLATES = files("mtlsd.cli.partner") / "kit_templates"
-
-
-class _Template(Template):
-    """A template with `@name`, because `$name` is for the shell."""
-
-    delimiter = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[
 
 
 def _filled(name: str, values: Mapping[str, object]) -> str:
-    return _Template((TEMPLATES / name).read_text()).substitute(values)
+    return filled((TEMPLATES / name).read_text(), values)
 
 
 def slug(text: str) -> str:

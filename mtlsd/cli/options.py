@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from dataclasses import field, fields
+from functools import partial, wraps
 from getpass import getuser
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +16,8 @@ from mtlsd.config.model import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.text import printable
 
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 
 with_config = click.option(
@@ -30,6 +33,45 @@ with_config = click.option(
 with_dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 with_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+
+
+# --- Options as one value ---------------------------------------------------------------------------------------------
+
+
+def argument(**settings: Any) -> Any:
+    """A field of a dataclass for `with_options`: an argument of the command."""
+    return field(default=None, metadata={"declare": partial(click.argument, **settings)})
+
+
+def option(text: str, name: str | None = None, *, default: Any = None, **settings: Any) -> Any:
+    """A field of a dataclass for `with_options`: an option with this help text, which is named after the field."""
+    if default is not None:
+        settings |= {"default": default, "show_default": True}
+
+    def declare(dest: str) -> Decorator:
+        return click.option(name or f"--{dest.replace('_', '-')}", dest, help=text, **settings)
+
+    return field(default=default, metadata={"declare": declare})
+
+
+def with_options(kind: type[Any]) -> Decorator:
+    """The options that a dataclass declares; the command gets them as one value, `options`."""
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_value(**given: Any) -> None:
+            options = kind(**{each.name: given.pop(each.name) for each in fields(kind)})
+            command(**given, options=options)
+
+        declared: Command = with_value
+        for each in reversed(fields(kind)):
+            declared = each.metadata["declare"](each.name)(declared)
+        return declared
+
+    return decorate
+
+
+# --- Errors -----------------------------------------------------------------------------------------------------------
 
 
 class Problems(click.ClickException):
@@ -61,7 +103,7 @@ def load_configuration(file: Path) -> Configuration:
         return read_configuration(file)
 
 
-def with_configuration(command: Callable[..., None]) -> Callable[..., None]:
+def with_configuration(command: Command) -> Command:
     """The option --config; the command gets the `Configuration` first. Errors in the file end the command."""
 
     @with_config

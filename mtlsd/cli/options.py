@@ -43,7 +43,7 @@ def argument(**settings: Any) -> Any:
     return field(default=None, metadata={"declare": partial(click.argument, **settings)})
 
 
-def option(text: str, name: str | None = None, *, default: Any = None, **settings: Any) -> Any:
+def option(text: str | None, name: str | None = None, *, default: Any = None, **settings: Any) -> Any:
     """A field of a dataclass for `with_options`: an option with this help text, which is named after the field."""
     if default is not None:
         settings |= {"default": default, "show_default": True}
@@ -59,9 +59,9 @@ def with_options(kind: type[Any]) -> Decorator:
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def with_value(**given: Any) -> None:
+        def with_value(*arguments: Any, **given: Any) -> None:
             options = kind(**{each.name: given.pop(each.name) for each in fields(kind)})
-            command(**given, options=options)
+            command(*arguments, **given, options=options)
 
         declared: Command = with_value
         for each in reversed(fields(kind)):

@@ -4,17 +4,16 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mtlsd.cli.journal import listing
 from mtlsd.cli.journal import mic as mics
-from mtlsd.cli.journal.listing import STATES, Moment, Wanted
+from mtlsd.cli.journal.listing import Wanted
 from mtlsd.cli.journal.opening import check_contents, message_of, open_stored, place_of, record_named, with_id
 from mtlsd.cli.journal.show import say_about, say_deliveries, say_mdn, whole
-from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
-from mtlsd.cli.options import with_configuration, with_json
+from mtlsd.cli.journal.suggestions import knows_partner, nobody
+from mtlsd.cli.options import with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.journal.location import migrate_journal
@@ -24,27 +23,10 @@ from mtlsd.text import printable
 
 @click.command("list")
 @with_configuration
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Maximum number of messages."
-)
-@click.option("--partner", metavar="NAME", help="Only messages of this partner.")
-@click.option(
-    "--state", type=click.Choice(STATES), help="Only messages whose delivery to the backend is in this state."
-)
-@click.option(
-    "--reason",
-    metavar="CODE",
-    type=ReasonCode(),
-    help="Only messages with this reason: of a refusal, or of the last delivery attempt.",
-)
-@click.option(
-    "--since", type=Moment(), help="Only messages received at or after this time: a time in UTC, or an age such as 36h."
-)
-@click.option("--until", type=Moment(), help="Only messages received before this time.")
-@click.option("--before", metavar="ID", help="Only messages older than this ID, the last one of the previous page.")
+@with_options(Wanted)
 @click.option("--follow", is_flag=True, help="Continue with each new message and each change of state, until Ctrl-C.")
 @with_json
-def list_messages(configuration: Configuration, as_json: bool, follow: bool, **wanted: Any) -> None:
+def list_messages(configuration: Configuration, options: Wanted, as_json: bool, follow: bool) -> None:
     """List the accepted messages, newest first.
 
     Refused messages are stored if TLS or a signature proved the sender: --state refused lists them, and --reason
@@ -59,15 +41,14 @@ def list_messages(configuration: Configuration, as_json: bool, follow: bool, **w
     Exit codes: 0 success, even if nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
     file has errors.
     """
-    looked_for = Wanted(**wanted)
     if not follow:
         with open_stored(configuration) as opened:
-            if not listing.show(opened, looked_for, as_json=as_json):
-                _say_hints(opened, configuration.server.certs, looked_for)
+            if not listing.show(opened, options, as_json=as_json):
+                _say_hints(opened, configuration.server.certs, options)
         return
     with suppress(KeyboardInterrupt):
         wait = partial(time.sleep, listing.POLL_SECONDS)
-        listing.follow(partial(open_stored, configuration), looked_for, as_json=as_json, wait=wait)
+        listing.follow(partial(open_stored, configuration), options, as_json=as_json, wait=wait)
 
 
 def _say_hints(opened: Journal, certs: Path, wanted: Wanted) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from mtlsd.cli.journal.suggestions import ReasonCode
+from mtlsd.cli.options import option
 from mtlsd.cli.output import iso, say, say_json, say_table
 from mtlsd.ids import first_id
 from mtlsd.journal.model import DeliveryState, ListedMessage, Message, Refusal
@@ -59,13 +61,21 @@ class Moment(click.ParamType[float]):
 class Wanted:
     """The search. The state `refused` finds refusals; `reason` is the reason of a delivery or a refusal."""
 
-    limit: int
-    partner: str | None = None
-    state: str | None = None
-    reason: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: str | None = None
+    limit: int = option("Maximum number of messages.", type=click.IntRange(1, 10_000), default=50)
+    partner: str | None = option("Only messages of this partner.", metavar="NAME")
+    state: str | None = option(
+        "Only messages whose delivery to the backend is in this state.", type=click.Choice(STATES)
+    )
+    reason: str | None = option(
+        "Only messages with this reason: of a refusal, or of the last delivery attempt.",
+        type=ReasonCode(),
+        metavar="CODE",
+    )
+    since: float | None = option(
+        "Only messages received at or after this time: a time in UTC, or an age such as 36h.", type=Moment()
+    )
+    until: float | None = option("Only messages received before this time.", type=Moment())
+    before: str | None = option("Only messages older than this ID, the last one of the previous page.", metavar="ID")
 
     def rows(self, journal: Journal) -> list[Row]:
         """Messages and refusals together, newest first."""

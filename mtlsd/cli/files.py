@@ -1,17 +1,17 @@
 """Reads and writes files for the commands; an error ends the command with a message."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.errors import MtlsdError
+from mtlsd.files.reading import read_file
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.text import printable
 
-PATH = click.Path(path_type=Path)
 USE_FORCE = ": use --force to overwrite it"
 
 
@@ -20,7 +20,7 @@ def reading(path: Path) -> Iterator[None]:
     """End the command with a message if the file cannot be read, or does not hold what it should hold."""
     try:
         yield
-    except (FileRefused, ValueError) as error:  # a CertificateUnreadable is a ValueError
+    except (MtlsdError, ValueError) as error:
         raise click.ClickException(printable(f"{path}: {error}")) from error  # the error may quote the file
 
 
@@ -51,3 +51,9 @@ def why(error: OSError) -> str:
     """The reason of the operating system; with advice if this user lacks the permission."""
     advice = ": run this as root or as the user of mtlsd" if isinstance(error, PermissionError) else ""
     return f"{error.strerror or error}{advice}"
+
+
+def end_unchanged(problems: Iterable[object]) -> None:
+    """End the command if there are problems, and say that nothing is changed."""
+    if words := [printable(str(each)) for each in problems]:
+        raise click.ClickException("\n".join(("nothing is changed:", *words)))

@@ -12,10 +12,10 @@ from typing import IO, Any
 import click
 
 from mtlsd.config.load import read_configuration
-from mtlsd.config.model import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.text import printable
 
+PATH = click.Path(path_type=Path)
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
@@ -23,7 +23,7 @@ EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 with_config = click.option(
     "--config",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("virtualhosts.toml"),
     show_default=True,
     envvar="MTLSD_CONFIG",
@@ -95,12 +95,6 @@ def problems() -> Iterator[None]:
         yield
     except ConfigurationError as error:
         raise Problems(error.problems) from error
-
-
-def load_configuration(file: Path) -> Configuration:
-    """Read only the configuration file, without certificates; errors end the command."""
-    with problems():
-        return read_configuration(file)
 
 
 def with_configuration(command: Command) -> Command:

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from mtlsd.cli.cert.inspect import ReadFile, describe, facts, password_in, read, roles
 from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
-from mtlsd.cli.files import PATH, reading
-from mtlsd.cli.options import with_json
+from mtlsd.cli.files import reading
+from mtlsd.cli.options import PATH, with_json
 from mtlsd.cli.output import say, say_fields, say_json
 from mtlsd.text import printable
 

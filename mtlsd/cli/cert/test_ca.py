@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.cert.write import Belongings, key_pem, service_key
-from mtlsd.cli.files import PATH, writing
-from mtlsd.cli.options import option, with_options
+from mtlsd.cli.files import writing
+from mtlsd.cli.options import PATH, option, with_options
 from mtlsd.cli.output import moment, say
 from mtlsd.config import values
 from mtlsd.errors import MtlsdError

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 import click
 
-from mtlsd.cli.files import PATH, writing
+from mtlsd.cli.files import writing
 from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored, with_id
-from mtlsd.cli.options import with_configuration
+from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.config.model import Configuration
 from mtlsd.journal.integrity import open_intact
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import PATH, writing
+from mtlsd.cli.files import writing
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
 from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
-from mtlsd.cli.options import user_name, with_configuration, with_yes
+from mtlsd.cli.options import PATH, user_name, with_configuration, with_yes
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
 from mtlsd.journal.documents import open_document, remove_files

@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from mtlsd.cli.files import PATH, writing
+from mtlsd.cli.files import writing
 from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named, with_id
 from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
-from mtlsd.cli.options import credentials, problems, user_name, with_config, with_configuration, with_json
+from mtlsd.cli.options import PATH, credentials, problems, user_name, with_config, with_configuration, with_json
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.journal import retention

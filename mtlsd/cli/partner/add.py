@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.files import PATH, certificates_in, refuse_link
-from mtlsd.cli.options import option, with_configuration, with_dry_run, with_json, with_options
+from mtlsd.cli.files import certificates_in, end_unchanged, refuse_link
+from mtlsd.cli.options import PATH, option, with_configuration, with_dry_run, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
@@ -192,7 +192,7 @@ def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
     if configuration.server.production:
         loaded = without_tests(target, loaded)
     claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
-    _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
+    end_unchanged((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
     partner, now = loaded.partner or loaded.held, datetime.now(UTC)
     assert partner
     certificates = (*partner.public_certificates, *partner.trusted_roots, *partner.message_certificates)
@@ -214,11 +214,6 @@ def _hosts(configuration: Configuration, loaded: LoadedPartner, target: Path) ->
     for each in sorted((hosts or frozenset()) - known):
         text = f"{each} is not a virtual host; the virtual hosts are {', '.join(sorted(known))}"
         yield Problem(target / "partner.toml", text, key="hosts")
-
-
-def _end(problems: tuple[Problem, ...]) -> None:
-    if problems:
-        raise click.ClickException("nothing is changed:\n" + "\n".join(printable(str(each)) for each in problems))
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import PATH, USE_FORCE, certificates_in, writing
-from mtlsd.cli.options import with_configuration
+from mtlsd.cli.files import USE_FORCE, certificates_in, writing
+from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.cli.output import say
 from mtlsd.cli.partner.directory import directory_of
 from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses

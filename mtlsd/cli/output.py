@@ -2,10 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 from rich.cells import cell_len
@@ -23,17 +21,6 @@ GAP = 2  # columns between two cells
 def say(text: str = "") -> None:
     """Write one line."""
     click.echo(printable(text))
-
-
-@contextmanager
-def creating(output: Path) -> Iterator[None]:
-    """End the command with a message if the file or folder exists already, or cannot be written."""
-    try:
-        yield
-    except FileExistsError as error:
-        raise click.ClickException(f"{output} already exists, and is never overwritten: give another path") from error
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
 
 
 def say_fields(fields: Iterable[tuple[str, object]], indent: str = "") -> None:

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from getpass import getuser
 from hashlib import sha256
 from typing import Any
 
 import click
 
-from mtlsd.cli.options import credentials
+from mtlsd.cli.options import credentials, user_name
 from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files import writing
@@ -43,7 +42,7 @@ def opened(configuration: Configuration) -> Iterator[Journal]:
 
 def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
     """Enter a note about the action of this user."""
-    journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])
+    journal.proof.enter([Note(kind, subject, now, {"by": user_name(), "uid": os.getuid(), **facts})])
 
 
 def contents(bundle: packing.Bundle) -> dict[str, object]:

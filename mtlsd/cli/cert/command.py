@@ -9,16 +9,16 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from mtlsd.cli.cert.inspect import ReadFile, describe, facts, password_in, read, roles
 from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
-from mtlsd.cli.options import with_json
+from mtlsd.cli.files import reading
+from mtlsd.cli.options import PATH, with_json
 from mtlsd.cli.output import say, say_fields, say_json
-from mtlsd.files.reading import FileRefused
 from mtlsd.pki.lint import oddities
 from mtlsd.text import printable
 
-a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+a_file = click.argument("path", metavar="FILE", type=PATH)
 with_password = click.option(
     "--password-file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File with the password of FILE. Default: FILE.password if it exists; otherwise you are asked.",
 )
 with_force = click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -71,7 +71,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
 @click.command()
 @a_file
 @with_password
-@click.option("--output", type=click.Path(path_type=Path), help="Write the repaired file here instead of stdout.")
+@click.option("--output", type=PATH, help="Write the repaired file here instead of stdout.")
 @with_force
 def doctor(path: Path, password_file: Path | None, output: Path | None, force: bool) -> None:
     """Say what is wrong with FILE, and write a repaired copy in PEM.
@@ -102,15 +102,15 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="IN")
-@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--key", "key_file", type=click.Path(path_type=Path), help="File with the private key, if IN has none.")
+@click.argument("source", type=PATH, metavar="IN")
+@click.argument("target", type=PATH, metavar="OUT")
+@click.option("--key", "key_file", type=PATH, help="File with the private key, if IN has none.")
 @click.option("--no-key", is_flag=True, help="Omit the private key.")
 @click.option("--legacy", is_flag=True, help="PKCS#12 with 3DES and SHA-1, for old products.")
 @with_password
 @click.option(
     "--out-password-file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="File with the password for OUT; otherwise you are asked.",
 )
 @with_force
@@ -184,10 +184,8 @@ def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
 def _new_password(target: Path, file: Path | None) -> str:
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
-    try:
+    with reading(file):
         return password_in(file)
-    except FileRefused as error:
-        raise click.ClickException(f"{file}: {error}") from error
 
 
 # --- Output -------------------------------------------------------------------------------------------------

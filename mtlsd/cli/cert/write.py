@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
+from mtlsd.cli.files import USE_FORCE, writing
 from mtlsd.files.durable import placed
 from mtlsd.files.writing import PRIVATE, PUBLIC
 from mtlsd.pki.certificate import Certificate
@@ -53,7 +54,7 @@ def in_form(form: str, what: Belongings, password: str | None, *, legacy: bool) 
         case ".p7b" | ".p7c":
             return Written(pkcs7.bundle(each.der for each in what.certificates), secret=False)
         case ".json":
-            return Written(_service_key(what, _key(what, form)), secret=True)
+            return Written(service_key(what), secret=True)
     return Written(_keystore(what, password or "", legacy=legacy), what.key is not None)
 
 
@@ -71,14 +72,10 @@ def key_pem(key: PrivateKeyTypes) -> bytes:
 def write(path: Path, written: Written, *, force: bool) -> None:
     """Write a whole file or nothing; only its owner can read a file with a key. Ends the command on failure."""
     if not force and os.path.lexists(path):
-        raise click.ClickException(f"{path} already exists: use --force to overwrite it")
-    try:
-        with placed(
-            path, PRIVATE if written.secret else PUBLIC
-        ) as file:  # without a link, which not every file system supports
-            file.write(written.data)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+        raise click.ClickException(f"{path} already exists{USE_FORCE}")
+    mode = PRIVATE if written.secret else PUBLIC
+    with writing(path), placed(path, mode) as file:  # overwrites: not every file system has links, to avoid that
+        file.write(written.data)
 
 
 def _key(what: Belongings, form: str) -> PrivateKeyTypes:
@@ -98,8 +95,10 @@ def _only_one(certificates: Sequence[Certificate]) -> Certificate:
     )
 
 
-def _service_key(what: Belongings, key: PrivateKeyTypes) -> bytes:
-    document = {"certificate": pem_of(Belongings(what.certificates)).decode(), "key": key_pem(key).decode()}
+def service_key(what: Belongings) -> bytes:
+    """The certificates and the key in JSON."""
+    key = key_pem(_key(what, ".json"))
+    document = {"certificate": pem_of(Belongings(what.certificates)).decode(), "key": key.decode()}
     return f"{json.dumps(document, indent=2)}\n".encode()
 
 

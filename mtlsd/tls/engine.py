@@ -27,6 +27,7 @@ from mtlsd.errors import (
 from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, Presented, is_costly
 from mtlsd.pki.policy import refused
+from mtlsd.text import cut
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
@@ -131,7 +132,7 @@ class Engine:
             refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
             refusal = refusal or _too_costly(presented)
         except CertificateUnreadable as error:
-            refusal = CertUntrustedIssuer(f"the certificate cannot be read: {error}")
+            refusal = CertUntrustedIssuer(f"the certificate cannot be read: {cut(str(error))}")
         except Exception as error:  # noqa: BLE001  # a bug of ours, for `next_event` to raise
             self._failure = error
             return Alert.CERTIFICATE_UNKNOWN

@@ -18,6 +18,7 @@ from mtlsd.http.messages import Request
 from mtlsd.net.services.state import State
 from mtlsd.partners.matching import Peer
 from mtlsd.pki.certificate import Presented
+from mtlsd.text import cut
 from mtlsd.tls.engine import HandshakeCompleted
 
 
@@ -84,7 +85,7 @@ class Caller:
         if host.client_certificate is ClientCertificate.NONE:
             return None
         if handshake.unreadable:
-            raise CertUntrustedIssuer(f"the certificate cannot be read: {handshake.unreadable}")
+            raise CertUntrustedIssuer(f"the certificate cannot be read: {cut(handshake.unreadable)}")
         if handshake.presented is None:
             if host.client_certificate is ClientCertificate.REQUIRED:
                 raise ClientCertMissing()

@@ -151,10 +151,10 @@ def _receipt_request(header: Mapping[str, str]) -> ReceiptRequest | None:
     signed = protocol is not None or micalg is not None
     algorithms = _supported(micalg.values) if micalg else ()
     if protocol and protocol.required and not _knows_pkcs7(protocol):
-        error = AS2ReceiptFormatUnsupported(f"signed-receipt-protocol {', '.join(protocol.values)}")
+        error = AS2ReceiptFormatUnsupported(receipt_options=", ".join(protocol.values))
         return RefusedReceiptRequest(False, algorithms, target, error)
     if micalg and micalg.required and not algorithms:
-        unsupported = AS2MICAlgUnsupported(f"signed-receipt-micalg {', '.join(micalg.values)}")
+        unsupported = AS2MICAlgUnsupported(receipt_options=", ".join(micalg.values))
         return RefusedReceiptRequest(signed, (), target, unsupported)
     return ReceiptRequest(signed and (protocol is None or _knows_pkcs7(protocol)), algorithms, target)
 

@@ -158,6 +158,7 @@ class Limits:
     max_forwarded_per_route: Annotated[int, number(1, 1_000_000)] = 100
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_whoami_per_minute: Annotated[int, number(1, 1_000_000)] = 30
+    max_stranger_lines_per_minute: Annotated[int, number(1, 1_000_000)] = 60
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
     max_unproven_bytes: Annotated[int, number(1, _TIB)] = 10 * _MIB

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import h11
 
 from mtlsd.errors import BadRequest, HeadersTooLarge, PeerError, TransferCodingUnsupported
+from mtlsd.text import cut
 
 LINE_ENDS = b"\r\n"
 
@@ -114,4 +115,4 @@ class HTTPEngine:
 
 def _translated(error: h11.RemoteProtocolError) -> PeerError:
     refusal = {431: HeadersTooLarge, 501: TransferCodingUnsupported}.get(error.error_status_hint, BadRequest)
-    return refusal(str(error))
+    return refusal(cut(str(error)))

@@ -154,7 +154,7 @@ class Connection:
             raise ShuttingDown()
         call = self._call(request, host, route, record)
         self._require_room(request)
-        return await (self._test(call) if route.path == selftest.PATH else self._take(call))
+        return await (self._test(call) if route.path == selftest.PATH else self._take(call, record))
 
     def _call(self, request: Request, host: VirtualHost, route: Route, record: Record) -> Call:
         snapshot = self._state.snapshot
@@ -179,12 +179,13 @@ class Connection:
         if request.has_body:
             self._state.require_room(request.content_length)
 
-    async def _take(self, call: Call) -> Response:
+    async def _take(self, call: Call, record: Record) -> Response:
         """Serve an AS2 message."""
         exchange = as2.begin(call, self._state.services)
         if isinstance(exchange, Response):
             return await self._without_body(call.request, exchange)
         response = await receive_body(self._state, self._wire, self._limits, exchange, self._share)
+        record.partner = response.partner
         return await self._accept(exchange, response)
 
     async def _test(self, call: Call) -> Response:

@@ -12,6 +12,7 @@ import trio
 
 from mtlsd import __version__
 from mtlsd.access.disk_space import check_room
+from mtlsd.access.line_limit import LineLimit
 from mtlsd.access.rate_limits import FailureLimit, RequestLimit
 from mtlsd.as2.agreement import MessageLimits
 from mtlsd.config.model import Keep
@@ -59,6 +60,7 @@ class State:
     cpu_shares: CPUShares = field(default_factory=CPUShares)
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
+    lines: LineLimit = field(init=False)  # of the log, about clients that proved no identity
     revocations: Revocations = field(init=False)
     pins: Pins = field(default_factory=Pins)  # the backends that may have messages the journal lacks
     # For routes that ask the backend first: one call per message key, and a limit of such messages per route.
@@ -74,6 +76,7 @@ class State:
         self.unclear = Unclear(self.journal, self.spool)
         self.promoter = Promoter(self.journal, self.log)
         self.whoami = RequestLimit(self.snapshot.configuration.limits.max_whoami_per_minute)
+        self.lines = LineLimit(self.snapshot.configuration.limits.max_stranger_lines_per_minute)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -81,6 +84,7 @@ class State:
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.whoami.per_minute = snapshot.configuration.limits.max_whoami_per_minute
+        self.lines.per_minute = snapshot.configuration.limits.max_stranger_lines_per_minute
         self.services = self._services(self.services.failures)
         self.upstreams.policy = _breaker(snapshot)
         self.revocations.wake()

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from mtlsd.errors import MtlsdError
-from mtlsd.files.reading import read_file
 from mtlsd.pki.certificate import Certificate
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 from mtlsd.text import printable
 
 USE_FORCE = ": use --force to overwrite it"
@@ -35,10 +34,13 @@ def writing(path: Path, advice: str = ", and is never overwritten: give another 
         raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
 
 
-def certificates_in(path: Path) -> tuple[Certificate, ...]:
-    """The certificates in a file of any format; a private key in the file is an error."""
+def certificates_in(path: Path, password: str | None = None) -> tuple[Certificate, ...]:
+    """The certificates in a file of any format; a private key in the file is an error.
+
+    Without `password`, the password in the file beside it is used, if there is one.
+    """
     with reading(path):
-        return read_certificates(read_file(path).data)
+        return read_public_file(path, password=password).certificates
 
 
 def refuse_link(path: Path) -> None:

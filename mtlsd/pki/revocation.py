@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 from typing import Annotated
 
 from mtlsd.config import fields
@@ -67,6 +66,7 @@ class RevocationEvidence:
     def until(self, now: datetime) -> datetime | None:
         """The time after which a verdict by this evidence must be renewed; None if it has no future date."""
         moments = [each.next_update for each in self.lists if each.next_update]
+        moments += [each.this_update for each in self.lists]
         moments += [self.ocsp.until] if self.ocsp else []
         return min((each for each in moments if each > now), default=None)
 
@@ -109,10 +109,12 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now:
     expected = hard or settings.fetch or bool(settings.crl_urls)
     if len(chain) == 1 and not chain[0].is_self_signed and expected:
         yield _Finding(CRLMissing, chain[0], f"no list can be verified without a root: {chain[0].issuer}", hard)
-    for certificate, issuer in pairwise(chain):
-        lists = _newest(certificate, issuer, evidence.lists)
-        yield from (_revoked(certificate, each) for each in lists if certificate.serial in each.serials)
-        whole = [each for each in lists if not each.scope.some_reasons and each.this_update <= now]
+    for at, certificate in enumerate(chain[:-1]):
+        issuer = chain[at + 1]
+        authentic = tuple(_signed_by(chain[at + 1 :], evidence.lists))
+        yield from (_revoked(certificate, each) for each in _in_force(authentic, now) if each.names(certificate))
+        own = _signed_by((issuer,), authentic)
+        whole = _newest(each for each in own if each.scope.holds(certificate) and each.this_update <= now)
         if not whole and expected:
             yield _Finding(CRLMissing, certificate, f"no list of {issuer.subject} for {certificate.subject}", hard)
         elif whole and all(each.has_ended(now) for each in whole):
@@ -120,19 +122,27 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now:
             yield _Finding(CRLExpired, certificate, ended, hard)
 
 
-def _newest(
-    certificate: Certificate, issuer: Certificate, lists: Iterable[RevocationList]
-) -> tuple[RevocationList, ...]:
-    """The newest list of each scope that this issuer signed and that covers the certificate."""
-    newest: dict[object, RevocationList] = {}
-    for each in sorted(lists, key=lambda crl: crl.this_update):
-        if each.issuer == certificate.issuer and each.scope.holds(certificate) and each.is_signed_by(issuer):
-            newest[each.scope] = each
-    return tuple(newest.values())
+def _signed_by(authorities: Iterable[Certificate], lists: Iterable[RevocationList]) -> Iterator[RevocationList]:
+    """The lists of these CAs. A CA above a certificate's issuer may name the certificate in an indirect list."""
+    several = tuple(authorities)
+    return (each for each in lists if any(each.issuer == ca.subject and each.is_signed_by(ca) for ca in several))
+
+
+def _in_force(lists: Iterable[RevocationList], now: datetime) -> tuple[RevocationList, ...]:
+    """The lists whose entries count: the newest of each scope, and those from the future, which replace no other."""
+    several = tuple(lists)
+    future = [each for each in several if each.this_update > now]
+    return (*_newest(each for each in several if each.this_update <= now), *future)
+
+
+def _newest(lists: Iterable[RevocationList]) -> tuple[RevocationList, ...]:
+    """The newest list of each CA and scope."""
+    in_order = sorted(lists, key=lambda crl: crl.this_update)
+    return tuple({(each.issuer, each.scope): each for each in in_order}.values())
 
 
 def _revoked(certificate: Certificate, crl: RevocationList) -> _Finding:
-    words = f"{certificate.subject} was revoked {crl.when(certificate.serial)}, according to the list of {crl.issuer}"
+    words = f"{certificate.subject} was revoked {crl.when(certificate)}, according to the list of {crl.issuer}"
     return _Finding(CertRevoked, certificate, f"{words}, dated {crl.this_update}")
 
 

@@ -19,6 +19,7 @@ from tests.support.pki import DAY, NOW
 
 ROOT = pki.root("Root", key=pki.ec_key("Root"))
 OTHER = pki.root("Root", key=pki.ec_key("Other"))
+ELSEWHERE = pki.root("Elsewhere", key=pki.ec_key("Elsewhere"))
 SILENT = pki.root("Root", key=pki.ec_key("Root"), uses=("key_cert_sign",))
 LEAF = pki.leaf(ROOT, key=pki.ec_key("leaf"))
 DER = pki.crl(ROOT, LEAF, why=x509.ReasonFlags.key_compromise)
@@ -45,10 +46,10 @@ def point(**options: object) -> x509.IssuingDistributionPoint:
 @pytest.mark.parametrize("data", [DER, pem(DER), b"# a list\n" + pem(DER) + pem(DER)])
 def test_a_list_is_read_in_any_form(data: bytes) -> None:
     for found in read_crls(data):
-        assert found.serials == {LEAF.certificate.serial}
+        assert found.entries == {"CN=Root": {LEAF.certificate.serial}}
         assert found.issuer == "CN=Root"
         assert found.next_update == NOW + 7 * DAY
-        assert found.when(LEAF.certificate.serial) == "on 2026-11-20: keyCompromise"
+        assert found.when(LEAF.certificate) == "on 2026-11-20: keyCompromise"
         assert found.der == DER
 
 
@@ -70,9 +71,7 @@ def test_a_list_has_ended_after_its_next_update() -> None:
     ("extension", "words"),
     [
         (x509.DeltaCRLIndicator(1), "delta"),
-        (point(indirect_crl=True), "indirect"),
         (point(only_contains_attribute_certs=True), "attribute"),
-        (point(full_name=[x509.DirectoryName(x509.Name([]))]), "no URL"),
         (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00"), "1.2.3.4"),
     ],
 )
@@ -94,6 +93,51 @@ def test_a_list_for_a_part_is_about_that_part() -> None:
     assert [each.scope.holds(ROOT.certificate) for each in (cas, users)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        point(full_name=[x509.UniformResourceIdentifier("ldap://pki.acme.example/cn=1")]),
+        point(full_name=[x509.DirectoryName(x509.Name.from_rfc4514_string("CN=1"))]),
+        point(relative_name=x509.Name.from_rfc4514_string("CN=1").rdns[0]),
+        point(indirect_crl=True),
+        point(full_name=[x509.UniformResourceIdentifier(URL)]),
+    ],
+)
+def test_a_list_names_its_certificates_whatever_it_covers(part: x509.IssuingDistributionPoint) -> None:
+    (found,) = read_crls(pki.crl(ROOT, LEAF, extensions=((part, True),)))
+    assert found.names(LEAF.certificate)
+    assert not found.names(pki.leaf(ROOT, key=pki.ec_key("leaf")).certificate)
+    assert not found.names(pki.leaf(ELSEWHERE, serial=LEAF.certificate.serial, key=pki.ec_key("leaf")).certificate)
+    assert not found.scope.holds(LEAF.certificate)
+
+
+def test_lists_of_two_parts_have_two_scopes() -> None:
+    names = [
+        x509.UniformResourceIdentifier(URL),
+        x509.UniformResourceIdentifier("ldap://a"),
+        x509.UniformResourceIdentifier("ldap://b"),
+        x509.DirectoryName(x509.Name.from_rfc4514_string("CN=1")),
+        x509.DirectoryName(x509.Name.from_rfc4514_string("CN=2")),
+    ]
+    lists = [pki.crl(ROOT, extensions=((point(full_name=[each]), True),)) for each in names]
+    assert len({RevocationList.from_der(each).scope for each in lists}) == len(names)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_an_entry_belongs_to_the_issuer_that_it_or_one_before_names(flagged: bool) -> None:
+    extensions = ((point(indirect_crl=True), True),) if flagged else ()
+    der = pki.crl(
+        ROOT, extensions=extensions, entries=((1, None), (2, "CN=A"), (3, None), (4, "CN=B"), (5, "CN=A"), (6, "?"))
+    )
+    (found,) = read_crls(der)
+    assert found.entries == {"CN=Root": {1}, "CN=A": {2, 3, 5}, "CN=B": {4}, "?": {6}}
+    assert (found.size, found.scope.is_indirect) == (6, True)
+    of_a = pki.leaf(pki.root("A", key=pki.ec_key("A")), serial=3, key=pki.ec_key("leaf")).certificate
+    of_root = pki.leaf(ROOT, serial=3, key=pki.ec_key("leaf")).certificate
+    assert (found.names(of_a), found.when(of_a)) == (True, "on 2026-11-20")
+    assert (found.names(of_root), found.when(of_root)) == (False, "")
+
+
 @pytest.mark.parametrize("data", [b"", b"nonsense", LEAF.certificate.der, DER[:-1], LEAF.pem])
 def test_what_is_no_list_is_refused(data: bytes) -> None:
     with pytest.raises(CRLUnreadable):
@@ -101,6 +145,22 @@ def test_what_is_no_list_is_refused(data: bytes) -> None:
 
 
 TBS = x509.load_der_x509_crl(DER).tbs_certlist_bytes
+
+
+INDIRECT = pki.crl(ROOT, extensions=((point(indirect_crl=True), True),), entries=((2, "CN=A"), (3, None), (6, "?")))
+
+
+@given(st.data())
+def test_a_damaged_indirect_list_raises_only_our_error(data: st.DataObject) -> None:
+    der = bytearray(INDIRECT)
+    for _ in range(data.draw(st.integers(0, 3))):
+        der[data.draw(st.integers(0, len(der) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        found = read_crls(bytes(der))[0]
+    except CRLUnreadable:
+        return
+    assert found.size >= len(found.entries)
+    assert isinstance(found.when(LEAF.certificate), str)
 
 
 @given(st.data())
@@ -127,7 +187,7 @@ def test_a_hundred_thousand_entries_are_indexed_once() -> None:
     assert found.is_signed_by(ROOT.certificate)
     began = time.perf_counter()
     for number in range(10_000):
-        assert (number + 1) in found.serials
+        assert (number + 1) in found.entries["CN=Root"]
         assert found.is_signed_by(ROOT.certificate)
     assert time.perf_counter() - began < 1
 

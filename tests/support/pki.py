@@ -239,9 +239,13 @@ def crl(
     end: datetime = NOW + 7 * DAY,
     why: x509.ReasonFlags | None = None,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    entries: Sequence[tuple[int, str | None]] = (),
     key: Key | None = None,
 ) -> bytes:
-    """The revocation list of a CA, in DER; `key` is another than its own."""
+    """The revocation list of a CA, in DER; `key` is another than its own.
+
+    `entries`: more serial numbers, and the issuer that an entry names: RFC 4514, or "?" for a name that is none.
+    """
     builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.x509.subject)
     builder = builder.last_update(start).next_update(end)
     for extension, critical in extensions:
@@ -249,6 +253,12 @@ def crl(
     for each in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(each.certificate.serial).revocation_date(start)
         entry = entry.add_extension(x509.CRLReason(why), critical=False) if why else entry
+        builder = builder.add_revoked_certificate(entry.build())
+    for serial, named in entries:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(start)
+        if named:
+            of = x509.DNSName(named) if named == "?" else x509.DirectoryName(x509.Name.from_rfc4514_string(named))
+            entry = entry.add_extension(x509.CertificateIssuer([of]), critical=True)
         builder = builder.add_revoked_certificate(entry.build())
     signer = key or issuer.key
     assert isinstance(signer, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)

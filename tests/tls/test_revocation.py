@@ -1,6 +1,7 @@
 """A chain is judged with what is known of revocations: by lists, by OCSP, softly or hard."""
 
 import pytest
+from cryptography import x509
 
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.pki.anchors import Anchors
@@ -9,6 +10,7 @@ from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.revocation import Revocation, RevocationCheck, RevocationEvidence
 from mtlsd.tls.verify import judge
+from tests.pki.test_crl import point
 from tests.support import pki
 from tests.support.pki import DAY, NOW
 
@@ -123,3 +125,113 @@ def test_nobody_revokes_a_self_signed_certificate_but_who_removes_it() -> None:
     evidence = RevocationEvidence(Revocation(HARD, ocsp=HARD))
     anchors = Anchors(pin=own.certificate)
     assert isinstance(judge(Presented(own.certificate), anchors, NOW, frozenset(), evidence), PeerVerified)
+
+
+# --- A list that does not cover a certificate, and names it ---------------------------------------------------
+
+URL = "http://pki.acme.example/1.crl"
+POINTS: dict[str, tuple[str, ...]] = {  # of the certificate; the list is for the part at URL
+    "none": (),
+    "a capital in the host": ("http://PKI.acme.example/1.crl",),
+    "a port spelled out": ("http://pki.acme.example:80/1.crl",),
+    "LDAP only": ("ldap://pki.acme.example/cn=1",),
+    "another part": ("http://pki.acme.example/2.crl",),
+}
+
+
+def part(*urls: str, **options: object) -> tuple[x509.ExtensionType, bool]:
+    names = [x509.UniformResourceIdentifier(each) for each in urls] or None
+    return point(full_name=names, **options), True
+
+
+def with_points(*urls: str, name: str = "with points") -> pki.Issued:
+    points = [x509.DistributionPoint([x509.UniformResourceIdentifier(each)], None, None, None) for each in urls]
+    extensions = ((x509.CRLDistributionPoints(points), False),) if points else ()
+    return pki.leaf(CA, name, key=pki.rsa_key("with points"), extensions=extensions)
+
+
+def reason(client: pki.Issued, *lists: bytes, crl: RevocationCheck = SOFT) -> type[CertificateRefused] | None:
+    evidence = RevocationEvidence(Revocation(crl), tuple(map(RevocationList.from_der, lists)))
+    verdict = judge(Presented(client.certificate, client.chain), ANCHORS, NOW, frozenset(), evidence)
+    return type(verdict.error) if isinstance(verdict, PeerUnverified) else None  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("crl", [SOFT, HARD])
+@pytest.mark.parametrize("points", POINTS)
+@pytest.mark.parametrize("listed", [URL, "ldap://pki.acme.example/cn=2"])
+def test_a_list_of_another_part_revokes_what_it_names_and_proves_nothing_good(
+    points: str, listed: str, crl: RevocationCheck
+) -> None:
+    client, other = with_points(*POINTS[points]), with_points(*POINTS[points], name="other")
+    naming = pki.crl(CA, client, extensions=(part(listed),))
+    assert reason(client, naming, OF_ROOT, crl=crl) is CertRevoked
+    assert reason(other, naming, OF_ROOT, crl=crl) is (CRLMissing if crl is HARD else None)
+
+
+PARTS = {
+    "users only": part(only_contains_user_certs=True),
+    "CAs only": part(only_contains_ca_certs=True),
+    "some reasons": part(only_some_reasons=frozenset({x509.ReasonFlags.key_compromise})),
+    "indirect": part(indirect_crl=True),
+    "relative": (point(relative_name=x509.Name.from_rfc4514_string("CN=1").rdns[0]), True),
+    "a directory": (point(full_name=[x509.DirectoryName(x509.Name.from_rfc4514_string("CN=1"))]), True),
+}
+
+
+@pytest.mark.parametrize("scope", PARTS)
+def test_a_list_of_any_scope_revokes_what_it_names(scope: str) -> None:
+    assert reason(LEAF, pki.crl(CA, LEAF, extensions=(PARTS[scope],))) is CertRevoked
+    assert reason(LEAF, pki.crl(ROOT, CA, extensions=(PARTS[scope],))) is CertRevoked
+    silent = reason(LEAF, pki.crl(CA, extensions=(PARTS[scope],)), OF_ROOT, crl=HARD)
+    assert silent is (None if scope == "users only" else CRLMissing)
+
+
+def test_the_newest_list_of_each_scope_counts() -> None:
+    client = with_points("http://pki.acme.example/2.crl")
+    named = pki.crl(CA, client, start=NOW - 9 * DAY, extensions=(part(URL),))
+    taken_back = pki.crl(CA, start=NOW - 2 * DAY, extensions=(part(URL),))
+    newer, whole = (pki.crl(CA, extensions=each) for each in ((part("http://pki.acme.example/2.crl"),), ()))
+    assert reason(client, named, newer, whole) is CertRevoked  # other scopes take nothing back
+    assert reason(client, named, taken_back, newer, whole) is None
+    assert reason(client, taken_back, named) is None
+    old = pki.crl(CA, client, start=NOW - 9 * DAY, end=NOW - 8 * DAY, extensions=(part(URL),))
+    assert reason(client, old) is CertRevoked  # expired, but nothing newer is known
+
+
+def test_a_list_from_the_future_revokes_and_takes_nothing_back() -> None:
+    assert reason(LEAF, pki.crl(CA, LEAF, start=NOW + DAY)) is CertRevoked
+    assert reason(LEAF, REVOKED, FUTURE) is CertRevoked
+    assert reason(LEAF, OF_ROOT, OF_CA, FUTURE, crl=HARD) is None
+
+
+STRANGER = pki.root("Stranger")
+NAMESAKE = pki.root("Intermediate", key=pki.rsa_key("namesake"))
+SERIAL = LEAF.certificate.serial
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (pki.crl(CA, entries=((SERIAL, None),)), CertRevoked),
+        (pki.crl(CA, entries=((SERIAL, "CN=Elsewhere"),)), None),
+        (pki.crl(CA, entries=((1, "CN=Elsewhere"), (SERIAL, None))), None),  # of the issuer of the entry before
+        (pki.crl(CA, entries=((1, "CN=Elsewhere"), (SERIAL, "CN=Intermediate"))), CertRevoked),
+        (pki.crl(ROOT, entries=((SERIAL, "CN=Intermediate"),)), CertRevoked),  # by a CA above the issuer
+        (pki.crl(ROOT, entries=((SERIAL, None),)), None),
+        (pki.crl(ROOT, entries=((CA.certificate.serial, None),)), CertRevoked),
+        (pki.crl(ROOT, entries=((CA.certificate.serial, "CN=Elsewhere"),)), None),
+        (pki.crl(STRANGER, entries=((SERIAL, "CN=Intermediate"),)), None),  # nobody that the chain leads to
+        (pki.crl(NAMESAKE, entries=((SERIAL, None),)), None),
+        (pki.crl(CA, entries=((SERIAL, "CN=Intermediate"),), key=pki.rsa_key("forger")), None),
+        (pki.crl(CA, LEAF, extensions=(part(URL),), key=pki.rsa_key("forger")), None),
+    ],
+)
+def test_an_entry_revokes_the_certificates_of_its_own_issuer(
+    made: bytes, expected: type[CertificateRefused] | None
+) -> None:
+    assert reason(LEAF, made) is expected
+
+
+def test_a_verdict_is_made_again_when_a_list_comes_into_force() -> None:
+    evidence = RevocationEvidence(lists=(RevocationList.from_der(FUTURE),))
+    assert evidence.until(NOW) == NOW + DAY

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from mtlsd.cli.cert.inspect import ReadFile, describe, facts, password_in, read, roles
+from mtlsd.cli.cert.inspect import ReadFile, describe, facts, read, roles
 from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
 from mtlsd.cli.files import reading
 from mtlsd.cli.options import PATH, with_json
 from mtlsd.cli.output import say, say_fields, say_json
+from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.pki.lint import oddities
 from mtlsd.text import printable
 

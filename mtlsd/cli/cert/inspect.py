@@ -20,7 +20,7 @@ from mtlsd.pki import bundle as bundles
 from mtlsd.pki import lint
 from mtlsd.pki.bundle import CertificateBundle
 from mtlsd.pki.certificate import Certificate, PasswordNeeded
-from mtlsd.pki.formats.on_disk import decoded_password, password_beside
+from mtlsd.pki.formats.on_disk import password_beside, password_in
 from mtlsd.pki.formats.reader import Contents, read_contents
 from mtlsd.pki.key_pair import belong_together, parse_key
 
@@ -59,11 +59,6 @@ def read(path: Path, password_file: Path | None) -> ReadFile:
         except ValueError as error:
             locked.append(str(error))
     return ReadFile(path, contents, tuple(keys), tuple(locked))
-
-
-def password_in(file: Path) -> str:
-    """The password in a file; raises FileRefused."""
-    return decoded_password(read_file(file).data)
 
 
 def _contents(path: Path, data: bytes, password: str | None) -> tuple[Contents, str | None]:

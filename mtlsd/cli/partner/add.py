@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.files import certificates_in, end_unchanged, refuse_link
+from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
 from mtlsd.cli.options import PATH, option, with_configuration, with_dry_run, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
@@ -25,6 +25,7 @@ from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import partner_warnings
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.text import printable
 
 FILES: dict[str, Any] = {"type": PATH, "multiple": True, "metavar": "FILE"}
@@ -44,6 +45,9 @@ class PartnerOptions:
     as2: tuple[Path, ...] = option("Certificates for messages only.", "--as2-cert", **FILES)
     roots: tuple[Path, ...] = option("Root or intermediate CA of the partner, for connections only.", "--root", **FILES)
     mdn: tuple[Path, ...] = option("Roots of the servers that receive the partner's MDNs.", "--mdn-cert", **FILES)
+    password_file: Path | None = option(
+        "File with the password of each PKCS#12 file. Default: FILE.password beside it.", type=PATH
+    )
     hosts: tuple[str, ...] = option("A virtual host that the partner may use; default: all.", "--host", multiple=True)
     mdn_urls: tuple[str, ...] = option(
         "URL that may receive asynchronous MDNs; may be repeated.", "--mdn-url", multiple=True
@@ -120,11 +124,12 @@ def add(
 
 
 def _proposal(options: PartnerOptions) -> proposals.Proposal:
+    password = _password(options.password_file)
     certificates = tuple(
         each
         for name, use in proposals.PLACES.items()
         for path in getattr(options, name)
-        for each in proposals.places(use, _certificates(path, ca_only=name == "roots"))
+        for each in proposals.places(use, _certificates(path, password, ca_only=name == "roots"))
     )
     return proposals.Proposal(_settings(options), tuple(dict.fromkeys(certificates)))
 
@@ -161,8 +166,15 @@ def _settings(options: PartnerOptions) -> dict[str, object]:
     return found
 
 
-def _certificates(path: Path, *, ca_only: bool) -> tuple[Certificate, ...]:
-    found = certificates_in(path)
+def _password(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    with reading(file):
+        return password_in(file)
+
+
+def _certificates(path: Path, password: str | None, *, ca_only: bool) -> tuple[Certificate, ...]:
+    found = certificates_in(path, password)
     for each in found if ca_only else ():
         if not each.is_ca:
             raise click.ClickException(f"{path}: {each.subject} is not a CA: use --cert for it")

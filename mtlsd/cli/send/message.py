@@ -14,10 +14,10 @@ from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encrypti
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.options import NONE, Options
 from mtlsd.errors import ConfigurationError, MtlsdError
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import FileRefused
 from mtlsd.ids import new_id
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PrivateKeyPresent
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 from mtlsd.pki.key_pair import KeyPair, LoadedKeyPair, load_key_pair
 
 
@@ -151,7 +151,7 @@ def _signers(options: Options) -> tuple[Certificate, ...]:
 
 def _certificates(path: Path, option: str) -> tuple[Certificate, ...]:
     try:
-        return read_certificates(read_file(path).data)
+        return read_public_file(path).certificates
     except (FileRefused, CertificateUnreadable) as error:
         raise click.BadParameter(f"{path}: {_worded(str(error), type(error))}", param_hint=option) from error
 

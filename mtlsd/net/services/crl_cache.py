@@ -132,7 +132,7 @@ class Lists:
             self._log.warning(log.CRL_FETCH_FAILED, url=url, detail=str(error), failures=source.failures)
             return
         if crl != before:
-            facts = {"issuer": crl.issuer, "next_update": str(crl.next_update), "entries": len(crl.serials)}
+            facts = {"issuer": crl.issuer, "next_update": str(crl.next_update), "entries": crl.size}
             self._log.info(log.CRL_FETCHED, url=url, **facts)
         source.crls[ca], source.failures = crl, 0
         source.due = min(_next(each, self._clock()) for each in source.lists)

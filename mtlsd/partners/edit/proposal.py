@@ -156,7 +156,7 @@ def revocation_lines(revocation: Revocation) -> Iterator[str]:
 def crl_line(crl: RevocationList) -> str:
     """A revocation list on one line."""
     until = f" until {crl.next_update:%Y-%m-%d}" if crl.next_update else ""
-    return f"{crl.issuer} ({crl.sha256[:SHORT]}) of {crl.this_update:%Y-%m-%d}{until}, {len(crl.serials)} revoked"
+    return f"{crl.issuer} ({crl.sha256[:SHORT]}) of {crl.this_update:%Y-%m-%d}{until}, {crl.size} revoked"
 
 
 def differences(before: Description, after: Description) -> list[str]:

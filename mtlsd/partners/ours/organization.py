@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from mtlsd.config import fields, values
 from mtlsd.config.schema import Reading, Schema, read_optional_toml
 from mtlsd.errors import Problem
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import FileRefused
 from mtlsd.partners.dates import PairRow
 from mtlsd.partners.ours.key_ring import Keyrings, Loaded
 from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.reader import read_certificates
+from mtlsd.pki.formats.on_disk import read_public_file
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import RSA_BITS
 
@@ -102,7 +102,7 @@ def _backend_certificates(path: Path, problems: list[Problem]) -> tuple[Certific
     if not os.path.lexists(path):
         return ()
     try:
-        return read_certificates(read_file(path).data)
+        return read_public_file(path).certificates
     except (FileRefused, CertificateUnreadable) as error:
         problems.append(Problem(path, str(error)))
         return ()

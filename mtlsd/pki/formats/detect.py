@@ -5,6 +5,7 @@ from enum import Enum, auto
 from mtlsd.pki.ber import Value, declared_size, first_value, values
 
 PRIVATE_KEY = "a private key: remove the file and rotate the key, because others may have read it"
+WITHOUT_KEY = "; `mtlsd cert convert FILE OUT.crt` writes the certificates without the key"
 REQUEST = "a certificate request, not a certificate: ask for the certificate that the CA issued for it"
 CRL = "a certificate revocation list (CRL), not a certificate: in a partner's directory, name the file *.crl"
 PUBLIC_KEY = "a public key, not a certificate: ask for the certificate of this key"

@@ -37,15 +37,18 @@ def read_public_file(
     within: Path | None = None,
     data: bytes | None = None,
     *,
+    password: str | None = None,
     may_have_password: bool = True,
     lists: bool = False,
 ) -> PublicFile:
     """Read a file that may not hold a private key; raises FileRefused or CertificateUnreadable.
 
-    `data` is the content of the file, if it was read already; no password is read if there is no file with one. With
-    `lists`, revocation lists are read too, and a file may hold nothing else.
+    `data` is the content of the file, if it was read already. Without `password`, the one in the file beside it is
+    used, unless there is none. With `lists`, revocation lists are read too, and a file may hold nothing else.
     """
-    password, mode = password_beside(path, within) if may_have_password else (None, 0)
+    mode = 0
+    if password is None and may_have_password:
+        password, mode = password_beside(path, within)
     found = read_public(read_file(path, within).data if data is None else data, password, lists=lists)
     repair = ", and `mtlsd cert doctor` can repair it" if found.certificates else ""
     warnings = [f"the file {each}: it is accepted{repair}" for each in found.remarks]
@@ -82,6 +85,11 @@ def decoded_password(data: bytes) -> str:
         return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise FileRefused("the password in its .password file is not UTF-8") from error
+
+
+def password_in(file: Path) -> str:
+    """The password in a file; raises FileRefused."""
+    return decoded_password(read_file(file).data)
 
 
 def password_beside(path: Path, within: Path | None = None) -> tuple[str | None, int]:

@@ -87,7 +87,7 @@ def read_public(data: bytes, password: str | None = None, *, lists: bool = False
     reader.read(data)
     found = reader.contents()
     if found.keys:  # before any other error, because it is urgent
-        raise PrivateKeyPresent(PRIVATE_KEY)
+        raise PrivateKeyPresent(PRIVATE_KEY + (detect.WITHOUT_KEY if reader.holds_certificates else ""))
     if reader.damage:
         raise reader.damage[0]
     if not found.certificates and not found.lists:
@@ -115,6 +115,7 @@ class _Reader:
         self._others: list[str] = []
         self._forms: list[str] = []
         self._container = ""
+        self._has_keystore = False
 
     def contents(self) -> Contents:
         return Contents(
@@ -125,6 +126,11 @@ class _Reader:
             others=tuple(dict.fromkeys(self._others)),
             lists=tuple(self._lists),
         )
+
+    @property
+    def holds_certificates(self) -> bool:
+        """Whether there are certificates beside the keys; a keystore with a key has its certificate."""
+        return self._has_keystore or bool(self._certificates)
 
     def _form(self) -> str:
         inside = ", ".join(dict.fromkeys(self._forms)) or "unknown"
@@ -276,6 +282,7 @@ class _Reader:
     def _keystore(self, data: bytes) -> None:
         if not self._wants_keys and pkcs12.holds_key(data):
             self._key(b"")
+            self._has_keystore = True
             return
         store = pkcs12.read_pkcs12(data, self._password, self._allowance)
         for each in store.certificates:
@@ -303,6 +310,7 @@ class _Reader:
         found = inner.contents()
         self._certificates |= dict.fromkeys(found.certificates)
         self._keys += found.keys
+        self._has_keystore |= inner._has_keystore
         self._lists |= dict.fromkeys(found.lists)
         self._remarks += found.remarks
         self._others += (f"{name}: {each}" for each in found.others)

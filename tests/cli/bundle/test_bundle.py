@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from mtlsd.as2.cms.password_recipient import seal_with
 from mtlsd.journal.location import Place, open_journal
@@ -196,6 +198,16 @@ def test_a_partner_that_claims_what_another_has_is_refused(here: Tree, there: Tr
 
 
 # --- What is in it ----------------------------------------------------------------------------------------------------
+
+
+def test_the_recipient_may_be_a_keystore_with_its_password_beside_it(here: Tree, tmp_path: Path) -> None:
+    own = pki.self_signed("recipient", key=pki.rsa_key("recipient"), **LONG).certificate.x509
+    protection = BestAvailableEncryption(b"secret")
+    (tmp_path / "to.pfx").write_bytes(serialize_key_and_certificates(None, None, None, [own], protection))
+    command = ("export", tmp_path / "bundle", "--config", here.configuration, "--to", tmp_path / "to.pfx")
+    assert "put the password into a file beside it" in mtlsd(*command).stderr
+    (tmp_path / "to.pfx.password").write_text("secret\n")
+    assert mtlsd(*command).exit_code == 0
 
 
 def test_private_keys_leave_only_when_that_is_said(here: Tree, secret: Path, tmp_path: Path) -> None:

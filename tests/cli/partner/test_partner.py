@@ -5,17 +5,23 @@ import os
 import shutil
 import stat
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from click.testing import Result
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from mtlsd.partners.partner import load_partner
+from mtlsd.pki.formats.reader import read_certificates
 from tests.support import pki
 from tests.support.client import Answer, opened, request
 from tests.support.daemon import LONG, Daemon, Tree, acme, globex, running
+from tests.support.odd import EDI_PARTY, ORGANIZATION, PRINTABLE, Fields, alternative_names, ended, named, odd
 from tests.support.pki import Issued
 from tests.support.site import mtlsd, mtlsd_json
 
@@ -169,6 +175,90 @@ def test_everybody_may_read_what_is_no_secret(tree: Tree, given: Path) -> None:
         os.umask(before)
     found = tree.certs / "partners" / "NEWCO"
     assert {stat.S_IMODE(each.stat().st_mode) for each in found.rglob("*")} == {0o644, 0o755}
+
+
+def keystore(password: str, *, key: bool) -> bytes:
+    """NEWCO's certificates in PKCS#12, and its key."""
+    own, root = newco(), newco().issuers[0].certificate.x509
+    secret = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+    if not key:
+        return serialize_key_and_certificates(None, None, None, [own.certificate.x509, root], secret)
+    return serialize_key_and_certificates(None, own.key, own.certificate.x509, [root], secret)
+
+
+def add_file(tree: Tree, path: Path, *more: object) -> Result:
+    return mtlsd("partner", "add", "NEWCO", "--config", tree.configuration, "--as2-id", "NEWCO", "--cert", path, *more)
+
+
+@pytest.mark.parametrize("password", ["", "s\u00e9cret word"])
+@pytest.mark.parametrize("way", ["option", "beside", "both"])
+def test_a_keystore_is_opened_with_its_password(tree: Tree, given: Path, password: str, way: str) -> None:
+    path = given / "newco.pfx"
+    path.write_bytes(keystore(password, key=False))
+    (given / "secret").write_text(f"{password}\r\n", encoding="utf-8")
+    beside = password if way == "beside" else "wrong"
+    if way != "option":
+        (given / "newco.pfx.password").write_text(beside, encoding="utf-8")
+    result = add_file(tree, path, *(() if way == "beside" else ("--password-file", given / "secret")))
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "NEWCO is added")
+    loaded = load_partner(tree.certs / "partners" / "NEWCO")
+    assert loaded.public_certificates == (newco().certificate,)
+    assert [each.subject for each in loaded.trusted_roots] == ["CN=NEWCO Root"]
+    assert not list((tree.certs / "partners" / "NEWCO").rglob("*.password"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "put the password into a file beside it, with the same name followed by .password"),
+        (("--password-file", "wrong"), "the password is wrong, or the file is damaged"),
+        (("--password-file", "none"), "none: cannot be read: No such file"),
+        (("--password-file", "latin-1"), "latin-1: the password in its .password file is not UTF-8"),
+    ],
+)
+def test_a_keystore_without_its_password_is_refused(
+    tree: Tree, given: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (given / "newco.pfx").write_bytes(keystore("secret", key=False))
+    (given / "wrong").write_text("other")
+    (given / "latin-1").write_bytes(b"\xff\xe9\n")
+    result = add_file(tree, given / "newco.pfx", *(given / each if at else each for at, each in enumerate(arguments)))
+    assert (result.exit_code, said in result.stderr) == (1, True)
+    assert not (tree.certs / "partners" / "NEWCO").exists()
+
+
+@pytest.mark.parametrize("name", ["newco.pfx", "newco.zip", "newco.pem"])
+def test_for_a_file_with_a_key_there_is_a_way_out(tree: Tree, given: Path, name: str) -> None:
+    path, secret = given / name, given / "secret"
+    secret.write_text("secret")
+    path.write_bytes(keystore("secret", key=True))
+    if name.endswith(".pem"):
+        path.write_bytes(newco().pem.rstrip() + newco().key_pem)
+    if name.endswith(".zip"):
+        with ZipFile(path, "w") as archive:
+            archive.writestr("newco.pfx", keystore("secret", key=True))
+    result = add_file(tree, path, "--password-file", secret)
+    assert result.exit_code == 1
+    assert "a private key: remove the file and rotate the key" in result.stderr
+    assert "`mtlsd cert convert FILE OUT.crt` writes the certificates without the key" in result.stderr
+    converted = mtlsd("cert", "convert", path, given / "out.crt", "--password-file", secret)
+    assert (converted.exit_code, converted.output) == (0, "")
+    assert add_file(tree, given / "out.crt").exit_code == 0
+
+
+def test_a_key_alone_has_no_way_out(tree: Tree, given: Path) -> None:
+    assert "mtlsd cert convert" not in add_file(tree, given / "key.pem").stderr
+
+
+@pytest.mark.parametrize("change", [alternative_names(EDI_PARTY), named((ORGANIZATION, PRINTABLE, b"A & B"))])
+def test_an_irregular_certificate_is_written_as_it_is(
+    tree: Tree, given: Path, change: Callable[[Fields], None]
+) -> None:
+    der = odd(change, ended(b"20990101000000Z"))
+    (given / "odd.cer").write_bytes(der)
+    assert add_file(tree, given / "odd.cer").exit_code == 0
+    [written] = (tree.certs / "partners" / "NEWCO").glob("*.pem")
+    assert read_certificates(written.read_bytes())[0].der == der
 
 
 REFUSALS = {

@@ -89,6 +89,15 @@ class Problems(click.ClickException):
 
 
 @contextmanager
+def usage_of(parameter: str) -> Iterator[None]:
+    """Wrong usage if the value of this parameter raises a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=parameter) from error
+
+
+@contextmanager
 def problems() -> Iterator[None]:
     """End the command if a ConfigurationError is raised."""
     try:

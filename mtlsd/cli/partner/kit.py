@@ -119,6 +119,5 @@ def _organization(directory: Path, now: datetime) -> KitOrganization:
     if not found:
         raise click.ClickException(f"{directory} has no readable certificate")
     ours = encrypt_first(found, now)
-    told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
-    certificates = tuple((each.stem, each.certificate) for each in ours)
-    return KitOrganization(directory.name, settings.as2_id or directory.name, certificates, told)
+    certificates = tuple((each.stem, each.certificate, tuple(uses(each, ours, now))) for each in ours)
+    return KitOrganization(settings.as2_id or directory.name, certificates)

@@ -30,7 +30,6 @@ with_config = click.option(
     show_envvar=True,
     help="The configuration file.",
 )
-with_dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 with_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
 

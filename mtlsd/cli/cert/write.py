@@ -9,7 +9,13 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
 from mtlsd.cli.files import USE_FORCE, writing
@@ -55,9 +61,9 @@ def pem_of(what: Belongings) -> bytes:
     return certificates + (key_pem(what.key) if what.key else b"")
 
 
-def key_pem(key: PrivateKeyTypes) -> bytes:
-    """A key in PEM, not encrypted."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def key_pem(key: PrivateKeyTypes, encryption: KeySerializationEncryption | None = None) -> bytes:
+    """A key in PEM, not encrypted by default."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
 
 
 def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:

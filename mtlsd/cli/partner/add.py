@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mtlsd.cli.files import certificates_in, end_unchanged, refuse_link
-from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_dry_run, with_json, with_options
+from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
@@ -79,7 +79,7 @@ class Plan:
 @with_configuration
 @with_options(PartnerOptions)
 @click.option("--replace", "may_replace", is_flag=True, help="Replace the existing partner of this name.")
-@with_dry_run
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @with_json
 def add(
     configuration: Configuration, name: str, options: PartnerOptions, may_replace: bool, dry_run: bool, as_json: bool

@@ -30,7 +30,6 @@ with_config = click.option(
     show_envvar=True,
     help="The configuration file.",
 )
-with_dry_run = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 with_yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
 
@@ -86,6 +85,15 @@ class Problems(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         for problem in self.problems:
             click.echo(printable(str(problem)), file=file, err=file is None)
+
+
+@contextmanager
+def usage_of(parameter: str) -> Iterator[None]:
+    """Wrong usage if the value of this parameter raises a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=parameter) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 from rich.cells import cell_len
@@ -40,6 +41,11 @@ def say_text(text: str, indent: str) -> None:
 def say_json(value: object) -> None:
     """Write one JSON value, in ASCII."""
     click.echo(json.dumps(value, indent=2))
+
+
+def values_of(about: object, *names: str) -> dict[str, Any]:
+    """The attributes with these names, as values of JSON."""
+    return {name: getattr(about, name) for name in names}
 
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str) -> None:

@@ -74,15 +74,13 @@ def export(
         raise click.ClickException(f"{configuration.server.certs}: {error}") from error
     sealed = _seal(packed, certificate, passphrase)
     target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
-    digest = sha256(sealed).hexdigest()
-    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **audit.contents(bundle)}
     with audit.opened(configuration) as journal:
-        audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
+        audit.enter(journal, EntryKind.EXPORTED, sealed, bundle, now.timestamp(), to=target)
     with writing(output, USE_FORCE):
         write_file(output.absolute(), sealed, PRIVATE, overwrite=force)
     for name in withheld:
         say(f"left out: {name}, which is or may hold a private key")
-    say(f"{output}: {_count(bundle)}, sealed to {target}, sha256 {digest}")
+    say(f"{output}: {_count(bundle)}, sealed to {target}, sha256 {sha256(sealed).hexdigest()}")
 
 
 # --- Sealing ----------------------------------------------------------------------------------------------------------

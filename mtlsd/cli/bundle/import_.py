@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 import click
@@ -230,19 +229,14 @@ def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
 
 
 def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:
-    certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
+    certs = configuration.server.certs
     with audit.opened(configuration) as journal:
         with ExitStack() as stack:
             staged = [_filled(certs, change, stack) for change in changes]
             for directory, change in zip(staged, changes, strict=True):
                 writing.publish(directory, certs / change.unit)
-        facts = {
-            "bundle": digest,
-            "private_keys": bundle.private_keys,
-            "changed": len(changes),
-            **audit.contents(bundle),
-        }
-        audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+        now = datetime.now(UTC).timestamp()
+        audit.enter(journal, EntryKind.IMPORTED, sealed, bundle, now, changed=len(changes))
 
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.cert.write import Belongings, key_pem, service_key
@@ -99,11 +92,11 @@ def init(
     with _certifying():
         key = issuing.make_key(kind)
         made = issuing.make_authority(name, key, days, datetime.now(UTC))
-    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    encryption = BestAvailableEncryption(passphrase) if passphrase else None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(
         folder,
-        {KEY: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption), CERTIFICATE: made.certificate.pem},
+        {KEY: key_pem(key, encryption), CERTIFICATE: made.certificate.pem},
         force,
     )
     _say(made.certificate, folder / CERTIFICATE)

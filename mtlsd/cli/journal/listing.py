@@ -11,7 +11,7 @@ import click
 
 from mtlsd.cli.journal.suggestions import ReasonCode
 from mtlsd.cli.options import option
-from mtlsd.cli.output import iso, say, say_json, say_table
+from mtlsd.cli.output import iso, say, say_json, say_table, values_of
 from mtlsd.ids import first_id
 from mtlsd.journal.model import DeliveryState, ListedMessage, Message, Refusal
 from mtlsd.journal.sql.journal import Journal
@@ -96,8 +96,7 @@ class Wanted:
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
         before = min(filter(None, (self.before, until)), default=None)
-        wanted = {name: getattr(self, name) for name in ("limit", "partner", "reason", "since", "until")}
-        return wanted | {"after": after, "before": before}
+        return values_of(self, "limit", "partner", "reason", "since", "until") | {"after": after, "before": before}
 
 
 def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
@@ -197,8 +196,8 @@ def _refusal(refusal: Refusal) -> Row:
 
 
 def _row(about: Message | Refusal, received_at: float, **more: object) -> Row:
-    names = {name: getattr(about, name) for name in ("partner", "as2_from", "as2_to", "message_id")}
-    return {"id": about.id, "received_at": iso(received_at), **names, **more}
+    named = values_of(about, "partner", "as2_from", "as2_to", "message_id")
+    return {"id": about.id, "received_at": iso(received_at), **named, **more}
 
 
 def _cells(row: Row) -> tuple[object, ...]:

@@ -1,7 +1,6 @@
 """`mtlsd privacy`: exports or erases everything that is stored about a partner."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,12 +9,13 @@ import click
 
 from mtlsd.cli.files import writing
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
+from mtlsd.cli.journal.proof_folder import copy_document
 from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
 from mtlsd.cli.options import PATH, user_name, with_configuration, with_yes
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
-from mtlsd.journal.documents import open_document, remove_files
+from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
 from mtlsd.journal.proof.digests import mdn_octets
 from mtlsd.journal.spool import Spool
@@ -123,5 +123,4 @@ def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path
     for kind in ("payload", "original", "signed", "signature"):
         name: str | None = getattr(about, kind)
         if name is not None:
-            with open_document(opened, spool, name) as source, (folder / kind).open("xb") as sink:
-                shutil.copyfileobj(source, sink)
+            copy_document(opened, spool, name, folder / kind)

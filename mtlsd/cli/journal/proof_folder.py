@@ -9,7 +9,6 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from textwrap import indent
-from typing import BinaryIO
 
 from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
@@ -102,13 +101,11 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
         yield _step("signer")
     if about.signature is None or not about.contents:
         return
-    with open_document(journal, spool, about.signature) as source:
-        _copy(source, output / "signed-data.der")
+    copy_document(journal, spool, about.signature, output / "signed-data.der")
     yield _step("signed_data", recorded=_recorded("p7s", "signed-data.der"))
     content = ""
     if about.signed is not None:
-        with open_document(journal, spool, about.signed) as source:
-            _copy(source, output / "signed-entity")
+        copy_document(journal, spool, about.signed, output / "signed-entity")
         yield _step("signed_entity", recorded=_recorded("signed", "signed-entity"))
         content = f" -content {_as_signed(output, about.form)}"
     yield _step("signature", content=content, file=CONTENT)
@@ -178,8 +175,9 @@ def _chain(
     yield from map(_step, ("chain", "checkpoint", "node"))
 
 
-def _copy(source: BinaryIO, path: Path) -> None:
-    with path.open("wb") as sink:
+def copy_document(journal: Journal, spool: Spool, name: str, path: Path) -> None:
+    """Write a stored document to a new file; raises JournalUnavailable or OSError."""
+    with open_document(journal, spool, name) as source, path.open("xb") as sink:
         shutil.copyfileobj(source, sink)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
-from mtlsd.cli.options import PATH, option, with_configuration, with_dry_run, with_json, with_options
+from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
@@ -83,7 +83,7 @@ class Plan:
 @with_configuration
 @with_options(PartnerOptions)
 @click.option("--replace", "may_replace", is_flag=True, help="Replace the existing partner of this name.")
-@with_dry_run
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @with_json
 def add(
     configuration: Configuration, name: str, options: PartnerOptions, may_replace: bool, dry_run: bool, as_json: bool
@@ -103,10 +103,8 @@ def add(
     Exit codes: 0 added, or nothing to do; 1 rejected, and nothing is changed; 2 wrong usage; 78 the configuration has
     errors.
     """
-    try:
+    with usage_of("NAME"):
         proposals.check_name(name)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="NAME") from error
     proposal = _proposal(options)
     target = configuration.server.certs / "partners" / name
     refuse_link(target)

@@ -162,7 +162,9 @@ def take_inventory(file: Path, credentials: Path | None, now: datetime) -> Inven
         load_snapshot(file, credentials, time.time())
     except ConfigurationError as error:
         problems = error.problems
-    configuration = _configuration(file)
+    configuration = None
+    with suppress(ConfigurationError):
+        configuration = read_configuration(file)
     own = _own(configuration, credentials, now) if configuration else OwnFiles()
     partners = Partners()
     if os.access(file, os.R_OK):  # otherwise the place of the certificates is unknown
@@ -235,19 +237,11 @@ def _listed(
         yield ListedCertificate(owner, use, each, files.get(each.sha256, directory), now)
 
 
-def _configuration(file: Path) -> Configuration | None:
-    try:
-        return read_configuration(file)
-    except ConfigurationError:
-        return None
-
-
 def _certs(file: Path) -> Path:
     """The directory of the certificates, from a file that has errors; by default `certs` beside the file."""
-    try:
+    server = None
+    with suppress(ConfigurationError):
         server = read_document(file).tables.get("server")
-    except ConfigurationError:
-        server = None
     named = server.get("certs") if isinstance(server, dict) else None
     return file.absolute().parent / (named if isinstance(named, str) and "\0" not in named else "certs")
 

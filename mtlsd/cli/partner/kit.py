@@ -64,12 +64,11 @@ def kit(
 
 def _zip(files: dict[str, bytes], now: datetime) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w") as archive:
         for name, data in files.items():
-            info = zipfile.ZipInfo(name, (now.year, now.month, now.day, now.hour, now.minute, now.second))
+            info = zipfile.ZipInfo(name, now.timetuple()[:6])
             info.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED)
     return made.getvalue()
 
 
@@ -119,6 +118,5 @@ def _organization(directory: Path, now: datetime) -> KitOrganization:
     if not found:
         raise click.ClickException(f"{directory} has no readable certificate")
     ours = encrypt_first(found, now)
-    told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
-    certificates = tuple((each.stem, each.certificate) for each in ours)
-    return KitOrganization(directory.name, settings.as2_id or directory.name, certificates, told)
+    certificates = tuple((each.stem, each.certificate, tuple(uses(each, ours, now))) for each in ours)
+    return KitOrganization(settings.as2_id or directory.name, certificates)

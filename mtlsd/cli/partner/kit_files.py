@@ -29,12 +29,10 @@ TEMPLATES = files("mtlsd.cli.partner") / "kit_templates"
 
 @dataclass(frozen=True, slots=True)
 class KitOrganization:
-    """Our side of a route: the AS2 id, and our certificates by file name; the first is the one to encrypt to now."""
+    """Our side of a route. A certificate has its file name and its uses; the first is the one to encrypt to now."""
 
-    name: str
     as2_id: str
-    certificates: tuple[tuple[str, Certificate], ...]
-    uses: tuple[tuple[str, str], ...] = ()  # the use of each, with its dates, by file name
+    certificates: tuple[tuple[str, Certificate, tuple[str, ...]], ...]
 
     @property
     def encrypt_to(self) -> str:
@@ -69,7 +67,7 @@ def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[
         found |= {f"{host.name}/{name}": data for name, data in _chain_files(host.chain)}
         found |= {f"{host.name}/{name}": text.encode() for name, text in _commands(partner, host)}
         for _, organization in host.routes:
-            for name, certificate in organization.certificates:
+            for name, certificate, _ in organization.certificates:
                 found[f"as2/{name}.pem"] = certificate.pem
                 found[f"as2/{name}.cer"] = certificate.der
     return found
@@ -125,10 +123,9 @@ def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
         for path, organization in host.routes:
             yield f"  AS2 URL              {host.base}{path}"
             yield f"  our AS2 id           {organization.as2_id}"
-            for name, certificate in organization.certificates:
+            for name, certificate, uses in organization.certificates:
                 yield f"  our AS2 certificate  as2/{name}.pem (.cer): {_certificate(certificate)}"
-                for use in (each for file, each in organization.uses if file == name):
-                    yield f"                       {use}"
+                yield from (f"                       {use}" for use in uses)
         for certificate in host.chain:
             yield f"  our TLS certificate  {_certificate(certificate)}"
         yield f"  who am I             {host.base}{WHOAMI}  (GET: what we see of your certificate, and what to do)"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from mtlsd.cli.options import with_json, with_options
+from mtlsd.cli.options import usage_of, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.cli.send import exchange, hints, verdict
 from mtlsd.cli.send import message as drafting
@@ -53,10 +53,8 @@ def send(options: Options, as_json: bool) -> None:
       2  wrong usage
     """
     now = datetime.now(UTC)
-    try:
+    with usage_of("URL"):
         backend = Backend.parse(options.url)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="URL") from error
     listening = exchange.listening(options)
     with listening or nullcontext():
         receipt_url = exchange.receipt_url(options, listening)

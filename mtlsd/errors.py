@@ -391,6 +391,14 @@ class BodyTooLarge(PeerError):
     advice = "Send a smaller message, or ask us to raise the limit."
 
 
+class BodyTooFragmented(PeerError):
+    """The body arrives in chunks or TLS records of a few bytes each, which costs far more than the bytes."""
+
+    reason = "body_too_fragmented"
+    http_status = 413
+    advice = "Send the body in larger chunks and larger TLS records: at least 16 bytes on average."
+
+
 class ContentCodingUnsupported(PeerError):
     """The body has a Content-Encoding. AS2 compresses inside CMS, so a signature could not be checked."""
 
@@ -590,11 +598,11 @@ class MDNTargetDenied(PeerError):
 
 
 class AS2MessageIDInvalid(AS2Refused):
-    """The Message-ID has control characters or more than 998 characters."""
+    """The Message-ID has more than 998 characters, or can be read in two ways."""
 
     reason = "as2_message_id_invalid"
     disposition = "processed/error: invalid-message-id"
-    advice = "Send a Message-ID of at most 255 printable characters."
+    advice = "Send one Message-ID of at most 255 printable characters in angle brackets, with nothing beside them."
 
 
 class AS2SenderEqualsReceiver(AS2Refused):

@@ -1,16 +1,21 @@
 """The log: one JSON object per line on stderr, or coloured lines if stderr is a terminal.
 
 Events are names, not sentences. No payload, key, token or passphrase is ever logged, at any level.
+
+A peer chooses many of the values, so all of them are cut here: a value at 256 characters, a sentence or a path of ours
+at 1,024, a list at half as many items, and the longest values further until the line has at most MAX_LINE octets.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Mapping
+from itertools import islice
 from typing import TextIO
 
 import structlog
 
-from mtlsd.text import printable
+from mtlsd.text import LONGEST, cut, printable
 
 EXCHANGE_FINISHED = "exchange_finished"
 HANDSHAKE_FAILED = "handshake_failed"
@@ -31,8 +36,10 @@ DISK_LOW_OVER = "disk_low_over"
 CERTIFICATE_EXPIRES = "certificate_expires"
 EXPIRY_ALERT_FAILED = "expiry_alert_failed"
 INTERNAL_ERROR = "internal_error"
+LINES_LEFT_OUT = "lines_left_out"
 BACKEND_PAUSED = "backend_paused"
 BACKEND_RESUMED = "backend_resumed"
+ANSWER_MALFORMED = "answer_malformed"
 WORKER_TROUBLE = "worker_trouble"
 CHECKPOINT_SIGNED = "checkpoint_signed"
 CHECKPOINT_FAILED = "checkpoint_failed"
@@ -48,6 +55,10 @@ OCSP_FAILED = "ocsp_failed"
 LIBRARY_TROUBLE = "library_trouble"
 REPEAT_SECONDS = 60  # until a library's warning may be logged again
 NOTES_NOT_WRITTEN = "notes_not_written"
+
+MAX_LINE = 4096  # octets, without a traceback
+_MAX_BARE = 3072  # on a terminal: the rest is for colours
+_LONGEST_OF_OURS = {"detail": 1024, "file": 1024}  # by name; values of a peer in them are cut where they are quoted
 
 _ENCODER = json.JSONEncoder(default=repr)  # created once: `json.dumps` with any option creates one per line
 
@@ -65,9 +76,9 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     if console:
         # The plain traceback, because the rich one shows the values of variables: keys and documents.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        ending: list[structlog.typing.Processor] = [_printable, renderer]
+        ending: list[structlog.typing.Processor] = [_short(_MAX_BARE), _printable, renderer]
     else:
-        ending = [structlog.processors.JSONRenderer(_json)]
+        ending = [_short(MAX_LINE), structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -105,6 +116,36 @@ class _Libraries(logging.Handler):
         self._logger.warning(LIBRARY_TROUBLE, library=record.name, detail=text)
 
 
+def _short(max_line: int) -> structlog.typing.Processor:
+    """A processor that cuts the values, so that the line has at most so many octets; a traceback stays whole."""
+
+    def shorten(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        traceback = {"exception": event.pop("exception")} if "exception" in event else {}
+        longest = {name: _LONGEST_OF_OURS.get(name, LONGEST) for name in event}
+        short = {name: _cut(value, longest[name]) for name, value in event.items()}
+        while len(_json(short)) >= max_line:  # one octet ends the line
+            name = max(short, key=lambda each: len(_json(short[each])))
+            if not longest[name]:
+                break
+            longest[name] //= 2
+            short[name] = _cut(event[name], longest[name])
+        return short | traceback
+
+    return shorten
+
+
+def _cut(value: object, longest: int) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        items = [(cut(str(name), longest), _cut(each, longest)) for name, each in islice(value.items(), longest // 2)]
+        return dict(items) | ({"...": f"{len(value)} in all"} if len(value) > len(items) else {})
+    if isinstance(value, list | tuple | set | frozenset):
+        kept = [_cut(each, longest) for each in islice(value, longest // 2)]
+        return [*kept, f"... ({len(value)} in all)"] if len(value) > len(kept) else kept
+    return cut(value if isinstance(value, str) else repr(value), longest)
+
+
 def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Escape values, so that none can control the terminal; a traceback keeps its lines."""
     lines = str(event.pop("exception", "")).splitlines()
@@ -117,6 +158,6 @@ def _shown(value: object) -> object:
     return value if text.isprintable() else printable(text)
 
 
-def _json(event: structlog.typing.EventDict, **_: object) -> str:
+def _json(event: object, **_: object) -> str:
     """Return one line: the encoder escapes everything that is not ASCII, line ends and terminal controls."""
     return _ENCODER.encode(event)

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 
 class _Both:

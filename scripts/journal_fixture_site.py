@@ -25,8 +25,8 @@ from mtlsd.http import routing
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.columns import targets_text
 from mtlsd.journal.model import NO_PROMISE, Acceptance, Attempt
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners import matching
 from mtlsd.partners.matching import Peer
 from mtlsd.pki.certificate import Presented

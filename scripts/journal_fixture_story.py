@@ -15,8 +15,8 @@ from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import NodeKey
 from mtlsd.journal.proof.sign_checkpoint import sign_checkpoint
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.retention import RetentionPolicy, prune
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.net.background.checkpoints import configuration_note
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.partners.rollover import Use, Used

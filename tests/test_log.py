@@ -92,3 +92,75 @@ def test_a_driver_of_a_database_says_nothing_by_itself() -> None:
     log.configure(stream := io.StringIO())
     logging.getLogger("psycopg.pool").warning("could not connect")
     assert not stream.getvalue()
+
+
+# --- What a peer cannot make long ---------------------------------------------------------------------------------
+
+
+def lines(**facts: object) -> tuple[str, str]:
+    """The line of one event as JSON, and on a terminal."""
+    log.configure(stream := io.StringIO()).warning(log.EXCHANGE_FINISHED, **facts)
+    return stream.getvalue(), written(**facts)
+
+
+@pytest.mark.parametrize("name", ["path", "sni", "subject", "as2_from", "anything"])
+def test_a_value_is_cut_and_its_length_is_told(name: str) -> None:
+    line = json.loads(lines(**{name: "x" * 256})[0])
+    assert line[name] == "x" * 256
+    line = json.loads(lines(**{name: "x" * 60_000})[0])
+    assert line[name] == "x" * 256 + "... (60000 characters)"
+
+
+def test_a_sentence_of_ours_may_be_longer() -> None:
+    assert json.loads(lines(detail="x" * 1024)[0])["detail"] == "x" * 1024
+    assert json.loads(lines(detail="x" * 1025)[0])["detail"] == "x" * 1024 + "... (1025 characters)"
+
+
+def test_the_items_of_a_list_are_cut_and_counted() -> None:
+    chain = json.loads(lines(chain=["x" * 300, *["y"] * 999])[0])["chain"]
+    assert chain[0] == "x" * 256 + "... (300 characters)"
+    assert (len(chain), chain[-1]) == (129, "... (1000 in all)")
+    assert json.loads(lines(counts={str(at): at for at in range(999)})[0])["counts"]["..."] == "999 in all"
+
+
+def test_the_longest_value_gives_way_first() -> None:
+    facts = {f"field_{at}": "\xff" * 256 for at in range(8)}
+    line = json.loads(lines(**facts, request_id="r" * 36, chain=["\xff" * 256] * 10, detail="\xff" * 2000)[0])
+    assert line["request_id"] == "r" * 36
+    assert line["event"] == log.EXCHANGE_FINISHED
+    assert line["detail"].endswith("... (2000 characters)")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["detail", "file", "path", "chain", "subject", *map(str, range(20))]),
+        VALUES | st.builds(lambda text, times: text * times, st.text(min_size=1), st.integers(1, 60_000)),
+    )
+)
+def test_no_line_is_long(facts: dict[str, object]) -> None:
+    for line in lines(**facts):
+        assert len(line.encode()) <= log.MAX_LINE
+        assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["\xff" * 60_000, "\U0001f600" * 60_000, '"' * 60_000, "\x9b " * 60_000])
+def test_what_grows_when_it_is_escaped_is_not_long_either(value: str) -> None:
+    for line in lines(**{f"field_{at}": value for at in range(30)}, detail=[value] * 50, chain={value: [value] * 9}):
+        assert len(line.encode()) <= log.MAX_LINE
+
+
+def test_a_traceback_stays_whole() -> None:
+    logger = log.configure(stream := io.StringIO())
+    try:
+        raise ValueError("x" * 5000)
+    except ValueError:
+        logger.exception(log.INTERNAL_ERROR, detail="y" * 5000)
+    line = json.loads(stream.getvalue())
+    assert "x" * 5000 in line["exception"]
+    assert len(json.dumps({**line, "exception": ""})) <= log.MAX_LINE

@@ -32,6 +32,11 @@ class FailureLimit:
         while len(self._full_at) > MAX_KEYS:
             self._full_at.popitem(last=False)
 
+    def give_back(self, key: str) -> None:
+        """Undo one `charge`: the message did not fail."""
+        if key in self._full_at:
+            self._full_at[key] -= 3600 / self.per_hour
+
     def _after_one_more(self, key: str, now: float) -> float:
         full_at = _one_more(self._full_at.get(key, now), now, self.per_hour, 3600)
         if full_at is None:

@@ -7,7 +7,7 @@ line ends and with which algorithm.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mtlsd.as2.agreement import Agreement, MessageLimits
@@ -34,7 +34,7 @@ class Candidate:
 def explain(
     headers: AS2Headers, agreement: Agreement, limits: MessageLimits, now: datetime, body: Iterable[bytes]
 ) -> list[Candidate]:
-    """Every candidate for the MIC of this message, from the outside in, as far as its layers can be opened."""
+    """Every candidate for the MIC of a message that was accepted, from the outside in, as far as it can be opened."""
     outermost = _Candidates("body as received")
     observed = [outermost]
 
@@ -42,7 +42,7 @@ def explain(
         observed.append(_Candidates(", ".join(_NAMES[layer] for layer in layers)))
         return _Both(observed[-1], entity)
 
-    receiver = Receiver(headers, agreement, limits, now, observe=observe)
+    receiver = Receiver(headers, replace(agreement, is_proven=True), limits, now, observe=observe)
     _read(receiver, outermost, body)
     return [candidate for each in observed for candidate in each.results()]
 

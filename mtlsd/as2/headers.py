@@ -13,12 +13,19 @@ from mtlsd.errors import (
     AS2MICAlgUnsupported,
     AS2ReceiptFormatUnsupported,
 )
+from mtlsd.partners.as2_ids import as_field
 
 MAX_NAME = 128  # characters of an AS2 name
 MAX_MESSAGE_ID = 998  # characters
 
 _SINGLE = ("as2-from", "as2-to", "message-id", "content-type", "content-transfer-encoding")
+_BLANKS = " \t"  # `strip` alone takes octets of UTF-8 for blanks
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+# A Message-ID with one reading: brackets around everything, or one word. Another reader could take the first of two
+# ids, remove a comment or quotes, or end the line at a control character of Latin-1.
+_ONE_ID = re.compile(r"""<[^<>\x00-\x1f\x7f-\x9f]+>|[^<>()",\x00-\x20\x7f-\x9f]+""")
+_LABEL = re.compile(r"[A-Za-z0-9_-]+")
 
 # The spellings of MIC algorithms, without their hyphens (RFC 8551, section 3.5.3.2, and what products send).
 _ALGORITHMS = {
@@ -45,8 +52,8 @@ class AS2Name:
     @classmethod
     def parse(cls, spelled: str) -> "AS2Name":
         """Read AS2-From or AS2-To; an unquoted name ends at its first blank (the products' agreed rule)."""
-        spelled = spelled.strip()
-        quoted = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', spelled)
+        spelled = spelled.strip(_BLANKS)
+        quoted = _QUOTED.fullmatch(spelled)
         text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else spelled.split(" ", 1)[0]
         if not 0 < len(text) <= MAX_NAME or _CONTROL.search(text):
             raise AS2HeaderMissing("an AS2 name that is empty, too long, or has control characters")
@@ -55,9 +62,12 @@ class AS2Name:
     @classmethod
     def of(cls, value: str) -> "AS2Name":
         """The name with this value, quoted only if it must be."""
-        octets = value.encode("utf-8").decode("latin-1")
-        plain = re.fullmatch(r"[!#-\[\]-~]+", octets)
-        return cls(value, octets if plain else '"' + re.sub(r'(["\\])', r"\\\1", octets) + '"')
+        return cls(value, as_field(value))
+
+    @property
+    def as_proved(self) -> str:
+        """The spelling for our own statements: as received, but without words that are not part of the value."""
+        return self.spelled if _QUOTED.fullmatch(self.spelled) or " " not in self.spelled else as_field(self.value)
 
 
 def _as_utf8(text: str) -> str:
@@ -105,8 +115,10 @@ class AS2Headers:
 
     def check(self) -> None:
         """Raise the errors that an MDN can report: AS2MessageIDInvalid, or an error of the requested receipt."""
-        if len(self.message_id) > MAX_MESSAGE_ID or _CONTROL.search(self.message_id):
-            raise AS2MessageIDInvalid()
+        if len(self.message_id) > MAX_MESSAGE_ID:
+            raise AS2MessageIDInvalid(f"{len(self.message_id)} characters")
+        if not _ONE_ID.fullmatch(self.message_id):
+            raise AS2MessageIDInvalid("it can be read in two ways")
         if isinstance(self.receipt, RefusedReceiptRequest):
             raise self.receipt.error
 
@@ -124,7 +136,7 @@ def _collect(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
         name = name.lower()
         if name in header and name in _SINGLE:
             raise AS2HeaderMissing(f"{name} appears more than once")
-        header.setdefault(name, value.strip())
+        header.setdefault(name, value.strip(_BLANKS))
     return header
 
 
@@ -139,10 +151,10 @@ def _receipt_request(header: Mapping[str, str]) -> ReceiptRequest | None:
     signed = protocol is not None or micalg is not None
     algorithms = _supported(micalg.values) if micalg else ()
     if protocol and protocol.required and not _knows_pkcs7(protocol):
-        error = AS2ReceiptFormatUnsupported(f"signed-receipt-protocol {', '.join(protocol.values)}")
+        error = AS2ReceiptFormatUnsupported(receipt_options=", ".join(protocol.values))
         return RefusedReceiptRequest(False, algorithms, target, error)
     if micalg and micalg.required and not algorithms:
-        unsupported = AS2MICAlgUnsupported(f"signed-receipt-micalg {', '.join(micalg.values)}")
+        unsupported = AS2MICAlgUnsupported(receipt_options=", ".join(micalg.values))
         return RefusedReceiptRequest(signed, (), target, unsupported)
     return ReceiptRequest(signed and (protocol is None or _knows_pkcs7(protocol)), algorithms, target)
 
@@ -171,7 +183,8 @@ def _knows_pkcs7(option: _Option) -> bool:
 
 
 def _supported(labels: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, label) for label in labels if (name := algorithm_of(label)))
+    known = ((name, label) for label in labels if (name := algorithm_of(label)))
+    return tuple((name, label if _LABEL.fullmatch(label) else DEFAULT_LABELS[name]) for name, label in known)
 
 
 def choose_mic(receipt: ReceiptRequest | None, signature_digest: str | None) -> tuple[str, str]:

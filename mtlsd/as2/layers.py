@@ -7,6 +7,10 @@ An entity's header describes its body; for CMS, the object identifier of the con
 A layer writes its results into `Findings`. The order of layers is checked as they open (RFC 4130, section 2.4;
 RFC 5402, section 3). Until a signature vouches for the content of an envelope, the sender is told nothing about it:
 every error inside is reported as the same AS2DecryptFailed.
+
+Decompression multiplies the work that a sender causes, so an unproven sender gets little of it. Compressed content
+inside a signature waits: the signature is verified first, and the body is read again (`Hints.is_signed`). A signature
+inside compressed content cannot be verified first, so that content has tight limits.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +21,7 @@ from enum import StrEnum
 from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.cms import reader, verify
 from mtlsd.as2.cms.algorithms import DIGEST_OIDS
-from mtlsd.as2.cms.decompress import ZLIB, Inflater
+from mtlsd.as2.cms.decompress import UNPROVEN_GRACE, ZLIB, ExpansionLimits, Inflater
 from mtlsd.as2.cms.decrypt import Sealed, open_envelope
 from mtlsd.as2.cms.verify import DigestNotComputed, VerifiedSignature
 from mtlsd.as2.headers import ReceiptRequest, choose_mic
@@ -29,18 +33,21 @@ from mtlsd.as2.mime.multipart_signed import (
     announced_digests,
     encoding_of_multipart,
 )
+from mtlsd.as2.mime.one_reading import check_one_reading
 from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, transfer_decoder
 from mtlsd.as2.mime.transfer_encoding import Unarmoured, WithoutPreamble
 from mtlsd.as2.second_pass import Hints, ReadAgain
-from mtlsd.as2.sink import Sink
+from mtlsd.as2.sink import Nowhere, Sink
 from mtlsd.errors import (
     AS2DecompressFailed,
     AS2DecryptFailed,
     AS2MIMEMalformed,
     AS2RecipientUnknown,
     AS2Refused,
+    AS2SecurityTooLow,
     AS2SignerUnknown,
 )
+from mtlsd.partners.partner_toml import Require
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate
 
@@ -71,6 +78,7 @@ class Findings:
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
+    is_postponed: bool = False  # compressed content was not decompressed, because nobody is proven yet
     payload_header: HeaderBlock | None = None
     payload_digests: FormDigests | None = None
     payload_size: int = 0
@@ -116,6 +124,24 @@ class Context:
             raise AS2DecompressFailed("compressed twice")
         if self.findings.layers not in ORDERS:
             raise AS2MIMEMalformed(f"layers in an order that AS2 does not have: {self.findings.layers}")
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether TLS, or a signature in an earlier pass, has proved the partner."""
+        return self.agreement.is_proven or self.hints.is_signed
+
+    @property
+    def lacks_signature(self) -> bool:
+        """Whether content that begins here would be refused in the end, because no signature covers it."""
+        return Require.SIGN in self.agreement.require and Layer.SIGNED not in self.findings.layers
+
+    @property
+    def expansion_limits(self) -> ExpansionLimits:
+        """The limits on decompression for this sender."""
+        limits = self.limits
+        if self.is_proven:
+            return ExpansionLimits(limits.max_expanded_octets, limits.max_expansion_ratio)
+        return ExpansionLimits(limits.max_unproven_octets, limits.max_unproven_ratio, grace=UNPROVEN_GRACE)
 
     def entity(self) -> Sink:
         """The sink for a MIME entity inside the open layers."""
@@ -163,9 +189,21 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
         value = Unarmoured(CMSLayer(context))
         return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
     if content_type.value == "multipart/signed":
+        if outermost and context.agreement.passed_on:
+            check_one_reading(block)
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
+    if context.lacks_signature:
+        return _unsigned(block, context)
     return Payload(block, context, outermost=outermost)
+
+
+def _unsigned(block: HeaderBlock, context: Context) -> Sink:
+    """Refuse a payload that is not signed and must be; inside an envelope only `Receiver.finish` may say so."""
+    if context.findings.cipher is None:
+        raise AS2SecurityTooLow("the message is not signed")
+    context.findings.payload_header = block
+    return Nowhere()
 
 
 def _check_length(block: HeaderBlock) -> None:
@@ -251,19 +289,21 @@ class CompressedLayer:
     """Compressed content (RFC 3274)."""
 
     def __init__(self, started: reader.CompressedDataStarted, context: Context) -> None:
+        is_signed = Layer.SIGNED in context.findings.layers
         context.open(Layer.COMPRESSED)
         if started.algorithm.oid != ZLIB:
             raise AS2DecompressFailed(f"compression {started.algorithm.oid} is not supported")
-        limits = context.limits
-        self._inflater = Inflater(
-            context.entity(), max_octets=limits.max_expanded_octets, max_ratio=limits.max_expansion_ratio
-        )
+        self._content: Sink = Nowhere()
+        if is_signed and not context.is_proven:
+            context.findings.is_postponed = True
+        else:
+            self._content = Inflater(context.entity(), context.expansion_limits)
 
     def write(self, data: bytes) -> None:
-        self._inflater.write(data)
+        self._content.write(data)
 
     def close(self, _: reader.ContentInfoEnded) -> None:
-        self._inflater.close()
+        self._content.close()
 
 
 class EnvelopeLayer:
@@ -365,6 +405,8 @@ def _verify(signed: SignedPart, signers: Sequence[reader.SignerInfo], context: C
     findings.signature = verified
     if signed.refusal is not None:
         raise signed.refusal
+    if findings.is_postponed:
+        raise ReadAgain(replace(context.hints, is_signed=True))
 
 
 def _digests_to_compute(announced: Sequence[str], context: Context) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""State for a second pass over a body: digests that nothing announced, and attributes that follow the content."""
+"""State for a second pass over a body: what follows the content of a message, and is needed before the content."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ class Hints:
 
     digests: frozenset[str] = frozenset()  # digest algorithms that nothing announced
     authenticated_attributes: bytes = b""  # of an AuthEnvelopedData, in DER as a SET
+    is_signed: bool = False  # a signature of the partner verified over the compressed content
 
 
 class ReadAgain(Exception):

@@ -10,12 +10,14 @@ import click
 
 from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_config, with_json
 from mtlsd.cli.output import moment, say, say_json, say_table
-from mtlsd.cli.partner.dated import DatedCertificate
-from mtlsd.cli.partner.survey import PartnerEntry, Survey, survey
+from mtlsd.cli.partner.inventory import Inventory, PartnerEntry, take_inventory
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.model import Route, VirtualHost
 from mtlsd.errors import Problem
 from mtlsd.partners.expiry import LISTED_DAYS
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.names import SHORT
 
 
 @click.command()
@@ -34,7 +36,7 @@ def check(file: Path, as_json: bool) -> None:
     Exit codes: 0 no errors; 1 errors under partners/ only: `mtlsd run` starts without these partners; 78 errors
     elsewhere: `mtlsd run` does not start.
     """
-    found = survey(file, credentials(), datetime.now(UTC))
+    found = take_inventory(file, credentials(), datetime.now(UTC))
     code = EXIT_CONFIGURATION if found.problems else int(bool(found.partners.problems))
     if as_json:
         say_json(found.as_json() | {"exit_code": code})
@@ -46,7 +48,7 @@ def check(file: Path, as_json: bool) -> None:
     sys.exit(code)
 
 
-def _say(found: Survey) -> None:
+def _say(found: Inventory) -> None:
     say(str(found.file))
     for host in found.configuration.virtualhosts if found.configuration else ():
         _say_host(host)
@@ -76,24 +78,17 @@ def _modes(route: Route) -> str:
     return "".join(f", {name}: {'yes' if value is True else value}" for name, value in changed)
 
 
-def _say_certificates(certificates: tuple[DatedCertificate, ...]) -> None:
+def _say_certificates(certificates: tuple[ListedCertificate, ...]) -> None:
     say()
-    rows = [
-        (
-            each.owner,
-            each.use,
-            each.file,
-            each.certificate.subject,
-            each.certificate.sha256[:16],
-            moment(each.certificate.not_after),
-            each.left,
-        )
-        for each in certificates
-    ]
+    rows = [(each.owner, each.use, each.file, *_facts(each.certificate), each.left) for each in certificates]
     say_table(("CERTIFICATE OF", "USE", "FILE", "SUBJECT", "SHA256", "NOT AFTER", "DAYS LEFT"), rows, fold="SUBJECT")
 
 
-def _say_expiring(expiring: list[DatedCertificate]) -> None:
+def _facts(certificate: Certificate) -> tuple[str, str, str]:
+    return certificate.subject, certificate.sha256[:SHORT], moment(certificate.not_after)
+
+
+def _say_expiring(expiring: list[ListedCertificate]) -> None:
     """One line per certificate, the first to expire first."""
     if expiring:
         say()
@@ -106,30 +101,27 @@ def _say_expiring(expiring: list[DatedCertificate]) -> None:
 
 def _say_partners(partners: tuple[PartnerEntry, ...]) -> None:
     say()
-    rows = [(each.name, each.ids, each.where, *_policy(each), each.state) for each in partners]
+    rows = [(each.name, *_columns(each), each.state) for each in partners]
     say_table(("PARTNER", "AS2 ID", "HOSTS", "MUST", "RELAX", "STATE"), rows, fold="STATE")
     for each in partners:
-        for setting in _settings(each):
+        for setting in _unusual(each):
             say(f"  {each.name}: {setting}")
 
 
-def _settings(entry: PartnerEntry) -> Iterator[str]:
+def _columns(entry: PartnerEntry) -> list[str]:
+    settings = entry.settings
+    return [settings.get(key, "-") for key in ("as2_id", "hosts", "require", "relax")]
+
+
+def _unusual(entry: PartnerEntry) -> Iterator[str]:
     """The settings that most partners do not have."""
-    partner = entry.partner
-    if partner is None:
-        return
-    if partner.match:
-        yield ", ".join((f"match: {partner.match.subject}", *partner.match.san))
-    if partner.mdn_urls:
-        yield f"mdn_urls: {', '.join(partner.mdn_urls)}"
-    if (partner.as2_version, partner.async_ack) != ("1.2", 200):
+    partner, settings = entry.partner, entry.settings
+    if partner and partner.match:
+        yield f"match: {settings['match']}"
+    if partner and partner.mdn_urls:
+        yield f"mdn_urls: {settings['mdn_urls']}"
+    if partner and (partner.as2_version, partner.async_ack) != ("1.2", 200):
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
-
-
-def _policy(entry: PartnerEntry) -> tuple[str, str]:
-    if entry.partner is None:
-        return "-", "-"
-    return ", ".join(sorted(entry.partner.require)) or "nothing", ", ".join(sorted(entry.partner.relax)) or "nothing"
 
 
 def _say_warnings(warnings: tuple[Problem, ...]) -> None:

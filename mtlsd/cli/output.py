@@ -2,10 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import click
 from rich.cells import cell_len
@@ -25,17 +24,6 @@ def say(text: str = "") -> None:
     click.echo(printable(text))
 
 
-@contextmanager
-def creating(output: Path) -> Iterator[None]:
-    """End the command with a message if the file or folder exists already, or cannot be written."""
-    try:
-        yield
-    except FileExistsError as error:
-        raise click.ClickException(f"{output} already exists, and is never overwritten: give another path") from error
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
-
-
 def say_fields(fields: Iterable[tuple[str, object]], indent: str = "") -> None:
     """Write `name  value` lines, the values below each other; a field without a value is left out."""
     present = [(name, str(value)) for name, value in fields if value not in (None, "", ())]
@@ -53,6 +41,11 @@ def say_text(text: str, indent: str) -> None:
 def say_json(value: object) -> None:
     """Write one JSON value, in ASCII."""
     click.echo(json.dumps(value, indent=2))
+
+
+def values_of(about: object, *names: str) -> dict[str, Any]:
+    """The attributes with these names, as values of JSON."""
+    return {name: getattr(about, name) for name in names}
 
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, fold: str) -> None:

@@ -1,4 +1,4 @@
-"""Where mtlsd listens and where it delivers: addresses, URLs and directories, as texts of a file say them."""
+"""Addresses to listen on, and backends to deliver to: URLs and directories. All are read from texts."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Address:
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """Read `0.0.0.0:8443` or `[::1]:8443`; ValueError says what was expected."""
+        """Read `0.0.0.0:8443` or `[::1]:8443`; raises ValueError with the expected form."""
         try:
             host, port = values.authority(value)
             if port is not None:
@@ -41,16 +41,16 @@ class Address:
 
     @classmethod
     def parse_loopback(cls, value: str) -> Self:
-        """Read an address that only this machine can reach."""
+        """Read a loopback address, which only this machine can reach."""
         address = cls.parse(value)
         if not ip_address(address.host).is_loopback:
-            raise ValueError('expected a loopback address, such as "127.0.0.1:9180": nothing protects another one')
+            raise ValueError('expected a loopback address such as "127.0.0.1:9180": other addresses are not protected')
         return address
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a route delivers: `target` is the path and the query, as the request line has them."""
+    """A backend with an http or https URL; `target` is the path and the query, as in the request line."""
 
     scheme: Literal["http", "https"]
     host: str
@@ -60,14 +60,14 @@ class Backend:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read an absolute http or https URL; ValueError says what was expected."""
+        """Read an absolute http or https URL; raises ValueError with the expected form."""
         found = _URL.fullmatch(url)
         if not found or not _URL_TEXT.fullmatch(url):
             raise ValueError('expected a URL such as "http://127.0.0.1:9000/inbound", odd characters percent-encoded')
         if "@" in found["authority"]:
-            raise ValueError("the URL has credentials in it: take them out, secrets do not belong in this file")
+            raise ValueError("the URL has credentials: remove them, because secrets do not belong in this file")
         if found["fragment"]:
-            raise ValueError('the URL has a fragment: take out "#" and what follows')
+            raise ValueError('the URL has a fragment: remove "#" and everything after it')
         scheme: Literal["http", "https"] = "https" if found["scheme"].lower() == "https" else "http"
         host, port = _backend_address(found["authority"], 443 if scheme == "https" else 80)
         target = found["target"] if found["target"].startswith("/") else f"/{found['target']}"
@@ -76,7 +76,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory that a route delivers into; `url` is how it is written."""
+    """A directory that a route delivers into; `url` is its form in the configuration."""
 
     path: Path
 
@@ -86,20 +86,20 @@ class Directory:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `dir:/var/spool/edi`; ValueError says what was expected."""
+        """Read `dir:/var/spool/edi`; raises ValueError with the expected form."""
         path = PurePosixPath(unquote(url.removeprefix(DIRECTORY)))
         if not url.startswith(DIRECTORY) or not path.is_absolute() or "\0" in str(path) or ".." in path.parts:
-            raise ValueError('expected a directory such as "dir:/var/spool/edi/inbound", from the root')
+            raise ValueError('expected an absolute directory such as "dir:/var/spool/edi/inbound"')
         return cls(Path(path))
 
 
 def parse_backend(text: str) -> Backend | Directory:
-    """Read what stands in `backend`; ValueError says what was expected."""
+    """Read a value of `backend`; raises ValueError with the expected form."""
     return Directory.parse(text) if text.startswith(DIRECTORY) else Backend.parse(text)
 
 
 def without_query(target: str) -> str:
-    """One or more URLs, with blanks between, as they may be shown: a query may hold a secret."""
+    """One or more URLs, separated by spaces, without their queries, which may hold secrets."""
     return _QUERY.sub("", target)
 
 

@@ -1,4 +1,4 @@
-"""One TOML file: its tables, and the line of every key."""
+"""A TOML file: its tables, and the line of every key."""
 
 import difflib
 import json
@@ -21,16 +21,16 @@ _LINE = re.compile(r"\(at line (\d+), column \d+\)\Z")
 
 
 class NotTOML(ValueError):
-    """Why a text is no TOML that we read, and in which line, if that is known."""
+    """The text is not valid TOML; the message is the reason, and `line` its line, if known."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
         self.line = line
 
 
-@dataclass(frozen=True)  # without slots: `lines` is made when somebody asks, for few files have a mistake
+@dataclass(frozen=True)  # without slots: `lines` is computed on request, because few files have an error
 class TOMLDocument:
-    """What a TOML file says, and where it says it."""
+    """The content of a TOML file, and the line of every key."""
 
     file: Path
     tables: dict[str, Any]
@@ -41,23 +41,23 @@ class TOMLDocument:
         """The line of every key, table and array element."""
         try:
             return key_lines(self.text)
-        except RecursionError:  # nested so deeply that tomllib just managed it
+        except RecursionError:  # tomllib can read a slightly deeper nesting
             return {}
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of a key; of the innermost table around it if the key itself is missing."""
+        """The line of a key, or of the innermost table around it if the key is missing."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """A mistake at a key, spelled as in the file: the line stands for the indexes of arrays."""
+        """A problem at a key; the line replaces the indexes of arrays."""
         key = ".".join(_spelled(part) for part in path if isinstance(part, str))
         return Problem(self.file, message, self.line(path), key or None)
 
 
 def read_document(file: Path, within: Path | None = None) -> TOMLDocument:
-    """Read a TOML file of at most 1 MiB; ConfigurationError says why it cannot be read, and in which line.
+    """Read a TOML file of at most 1 MiB; raises ConfigurationError with the reason and its line.
 
     With `within`, a symbolic link may not lead out of that directory.
     """
@@ -69,11 +69,11 @@ def read_document(file: Path, within: Path | None = None) -> TOMLDocument:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """What a TOML text says; raises NotTOML."""
+    """The tables of a TOML text; raises NotTOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _LINE.search(str(error))  # no code: of tomllib, which has the line in its text only before Python 3.14
+        found = _LINE.search(str(error))  # no code: before Python 3.14, tomllib gives the line only in its text
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
         raise NotTOML(f"is not TOML: {error}", line) from None
     except RecursionError:
@@ -83,7 +83,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def shown(value: object) -> str:
-    """A value as a message may show it: on one line, not too long, without the password of a URL."""
+    """A value for a message: on one line, of limited length, without the password of a URL."""
     match value:
         case bool():
             return str(value).lower()
@@ -99,9 +99,9 @@ def shown(value: object) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    """The text without passwords: between its first colon, with the slashes after it, and its last `@`; in a query.
+    """The text without passwords: a password of the authority, from the first colon to the last `@`, and of a query.
 
-    The first is a search by hand, because a regular expression takes the square of the number of colons.
+    The first is not a regular expression, whose time would grow with the square of the number of colons.
     """
     colon, at = text.find(":"), text.rfind("@")
     if 0 <= colon < at:
@@ -111,7 +111,7 @@ def _without_secrets(text: str) -> str:
 
 
 def advise(key: str, known: Iterable[str]) -> str:
-    """What to say of a key that is not known, for a file whose table knows those."""
+    """The message about an unknown key in a table with these known keys."""
     names = sorted(known)
     alike = difflib.get_close_matches(key.lower()[:_MAX_SHOWN], names, n=1)
     if alike:
@@ -134,7 +134,7 @@ def _why_unreadable(file: Path, refusal: FileRefused) -> str:
         case FileNotFoundError():
             return "does not exist: create it, or name another file"
         case PermissionError():
-            return "may not be read: give this user permission, on its directories too"
+            return "may not be read: give this user permission to read the file and its directories"
         case OSError():
             return str(refusal)
     return f"is {'a directory' if is_directory(file) else refusal}: expected a TOML file"

@@ -1,7 +1,7 @@
-"""What a key of a TOML file may hold: the types that stand in `Annotated` in the model of a file.
+"""The types of the keys of TOML files: validators for `Annotated` in the model of a file.
 
-Each takes the value that tomllib gave and returns it parsed, or raises ValueError with what was expected and never
-with the value itself. What a text may be is in `values`.
+Each validator parses a value of tomllib, or raises ValueError with the expected form, and never with the value itself.
+`values` has the types of texts.
 """
 
 import json
@@ -14,21 +14,16 @@ from pydantic import ConfigDict, Field, PlainValidator, with_config
 
 from mtlsd.config import values
 
-table = with_config(ConfigDict(extra="forbid"))  # for each dataclass that is a table of a file: no other key is known
+table = with_config(ConfigDict(extra="forbid"))  # decorates a dataclass that is a table of a file: forbids other keys
 
 
 def key(name: str | None = None, *, example: str | None = None) -> Any:
-    """The name of a key, if it differs from the field's; for a key that must be there, a value as TOML writes it."""
+    """The name of a key, if it differs from that of the field; for a mandatory key, an example value in TOML."""
     return Field(alias=name, examples=[example] if example else None)
 
 
-def anything(parse: Callable[[object], object]) -> PlainValidator:
-    """Any value of TOML that `parse` understands."""
-    return PlainValidator(parse)
-
-
 def text(parse: Callable[[str], object]) -> PlainValidator:
-    """A text that `parse` understands."""
+    """A text that `parse` accepts."""
 
     def validate(value: object) -> object:
         if not isinstance(value, str):
@@ -39,7 +34,7 @@ def text(parse: Callable[[str], object]) -> PlainValidator:
 
 
 def number(lowest: int, highest: int) -> PlainValidator:
-    """A whole number within bounds; true and 1.0 are none."""
+    """A whole number within bounds; true and 1.0 are not whole numbers."""
 
     def validate(value: object) -> int:
         if type(value) is not int or not lowest <= value <= highest:
@@ -50,7 +45,7 @@ def number(lowest: int, highest: int) -> PlainValidator:
 
 
 def one_or_more(parse: Callable[[str], object]) -> PlainValidator:
-    """A text that `parse` understands, or a list of different ones."""
+    """A text that `parse` accepts, or a list of different texts."""
 
     def validate(value: object) -> tuple[object, ...]:
         listed = value if isinstance(value, list) else [value]
@@ -66,7 +61,7 @@ def one_or_more(parse: Callable[[str], object]) -> PlainValidator:
 def texts(
     parse: Callable[[str], object], expected: str, into: Callable[[Iterable[object]], object] = tuple
 ) -> PlainValidator:
-    """A list of texts that `parse` understands, each kept once; the list may be empty."""
+    """A list of texts that `parse` accepts, without repeated values; the list may be empty."""
 
     def validate(value: object) -> object:
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
@@ -77,7 +72,7 @@ def texts(
 
 
 def choice(known: Iterable[str | int], later: tuple[str, ...] = ()) -> PlainValidator:
-    """One of some values; those that a later version will serve get an answer of their own."""
+    """One of some values; there is a special message for values that are reserved for a later version."""
     served: dict[object, str | int] = {each: each for each in known}
     listed = ", ".join(map(json.dumps, served))
 
@@ -92,7 +87,7 @@ def choice(known: Iterable[str | int], later: tuple[str, ...] = ()) -> PlainVali
 
 
 def choices(known: Iterable[str]) -> PlainValidator:
-    """A list of some names, which becomes a set of them."""
+    """A list of known names, as a set."""
     served = {each: each for each in known}
     expected = f"a list of {', '.join(served) or 'nothing'}"
 
@@ -127,7 +122,7 @@ def _as2_ids(value: object) -> tuple[str, ...]:
 def _moment(of_day: time) -> PlainValidator:
     def validate(value: object) -> datetime:
         if isinstance(value, datetime) and value.tzinfo is not None:
-            with suppress(OverflowError):  # at either end of the calendar an offset leads out of it
+            with suppress(OverflowError):  # at either end of the calendar, UTC may be outside of it
                 return value.astimezone(UTC)
         if isinstance(value, date) and not isinstance(value, datetime):
             return datetime.combine(value, of_day, UTC)
@@ -139,10 +134,10 @@ def _moment(of_day: time) -> PlainValidator:
 
 
 Flag = Annotated[bool, PlainValidator(_flag)]
-Days = Annotated[tuple[int, ...], PlainValidator(_days)]  # different ones, the most first
+Days = Annotated[tuple[int, ...], PlainValidator(_days)]  # different numbers, the largest first
 AS2Id = Annotated[str, text(values.as2_id)]
-AS2Ids = Annotated[tuple[str, ...], PlainValidator(_as2_ids)]  # one, or a list of them
-FirstMoment = Annotated[datetime, _moment(time.min)]  # a moment with its offset, or a day's first one in UTC
-LastMoment = Annotated[datetime, _moment(time.max)]
+AS2Ids = Annotated[tuple[str, ...], PlainValidator(_as2_ids)]  # one id, or a list of ids
+FirstMoment = Annotated[datetime, _moment(time.min)]  # a moment with its offset, or the first moment of a day in UTC
+LastMoment = Annotated[datetime, _moment(time.max)]  # a moment with its offset, or the last moment of a day in UTC
 RelativePath = Annotated[str, text(values.relative_path)]
 Fingerprint = Annotated[str, text(values.fingerprint)]

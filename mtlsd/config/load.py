@@ -1,7 +1,7 @@
-"""A file becomes a `Configuration`, or a list of everything that is wrong with it.
+"""Reads the configuration file: returns a `Configuration`, or raises a list of all problems.
 
-The schema checks each key for itself. The checks between keys read the raw tables, so that they too report when
-the schema has found something else.
+The schema checks each key alone. The checks of several keys read the raw tables, so that they report their problems
+even if the schema has found other problems.
 """
 
 from collections.abc import Iterator
@@ -49,16 +49,16 @@ _SCHEMA = Schema(_Tables)
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Read the configuration; ConfigurationError holds every problem, in the order of the lines."""
+    """Read the configuration; raises ConfigurationError with every problem, in the order of the lines."""
     file = path.absolute()
     document = read_document(file)
     tables, mistakes = _SCHEMA.check(document)
     problems = [*mistakes, *_conflicts(document)]
     if problems or tables is None:
         raise ConfigurationError(tuple(sorted(problems, key=lambda each: each.line or 0)))
-    server, proof = _below(file.parent, tables.server), tables.proof
-    place = file.parent / proof.checkpoints if proof.checkpoints else server.state / "checkpoints"
-    proof = replace(proof, checkpoints=place)
+    server = _below(file.parent, tables.server)
+    checkpoints = file.parent / (tables.proof.checkpoints or server.state / "checkpoints")
+    proof = replace(tables.proof, checkpoints=checkpoints)
     return Configuration(
         file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention, tables.expiry
     )
@@ -72,7 +72,7 @@ def _below(directory: Path, server: Server) -> Server:
 
 
 def _conflicts(document: TOMLDocument) -> list[Problem]:
-    """What no single key shows: no host at all, one name for two hosts, one path for two routes, half a setting."""
+    """The problems that concern several keys: no host, a repeated name or path, and settings that do not fit."""
     names, problems = [], []
     if document.tables.get("virtualhost") == []:
         problems.append(document.problem(("virtualhost",), "is empty: expected at least one [[virtualhost]]"))
@@ -86,27 +86,21 @@ def _conflicts(document: TOMLDocument) -> list[Problem]:
 
 
 def _half_said(host: dict[str, Any], route: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Settings of a route that need another one, or do not go with it."""
+    """The settings of a route that need another setting, or do not fit another setting."""
     written = route.get("backend")
     backends = written if isinstance(written, list) else [written]
+    host_requests_none = host.get("client_certificate") == ClientCertificate.NONE
     has_directory = any(str(each).startswith(DIRECTORY) for each in backends)
     if route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE:
-        yield (
-            "mdn",
-            'found "backend": only a backend that gets the AS2 message can make its MDN; add deliver = "message"',
-        )
+        yield "mdn", 'found "backend": only a backend that gets AS2 messages can make MDNs; add deliver = "message"'
     if route.get("mdn") == MDNMode.BACKEND and has_directory:
         yield "mdn", 'found "backend": a directory makes no MDN; expected an http or https URL in backend'
     if has_directory and len(backends) > 1:
-        yield "backend", "found a directory among others: a directory stands alone"
+        yield "backend", "found a directory in a list: expected one directory, or only URLs"
     if route.get("health") and has_directory:
         yield "health", "a directory has no health check: remove it"
-    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and _asks_nobody(host):
+    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and host_requests_none:
         yield "client_cert", f'found "{route["client_cert"]}": this host asks no client for a certificate'
-
-
-def _asks_nobody(host: dict[str, Any]) -> bool:
-    return host.get("client_certificate") == ClientCertificate.NONE
 
 
 def _repeated(document: TOMLDocument, values: list[tuple[KeyPath, str]], rule: str) -> list[Problem]:
@@ -115,13 +109,13 @@ def _repeated(document: TOMLDocument, values: list[tuple[KeyPath, str]], rule: s
     for path, value in values:
         if value and first.setdefault(value, path) != path:
             line = document.line(first[value])
-            message = f"found {shown(value)}, which line {line} has already: {rule}; remove or rename one"
+            message = f"found {shown(value)}, which is also in line {line}: {rule}; remove or rename one"
             problems.append(document.problem(path, message))
     return problems
 
 
 def _elements(parent: KeyPath, table: dict[str, Any], array: str) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
-    """The tables in an array of tables, as far as it is one, and where they stand."""
+    """The tables in an array of tables, with their paths; values that are not tables are skipped."""
     elements = table.get(array)
     for index, element in enumerate(elements if isinstance(elements, list) else []):
         if isinstance(element, dict):

@@ -1,7 +1,7 @@
-"""Where a key stands: tomllib gives values without lines, and an error message needs the line.
+"""The lines of keys: tomllib gives values without lines, and an error message needs the line.
 
-`key_lines` goes over text that tomllib has accepted, so it need not check anything: it only tells keys from
-values. A path is spelled as the tables nest, with the index of each array's element:
+`key_lines` reads text that tomllib has accepted, so it does not check the text, and only distinguishes keys from
+values. A path has the names of the nested tables, and the index of each element of an array:
 ("virtualhost", 1, "route", 0, "backend").
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
 
-MAX_PARTS = 100  # of one key; the paths of a deeper one would take the square of that in memory
+MAX_PARTS = 100  # of one key; the memory for the paths of a key grows with the square of its parts
 
 _TOKEN = re.compile(
     r'''
@@ -46,17 +46,17 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 class _TooManyParts(Exception):
-    """A key has more parts than anybody writes."""
+    """A key has more than MAX_PARTS parts."""
 
 
 class _Scanner:
-    """Walks over the tokens once, and notes the line of each path when it first stands there."""
+    """Reads the tokens once, and notes the line of the first occurrence of each path."""
 
     def __init__(self, text: str) -> None:
         self._tokens = _tokens(text.replace("\r\n", "\n"))
         self._token = next(self._tokens)
         self._lines: dict[KeyPath, int] = {}
-        self._sizes: dict[KeyPath, int] = {}  # arrays of tables: how many elements so far
+        self._sizes: dict[KeyPath, int] = {}  # arrays of tables: the number of elements so far
 
     def scan(self) -> dict[KeyPath, int]:
         table: KeyPath = ()
@@ -94,7 +94,7 @@ class _Scanner:
         return path
 
     def _newest(self, path: KeyPath, line: int) -> KeyPath:
-        """A header's parent that is an array of tables means its last element."""
+        """The path of a header's parent; for an array of tables, the path of its last element."""
         self._lines.setdefault(path, line)
         return (*path, self._sizes[path] - 1) if path in self._sizes else path
 
@@ -149,7 +149,7 @@ class _Scanner:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """The tokens that matter; the empty one stands for the end, for ever."""
+    """The tokens without white space and comments, and then empty tokens without end."""
     line = 1
     for found in _TOKEN.finditer(text):
         if found.lastgroup != "skip":
@@ -160,7 +160,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _unquoted(key: str) -> str:
-    """A key as tomllib reads it: quotes and escapes are its business."""
+    """A key without its quotes and escapes, which tomllib decodes."""
     if key[0] not in "\"'":
         return key
     value = tomllib.loads(f"key = {key}")["key"]

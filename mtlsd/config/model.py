@@ -1,7 +1,7 @@
-"""The types that the configuration becomes, with the defaults and the bounds of every key.
+"""The types of the configuration, with the default and the bounds of every key.
 
-They are plain frozen dataclasses: built by hand they check nothing. What stands in `Annotated` is for `load`,
-where pydantic reads it.
+They are plain frozen dataclasses, and check nothing themselves. pydantic applies the validators in `Annotated` when
+`load` reads a file.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from mtlsd.config.fields import Days, Flag, choice, key, number, one_or_more, ta
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
-SQLITE = "sqlite"  # `Server.journal`, where it is not the URL of a PostgreSQL database
+SQLITE = "sqlite"  # `Server.journal`, if it is not the URL of a PostgreSQL database
 _ADMIN = Address("127.0.0.1", 9180)
 
 
 class ClientCertificate(StrEnum):
-    """Whether a virtual host asks for a client certificate, and what it does without one."""
+    """Whether a virtual host requests a client certificate, and whether it requires one."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"
@@ -29,42 +29,42 @@ class ClientCertificate(StrEnum):
 
 
 class OnUntrusted(StrEnum):
-    """Where a client that is not let in is told so."""
+    """How a client is refused."""
 
-    HTTP = "http"  # in the answer to its request, with the reason
+    HTTP = "http"  # by the answer to its request, with the reason
     HANDSHAKE = "handshake"  # by a TLS alert
 
 
 class Handler(StrEnum):
-    """What a route does with a request."""
+    """The handler of a route's requests."""
 
     AS2 = "as2"
 
 
 class Deliver(StrEnum):
-    """What a route brings to its backend."""
+    """The form in which a route delivers to its backend."""
 
     PAYLOAD = "payload"  # the document
-    MESSAGE = "message"  # the AS2 message, octet for octet
+    MESSAGE = "message"  # the AS2 message, byte for byte
 
 
 class MDNMode(StrEnum):
-    """When a route answers with an MDN, and whose it is."""
+    """When a route answers with an MDN, and who makes the MDN."""
 
-    ACCEPTED = "accepted"  # ours, once the message is durable here
-    DELIVERED = "delivered"  # ours, once the backend has said 2xx
-    BACKEND = "backend"  # the backend's own
+    ACCEPTED = "accepted"  # mtlsd, once the message is durable
+    DELIVERED = "delivered"  # mtlsd, once the backend has answered 2xx
+    BACKEND = "backend"  # the backend
 
 
 class Balance(StrEnum):
-    """Which of several backends is asked first."""
+    """The order in which a route tries its backends."""
 
-    PRIORITY = "priority"  # the first in the list that is well
+    PRIORITY = "priority"  # the first working backend in the list
     ROUND_ROBIN = "round-robin"
 
 
 class ClientCert(StrEnum):
-    """What a route tells its backend of the client's certificate (RFC 9440)."""
+    """The certificates of the client that a route passes to its backend (RFC 9440)."""
 
     OFF = "off"
     LEAF = "leaf"  # Client-Cert
@@ -72,7 +72,7 @@ class ClientCert(StrEnum):
 
 
 class Keep(StrEnum):
-    """What is kept of a signed entity and its SignedData."""
+    """The form in which a signed entity and its SignedData are kept."""
 
     CONTENT = "content"
     DIGESTS = "digests"
@@ -81,7 +81,7 @@ class Keep(StrEnum):
 @table
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What a virtual host does with the requests for one path."""
+    """A route: how a virtual host handles the requests for one path."""
 
     path: Annotated[str, text(values.route_path), key(example='"/as2"')]
     handler: Annotated[Handler, choice(Handler, later=("proxy", "token")), key(example='"as2"')]
@@ -114,7 +114,7 @@ class VirtualHost:
 @table
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The process: where it keeps what it promised, and where its certificates are."""
+    """The settings of the process: the places of its data and its certificates."""
 
     state: Annotated[Path, text(values.path)] = Path("state")
     certs: Annotated[Path, text(values.path)] = Path("certs")
@@ -122,17 +122,17 @@ class Server:
     admin: Annotated[Address, text(Address.parse_loopback)] = _ADMIN
     journal: Annotated[str, text(values.journal)] = SQLITE
     spool: Annotated[Path | None, text(values.path)] = None  # below `state`
-    inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # as the database has it
-    production: Flag = False  # what a test CA made counts for nothing
+    inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # None: depends on the database
+    production: Flag = False  # certificates of a test CA are not used
 
     @property
     def spool_directory(self) -> Path:
-        """Where large documents are."""
+        """The directory of large documents."""
         return self.spool or self.state / "spool"
 
     @property
     def inline_limit(self) -> int:
-        """Documents of at most so many bytes are in the journal itself."""
+        """The maximum size in bytes of documents in the journal itself."""
         if self.inline_bytes is not None:
             return self.inline_bytes
         return 64 * _KIB if self.journal == SQLITE else 256 * _KIB
@@ -141,7 +141,7 @@ class Server:
 @table
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a peer may take of us."""
+    """The limits of what peers may use."""
 
     max_body_bytes: Annotated[int, number(1, _TIB)] = 8 * _GIB
     max_header_bytes: Annotated[int, number(1, _MIB)] = 64 * _KIB
@@ -158,8 +158,11 @@ class Limits:
     max_forwarded_per_route: Annotated[int, number(1, 1_000_000)] = 100
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_whoami_per_minute: Annotated[int, number(1, 1_000_000)] = 30
+    max_stranger_lines_per_minute: Annotated[int, number(1, 1_000_000)] = 60
     max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
+    max_unproven_bytes: Annotated[int, number(1, _TIB)] = 10 * _MIB
+    max_unproven_ratio: Annotated[int, number(1, 100_000)] = 20
     disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB
     disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
 
@@ -167,7 +170,7 @@ class Limits:
 @table
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """How a delivery is attempted, and how long."""
+    """The attempts at deliveries: how many, how often and for how long."""
 
     give_up_after_seconds: Annotated[int, number(1, 365 * _DAY)] = 3 * _DAY
     timeout_seconds: Annotated[int, number(1, _DAY)] = _MINUTE
@@ -184,10 +187,10 @@ class DeliverySettings:
 @table
 @dataclass(frozen=True, slots=True)
 class ProofSettings:
-    """What is kept for proof, and where its checkpoints go."""
+    """The data that is kept for proof, and the directory of the checkpoints."""
 
     keep: Annotated[Keep, choice(Keep)] = Keep.CONTENT
-    checkpoints: Annotated[Path | None, text(values.path)] = None  # none: below `state`
+    checkpoints: Annotated[Path | None, text(values.path)] = None  # None: below `state`
     checkpoint_seconds: Annotated[int, number(1, _DAY)] = 10 * _MINUTE
     checkpoint_entries: Annotated[int, number(1, 1_000_000)] = 1000
 
@@ -195,7 +198,7 @@ class ProofSettings:
 @table
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the contents of delivered messages stay, and how much of them, for each partner; 0 is without end."""
+    """How long the contents of each partner's delivered messages are kept, and how much of them; 0 is no limit."""
 
     days: Annotated[int, number(0, 36_500)] = 0
     max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
@@ -204,7 +207,7 @@ class Retention:
 @table
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Where mail is handed over, and whose it is."""
+    """The mail server for notices, with the sender and the receivers."""
 
     smtp: Annotated[tuple[str, int], text(values.mail_server), key(example='"mail.example.com:25"')]
     sender: Annotated[str, text(values.mail_address), key("from", example='"mtlsd@example.com"')]
@@ -214,7 +217,7 @@ class Mail:
 @table
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """Who is told of certificates that end, and how many days before."""
+    """The notices about certificates that expire: how many days before, and to whom."""
 
     days: Days = (60, 30, 14, 7, 3, 1, 0)
     webhook: Annotated[Backend | None, text(Backend.parse)] = None
@@ -223,7 +226,7 @@ class Expiry:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that one file says; every path in it is absolute."""
+    """The content of the configuration file; every path is absolute."""
 
     file: Path
     server: Server

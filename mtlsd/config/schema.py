@@ -1,7 +1,7 @@
-"""A TOML file becomes a value of its model, or a list of everything that is wrong with it.
+"""Reads a TOML file with a model: returns a value of the model, and a list of all problems.
 
-A model is a dataclass whose fields have the types of `fields`; pydantic checks each key for itself. One dialect for
-every file: `FILE:LINE: key: found X: expected Y`.
+A model is a dataclass whose fields have the types of `fields`; pydantic checks each key alone. Every message has the
+form `FILE:LINE: key: found X: expected Y`.
 """
 
 import os
@@ -17,12 +17,12 @@ from mtlsd.config.document import TOMLDocument, advise, read_document, shown
 from mtlsd.errors import ConfigurationError, Problem
 
 T = TypeVar("T")
-Names = tuple[str, ...]  # where a table is in a file, without the indexes of arrays
+Names = tuple[str, ...]  # the path of a table in a file, without the indexes of arrays
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a file: how its header is written, its keys, and an example of each key that must be there."""
+    """One table of a file: its header, its keys, and an example of each mandatory key."""
 
     header: str
     examples: dict[str, str]
@@ -30,16 +30,16 @@ class Table:
 
 
 class Schema(Generic[T]):
-    """What a file may hold. To be made once for each model: that takes pydantic longer than to read many files."""
+    """The schema of a file, to be created once for each model, because pydantic takes long to create it."""
 
     def __init__(self, model: type[T]) -> None:
         self.tables: dict[Names, Table] = dict(_tables((), model, ""))
         self._adapter = TypeAdapter(model)
 
     def check(self, document: TOMLDocument) -> tuple[T | None, tuple[Problem, ...]]:
-        """What the file says, and every mistake in the order of the lines.
+        """The value of the file, and every problem in the order of the lines.
 
-        If there are any, the value is that of the top-level keys which have none, or None if these are not enough.
+        If there are problems, the value has only the top-level keys without problems; None if they do not suffice.
         """
         try:
             return self._adapter.validate_python(document.tables), ()
@@ -69,7 +69,7 @@ class Schema(Generic[T]):
                 words = f"expected tables, each under {table.header}"
             case "dataclass_type" if table:
                 words = f"expected a table, {table.header}"
-            case "value_error" if table:  # what no single key shows
+            case "value_error" if table:  # about several keys
                 return str(mistake["ctx"]["error"])
             case "value_error":
                 words = str(mistake["ctx"]["error"])
@@ -88,7 +88,7 @@ class Schema(Generic[T]):
 
 
 class Reading(NamedTuple, Generic[T]):
-    """What came of a file: `value` as `Schema.check` makes it, and whatever is wrong."""
+    """The result of reading a file: `value` and `problems` are those of `Schema.check`."""
 
     document: TOMLDocument
     value: T | None
@@ -96,7 +96,7 @@ class Reading(NamedTuple, Generic[T]):
 
 
 def read_toml(file: Path, schema: Schema[T], within: Path | None = None) -> Reading[T]:
-    """Read a file and check it; never raises for what it finds there. `within` is as in `read_document`."""
+    """Read a file and check it; never raises, whatever the file is. `within` is as for `read_document`."""
     try:
         document = read_document(file, within)
     except ConfigurationError as error:
@@ -105,18 +105,18 @@ def read_toml(file: Path, schema: Schema[T], within: Path | None = None) -> Read
 
 
 def read_optional_toml(file: Path, schema: Schema[T]) -> Reading[T]:
-    """The same for a file that need not be there."""
+    """Read and check a file that may be missing."""
     if os.path.lexists(file):
         return read_toml(file, schema)
     document = TOMLDocument(file, {}, "")
     return Reading(document, *schema.check(document))
 
 
-# --- What messages need to know of a model --------------------------------------------------------------------
+# --- The tables of a model, for messages ----------------------------------------------------------------------
 
 
 def _tables(path: Names, model: type[Any], header: str) -> Iterator[tuple[Names, Table]]:
-    """The table that a model describes, and those below it."""
+    """The table of a model, and the tables below it."""
     hints = get_type_hints(model, include_extras=True)
     keys, below = {}, []
     for each in fields(model):

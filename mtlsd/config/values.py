@@ -1,6 +1,6 @@
-"""What a single text may be: each function takes one, and returns it parsed or says what was expected.
+"""The types of texts: each function parses one text.
 
-They raise ValueError, whose text says what was expected and never repeats the value.
+If the text is not valid, the function raises ValueError with the expected form, and never with the text itself.
 """
 
 import re
@@ -31,7 +31,7 @@ def path(value: str) -> Path:
 
 
 def mail_server(value: str) -> tuple[str, int]:
-    """The host and the port of `host[:port]`; 25 where there is no port."""
+    """The host and the port of `host[:port]`; the port is 25 by default."""
     host, port = authority(value)
     if not host or port == 0:
         raise ValueError('expected a host and a port, such as "mail.example.com:25"')
@@ -57,7 +57,7 @@ def host_name(value: str) -> str:
 
 
 def host_reference(value: str) -> str:
-    """The name of a virtual host, as another file refers to it, in lower case."""
+    """The name of a virtual host in another file, in lower case."""
     name = value.lower()
     if not _HOST_REFERENCE.fullmatch(name):
         raise ValueError("expected names of virtual hosts, without a port")
@@ -65,7 +65,7 @@ def host_reference(value: str) -> str:
 
 
 def directory_name(value: str) -> str:
-    """An organization's directory, which is its AS2 id as well: RFC 4130, section 6.2, without the slash."""
+    """The directory of an organization, which is also its default AS2 id (RFC 4130, section 6.2), without a slash."""
     if not _DIRECTORY_NAME.fullmatch(value):
         raise ValueError(
             "expected the name of a directory in certs/organizations: 1 to 128 printable ASCII characters, "
@@ -82,7 +82,7 @@ def as2_id(value: str) -> str:
 
 
 def relative_path(value: str) -> str:
-    """A file or a directory below the one that names it, in one spelling."""
+    """The path of a file or directory below the directory of the file that names it, normalized."""
     path = PurePosixPath(value)
     if not value or "\0" in value or path.is_absolute() or ".." in path.parts:
         raise ValueError("expected a path below this directory, such as acme-2027.pem")
@@ -90,7 +90,7 @@ def relative_path(value: str) -> str:
 
 
 def fingerprint(value: str) -> str:
-    """A SHA-256 in hexadecimal digits, with colons or without."""
+    """A SHA-256 in hexadecimal digits, with or without colons."""
     digits = value.replace(":", "").lower()
     if not _SHA256.fullmatch(digits):
         raise ValueError("expected the SHA-256 of a certificate: 64 hexadecimal digits")
@@ -98,7 +98,7 @@ def fingerprint(value: str) -> str:
 
 
 def route_path(value: str) -> str:
-    """The path of a URL, exactly as clients send it."""
+    """The path of a route, exactly as in the requests of clients."""
     segments = value.split("/")[1:]
     named = all(_SEGMENT.fullmatch(each) and each not in {".", ".."} for each in segments)
     if not value.startswith("/") or not (named or value == "/"):
@@ -107,22 +107,22 @@ def route_path(value: str) -> str:
             'or ".." segment, no query, no fragment and no percent-encoding'
         )
     if f"{value}/".startswith(OURS):
-        raise ValueError(f'"{OURS}" is for what mtlsd itself answers: expected another path')
+        raise ValueError(f'"{OURS}" is reserved for mtlsd: expected another path')
     return value
 
 
 def health_page(value: str) -> str:
-    """The path of a page, or nothing."""
+    """The path of a health check, or an empty text."""
     return value and route_path(value)
 
 
 def journal(value: str) -> str:
-    """What keeps the journal: "sqlite", or the URL of a PostgreSQL database, which libpq reads."""
+    """The place of the journal: "sqlite", or the URL of a PostgreSQL database for libpq."""
     if value == "sqlite":
         return value
     if re.search(r"//[^/]*:.*@|[?&][^=]*(password|%)[^=&]*=", value, re.IGNORECASE):  # no parameter's name needs a %
         raise ValueError(
-            "the URL has a password in it: take it out, and use a password file (passfile=/path in the URL) "
+            "the URL has a password: remove it, and use a password file (passfile=/path in the URL) "
             "or the systemd credential journal.password"
         )
     if not _POSTGRES.fullmatch(value):
@@ -131,7 +131,7 @@ def journal(value: str) -> str:
 
 
 def authority(value: str) -> tuple[str, int | None]:
-    """The host and the port of `host[:port]`; an IPv6 address stands in brackets, and comes back without."""
+    """The host and the port of `host[:port]`; an IPv6 address is written in brackets, and returned without them."""
     found = _AUTHORITY.fullmatch(value)
     if not found or int(found["port"] or 0) > MAX_PORT:
         raise ValueError("expected host:port")

@@ -20,11 +20,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 def placed(
     path: Path, mode: int = ORDINARY, *, overwrite: bool = True, alone: bool = False, name_is_synced: bool = True
 ) -> Iterator[BinaryIO]:
-    """A file to write, which takes its place when the block ends, and is removed if the block raises.
+    """A file to write, which gets its name when the block ends, and is deleted if the block raises.
 
-    Raises FileExistsError if it must not overwrite. The umask applies to the mode. A caller who is `alone` in writing
-    this file stages it under a fixed name, so that what a crash left is written over. Without `name_is_synced`, a loss
-    of power may bring the old file back: for what can be made again, or for a caller who syncs the directory.
+    Raises FileExistsError if it must not overwrite. The umask applies to the mode. A caller that is `alone` in writing
+    this file stages it under a fixed name, so that the rest of a crash is overwritten. Without `name_is_synced`, a loss
+    of power may restore the old file: for files that can be made again, or for a caller that syncs the directory.
     """
     staged = path.with_name(f".{path.name}.part" if alone else f".{path.name}.{token_hex(8)}.new")
     try:
@@ -54,7 +54,7 @@ def synced(path: Path, mode: int = ORDINARY, *, overwrite: bool = False) -> Iter
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to the disk."""
+    """Make the names in a directory durable."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

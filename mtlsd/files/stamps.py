@@ -1,4 +1,4 @@
-"""The state of directories seen from outside: names, types, sizes, modes and times of their files.
+"""Stamps of directories: digests of the names, types, sizes, modes and times of their files.
 
 Two stamps are equal if no name, inode, size, mode or time has changed. A stamp is made before the files are read, so
 that a change during the reading is noticed later.
@@ -14,6 +14,11 @@ from pathlib import Path
 
 UNSETTLED = b""  # a file may change again with the same time, because file system clocks advance in steps
 STEP_SECONDS = 0.05
+
+OWN = ("hosts", "organizations")
+DEPTH = 4  # levels of directories below each of them; links are followed, so a loop must end
+
+Look = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,10 @@ class Listing:
 
 
 def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | None = None) -> Listing:
-    """List a directory and these below it; never raises. With `now`, in seconds of the epoch, UNSETTLED is possible."""
+    """List a directory and the named directories below it; never raises.
+
+    With `now`, in seconds of the epoch, the stamp is UNSETTLED if something changed just before.
+    """
     entries: dict[str, tuple[DirectoryEntry, ...]] = {}
     why_not: dict[str, str] = {}
     names: set[str] = set()
@@ -46,7 +54,8 @@ def list_directory(directory: Path, below: tuple[str, ...] = (), now: float | No
         if name and name not in names:
             continue
         try:
-            entries[name] = _listed(place)
+            with os.scandir(place) as found:
+                entries[name] = tuple(sorted(map(_look, found), key=lambda each: each.name))
             names = names or {each.name for each in entries[""]}
         except OSError as error:
             why_not[name] = error.strerror or "it cannot be listed"
@@ -58,19 +67,11 @@ def stays_within(path: Path, directory: Path) -> bool:
     return Path(os.path.realpath(path, strict=True)).is_relative_to(os.path.realpath(directory))
 
 
-def _listed(place: str) -> tuple[DirectoryEntry, ...]:
-    with os.scandir(place) as found:
-        return tuple(sorted(map(_look, found), key=lambda each: each.name))
-
-
 def _look(entry: "os.DirEntry[str]") -> DirectoryEntry:
     looks = list(_stats(entry))
     is_directory = bool(looks) and stat.S_ISDIR(looks[-1].st_mode)
-    facts = tuple(
-        (each.st_ino, each.st_dev, each.st_size, each.st_mtime_ns, each.st_ctime_ns, each.st_mode) for each in looks
-    )
     changed = max((each.st_ctime for each in looks), default=0.0)
-    return DirectoryEntry(entry.name, is_directory, entry.is_symlink(), facts, changed)
+    return DirectoryEntry(entry.name, is_directory, entry.is_symlink(), tuple(map(_facts, looks)), changed)
 
 
 def _facts(of: os.stat_result) -> tuple[int, ...]:
@@ -97,22 +98,16 @@ def _stamp(
     return sha256(repr((os.fspath(directory), looks, dict(why_not))).encode("utf-8", "surrogateescape")).digest()
 
 
-OWN = ("hosts", "organizations")
-
-
-DEPTH = 4  # directories below each of them; links are followed, so a loop must end
-
-
-Look = tuple[object, ...]
+# --- The stamp of our own files -------------------------------------------------------------------------------
 
 
 def own_stamp(file: Path, certs: Path) -> bytes:
-    """The stamp of the configuration and of our own certificates: of names, inodes, sizes, modes and times."""
+    """The stamp of the configuration file and of our own certificates."""
     return stamp_of(look_at(file), certs)
 
 
 def stamp_of(file: Look, certs: Path) -> bytes:
-    """The same stamp, for a configuration file that was looked at before it was read."""
+    """The stamp of the configuration file, whose status was read before its content, and of our own certificates."""
     looks = [file]
     for directory in own_directories(certs):
         with suppress(OSError), os.scandir(directory) as found:
@@ -125,8 +120,7 @@ def look_at(path: Path) -> Look:
     looks: list[object] = [os.fspath(path)]
     for look in (os.lstat, os.stat):
         with suppress(OSError):
-            seen = look(path)
-            looks.append((seen.st_ino, seen.st_dev, seen.st_size, seen.st_mode, seen.st_mtime_ns, seen.st_ctime_ns))
+            looks.append(_facts(look(path)))
     return tuple(looks)
 
 

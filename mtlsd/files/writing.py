@@ -1,7 +1,7 @@
-"""Files and directories of ours on the disk: whole or not at all, and there after a crash.
+"""Writes files and directories: completely or not at all, and durably.
 
-A directory is filled beside its place, under a name that begins with a dot, which nobody reads; then it takes its
-place in one step, and what was there is removed.
+A directory is filled beside its target, under a name that begins with a dot, which nobody reads. Then it replaces the
+target in one step, and the old directory is deleted.
 """
 
 import ctypes
@@ -18,8 +18,8 @@ from typing import BinaryIO
 from mtlsd.files.durable import placed, sync_directory, synced
 
 PUBLIC = 0o644
-PRIVATE = 0o600  # a private key, or what unlocks one
-SEARCHED = 0o755  # a directory; what is secret in it has a mode of its own
+PRIVATE = 0o600  # a private key, or its password
+SEARCHED = 0o755  # a directory; secret files in it have their own mode
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -27,7 +27,7 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep other commands from changing this directory meanwhile; the directory is made where there is none."""
+    """Lock a directory against changes by other commands; the directory is created if needed."""
     directory.mkdir(mode=SEARCHED, parents=True, exist_ok=True)
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -38,14 +38,14 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, data: bytes, mode: int = PUBLIC, *, overwrite: bool = False) -> None:
-    """Write one file; raises FileExistsError where it is there already, unless it may be overwritten."""
+    """Write one file; raises FileExistsError if the file exists, unless it may be overwritten."""
     with placed(path, PRIVATE, overwrite=overwrite) as file:
         _fill(file, data, mode)
         give(file.fileno(), path.parent)
 
 
 def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
-    """Fill a directory beside `target`: data and mode by the path in it. To be published, or discarded."""
+    """Fill a directory beside `target`: data and mode by path. The caller publishes or discards the directory."""
     staged = target.with_name(f".{target.name}.{token_hex(8)}.new")
     try:
         _make(staged)
@@ -67,7 +67,7 @@ def stage(target: Path, files: Mapping[str, tuple[bytes, int]]) -> Path:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two names (renameat2); False where the system or the file system cannot."""
+    """Exchange two names (renameat2); False if the system or the file system does not support this."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:
@@ -80,7 +80,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] = exchange) -> None:
-    """Let a filled directory take its place, in one step where the file system can exchange two directories."""
+    """Replace `target` by a filled directory, in one step if the file system can exchange two directories."""
     if not os.path.lexists(target):
         staged.rename(target)
         sync_directory(target.parent)
@@ -95,7 +95,7 @@ def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] =
 
 
 def remove_directory(target: Path) -> None:
-    """Remove a directory: nobody reads it any longer from the first step on."""
+    """Delete a directory; after the first step, nobody reads it any longer."""
     old = target.with_name(f".{target.name}.{token_hex(8)}.old")
     target.rename(old)
     sync_directory(target.parent)
@@ -103,7 +103,7 @@ def remove_directory(target: Path) -> None:
 
 
 def discard(directory: Path) -> None:
-    """Remove what nobody reads."""
+    """Delete a directory that nobody reads."""
     shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -119,7 +119,7 @@ def _fill(file: BinaryIO, data: bytes, mode: int) -> None:
 
 
 def give(file: Path | int, parent: Path) -> None:
-    """To whom the directory belongs that it is for: what root writes, the daemon must be able to read."""
+    """Give a file the owner of its directory, because the daemon must be able to read files that root writes."""
     owner = parent.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.chown(file, owner.st_uid, owner.st_gid, follow_symlinks=isinstance(file, int))

@@ -9,8 +9,8 @@ from mtlsd.as2.headers import AS2Headers
 from mtlsd.config.model import MDNMode, Route
 from mtlsd.http.messages import Request
 from mtlsd.journal.documents import MAX_INLINE
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.ours.organization import Organization
 from mtlsd.partners.partner import Partner

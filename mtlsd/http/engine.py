@@ -3,13 +3,18 @@
 Partners' connections, the admin address and the listener of `mtlsd send` read their requests with it.
 """
 
+import re
 from collections.abc import Iterable
 
 import h11
 
 from mtlsd.errors import BadRequest, HeadersTooLarge, PeerError, TransferCodingUnsupported
+from mtlsd.text import cut
 
 LINE_ENDS = b"\r\n"
+
+_MESSAGE_ID = re.compile(rb"\nmessage-id:((?:[^\n]*\n[ \t])*[^\n]*)", re.IGNORECASE)
+_END_OF_HEADER = re.compile(rb"\n\r?\n")
 
 HTTPEvent = h11.Request | h11.Data | h11.EndOfMessage | h11.ConnectionClosed
 
@@ -25,6 +30,7 @@ class HTTPEngine:
     def _start(self) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._max_header)
         self._wants_no_body = False
+        self._header = bytearray()
 
     def receive_data(self, data: bytes) -> bool:
         """Take plaintext, or its end, which is empty; whether there is more to read now.
@@ -33,6 +39,8 @@ class HTTPEngine:
         """
         if data and self.waits_for_request and not (data := data.lstrip(LINE_ENDS)):
             return False
+        if self._h11.their_state is h11.IDLE:
+            self._header += data
         self._h11.receive_data(data)
         return True
 
@@ -47,7 +55,16 @@ class HTTPEngine:
         assert isinstance(event, HTTPEvent)  # nobody asks behind the end of a request
         if isinstance(event, h11.Request):
             self._wants_no_body = event.method == b"HEAD"  # whatever else is wrong with the request
+            self._check_header()
         return event
+
+    def _check_header(self) -> None:
+        """Refuse a fold inside a Message-ID: h11 makes a blank of it, and other readers make nothing of it."""
+        header, self._header = self._header, bytearray()
+        end = _END_OF_HEADER.search(header)
+        values = _MESSAGE_ID.findall(header, 0, end.start() + 1 if end else 0)
+        if any(b"\n" in value.strip() for value in values):
+            raise BadRequest("a fold inside Message-ID")
 
     @property
     def rest(self) -> bytes:
@@ -98,4 +115,4 @@ class HTTPEngine:
 
 def _translated(error: h11.RemoteProtocolError) -> PeerError:
     refusal = {431: HeadersTooLarge, 501: TransferCodingUnsupported}.get(error.error_status_hint, BadRequest)
-    return refusal(str(error))
+    return refusal(cut(str(error)))

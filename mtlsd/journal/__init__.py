@@ -1,10 +1,9 @@
-"""What we promised, on disk before we promised it.
+"""The journal: every message and every promise, on disk before a receipt is sent.
 
-`Message`, `Refusal`, `Delivery` and `Attempt` are the records; `Journal` is what can be done with them. `SQLJournal`
-does it by SQL, in one file (`SQLiteJournal`) or in a database that several nodes share (`PostgresJournal`). The
-function `open_journal` opens the one that a `Place` names. A small `Document` is kept inside the journal, a large one
-in the `Spool`.
+`Message`, `Refusal`, `Delivery` and `Attempt` are the records, and `Journal` has the methods for them. The records are
+in one file (`SQLiteJournal`) or in a database that several nodes share (`PostgresJournal`). `open_journal` opens the
+journal at a `Place`. A small `Document` is stored inside the journal, a large document in the `Spool`.
 
-What is written is entered in a hash chain as well: `Proof` is what can be done with it, `checkpoints` are what is
-signed of it, and `verify` says whether all of it still fits.
+Everything that is written is also entered in a hash chain: `Proof` has the methods for the chain, `checkpoints` are its
+signed heads, and `verify` checks that the records still match the chain.
 """

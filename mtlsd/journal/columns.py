@@ -1,10 +1,10 @@
-"""The text of columns that hold more than text: how it is written, and read.
+"""The text of columns that hold more than text: how it is written and read. Pure.
 
-The digests of the hash chain are over this text as well. So it is a stored format: what was written once is read, and
-written again, as the same characters, for as long as there are journals. Pure.
+The digests of the hash chain also cover this text. It is therefore a stored format: text that was ever written must
+always be read, and be written again as the same characters.
 
 The certificates of a client follow the header fields of its message, under names that begin with a colon. No client can
-send such a field (RFC 9110, section 5.1), so whatever has such a name was written here.
+send such a field (RFC 9110, section 5.1), so only this module writes such names.
 """
 
 from base64 import b64decode, b64encode
@@ -17,7 +17,7 @@ _LEAF, _CHAIN = ":client-cert", ":client-cert-chain"
 
 
 def targets_text(targets: tuple[str, ...]) -> str:
-    """The URLs of a delivery, with blanks between: no URL contains a blank."""
+    """The URLs of a delivery, separated by spaces, because no URL contains a space."""
     return " ".join(targets)
 
 
@@ -35,14 +35,14 @@ def lane(text: str) -> Lane:
 
 
 def header_fields(message: Message) -> HeaderPairs:
-    """The header of a message, and behind it the client's certificates."""
-    return (*message.headers, *_certificate_fields(message.client_certificates))
+    """The header of a message, followed by the client's certificates."""
+    return (*message.headers, *certificate_fields(message.client_certificates))
 
 
 def header(fields: HeaderPairs) -> tuple[HeaderPairs, tuple[bytes, ...]]:
     """The header and the certificates, each in DER.
 
-    What was not written just so stays in the header as it is: else two texts would have one digest.
+    A field that this module would write differently stays in the header; otherwise two texts would have one digest.
     """
     received = tuple(takewhile(lambda field: field[0] not in (_LEAF, _CHAIN), fields))
     kept = fields[len(received) :]
@@ -50,15 +50,13 @@ def header(fields: HeaderPairs) -> tuple[HeaderPairs, tuple[bytes, ...]]:
         certificates = tuple(b64decode(each) for _, value in kept for each in value.split(", "))
     except ValueError:
         return fields, ()
-    return (received, certificates) if _certificate_fields(certificates) == kept else (fields, ())
+    return (received, certificates) if certificate_fields(certificates) == kept else (fields, ())
 
 
-def _certificate_fields(certificates: tuple[bytes, ...]) -> HeaderPairs:
-    leaf, *chain = map(byte_sequence, certificates) if certificates else ("",)
-    fields = ((_LEAF, leaf), (_CHAIN, ", ".join(chain)))
+def certificate_fields(
+    certificates: tuple[bytes, ...], leaf_name: str = _LEAF, chain_name: str = _CHAIN
+) -> HeaderPairs:
+    """The client's certificate, and its issuers if there are any, each as a Byte Sequence (RFC 8941, section 3.3.5)."""
+    leaf, *chain = (f":{b64encode(each).decode('ascii')}:" for each in certificates) if certificates else ("",)
+    fields = ((leaf_name, leaf), (chain_name, ", ".join(chain)))
     return tuple((name, value) for name, value in fields if value)
-
-
-def byte_sequence(data: bytes) -> str:
-    """A Byte Sequence (RFC 8941, section 3.3.5)."""
-    return f":{b64encode(data).decode('ascii')}:"

@@ -1,7 +1,7 @@
-"""The documents of a message: small ones travel inside the journal's commit, large ones through the spool.
+"""The documents of a message: small documents are part of the journal's commit, large documents are files in the spool.
 
-A message of a few kilobytes costs one fsync then, instead of five: measured, its durable part takes a third of the
-CPU. Either way nothing is acknowledged before it is on disk.
+A message of a few kilobytes then needs one fsync instead of five, and a third of the CPU for its storage, as measured.
+In both cases nothing is acknowledged before it is on disk.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,17 +11,17 @@ from io import BytesIO
 from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool, SpoolFile
+from mtlsd.journal.sql.journal import Journal
 
-MAX_INLINE = 64 * 1024  # octets, where nothing else is said
+MAX_INLINE = 64 * 1024  # octets, by default
 _INLINE = "journal/"
 
 
 class Document:
-    """A document that is being received; it ends with `keep` or `discard`.
+    """A document that is being received, until `keep` or `discard`.
 
-    Up to `max_inline` octets are for the journal. With `digest_only` nothing of it is kept.
+    A document of up to `max_inline` octets is for the journal. With `digest_only` only its digest is kept.
     """
 
     def __init__(self, spool: Spool, max_inline: int = MAX_INLINE, *, digest_only: bool = False) -> None:
@@ -34,7 +34,7 @@ class Document:
         self.size = 0  # octets
 
     def write(self, data: bytes) -> None:
-        """Append; raises `SpoolFull` or `JournalUnavailable`, at once or when it is kept."""
+        """Append data; raises `SpoolFull` or `JournalUnavailable`, now or in `keep`."""
         self.size += len(data)
         self._digest.update(data)
         if self.digest_only:
@@ -49,38 +49,38 @@ class Document:
             self._file.write(data)
 
     def read_back(self, chunk: int) -> Iterator[bytes]:
-        """What was written so far, `chunk` octets at a time."""
+        """The octets written so far, at most `chunk` at a time if they are in a file."""
         if self._file is not None:
             yield from self._file.read_back(chunk)
         else:
             yield bytes(self._held)
 
     def discard(self) -> None:
-        """Remove what is not kept; does nothing after `keep`."""
+        """Delete the document; does nothing after `keep`."""
         if self._file is not None:
             self._file.discard()
 
     @property
     def file(self) -> SpoolFile | None:
-        """The file in the spool, where the document did not fit into memory."""
+        """The file in the spool, if the document is too large for the journal."""
         return self._file
 
     @property
     def sha256(self) -> str:
-        """The digest of what was written so far."""
+        """The digest of the octets written so far."""
         return self._digest.hexdigest()
 
     @property
     def held(self) -> bytes:
-        """The whole document, where it did fit."""
+        """The whole document, if it is for the journal."""
         return bytes(self._held)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The names and sizes of documents by suffix, and the contents of those that go into the journal, by name.
+    """The names and sizes of documents by suffix, and the contents of documents for the journal by name.
 
-    `digests` has the SHA-256 of each, also of what is not kept.
+    `digests` has the SHA-256 of every document, also of a document that is not kept.
     """
 
     names: Mapping[str, str]
@@ -90,7 +90,7 @@ class Kept:
 
 
 def keep(spool: Spool, id: str, documents: Mapping[str, Document]) -> Kept:  # noqa: A002  # the field's name
-    """Bring large documents to the disk; hand small ones back for `Journal.accept`."""
+    """Make large documents durable, and return small documents for `Journal.accept`."""
     digests = {suffix: document.sha256 for suffix, document in documents.items()}
     documents = {suffix: document for suffix, document in documents.items() if not document.digest_only}
     files = {suffix: document.file for suffix, document in documents.items() if document.file}
@@ -102,31 +102,31 @@ def keep(spool: Spool, id: str, documents: Mapping[str, Document]) -> Kept:  # n
 
 
 def is_inline(name: str) -> bool:
-    """Whether the journal itself holds the document."""
+    """Whether the document is in the journal itself."""
     return name.startswith(_INLINE)
 
 
 def remove(spool: Spool, kept: Kept) -> None:
-    """Remove kept documents that the journal does not refer to."""
+    """Delete kept documents that the journal does not refer to."""
     for name in kept.names.values():
         if name not in kept.inline:
             spool.remove(name)
 
 
 def remove_files(spool: Spool, names: Iterable[str]) -> None:
-    """Remove those of these documents that are files; the journal has let them go already."""
+    """Delete the files of these documents; the journal no longer refers to them."""
     for name in names:
         if not is_inline(name):
             spool.remove(name)
 
 
 def open_kept(spool: Spool, inline: Mapping[str, bytes], name: str) -> BinaryIO:
-    """Open a document that the journal does not have yet."""
+    """Open a kept document that is not in the journal yet."""
     return BytesIO(inline[name]) if name in inline else spool.open(name)
 
 
 def open_document(journal: Journal, spool: Spool, name: str) -> BinaryIO:
-    """Open a kept document for reading, wherever it is."""
+    """Open a stored document for reading, in the journal or in the spool."""
     if not is_inline(name):
         return spool.open(name)
     data = journal.document(name)

@@ -1,12 +1,12 @@
-"""Where a journal is, and how it is opened there. PostgreSQL's library is loaded for those alone who use it."""
+"""The place of a journal, and how the journal is opened. The driver of PostgreSQL is imported only if it is used."""
 
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtlsd.journal.proof.checkpoints import UNNAMED
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import disk_errors
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal, version_of
 
 PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credential
@@ -14,7 +14,10 @@ PASSWORD = "journal.password"  # noqa: S105  # the name of the systemd credentia
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`journal` is "sqlite" or the URL of a PostgreSQL database; `credentials` is systemd's directory of them."""
+    """The place of a journal: `journal` is "sqlite" or the URL of a PostgreSQL database.
+
+    `credentials` is the directory of the credentials of systemd.
+    """
 
     journal: str
     state: Path
@@ -25,7 +28,7 @@ class Place:
 
     @property
     def url(self) -> str | None:
-        """The database, where it is one of PostgreSQL."""
+        """The URL of the PostgreSQL database, if the journal is in one."""
         return None if self.journal == "sqlite" else self.journal
 
     @property
@@ -34,7 +37,7 @@ class Place:
         return self.state / "journal.sqlite"
 
     def password(self) -> str | None:
-        """The systemd credential `journal.password`, where there is one; raises JournalUnavailable."""
+        """The systemd credential `journal.password`, if it exists; raises JournalUnavailable."""
         if self.credentials is None or not (self.credentials / PASSWORD).exists():
             return None
         with disk_errors():
@@ -42,10 +45,10 @@ class Place:
 
 
 def open_journal(place: Place, node: str = "", *, chain: str = UNNAMED, read_only: bool = False) -> Journal:
-    """Open the journal: a file is made or migrated as needed, unless it is only read; a database must be ours already.
+    """Open the journal. A file is created or migrated if needed, unless `read_only`; a database must be migrated.
 
-    `node` is who we are among those who share it, and `chain` the name of our key, whose chain takes the entries.
-    Raises JournalUnavailable or SpoolFull.
+    `node` is the name of this node among the nodes of the database, and `chain` the name of its chain, which is the
+    fingerprint of its key. Raises JournalUnavailable or SpoolFull.
     """
     if place.url is None:
         return SQLiteJournal(place.file, read_only=read_only, node=chain)
@@ -55,7 +58,7 @@ def open_journal(place: Place, node: str = "", *, chain: str = UNNAMED, read_onl
 
 
 def migrate_journal(place: Place) -> tuple[int, int]:
-    """Bring the journal to our version; return its version before and after. Raises JournalUnavailable or SpoolFull."""
+    """Migrate the journal; return its version before and after. Raises JournalUnavailable or SpoolFull."""
     if place.url is None:
         before = version_of(place.file)
         with closing(SQLiteJournal(place.file)):

@@ -1,9 +1,9 @@
-"""The journal's words: what a message, a delivery and an attempt are, and what a journal can do.
+"""The records of the journal: messages, refusals, deliveries and attempts.
 
 All times are seconds of the epoch. All ids of ours are text that sorts by age.
 
-The life of a delivery is `TRANSITIONS`. Delivery is at least once: what is claimed and never recorded
-becomes due again when its lease is over.
+`TRANSITIONS` is the life cycle of a delivery. Delivery is at least once: a delivery that was claimed, but whose attempt
+was never recorded, becomes due again when its lease expires.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ HeaderPairs = tuple[tuple[str, str], ...]
 
 
 class LeaseLost(MtlsdError):
-    """The delivery is not, or no longer, claimed by this owner."""
+    """This owner has no claim on the delivery, or no longer."""
 
 
 class TransitionRefused(MtlsdError):
@@ -26,15 +26,15 @@ class TransitionRefused(MtlsdError):
 
 
 class DeliveryKind(StrEnum):
-    """What a delivery carries, and so to whom."""
+    """The content of a delivery, which also decides about its target."""
 
     BACKEND = "backend"  # the document, to the route's backend
-    MESSAGE = "message"  # the AS2 message as it came, to the route's backend
-    MDN = "mdn"  # the receipt, to where the partner asked for it
+    MESSAGE = "message"  # the AS2 message as received, to the route's backend
+    MDN = "mdn"  # the receipt, to the URL that the partner requested
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     CLAIMED = "claimed"
@@ -48,9 +48,9 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
         DeliveryState.PENDING: frozenset({DeliveryState.CLAIMED, DeliveryState.DROPPED}),  # claim; an operator
         DeliveryState.CLAIMED: frozenset(
             {
-                DeliveryState.DELIVERED,  # ok
-                DeliveryState.PENDING,  # retryable, or the lease is over
-                DeliveryState.FAILED,  # permanent, or too old
+                DeliveryState.DELIVERED,  # success
+                DeliveryState.PENDING,  # a temporary failure, or the lease expired
+                DeliveryState.FAILED,  # a permanent failure, or too old
             }
         ),
         DeliveryState.DELIVERED: frozenset(),
@@ -61,7 +61,7 @@ TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType
 
 
 def transition(current: DeliveryState, following: DeliveryState) -> DeliveryState:
-    """Return the following state, or raise `TransitionRefused` where the table lacks the step."""
+    """Return the following state; raises TransitionRefused if the table does not have this step."""
     if following not in TRANSITIONS[current]:
         raise TransitionRefused(f"a delivery that is {current} cannot become {following}")
     return following
@@ -69,7 +69,7 @@ def transition(current: DeliveryState, following: DeliveryState) -> DeliveryStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMDN:
-    """A receipt as it is sent, so that a duplicate, or a second attempt, gets the same bytes."""
+    """A receipt as it is sent, so that a duplicate message, or a second attempt, gets the same bytes."""
 
     headers: HeaderPairs
     body: bytes
@@ -79,16 +79,16 @@ class StoredMDN:
 class Message:
     """A verified message that we accepted.
 
-    `message_id` is exactly as received. `size` is the payload's, in bytes, and `original_size` the body's; `payload`
-    and `original` are names in the spool; `headers` are those of the AS2 request as received; `client_certificates` are
-    those that the backend is shown: the client's, then those above it, each in DER; `mic` is base64. A message that we
-    hold no key for has no payload and no MIC. `notes` are sentences for auditors: what could not be checked, and what
-    was odd. Text holds no lone surrogates, because it is stored as UTF-8.
+    `message_id` is exactly as received. `size` is the size of the payload in bytes, and `original_size` that of the
+    body. `payload` and `original` are the names of documents. `headers` are those of the AS2 request as received.
+    `client_certificates` are for the backend: the client's certificate, then its issuers, each in DER. `mic` is base64.
+    A message for which we have no key has no payload and no MIC. `notes` are sentences for auditors, about checks that
+    were not possible and about irregularities. No text has lone surrogates, because text is stored as UTF-8.
 
-    For proof: `signed` and `signature` name the signed entity and the SignedData, where they are kept; `form` is how
-    the entity was taken for hashing; `digests` are SHA-256 of the documents by suffix, kept or not; `configuration` is
-    the version that was in force. `salt` is in every digest that the chain has of this message. `contents` are the
-    octets of its documents that are here; none are once they were pruned.
+    For proof: `signed` and `signature` name the signed entity and the SignedData, if they are kept. `form` is the form
+    of the entity that was hashed. `digests` are the SHA-256 of all documents by suffix, also of documents that are not
+    kept. `configuration` is the version of the configuration that was in force. `salt` is part of every digest of this
+    message in the chain. `contents` is the size of the stored documents; 0 after they were pruned.
     """
 
     id: str
@@ -127,9 +127,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A message of a known sender that was refused. It holds no key: the message may come again.
+    """A refused message of a known sender. It does not occupy the message's key, so the message may be sent again.
 
-    `message_id` is exactly as received; `refused_at` is when. Where none was asked for there is no MDN.
+    `message_id` is exactly as received. There is no MDN if none was requested.
     """
 
     id: str
@@ -150,7 +150,7 @@ class Refusal:
 class Lane:
     """Deliveries that share a limit.
 
-    In an ordered lane each of them waits for those before it, and for an operator if one of those has FAILED.
+    In an ordered lane each delivery waits for all earlier deliveries, and for an operator if one of them is FAILED.
     """
 
     name: str
@@ -164,9 +164,9 @@ NO_LANES: Mapping[Lane, int] = MappingProxyType({})
 class Delivery:
     """A promise to deliver something: a message, its MDN, or the MDN of a refusal.
 
-    `targets` are URLs, of which one is to take it; `pinned` is the one of them that may have taken it already, so that
-    no other may get it. `message_id` and `refusal_id` are ids of ours, and there is one of them. `attempts` counts
-    claims, so an attempt that a crash cut off counts too.
+    `targets` are URLs, one of which shall accept the delivery. `pinned` is the target that may already have accepted
+    it, so that no other target may get it. Either `message_id` or `refusal_id`, an id of ours, is set. `attempts`
+    counts claims, so it includes attempts that a crash interrupted.
     """
 
     id: str
@@ -202,9 +202,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted together: a message, its deliveries, its small documents by name, and attempts made already.
+    """A message to accept, with its deliveries, its small documents by name, and the attempts that were already made.
 
-    `certificates` are those of its signer, DER by SHA-256.
+    `certificates` are the certificates of its signer, in DER, by SHA-256.
     """
 
     message: Message
@@ -216,9 +216,9 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What must be on disk before an answer is sent: an acceptance, or else a refusal, an MDN to deliver, or both.
+    """The records that must be on disk before an answer is sent: an acceptance; or a refusal, a delivery, or both.
 
-    The delivery brings the MDN of that refusal or, without one, of a message that is here already.
+    The delivery sends the MDN of the refusal or, without a refusal, the MDN of a message that is already stored.
     """
 
     acceptance: Acceptance | None = None
@@ -231,7 +231,7 @@ NO_PROMISE = Promise()
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that is ours until its lease is over, and what it is about."""
+    """A delivery that is ours until its lease expires, and its message or refusal."""
 
     delivery: Delivery
     about: Message | Refusal
@@ -239,7 +239,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ListedMessage:
-    """A message and the state of its delivery to the backend, where it has one."""
+    """A message and the state of its delivery to the backend, if it has one."""
 
     message: Message
     state: DeliveryState | None
@@ -247,7 +247,7 @@ class ListedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How many deliveries of one kind stand in one state, and when the oldest of them was promised."""
+    """The number of deliveries of one kind in one state, and the time when the oldest of them was promised."""
 
     kind: DeliveryKind
     state: DeliveryState
@@ -257,7 +257,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that the journal has about one message or refusal, read at one moment; `entries` in the order of writing."""
+    """All records of one message or refusal, read at one moment; `entries` are in the order of writing."""
 
     entries: tuple[Entry, ...]
     about: Message | Refusal | None
@@ -267,7 +267,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Who lets something go, why, and when."""
+    """The author, the reason and the time of a deletion."""
 
     by: str
     why: str
@@ -275,4 +275,4 @@ class Reason:
 
 
 class DeliveriesOpen(MtlsdError):
-    """What is to be erased is still to be delivered."""
+    """A record cannot be erased, because it has an open delivery."""

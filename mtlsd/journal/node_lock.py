@@ -1,6 +1,6 @@
-"""One daemon a state directory, and the name that it has among those who share a journal.
+"""The lock of a state directory, for one daemon per directory, and the name of this node among those of a journal.
 
-A second one in the same directory would sweep away what the first is receiving.
+A second daemon in the same directory would delete the files that the first daemon is receiving.
 """
 
 import fcntl
@@ -19,12 +19,12 @@ _NODE = re.compile(r"[\w-]{1,100}", re.ASCII)
 
 
 class DirectoryInUse(MtlsdError):
-    """Another process holds the lock."""
+    """Another process has locked the directory."""
 
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Hold the directory while the block runs, and make it if it is missing; the lock ends with the process, too.
+    """Lock the directory while the block runs, and create it if needed; the end of the process also releases the lock.
 
     Raises DirectoryInUse, SpoolFull or JournalUnavailable.
     """
@@ -39,10 +39,10 @@ def lock_directory(directory: Path) -> Iterator[None]:
 
 
 def node_of(directory: Path, new: str) -> str:
-    """Return the name in the directory's file `node`, which is made of `new` where there is none.
+    """Return the name in the directory's file `node`, which is created with the name `new` if it does not exist.
 
-    It is the same after a restart, also on a host of another name, and no two directories have the same one. Call it
-    with the directory locked; raises SpoolFull or JournalUnavailable.
+    The name stays the same after a restart, and on a host with another name. The directory must be locked. Raises
+    SpoolFull or JournalUnavailable.
     """
     file = directory / "node"
     with disk_errors():
@@ -51,7 +51,7 @@ def node_of(directory: Path, new: str) -> str:
                 opened.write(_UNFIT.sub("-", new)[:100].encode("ascii") + b"\n")
         node = file.read_text("latin-1").strip()
     if not _NODE.fullmatch(node):
-        raise JournalUnavailable(f"{file} is damaged: it holds the name of this node; remove it for a new one")
+        raise JournalUnavailable(f"{file} does not hold a valid name of a node: delete the file to get a new name")
     return node
 
 
@@ -59,4 +59,4 @@ def _lock(fd: int, directory: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise DirectoryInUse(f"another mtlsd uses {directory}: stop it, or name another `state`") from None
+        raise DirectoryInUse(f"another mtlsd uses {directory}: stop it, or set another `state`") from None

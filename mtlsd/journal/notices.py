@@ -1,19 +1,19 @@
-"""Notices of expiry: who tells of a certificate that is about to expire, and whether that was done.
+"""Notices of expiry: whether a notice about a certificate was given, and which node gives it.
 
-Of several nodes that look at once, one claims a notice and gives it. A claim expires and is not extended, so that
-another node takes over after a crash, or if the first one cannot send. A notice is given twice only if a node crashes
-after giving it and before that is recorded.
+If several nodes check at the same time, one node claims a notice and gives it. A claim expires and is not extended, so
+that another node takes over if the first node crashes or cannot send. A notice is given twice only if a node crashes
+between giving it and recording it.
 """
 
 from enum import Enum, auto
 
 CLAIM_SECONDS = 2 * 3600
-WRONG_CLOCK_SECONDS = 2 * 86400  # a time further ahead was written by a wrong clock, and does not count
+WRONG_CLOCK_SECONDS = 2 * 86400  # a time further in the future is from a wrong clock, and does not count
 
 
 class NoticeStanding(Enum):
-    """What is known of a notice."""
+    """The state of a notice."""
 
-    GIVEN = auto()  # itself, or one for fewer days, which covers it
+    GIVEN = auto()  # this notice, or a notice for fewer days
     OURS = auto()  # this node has claimed it
     THEIRS = auto()  # another node has claimed it

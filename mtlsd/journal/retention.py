@@ -1,7 +1,7 @@
-"""Retention: which contents are to go, by their age and by how much there is, and letting them go in small batches.
+"""Retention: deletes the contents of messages, by their age and by their total size, in small batches.
 
-The record stays, and so do the MDN and the key: a message whose contents are gone is still known when it comes again.
-A refusal has no key, so that all of it goes by its age.
+The record of a message remains, with its MDN and its key, so that a duplicate is still recognized. A refusal has no
+key, so the whole refusal is deleted by its age.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import Reason
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 BATCH = 100  # messages in one commit
 _DAY = 86400  # seconds
@@ -19,7 +19,7 @@ _NEVER = 1e18  # seconds of the epoch, after every message
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """How long the contents of one partner's messages stay, and how much of them; 0 is without end."""
+    """How long the contents of one partner's messages are kept, and how much of them; 0 is no limit."""
 
     days: int = 0
     max_bytes: int = 0
@@ -27,7 +27,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went, or would go, of one partner in one batch."""
+    """The deleted contents of one partner in one batch, or the contents that would be deleted."""
 
     partner: str
     messages: int
@@ -38,7 +38,7 @@ class Pruned:
 def prune(
     journal: Journal, spool: Spool, policy_of: Callable[[str], RetentionPolicy], by: str, now: float
 ) -> Iterator[Pruned]:
-    """Let go what is due, a batch a turn. What is not delivered stays, whatever its age."""
+    """Delete the contents that are due, batch by batch. Undelivered messages are kept, whatever their age."""
     for partner, stored in sorted(journal.proof.stored().items()):
         policy = policy_of(partner)
         while due := _due(journal, partner, stored, policy, now, BATCH):
@@ -54,7 +54,7 @@ def prune(
 
 
 def would_prune(journal: Journal, policy_of: Callable[[str], RetentionPolicy], now: float) -> Iterator[Pruned]:
-    """What `prune` would let go now."""
+    """What `prune` would delete now."""
     for partner, stored in sorted(journal.proof.stored().items()):
         if due := _due(journal, partner, stored, policy_of(partner), now, limit=1 << 62):
             yield Pruned(partner, len(due), sum(octets for _, octets in due))
@@ -70,7 +70,7 @@ def _old_refusals(journal: Journal, partner: str, policy: RetentionPolicy, now: 
 def _due(
     journal: Journal, partner: str, stored: int, policy: RetentionPolicy, now: float, limit: int
 ) -> list[tuple[str, int]]:
-    """The oldest that are too old, or too much; whichever are more, for both begin with the oldest."""
+    """The oldest messages that are too old or too much; the longer list, because both begin with the oldest."""
     proof = journal.proof
     too_old = proof.prunable(partner, now - policy.days * _DAY, limit) if policy.days else []
     excess = stored - policy.max_bytes if policy.max_bytes else 0

@@ -1,13 +1,13 @@
-"""The spool: payloads and originals as files, on disk before the journal speaks of them.
+"""The spool: payloads and originals as files, on disk before the journal refers to them.
 
-    root/tmp/          what is being received; worth nothing after a crash
-    root/messages/xx/  what was kept; xx is the start of a hash of the id, so that no directory grows too long
+    root/tmp/          files that are being received; useless after a crash
+    root/messages/xx/  kept files; xx is the beginning of a hash of the id, so that no directory grows too large
 
-A name is relative to the root. The order is always: keep, then `Journal.accept`. A crash between the two
-leaves files that no message refers to, and `sweep` removes them.
+A name is relative to the root. The order is always: keep, then `Journal.accept`. A crash between the two leaves files
+that no message refers to, and `sweep` deletes them.
 
-Several nodes may share a root. Every file has in its name whose it is, and a sweep removes its own node's alone:
-what another one has kept may be on its way into the journal, and no age of a file proves that it is not.
+Several nodes may share a root. The name of every file contains the name of its node, and a sweep deletes only files of
+its own node: the commit for a file of another node may be under way, and no age of a file proves that it is not.
 """
 
 import errno
@@ -24,7 +24,7 @@ from typing import BinaryIO
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files.durable import sync_directory
 
-GATHERED = 64 * 1024  # bytes; smaller writes are gathered to save system calls
+GATHERED = 64 * 1024  # bytes; smaller writes are collected to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NODE = re.compile(r"[\w-]+", re.ASCII)
 TRIAL = "trial-"  # in the name of a file that `probe` writes
@@ -43,14 +43,14 @@ def disk_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A file system, in bytes: what is free for us, and how large it is."""
+    """The free space and the size of a file system, in bytes."""
 
     free: int
     size: int
 
 
 def make_directory(directory: Path) -> None:
-    """Make a directory, and what is missing above it, so that a loss of power takes none of them."""
+    """Create a directory and its missing parents, so that all of them survive a loss of power."""
     if not directory.is_dir():
         make_directory(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -58,7 +58,7 @@ def make_directory(directory: Path) -> None:
 
 
 class SpoolFile:
-    """A file that is being received; it ends with `Spool.keep` or `discard`. Owns the descriptor."""
+    """A file that is being received, until `Spool.keep` or `discard`. Owns the descriptor."""
 
     __slots__ = ("_fd", "_gathered", "path", "size")
 
@@ -69,7 +69,7 @@ class SpoolFile:
         self._gathered = bytearray()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append data; raises `SpoolFull` or `JournalUnavailable`, at once or when it is kept."""
+        """Append data; raises `SpoolFull` or `JournalUnavailable`, now or in `keep`."""
         self.size += len(data)
         if len(self._gathered) + len(data) < GATHERED:
             self._gathered += data
@@ -78,36 +78,32 @@ class SpoolFile:
             self._write_out(data)
 
     def flush(self) -> None:
-        """Hand what is gathered to the system; this syncs nothing."""
+        """Write the collected data without syncing it."""
         gathered, self._gathered = self._gathered, bytearray()
         self._write_out(gathered)
 
     def read_back(self, chunk: int) -> Iterator[bytes]:
-        """Yield what was written so far, `chunk` octets at a time."""
+        """Yield the octets written so far, `chunk` at a time."""
         self.flush()
         at = 0
         while data := os.pread(self._fd, chunk, at):
             yield data
             at += len(data)
 
-    def fileno(self) -> int:
-        """Return the descriptor, for a caller who wants write-back to begin early."""
-        return self._fd
-
     def discard(self) -> None:
-        """Close and remove the file; does nothing after it is kept or discarded."""
+        """Close and delete the file; does nothing if it was kept or discarded before."""
         if self._fd >= 0:
             self._close()
             with disk_errors():
                 self.path.unlink(missing_ok=True)
 
     def move(self, target: Path) -> None:
-        """Rename the file, which `sync` has made durable, to its last place; the name is not durable yet."""
+        """Rename the file to its final name after `sync`; the name is not durable yet."""
         self.path.rename(target)
         self._close()
 
     def sync(self) -> None:
-        """Bring the content to the disk."""
+        """Make the content durable."""
         self.flush()
         os.fsync(self._fd)
 
@@ -123,7 +119,7 @@ class SpoolFile:
 
 
 class Spool:
-    """The files under one root, which is created if it is missing; `node` is who we are among those who share it."""
+    """The files below one root, which is created if needed; `node` is the name of this node among those of the root."""
 
     def __init__(self, root: Path, node: str = "node") -> None:
         assert _NODE.fullmatch(node), node
@@ -132,16 +128,15 @@ class Spool:
         self._tmp = root / "tmp"
         self._messages = root / "messages"
         with disk_errors():
-            _make(root)
-            _make(self._tmp)
-            _make(self._messages)
-            # All of them now: one made in `keep` could be used by a second thread before it is durable.
+            for directory in (self._tmp, self._messages):
+                make_directory(directory)
+            # All are created now, because a second thread could use a new directory before it is durable.
             for number in range(256):
                 (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
             sync_directory(self._messages)
 
     def create(self, mark: str = "") -> SpoolFile:
-        """Open a new file for what is being received; a mark in its name says what else it is."""
+        """Open a new file for data that is being received; a file of another kind has a `mark` in its name."""
         with disk_errors():
             fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)  # O_EXCL, mode 0600
         return SpoolFile(Path(path), fd)
@@ -149,7 +144,7 @@ class Spool:
     def keep(self, id: str, files: Mapping[str, SpoolFile]) -> dict[str, str]:  # noqa: A002  # the field's name
         """Make files durable under an id of ours, and return their names by suffix.
 
-        After an error, discard the files; what was renamed already is for the next sweep.
+        After an error, discard the files; the next sweep deletes files that were renamed already.
         """
         names = {suffix: self._name(id, suffix) for suffix in files}
         with disk_errors():
@@ -165,37 +160,31 @@ class Spool:
         with disk_errors():
             return os.fdopen(os.open(self._path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
-    def size(self, name: str) -> int:
-        """Return a kept file's size in bytes."""
-        with disk_errors():
-            return self._path(name).lstat().st_size
-
     def remove(self, name: str) -> None:
-        """Remove a kept file, if it is there."""
+        """Delete a kept file, if it exists."""
         with disk_errors():
             self._path(name).unlink(missing_ok=True)
 
     def sweep(self, known: Iterable[str]) -> list[str]:
-        """Remove all that this node was receiving, and all that it kept and is not known; return their names.
+        """Delete all files that this node was receiving, and its kept files that are not `known`; return their names.
 
-        For the start only, before anything is received: between `keep` and `Journal.accept` a good file is
-        unknown.
+        For the start only, before anything is received: between `keep` and `Journal.accept` a good file is unknown.
         """
         with disk_errors():
             unknown = {name for name in self._names() if self._is_ours(name)}
-            unknown.difference_update(known)  # the journal may know many more, and none is held here
+            unknown.difference_update(known)  # `known` may have very many names, and is never held in memory
             for name in unknown:
                 (self._root / name).unlink()
         return sorted(unknown)
 
     def space(self) -> Space:
-        """How much room there is now; a system call, so cheap enough for every request."""
+        """The space of the file system; one system call, so it is cheap enough for every request."""
         with disk_errors():
             found = os.statvfs(self._root)
         return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
     def probe(self) -> None:
-        """Write a file, sync it and remove it, as every message needs it; raises where that cannot be done."""
+        """Write, sync and delete a file, as a test; raises if a message could not be stored."""
         file = self.create(TRIAL)
         try:
             file.write(b"\0")
@@ -205,7 +194,7 @@ class Spool:
             file.discard()
 
     def kept(self) -> Iterator[str]:
-        """The name of everything that was ever kept here and is still here."""
+        """The names of all kept files."""
         with disk_errors():
             yield from (name for name in self._names() if name.startswith("messages/"))
 
@@ -234,8 +223,3 @@ class Spool:
 
 def _bucket(id: str) -> str:  # noqa: A002  # as in `keep`
     return sha256(id.encode()).hexdigest()[:2]
-
-
-def _make(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync_directory(directory.parent)

@@ -13,8 +13,8 @@ from mtlsd.config.addresses import Address
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.node_lock import lock_directory, node_of
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.net import systemd
 from mtlsd.net.admin import admin
@@ -22,6 +22,7 @@ from mtlsd.net.admin.admin import Admin
 from mtlsd.net.admin.health import Health
 from mtlsd.net.background.checkpoints import Notary, configuration_note
 from mtlsd.net.background.expiry_alerts import ExpiryLook
+from mtlsd.net.background.left_out_lines import count_left_out_lines
 from mtlsd.net.background.retention import keep_retention
 from mtlsd.net.client.resolver import Lookups
 from mtlsd.net.deliveries.health_checks import check_backends
@@ -91,6 +92,7 @@ class Runtime:
                     background.start_soon(keep_retention, state)
                     background.start_soon(state.promoter.run)
                     background.start_soon(ExpiryLook(state).run)
+                    background.start_soon(count_left_out_lines, state)
                     background.start_soon(systemd.watchdog)
                     background.start_soon(reload.on_change)
                     background.start_soon(state.revocations.run, lambda: state.snapshot)

@@ -1,6 +1,7 @@
-"""Who is whom: partners, ourselves, and the one store that matches a certificate to a partner. Pure.
+"""Partners, our own organizations and hosts, and the trust store that matches a certificate to a partner. Pure.
 
-`partner` reads one directory, `registry` reads them all, `trust_store` indexes what they claim, `matching` finds the
-partner of a certificate and `rules` says whether the certificate may be used. `rollover` and `dates` decide by time.
-`ours` is our side: organizations, hosts and their keys. `edit` is what the command line changes.
+`partner` reads the directory of one partner and `registry` those of all partners. `trust_store` indexes the
+certificates, AS2 ids and subjects of the partners, `matching` finds the partner of a certificate, and `rules` decides
+whether the certificate may be used. `rollover` and `dates` decide by time. `ours` has our organizations, hosts and
+keys. `edit` has the changes that commands make.
 """

@@ -1,4 +1,4 @@
-"""Problems with claims of several partners to the same thing; none of them has it until only one claims it."""
+"""Problems for an AS2 id, a certificate or a subject that several partners claim: nobody has it until one is left."""
 
 from collections.abc import Iterable, Iterator
 from itertools import combinations
@@ -21,7 +21,7 @@ def certificate_conflict(
 
 
 def id_conflict(directory: Path, as2_id: str, names: tuple[str, ...]) -> Iterator[Problem]:
-    """A problem for each partner that claims an AS2 id, if several do."""
+    """A problem for each partner that claims the AS2 id, if several partners claim it."""
     claimed = f'"{as2_id}" is claimed by {together(names)}' if names else ""
     text = f"{claimed}: the id belongs to nobody until only one of them has it"
     for name in names if len(names) > 1 else ():
@@ -31,7 +31,7 @@ def id_conflict(directory: Path, as2_id: str, names: tuple[str, ...]) -> Iterato
 def match_conflicts(directory: Path, partners: tuple[Partner, ...]) -> Iterator[Problem]:
     """A problem for each pair of partners of which the first accepts every certificate that the second accepts.
 
-    All have the same subject. A certificate that two partners accept identifies nobody.
+    All these partners have the same subject. A certificate that two partners accept identifies nobody.
     """
     for one, other in combinations(partners, 2):
         assert one.match

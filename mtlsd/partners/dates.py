@@ -1,6 +1,6 @@
-"""The dates of certificates as TOML has them: `[[certificate]]` of a partner, `[[pair]]` of ours.
+"""The dates of certificates in TOML: the rows `[[certificate]]` of a partner, and `[[pair]]` of our key pairs.
 
-A day counts as a whole, in UTC: `active_from` from its first moment on, `retire_after` to its last one.
+A day counts as a whole, in UTC: `active_from` is its first moment, `retire_after` is its last moment.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from mtlsd.pki.formats.on_disk import read_public_file
 @fields.table
 @dataclass(frozen=True, slots=True)
 class CertificateRow:
-    """The dates of what a file holds, or of the certificate with this sha256."""
+    """The dates of the certificates in a file, or of the certificate with this sha256."""
 
     file: fields.RelativePath | None = None
     sha256: fields.Fingerprint | None = None
@@ -41,7 +41,7 @@ class CertificateRow:
 @fields.table
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """The dates of the pair in a directory; "." is the one that organization.toml or host.toml is in."""
+    """The dates of the pair in a directory; "." is the directory of organization.toml or host.toml."""
 
     directory: Annotated[fields.RelativePath, fields.key(example='"."')]
     active_from: fields.FirstMoment | None = None
@@ -60,13 +60,16 @@ def _check_order(active_from: datetime | None, retire_after: datetime | None) ->
         raise ValueError("expected an active_from that is before retire_after")
 
 
-# --- Which certificates and pairs they are of -------------------------------------------------------------------
+# --- The certificates that the dates belong to ------------------------------------------------------------------
 
 
 def dates_by_certificate(
     rows: tuple[CertificateRow, ...], directory: Path, document: TOMLDocument, known: Iterable[Certificate]
 ) -> tuple[dict[str, Dates], list[Problem], list[Problem]]:
-    """The dates by sha256, the mistakes, and the warnings: a row about nothing is none, for what is gone is gone."""
+    """The dates by sha256, the errors, and the warnings.
+
+    A row whose certificate is missing is only a warning, because the certificate may have been removed after its end.
+    """
     found: dict[str, Dates] = {}
     mistakes, warnings = [], []
     there = {each.sha256 for each in known} if rows else set()
@@ -86,8 +89,8 @@ def _named(row: CertificateRow, directory: Path) -> set[str]:
     try:
         return {each.sha256 for each in read_public_file(directory / row.file, within=directory).certificates}
     except (FileRefused, CertificateUnreadable):
-        return set()  # among the mistakes already, or gone
+        return set()  # a problem already, or removed
 
 
 def _of_nothing(name: str | None) -> str:
-    return f"no certificate that connects or verifies messages is {name}: take these lines out, or put it in"
+    return f"no certificate for connections or messages is {name}: remove these lines, or add the certificate"

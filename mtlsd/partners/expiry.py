@@ -1,7 +1,7 @@
-"""What ends, and when somebody is to be told: so many days before, and on the day. Pure.
+"""Certificates and revocation lists that expire, and the notices about them: some days before, and on the day. Pure.
 
-An alert is due from its day on until it was given. Of several that are due at once, as for a certificate that is new
-here and ends soon, only the one with the fewest days is given.
+A notice is due from its day on until it was given. If several notices about one certificate are due, as for a new
+certificate that expires soon, only the notice with the fewest days is given.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,39 +14,39 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.dates import Dates
 from mtlsd.pki.key_pair import KeyPair
 
-LIST_DAYS = 1  # before its end, the longest ahead that an alert is about a revocation list
+LIST_DAYS = 1  # the earliest notice about a revocation list, in days before its expiry
 LISTED_DAYS = 60  # that `mtlsd check` looks ahead
-NAMED = 5  # owners of one certificate that an alert names
-FORGOTTEN = timedelta(days=30)  # what ended longer ago is nobody's news, though it may still lie there
+NAMED = 5  # owners of one certificate that a notice names
+FORGOTTEN = timedelta(days=30)  # a certificate that expired longer ago is not reported, although its file may remain
 
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """Something that ends on a date: a certificate that is in use, and by whom and for what."""
+    """A certificate or a revocation list that expires, with its owner and its use."""
 
     owner: str  # such as "host as2.example.com", "organization EXAMPLE", "partner acme"
     use: str
-    name: str  # its subject
+    name: str  # the subject, or the issuer of a revocation list
     sha256: str
     not_after: datetime
-    longest: int | None = None  # no alert more days ahead: what is made anew each week always ends soon
-    is_ours: bool = field(kw_only=True)  # we are the ones who renew it
+    longest: int | None = None  # the earliest notice, in days: a list that is reissued each week always expires soon
+    is_ours: bool = field(kw_only=True)  # we renew it, not the partner
 
     def days_left(self, now: datetime) -> int:
-        """Whole days; below zero once it has ended."""
+        """Whole days until the expiry; negative after it."""
         return (self.not_after - now) // timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Somebody is to be told of this, because so many days are left or less."""
+    """A notice about something that expires in so many days or fewer."""
 
     about: Expiring
     days: int
 
 
 def expiring_pair(owner: str, use: str, pair: KeyPair) -> Iterator[Expiring]:
-    """A key pair's certificate and what is sent along with it; none where it is retired before it ends."""
+    """A key pair's certificate and its chain; nothing if the pair is retired before the certificate expires."""
     if _is_retired_before(pair.dates, pair.certificate):
         return
     yield _expiring(owner, use, pair.certificate, is_ours=True)
@@ -78,7 +78,7 @@ def expiring_partner(partner: Partner) -> Iterator[Expiring]:
 
 
 def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Iterator[Notice]:
-    """An alert for each that has so few days left, whether it was given or not."""
+    """A notice for each thing that has so few days left, whether the notice was given or not."""
     horizon = now + timedelta(days=max(days, default=-1) + 1)
     for each in _merged(each for each in things if now - FORGOTTEN <= each.not_after < horizon):
         left = max(each.days_left(now), 0)
@@ -88,7 +88,7 @@ def due(things: Iterable[Expiring], days: tuple[int, ...], now: datetime) -> Ite
 
 
 def _merged(things: Iterable[Expiring]) -> Iterator[Expiring]:
-    """Each certificate once, with all that have it."""
+    """Each certificate once, with all its owners and uses."""
     found: dict[str, list[Expiring]] = {}
     for each in things:
         found.setdefault(each.sha256, []).append(each)

@@ -1,8 +1,8 @@
-"""Who is whom: first whose certificate this says it is, then, once its chain is judged, whether that holds.
+"""Matching: finds the partner of a client certificate, in two steps.
 
-`claim` picks the one partner whose roots may vouch for a certificate, so that no other partner's CA can.
-`match` turns a verdict into a `Peer`, or raises the reason. Errors carry names of partners in `facts`, for the
-log only.
+`claim` picks the one partner whose roots may verify the certificate, so that no other partner's CA can. Then the chain
+is judged under these roots. `match` turns the verdict into a `Peer`, or raises the reason. Errors have the names of
+partners in `facts`, for the log only.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ from mtlsd.pki.anchors import MAX_CHAIN, NO_ANCHORS, Anchors
 from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
 
 ALL_THE_SAME = "and refused all the same"
-OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's, were it not for this
+OWN: dict[type, str] = {  # the defect of a certificate that otherwise belongs to a partner
     CertExpired: "expired",
     CertRevoked: "revoked",
     CertNotYetValid: "not yet valid",
@@ -45,34 +45,34 @@ OWN: dict[type, str] = {  # what is wrong with a certificate that is a partner's
     CertKeyTooWeak: "but with a key that is too weak",
     CertSigAlgWeak: "but signed with a weak algorithm",
 }
-MAX_ORDERED = 4  # relative names in a subject whose every order is looked for; of longer ones, the reverse alone
+MAX_ORDERED = 4  # relative names in a subject of which every order is tried; of a longer subject, only the reverse
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whose certificate this says it is; nothing is proven yet."""
+    """The partner that a certificate claims to belong to; nothing is proved yet."""
 
     certificate: Certificate
-    names: tuple[str, ...] = ()  # of every partner that it could be
-    partner: Partner | None = None  # the only one, in use
+    names: tuple[str, ...] = ()  # of all partners that the certificate could belong to
+    partner: Partner | None = None  # if there is exactly one, and it is in use
     anchors: Anchors = NO_ANCHORS
 
     @property
     def relax(self) -> frozenset[str]:
-        """What the partner is excused from; nobody is excused from nothing."""
+        """The rules that are relaxed for the partner; none if no partner is claimed."""
         return self.partner.relax if self.partner else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A partner, proven by the certificate of its connection. Only `match` makes one."""
+    """A partner, proved by the certificate of its connection. Only `match` makes one."""
 
     partner: Partner
     certificate: Certificate
 
 
 def claim(presented: Presented, truststore: TrustStore) -> Claim:
-    """Whose certificate this says it is: by its bytes, or else by `[match]`, or nobody's."""
+    """The claim of a certificate: found by the bytes of the certificate, or else by `[match]`."""
     certificate = presented.certificate
     owners = truststore.owners.get(certificate.sha256, ())
     names = owners or _matchers(certificate, truststore)
@@ -85,9 +85,9 @@ def claim(presented: Presented, truststore: TrustStore) -> Claim:
 
 
 def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: TrustStore, host: str) -> Peer:
-    """The partner at the other end; raises CertificateRefused or CertKnownOtherHost with the reason.
+    """The partner at the other end of the connection; raises CertificateRefused or CertKnownOtherHost with the reason.
 
-    `verdict` must be of the chain that `claim` is about, judged with the claim's anchors.
+    `verdict` must be about the certificate of `claim`, judged with the claim's anchors.
     """
     assert verdict.presented.certificate == claim.certificate
     if len(claim.names) > 1:
@@ -117,10 +117,10 @@ def _matchers(certificate: Certificate, truststore: TrustStore) -> tuple[str, ..
 
 
 def _anchors_of_all(presented: Presented, truststore: TrustStore) -> Anchors:
-    """The roots and intermediates, of whichever partner, that this chain could lead to.
+    """The roots and intermediates, of any partner, that this chain could lead to.
 
-    Taken by name from issuer to issuer: to give OpenSSL the roots of a thousand partners would let a stranger
-    buy 30 ms of our time with each handshake.
+    They are found by name, from issuer to issuer. If OpenSSL were given the roots of a thousand partners, each
+    handshake of a stranger would cost us 30 ms.
     """
     chain = presented.chain[:MAX_CHAIN]
     wanted = {presented.certificate.issuer, *(each.issuer for each in chain)}
@@ -139,7 +139,7 @@ def _by_subjects(subjects: Iterable[str], index: Index[Certificate]) -> tuple[Ce
 
 
 def _check_dates(claim: Claim, partner: Partner, now: datetime) -> None:
-    """Raises where partner.toml says that this certificate is not in use now."""
+    """Raises CertificateRefused if the certificate is not in use now, by its dates in partner.toml."""
     dates = partner.dates_of(claim.certificate)
     if why := not_in_use(dates, now):
         error, which = (CertKnownButRetired, "previous") if dates.have_ended(now) else (CertKnownButPending, "next")
@@ -154,7 +154,7 @@ def _refusal(error: type[CertificateRefused], claim: Claim, detail: str = "", **
 
 
 def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> CertificateRefused:
-    """A copy of the verdict's error: verdicts are cached, and an exception grows with each raise."""
+    """A copy of the verdict's error, because verdicts are cached, and an exception grows with each raise."""
     error = verdict.error
     assert isinstance(error, CertificateRefused)
     facts = {**error.facts, "nearest": nearest(claim.certificate, truststore, error)}
@@ -164,8 +164,8 @@ def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> Ce
 
 
 def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
-    """Why a chain that verifies to some partner's root is still nobody's."""
-    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders.get(root.sha256, ())})
+    """The refusal of a certificate that verifies to a partner's root, but belongs to no partner."""
+    holders = sorted({name for root in claim.anchors.roots for name in truststore.holders(root)})
     facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
     meant = [name for name in _near(claim.certificate, truststore)[0] if name in holders] or holders
     if meant and all(truststore.partners[name].public_certificates for name in meant):
@@ -174,11 +174,14 @@ def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
 
 
 def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError | None = None) -> str:
-    """The nearest miss, for the log; empty where nothing is near. `error` is what was found wrong, if known."""
+    """The partner that the certificate nearly matches, for the log; empty if there is none.
+
+    `error` is the defect of the certificate, if known.
+    """
     wrong = OWN.get(type(error), ALL_THE_SAME)
     if names := truststore.owners.get(certificate.sha256):
         return f"{', '.join(names)}'s own, {wrong}"
-    if uses := truststore.elsewhere.get(certificate.sha256):
+    if uses := truststore.uses_elsewhere(certificate):
         return f"registered for {'; '.join(uses)}"
     if error and (names := _matchers(certificate, truststore)):
         return f"all that is asked for in [match] of {', '.join(names)}, {wrong}"
@@ -186,8 +189,8 @@ def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError |
 
 
 def _near(certificate: Certificate, truststore: TrustStore) -> tuple[tuple[str, ...], str]:
-    """Whom a certificate that is not registered resembles, and in what; nobody and nothing where it does not."""
-    if names := truststore.same_key.get(certificate.public_key_der.hex()):
+    """The partners that an unregistered certificate resembles, and the similarity; both empty if there are none."""
+    if names := truststore.same_key.get(certificate.public_key_der):
         return names, f"same key as a certificate of {', '.join(names)}, renewed: not registered yet"
     if names := truststore.same_subject.get(certificate.subject):
         return names, f"same subject as a certificate of {', '.join(names)}, other key"
@@ -205,7 +208,7 @@ def _names_of_matchers(subject: str, truststore: TrustStore) -> tuple[str, ...]:
 
 
 def _in_other_orders(certificate: Certificate) -> Iterator[str]:
-    """The subject as somebody may have written it who goes by what `openssl x509 -subject` says."""
+    """The subject in the orders in which people may have written it, such as that of `openssl x509 -subject`."""
     names = [each.rfc4514_string() for each in certificate.x509.subject.rdns]
     yield ",".join(names)
     if len(names) <= MAX_ORDERED:

@@ -1,7 +1,10 @@
-"""Where an asynchronous MDN may go: a target that a peer names, against the prefixes that we listed for it.
+"""The URLs to which an asynchronous MDN may be sent: the URL that a message names must begin with a listed prefix.
 
-Both are read by the parser that the client connects by: two parsers that differ are how such a list is passed by.
-Whatever is listed is allowed, a loopback address too; names are compared as text and never resolved.
+The HTTP client uses the same parser, because a difference between two parsers could be used to bypass the list. All
+listed URLs are allowed, also loopback addresses. Names are compared as text and never resolved.
+
+Servers differ in how they read a path: some drop path parameters, decode twice, end it at a NUL, or take other octets
+for a dot. The path below a prefix is therefore allowed only if it has one reading; the prefix itself is the operator's.
 """
 
 import re
@@ -11,10 +14,13 @@ from urllib.parse import unquote, urlsplit
 from mtlsd.config.addresses import Backend
 
 MAX_URL = 2000  # characters
+# A decoded path. A percent sign in it means that the path was encoded twice, or wrongly.
+_ONE_READING = re.compile(r"[^;%\\\x00-\x1f\x7f-\U0010ffff]*")
+_DOTS = re.compile(r"[. ]*\.[. ]*")  # a step of dots; some servers drop the blanks
 
 
 def url_prefix(text: str) -> str:
-    """A prefix of URLs as it is listed; with a path, so that the prefix of one host is not that of a longer name."""
+    """Read a prefix; it always has a path, so that the prefix of one host does not cover a host with a longer name."""
     try:
         url = Backend.parse(text)
     except ValueError:
@@ -27,28 +33,30 @@ def url_prefix(text: str) -> str:
 
 
 def is_allowed(target: str, prefixes: Iterable[str]) -> bool:
-    """Whether one of the prefixes covers this URL; none covers what is not http or https, or cannot be read."""
+    """Whether one of the prefixes covers this URL; nothing covers a URL that is invalid, or not http or https."""
     try:
         url = Backend.parse(target)
     except ValueError:
         return False
-    if len(target) > MAX_URL or _climbs(_path(url)):
-        return False
-    return any(_covers(Backend.parse(prefix), url) for prefix in prefixes)
+    return len(target) <= MAX_URL and any(_covers(Backend.parse(prefix), url) for prefix in prefixes)
 
 
 def _covers(prefix: Backend, url: Backend) -> bool:
-    """The same scheme, host and port, and a path that goes on only behind a slash."""
+    """Whether scheme, host and port are the same, and the URL's path continues the prefix only after a slash."""
     if (prefix.scheme, prefix.host, prefix.port) != (url.scheme, url.host, url.port):
         return False
     path, start = _path(url), _path(prefix)
-    return path == start or path.startswith(start if start.endswith("/") else f"{start}/")
+    if path == start:
+        return True
+    start = start if start.endswith("/") else f"{start}/"
+    return path.startswith(start) and _stays(path.removeprefix(start))
 
 
 def _path(url: Backend) -> str:
     return url.target.partition("?")[0]
 
 
-def _climbs(path: str) -> bool:
-    """Whether a server might read a step upwards in it (RFC 3986, section 5.2.4)."""
-    return not {".", ".."}.isdisjoint(re.split(r"[/\\]", unquote(path)))
+def _stays(path: str) -> bool:
+    """Whether every server reads the same steps in this path, and none leads upwards (RFC 3986, section 5.2.4)."""
+    decoded = unquote(path)
+    return bool(_ONE_READING.fullmatch(decoded)) and not any(map(_DOTS.fullmatch, decoded.split("/")))

@@ -1,15 +1,16 @@
-"""A partner: the directory that describes it, read into what may be believed of it.
+"""A partner, as its directory describes it.
 
-Certificates beside `partner.toml` serve connections and messages; those in `tls/` connections only, those in
-`as2/` messages only, and those in `mdn/` prove the servers that take its MDNs and nothing else. For connections a
-certificate is sorted by what it says of itself: an end-entity certificate is a public certificate, a self-signed CA a
-trusted root and most often a public certificate too, any other CA an intermediate. For messages every one is a pin,
-because many AS2 certificates are self-signed and call themselves a CA.
+Certificates beside `partner.toml` are for connections and messages. Certificates in `tls/` are for connections only,
+certificates in `as2/` for messages only, and certificates in `mdn/` only verify the servers that receive the partner's
+MDNs. For connections, the kind of a certificate decides: an end-entity certificate is a public certificate; a
+self-signed CA is a trusted root, and usually a public certificate as well; any other CA is an intermediate. For
+messages, every certificate is a pin, because many AS2 certificates are self-signed and claim to be a CA.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
@@ -31,6 +32,13 @@ CONNECTIONS = "tls"
 MESSAGES = "as2"
 MDN_SERVERS = "mdn"
 DIRECTORIES = (CONNECTIONS, MESSAGES, MDN_SERVERS)
+USES = {  # the field of `Partner` with the certificates for each use
+    "connections": "public_certificates",
+    "root": "trusted_roots",
+    "intermediate": "intermediates",
+    "messages": "message_certificates",
+    "MDN servers": "mdn_roots",
+}
 
 CRL_OUT_OF_PLACE = "not used: a revocation list counts for connections; put it beside partner.toml or into tls/"
 DISABLED = "true: the partner is refused, and what it has is kept from everybody else (mtlsd partner enable)"
@@ -51,14 +59,14 @@ class Partner:
     trusted_roots: tuple[Certificate, ...] = ()
     intermediates: tuple[Certificate, ...] = ()
     message_certificates: tuple[Certificate, ...] = ()
-    mdn_roots: tuple[Certificate, ...] = ()  # what vouches for the servers that take its MDNs, and for nothing else
-    as2_version: str = DEFAULT_VERSION  # that our MDNs say
-    async_ack: int = 200  # the status that acknowledges a message whose MDN comes later
+    mdn_roots: tuple[Certificate, ...] = ()  # only for the servers that receive the partner's MDNs
+    as2_version: str = DEFAULT_VERSION  # in our MDNs
+    async_ack: int = 200  # the status that acknowledges a message whose MDN is sent later
     revocation: Revocation = BY_DEFAULT
-    crls: tuple[RevocationList, ...] = ()  # the files; what they are worth is for their signatures to say
+    crls: tuple[RevocationList, ...] = ()  # as read; their signatures are verified later
     retention_days: int | None = None  # of contents; None: as for all partners
-    retention_max_bytes: int | None = None  # so this
-    dates: tuple[tuple[str, Dates], ...] = ()  # of certificates that have any, by sha256
+    retention_max_bytes: int | None = None  # of contents; None: as for all partners
+    dates: tuple[tuple[str, Dates], ...] = ()  # the dates of certificates in partner.toml, by sha256
 
     def may_have_mdns_at(self, target: str) -> bool:
         """Whether an asynchronous MDN may go to this URL, which the partner named."""
@@ -69,20 +77,20 @@ class Partner:
         return self.hosts is None or host.lower() in self.hosts
 
     def dates_of(self, certificate: Certificate) -> Dates:
-        """When the certificate is used, as partner.toml says."""
+        """The dates of the certificate in partner.toml."""
         return next((dates for sha256, dates in self.dates if sha256 == certificate.sha256), ALWAYS)
 
     def verifying(self, now: datetime) -> tuple[Certificate, ...]:
-        """What verifies its messages; at the end the others, in case their keys are in none of these: for the reason.
+        """The certificates that verify the partner's messages, usable certificates first.
 
-        So whoever verified with one of them must look at its dates.
+        The others follow so that a refusal can name them. The caller must check the dates of the one that verified.
         """
         if not self.dates:
             return self.message_certificates
         return tuple(each.certificate for each in usable_first(self._registered(self.message_certificates), now))
 
     def standings(self, use: Use, promotions: Promotions, now: datetime) -> list[Standing]:
-        """Where its certificates for connections, or those for messages, stand; the oldest first."""
+        """The states of the certificates for connections or for messages, the oldest first."""
         certificates = self.public_certificates if use is Use.CONNECTION else self.message_certificates
         return standings(use, self.name, self._registered(certificates), promotions, now)
 
@@ -91,71 +99,56 @@ class Partner:
 
 
 def uses_of(partner: Partner) -> dict[Certificate, str]:
-    """Every certificate of a partner once, and what it is for."""
+    """Every certificate of a partner once, with its uses."""
     uses: dict[Certificate, list[str]] = {}
-    for use, certificates in (
-        ("connections", partner.public_certificates),
-        ("root", partner.trusted_roots),
-        ("intermediate", partner.intermediates),
-        ("messages", partner.message_certificates),
-        ("MDN servers", partner.mdn_roots),
-    ):
-        for each in certificates:
+    for use, name in USES.items():
+        for each in getattr(partner, name):
             uses.setdefault(each, []).append(use)
     return {each: ", ".join(names) for each, names in uses.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedPartner:
-    """What a directory gave: a partner, or None where it is disabled, and what is wrong with it."""
+    """The result of reading a directory: the partner, or None if it is disabled, and the problems."""
 
     name: str
     partner: Partner | None
-    public_certificates: tuple[Certificate, ...] = ()  # known for a disabled partner too
-    trusted_roots: tuple[Certificate, ...] = ()  # so are these
-    as2_ids: tuple[str, ...] = ()  # so are these, where the mistake is elsewhere in the file
-    held: Partner | None = None  # what an operator disabled: nobody else may be recognised as it meanwhile
+    public_certificates: tuple[Certificate, ...] = ()  # also of a disabled partner
+    trusted_roots: tuple[Certificate, ...] = ()  # also of a disabled partner
+    as2_ids: tuple[str, ...] = ()  # also of a disabled partner, unless the error is in this key
+    held: Partner | None = None  # the partner that an operator disabled: nobody else may be matched as this partner
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
 def list_partner(directory: Path, now: float | None = None) -> Listing:
-    """What lies in `certs/partners/<partner>/`, before it is read; `now` as `list_directory` has it."""
+    """List `certs/partners/<partner>/`, before the files are read; `now` is as for `list_directory`."""
     return list_directory(directory, DIRECTORIES, now)
 
 
 def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartner:
-    """Read `certs/partners/<partner>/`; never raises for what it finds there."""
-    listing = listing or list_partner(directory)
+    """Read `certs/partners/<partner>/`; never raises, whatever the files are."""
     settings, document, mistakes = read_partner_toml(directory)
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
-    crls: list[RevocationList] = []
-    beside = _read_certificates(directory, "", listing, problems, warnings, crls)
-    for_tls = _read_certificates(directory, CONNECTIONS, listing, problems, warnings, crls)
-    for_as2 = _read_certificates(directory, MESSAGES, listing, problems, warnings)
-    for_mdns = _read_certificates(directory, MDN_SERVERS, listing, problems, warnings)
-    has_match = isinstance(document.tables.get("match"), dict)  # right or not
-    sorted_out = _sort(_unique((*beside, *for_tls)), has_match)
-    messages = _unique((*beside, *for_as2))
-    known = (*sorted_out.public, *messages)
-    dates, more, doubts = dates_by_certificate(settings.certificate, directory, document, known)
+    reader = _Reader(directory, listing or list_partner(directory))
+    partner = reader.partner(settings, has_match=isinstance(document.tables.get("match"), dict))  # valid or not
+    known = (*partner.public_certificates, *partner.message_certificates)
+    dates, more, about_dates = dates_by_certificate(settings.certificate, directory, document, known)
+    partner = replace(partner, dates=tuple(sorted(dates.items(), key=itemgetter(0)))) if dates else partner
     mistakes = (*mistakes, *more)
-    warnings += doubts
-    if not (beside or for_tls or for_as2):
+    warnings = [*reader.warnings, *about_dates]
+    if not (known or partner.trusted_roots or partner.intermediates):
         mistakes = (*mistakes, disabled_by("no certificate", directory))
-    roots = _unique(for_mdns)
-    partner = None if mistakes else _partner(directory.name, settings, sorted_out, messages, roots, dates, crls)
-    if partner and settings.disabled:
+    valid = None if mistakes else partner
+    if valid and settings.disabled:
         warnings.append(document.problem(("disabled",), DISABLED))
     return LoadedPartner(
         name=directory.name,
-        partner=None if settings.disabled else partner,
-        held=partner if settings.disabled else None,
-        public_certificates=sorted_out.public,
-        trusted_roots=sorted_out.roots,
+        partner=None if settings.disabled else valid,
+        held=valid if settings.disabled else None,
+        public_certificates=partner.public_certificates,
+        trusted_roots=partner.trusted_roots,
         as2_ids=settings.as2_id,
-        problems=(*mistakes, *problems),
+        problems=(*mistakes, *reader.problems),
         warnings=tuple(warnings),
     )
 
@@ -165,135 +158,107 @@ def disabled_by(mistake: str, directory: Path) -> Problem:
     return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 
-def _partner(
-    name: str,
-    settings: PartnerSettings,
-    certificates: "_Sorted",
-    messages: tuple[Certificate, ...],
-    mdn_roots: tuple[Certificate, ...],
-    dates: Mapping[str, Dates],
-    crls: list[RevocationList],
-) -> Partner:
-    return Partner(
-        name=name,
-        as2_ids=settings.as2_id,
-        hosts=settings.hosts,
-        require=settings.require,
-        relax=settings.relax,
-        mdn_urls=settings.mdn_urls,
-        as2_version=settings.as2_version,
-        async_ack=settings.async_ack or (204 if settings.as2_version == "1.3" else 200),
-        retention_days=settings.retention.days,
-        retention_max_bytes=settings.retention.max_bytes,
-        match=settings.match,
-        public_certificates=certificates.public,
-        trusted_roots=certificates.roots,
-        intermediates=certificates.intermediates,
-        message_certificates=messages,
-        mdn_roots=mdn_roots,
-        dates=tuple(sorted(dates.items(), key=lambda each: each[0])),
-        revocation=settings.revocation,
-        crls=tuple(dict.fromkeys(crls)),
-    )
-
-
 # --- Certificate files ----------------------------------------------------------------------------------
 
 
-def _read_certificates(
-    partner: Path,
-    below: str,
-    listing: Listing,
-    problems: list[Problem],
-    warnings: list[Problem],
-    crls: list[RevocationList] | None = None,
-) -> tuple[Certificate, ...]:
-    """Every certificate in one directory; a file that cannot be read does not keep the others back.
+@dataclass(slots=True)
+class _Reader:
+    """Reads the certificates in a partner's directory, and collects the problems and the warnings."""
 
-    `crls` gets the revocation lists; where there is none, lists are of no use there.
-    """
-    if below not in listing.entries and below not in listing.why_not:
-        return ()
-    found: list[Certificate] = []
-    names = {each.name for each in listing.entries.get(below, ())}
-    for path in _certificate_files(partner, below, listing, problems, warnings):
-        try:
-            lists, file = _read_one(path, partner, names)
-        except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
-            problems.append(Problem(path, str(error)))
-            continue
-        if crls is not None:
-            crls += lists
-        elif lists:
-            warnings.append(Problem(path, CRL_OUT_OF_PLACE))
-        found += file.certificates
-        warnings += (Problem(path, words) for words in file.warnings)
-    return tuple(found)
+    directory: Path
+    listing: Listing
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    crls: list[RevocationList] = field(default_factory=list)
+
+    def partner(self, settings: PartnerSettings, *, has_match: bool) -> Partner:
+        """The partner without the dates of its certificates.
+
+        A self-signed CA that may sign handshakes is also a public certificate; otherwise adding its renewal would
+        disable it. With `[match]` it is only a root, under which the partner is matched, because partners may share a
+        root.
+        """
+        beside = self._certificates("")
+        connections = _unique(*beside, *self._certificates(CONNECTIONS))
+        roots = tuple(each for each in connections if each.is_ca and each.is_self_signed)
+        pins = () if has_match else tuple(filter(may_sign, roots))
+        return Partner(
+            name=self.directory.name,
+            as2_ids=settings.as2_id,
+            hosts=settings.hosts,
+            require=settings.require,
+            relax=settings.relax,
+            mdn_urls=settings.mdn_urls,
+            match=settings.match,
+            public_certificates=tuple(each for each in connections if not each.is_ca or each in pins),
+            trusted_roots=roots,
+            intermediates=tuple(each for each in connections if each.is_ca and not each.is_self_signed),
+            message_certificates=_unique(*beside, *self._certificates(MESSAGES)),
+            mdn_roots=_unique(*self._certificates(MDN_SERVERS)),
+            as2_version=settings.as2_version,
+            async_ack=settings.async_ack or (204 if settings.as2_version == "1.3" else 200),
+            revocation=settings.revocation,
+            crls=tuple(dict.fromkeys(self.crls)),
+            retention_days=settings.retention.days,
+            retention_max_bytes=settings.retention.max_bytes,
+        )
+
+    def _certificates(self, below: str) -> list[Certificate]:
+        """Every certificate in one directory; a file that cannot be read does not affect the others."""
+        found: list[Certificate] = []
+        entries = self._entries(below)
+        names = {each.name for each in entries}
+        for path in self._files(below, entries):
+            try:
+                lists, file = self._read(path, names)
+            except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
+                self.problems.append(Problem(path, str(error)))
+                continue
+            if below in ("", CONNECTIONS):
+                self.crls += lists
+            elif lists:
+                self.warnings.append(Problem(path, CRL_OUT_OF_PLACE))
+            found += file.certificates
+            self.warnings += (Problem(path, words) for words in file.warnings)
+        return found
+
+    def _read(self, path: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
+        """The revocation lists and the certificates in a file; `names` are the files in the same directory."""
+        is_list = path.name.lower().endswith(SUFFIX)
+        data = read_file(path, self.directory, MAX_CRL if is_list else MAX_FILE).data
+        if is_list and data.startswith(DER):
+            return (RevocationList.from_der(data),), PublicFile((), ())
+        lists, rest = take_crls(data)
+        if len(rest) > MAX_FILE:
+            raise FileRefused(f"holds more than {MAX_FILE} bytes that are not a revocation list in plain PEM")
+        file = PublicFile((), ())
+        if rest.strip() or not lists:
+            has_password = path.name + PASSWORD in names
+            file = read_public_file(path, self.directory, rest, may_have_password=has_password, lists=True)
+        return tuple(map(RevocationList.from_der, (*lists, *file.lists))), file
+
+    def _files(self, below: str, entries: tuple[DirectoryEntry, ...]) -> Iterator[Path]:
+        for each in entries:
+            path = self.directory / below / each.name
+            if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
+                continue
+            if not each.is_directory:
+                yield path
+            elif below or each.name not in DIRECTORIES:
+                self.warnings.append(Problem(path, "not read: only tls/, as2/ and mdn/ are, one level deep"))
+
+    def _entries(self, below: str) -> tuple[DirectoryEntry, ...]:
+        path = self.directory / below
+        if why_not := self.listing.why_not.get(below):
+            self.problems.append(Problem(path, f"cannot be read: {why_not}"))
+        if below not in self.listing.entries:
+            return ()
+        is_link = below and any(each.name == below and each.is_link for each in self.listing.entries[""])
+        if is_link and not stays_within(path, self.directory):
+            self.problems.append(Problem(path, "a symbolic link that leads out of the partner's directory"))
+            return ()
+        return self.listing.entries[below]
 
 
-def _read_one(path: Path, partner: Path, names: set[str]) -> tuple[tuple[RevocationList, ...], PublicFile]:
-    """The revocation lists in a file, and the certificates beside them; `names` are in the same directory."""
-    is_list = path.name.lower().endswith(SUFFIX)
-    data = read_file(path, partner, MAX_CRL if is_list else MAX_FILE).data
-    if is_list and data.startswith(DER):
-        return (RevocationList.from_der(data),), PublicFile((), ())
-    lists, rest = take_crls(data)
-    if len(rest) > MAX_FILE:
-        raise FileRefused(f"holds more than {MAX_FILE} bytes that are not a revocation list in plain PEM")
-    file = PublicFile((), ())
-    if rest.strip() or not lists:
-        has_password = path.name + PASSWORD in names
-        file = read_public_file(path, partner, rest, may_have_password=has_password, lists=True)
-    return tuple(map(RevocationList.from_der, (*lists, *file.lists))), file
-
-
-def _certificate_files(
-    partner: Path, below: str, listing: Listing, problems: list[Problem], warnings: list[Problem]
-) -> Iterator[Path]:
-    directory = partner / below if below else partner
-    for each in _entries(partner, below, listing, problems):
-        if each.name.startswith(".") or each.name.endswith(("~", PASSWORD, ".toml")):
-            continue
-        if not each.is_directory:
-            yield directory / each.name
-        elif below or each.name not in DIRECTORIES:
-            warnings.append(Problem(directory / each.name, "not read: only tls/, as2/ and mdn/ are, one level deep"))
-
-
-def _entries(partner: Path, below: str, listing: Listing, problems: list[Problem]) -> tuple[DirectoryEntry, ...]:
-    if why_not := listing.why_not.get(below):
-        problems.append(Problem(partner / below, f"cannot be read: {why_not}"))
-    if below not in listing.entries:
-        return ()
-    is_link = below and any(each.name == below and each.is_link for each in listing.entries[""])
-    if is_link and not stays_within(partner / below, partner):
-        problems.append(Problem(partner / below, "a symbolic link that leads out of the partner's directory"))
-        return ()
-    return listing.entries[below]
-
-
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    public: tuple[Certificate, ...]
-    roots: tuple[Certificate, ...]
-    intermediates: tuple[Certificate, ...]
-
-
-def _sort(certificates: tuple[Certificate, ...], has_match: bool) -> _Sorted:
-    """Sort what is for connections.
-
-    A self-signed CA that may sign handshakes is a public certificate too, or a renewal beside it would end it.
-    With `[match]` it is not: there it is the root under which the partner is recognised, and partners may share a
-    root.
-    """
-    roots = tuple(each for each in certificates if each.is_ca and each.is_self_signed)
-    pins = () if has_match else tuple(filter(may_sign, roots))
-    return _Sorted(
-        public=tuple(each for each in certificates if not each.is_ca or each in pins),
-        roots=roots,
-        intermediates=tuple(each for each in certificates if each.is_ca and not each.is_self_signed),
-    )
-
-
-def _unique(certificates: tuple[Certificate, ...]) -> tuple[Certificate, ...]:
+def _unique(*certificates: Certificate) -> tuple[Certificate, ...]:
     return tuple(dict.fromkeys(certificates))

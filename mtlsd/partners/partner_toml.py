@@ -1,4 +1,4 @@
-"""`partner.toml`: what a partner may do, as its file says it."""
+"""`partner.toml`: the settings of a partner."""
 
 import os
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SETTINGS = "partner.toml"
 DEFAULT_VERSION = "1.2"
 VERSIONS = (DEFAULT_VERSION, "1.3")  # 1.3: draft-ietf-ediint-rfc4130bis
 ACKNOWLEDGEMENTS = (200, 202, 204)
-BROKEN = {"sha1", "3des"}  # what AS2 1.3 has no more
+BROKEN = {"sha1", "3des"}  # algorithms that AS2 1.3 removed
 
 NO_AS2_ID = 'is missing: expected a line such as as2_id = "ACME"'
 
@@ -32,7 +32,7 @@ _HOSTS = texts(values.host_reference, "a list of host names", into=frozenset)
 
 
 class Require(StrEnum):
-    """What a message must be."""
+    """A protection that a message must have."""
 
     SIGN = "sign"
     ENCRYPT = "encrypt"
@@ -44,20 +44,20 @@ EVERYTHING = frozenset(Require)
 @fields.table
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which unregistered certificates are the partner's: by subject and alternative names."""
+    """The unregistered certificates that belong to the partner, by subject and alternative names."""
 
     subject: Annotated[str, text(subject), key(example='"CN=edi.acme.example,O=ACME"')]  # as `Certificate.subject`
-    san: Annotated[tuple[str, ...], texts(alternative_name, "a list of alternative names")] = ()  # all of these
+    san: Annotated[tuple[str, ...], texts(alternative_name, "a list of alternative names")] = ()  # all are required
 
     def holds(self, certificate: Certificate) -> bool:
-        """Whether the certificate says so; whether it says the truth is for its chain to prove."""
+        """Whether the certificate has the subject and the names; its chain must prove that they are true."""
         return self.subject == certificate.subject and set(self.san) <= set(certificate.san)
 
 
 @fields.table
 @dataclass(frozen=True, slots=True)
 class PartnerRetention:
-    """How long the contents of a partner's messages stay, and how much of them; None: as for all partners."""
+    """How long the contents of a partner's messages are kept, and how much of them; None: as for all partners."""
 
     days: Annotated[int | None, number(0, 36_500)] = None
     max_bytes: Annotated[int | None, number(0, 1 << 50)] = None
@@ -66,7 +66,7 @@ class PartnerRetention:
 @fields.table
 @dataclass(frozen=True, slots=True)
 class PartnerSettings:
-    """The keys of the file. `as2_id` must be there; its default is for what else a file without it says."""
+    """The keys of the file. `as2_id` is mandatory; it has a default so that the other keys of a file are still read."""
 
     as2_id: fields.AS2Ids = ()
     hosts: Annotated[frozenset[str] | None, _HOSTS] = None  # None: all
@@ -74,7 +74,7 @@ class PartnerSettings:
     relax: Annotated[frozenset[str], choices(RELAXATIONS)] = frozenset()
     mdn_urls: Annotated[tuple[str, ...], texts(url_prefix, "a list of URLs")] = ()
     as2_version: Annotated[str, choice(VERSIONS)] = DEFAULT_VERSION
-    async_ack: Annotated[int | None, choice(ACKNOWLEDGEMENTS)] = None  # None: as the version has it
+    async_ack: Annotated[int | None, choice(ACKNOWLEDGEMENTS)] = None  # None: depends on as2_version
     certificate: tuple[CertificateRow, ...] = ()
     disabled: fields.Flag = False
     match: Match | None = None
@@ -86,7 +86,7 @@ SCHEMA = Schema(PartnerSettings)
 
 
 def read_partner_toml(directory: Path) -> tuple[PartnerSettings, TOMLDocument, tuple[Problem, ...]]:
-    """What a partner's file says as far as it is right, the file, and what is wrong; never raises."""
+    """The valid settings of a partner's file, the file, and the problems; never raises."""
     file = directory / SETTINGS
     reading = read_toml(file, SCHEMA, within=directory)
     document, settings, problems = reading
@@ -100,8 +100,8 @@ def read_partner_toml(directory: Path) -> tuple[PartnerSettings, TOMLDocument, t
 
 
 def _beside(settings: PartnerSettings, document: TOMLDocument) -> Iterator[Problem]:
-    """What no single key shows."""
+    """The problems that concern several keys, or a missing key."""
     if "as2_id" not in document.tables:
         yield document.problem(("as2_id",), NO_AS2_ID)
     if settings.as2_version == "1.3" and BROKEN & settings.relax:
-        yield document.problem(("relax",), 'AS2 1.3 has neither SHA-1 nor 3DES: take out "sha1" and "3des"')
+        yield document.problem(("relax",), 'AS2 1.3 has neither SHA-1 nor 3DES: remove "sha1" and "3des"')

@@ -1,27 +1,24 @@
-"""`production = true`: certificates of a test CA prove nothing."""
+"""`production = true`: certificates of a test CA are not used."""
 
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import LoadedPartner, Partner, disabled_by
+from mtlsd.partners.partner import USES, LoadedPartner, Partner, disabled_by, uses_of
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.test_ca.marks import certificates_for_tests, sentence
 
-_USES = ("public_certificates", "trusted_roots", "intermediates", "message_certificates", "mdn_roots")
-
 
 def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
-    """The partner as it is in production: what a test CA made proves nothing, nor does what was issued below that.
+    """The partner without the certificates of a test CA, and without certificates that were issued below them.
 
-    The partner keeps its claim to such certificates. Without any certificate left, it is disabled.
+    The partner keeps its claim to such certificates. If no other certificate is left, the partner is disabled.
     """
     partner = loaded.partner
     if partner is None:
         return loaded
-    everything = {each for use in _USES for each in getattr(partner, use)}
-    tests = set(certificates_for_tests(everything))
+    tests = set(certificates_for_tests(uses_of(partner)))
     if not tests:
         return loaded
     problems = tuple(Problem(directory, sentence(each)) for each in sorted(tests, key=attrgetter("sha256")))
@@ -33,5 +30,5 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
 
 
 def _without(partner: Partner, tests: set[Certificate]) -> Partner:
-    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in _USES}
+    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in USES.values()}
     return replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them

@@ -1,7 +1,7 @@
-"""What `certs/partners/` says, name by name, with the trust store made of it. Immutable.
+"""The registry: the content of `certs/partners/`, name by name, and the trust store made of it. Immutable.
 
-`reread` makes the registry that holds after some names changed: it reads these alone, and says anew what is odd about
-those whom that concerns.
+`reread` makes the next registry after some names changed. It reads only these names, and checks again only the partners
+that are affected.
 """
 
 import gc
@@ -30,7 +30,7 @@ NO_PARTNERS = "no partners: every client certificate is refused"
 
 @dataclass(frozen=True, slots=True)
 class Remarks:
-    """What is to be said of one name: what is out of use, and what should be looked at."""
+    """The problems, for files and partners that are not in use, and the warnings."""
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
@@ -41,30 +41,30 @@ class Remarks:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The partners as their directories were read; what depends on the time is of the time when they were."""
+    """The partners as their directories were read; warnings about dates are as of that time."""
 
     directory: Path
-    production: bool = False  # what a test CA made counts for nothing
+    production: bool = False  # certificates of a test CA are not used
     store: TrustStore = field(default_factory=TrustStore)
     stamps: Mapping[str, bytes] = field(default_factory=dict)  # of each name
     found: Mapping[str, Remarks] = field(default_factory=dict)  # about the files of a name
     unusual: Mapping[str, Remarks] = field(default_factory=dict)  # warnings about partners in use
-    dates: Mapping[str, Remarks] = field(default_factory=dict)  # about its certificates
+    dates: Mapping[str, Remarks] = field(default_factory=dict)  # warnings about the dates of certificates
     unreadable: Problem | None = None
     concerned: frozenset[str] = frozenset()  # the names that the last reading may have changed
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All that is out of use until it is mended."""
+        """All problems."""
         return self.about(None).problems
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """All that is allowed, and seldom what was meant."""
+        """All warnings."""
         return self.about(None).warnings
 
     def about(self, names: Iterable[str] | None, previous: "Registry | None" = None) -> Remarks:
-        """What is to be said of these names (None: of all), and of the whole; not what `previous` had to say of it."""
+        """The remarks about these names (None: all), and the problems of the whole that `previous` did not have."""
         those = [_chosen(each, names) for each in (self.found, self.unusual, self.dates)]
         problems = [problem for each in those for remarks in each for problem in remarks.problems]
         warnings = [warning for each in those for remarks in each for warning in remarks.warnings]
@@ -72,11 +72,11 @@ class Registry:
         return Remarks((*problems, *(each for each in self.about_whole() if each not in known)), tuple(warnings))
 
     def are_unsettled(self, names: Iterable[str]) -> bool:
-        """Whether all of these were read so soon after a change that they must be read again."""
+        """Whether all of these names must be read again, because they were read too soon after a change."""
         return all(self.stamps.get(name) == UNSETTLED for name in names)
 
     def about_whole(self) -> tuple[Problem, ...]:
-        """What is wrong with the directory, and what several partners claim."""
+        """The problems of the directory, and the conflicts between partners."""
         missing = self.unreadable
         if not (missing or self.store.loaded or any(each.problems for each in self.found.values())):
             missing = Problem(self.directory, NO_PARTNERS)
@@ -86,23 +86,22 @@ class Registry:
 def load_partners(
     directory: Path, now: datetime | None = None, *, production: bool = False
 ) -> tuple[TrustStore, tuple[Problem, ...], tuple[Problem, ...]]:
-    """Read `certs/partners/`: the store, the problems, the warnings; never raises for what it finds there.
+    """Read `certs/partners/`: the store, the problems and the warnings; never raises, whatever the files are.
 
-    With `now`, a partner whose certificates are all out of their dates is a warning, too. In production, what a test
-    CA made counts for nothing.
+    With `now`, there is a warning about each partner none of whose certificates is valid now. In production,
+    certificates of a test CA are not used.
     """
     registry = replace(read_registry(directory, now, production=production), dates={})
     return registry.store, registry.problems, registry.warnings
 
 
 def load_each(directory: Path) -> tuple[LoadedPartner, ...]:
-    """Read `certs/partners/` one by one, as they stand; nothing is said of what is no partner."""
-    registry = read_registry(directory)
-    return tuple(registry.store.loaded[name] for name in sorted(registry.store.loaded))
+    """The partners below `certs/partners/`, in the order of their names."""
+    return tuple(read_registry(directory).store.loaded.values())
 
 
 def read_registry(directory: Path, now: datetime | None = None, *, production: bool = False) -> Registry:
-    """Read everything below `certs/partners/`; never raises for what it finds there."""
+    """Read everything below `certs/partners/`; never raises, whatever the files are."""
     empty = Registry(directory, production)
     return reread(empty, stale(empty), now)
 
@@ -132,7 +131,7 @@ def _reread(previous: Registry, names: Iterable[str], now: datetime | None) -> R
 
 
 def stale(registry: Registry) -> frozenset[str]:
-    """The names that have another stamp than when they were read: new ones and those that are gone, too."""
+    """The names whose stamp changed since they were read; also new and removed names."""
     try:
         names = [name for name in os.listdir(registry.directory) if may_be_partner(name)]  # noqa: PTH208  # texts
     except OSError:
@@ -141,13 +140,13 @@ def stale(registry: Registry) -> frozenset[str]:
 
 
 def _updated(values: Mapping[str, T], changes: Mapping[str, T | None]) -> dict[str, T]:
-    """The mapping after these changes; None takes a key out."""
+    """The mapping after these changes; None removes a key."""
     return {key: value for key, value in {**values, **changes}.items() if value is not None}
 
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Without the garbage collector: nearly all that is made of the partners stays, and searching it takes long."""
+    """Disable the garbage collector: nearly all new objects are kept, and searching them takes long."""
     were_on = gc.isenabled()
     gc.disable()
     try:
@@ -162,7 +161,7 @@ def _without_collections() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a name gave; no stamp where it is gone, or no name of a partner."""
+    """The result of reading one name; no stamp if it was removed, or is not the name of a partner."""
 
     stamp: bytes | None = None
     loaded: LoadedPartner | None = None
@@ -185,7 +184,7 @@ def _read(registry: Registry, name: str, now: datetime | None) -> _Read:
 
 
 def may_be_partner(name: str) -> bool:
-    """Whether a name under partners/ is looked at; dot-names are not, such as the `..data` of Kubernetes."""
+    """Whether a name in partners/ is read; names with a leading dot are not, such as the `..data` of Kubernetes."""
     return not name.startswith(".") and not name.endswith(".md")
 
 

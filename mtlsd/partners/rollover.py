@@ -1,9 +1,9 @@
-"""Roll-over: several certificates for one use, each with its dates, and where each of them stands. Pure.
+"""Roll-over: several certificates for one use, each with its dates and its state. Pure.
 
-Two things are told apart. What a certificate may do is said by its dates alone: nothing before `active_from`, and
-nothing after `retire_after`. Which of several is the one in use is said by the first use of a newer one, the promotion:
-it makes that one active and the older ones retiring, which go on until their dates end. So a promotion that is lost
-refuses nobody.
+Only its dates decide what a certificate may do: nothing before `active_from`, and nothing after `retire_after`. The
+promotion, which is the first use of a newer certificate, decides only which certificate is shown as active: the newer
+certificate becomes active, and the older certificates become retiring, and are accepted until their dates end. So
+nobody is refused if a promotion is lost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,36 +16,36 @@ from typing import Protocol, TypeVar
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.dates import ALWAYS, Dates
 
-Promotions = Mapping[str, datetime]  # when, by `Use.mark`
+Promotions = Mapping[str, datetime]  # the time of each promotion, by `Use.mark`
 
 
 class CertificateState(StrEnum):
-    """Where a certificate stands among those of its use."""
+    """The state of a certificate among the certificates for the same use."""
 
-    PENDING = "pending"  # not used so far; before its `active_from` it is refused, then its first use promotes it
+    PENDING = "pending"  # not used yet; refused before its `active_from`, and then promoted by its first use
     ACTIVE = "active"
-    RETIRING = "retiring"  # a newer one is in use; this one is good all the same, until its dates end
+    RETIRING = "retiring"  # a newer certificate is in use; this one is accepted until its dates end
     RETIRED = "retired"
 
 
 class Use(StrEnum):
-    """What certificates are for: the first two a partner's, the others ours."""
+    """The uses of certificates: the first two of a partner's certificates, the others of ours."""
 
     CONNECTION = "connection"  # the TLS client certificate
     MESSAGE = "message"  # verifies the signatures of messages
     DECRYPTION = "decryption"
     SIGNING = "signing"  # of MDNs
     SERVER = "server"
-    CLIENT = "client"  # where we bring an asynchronous MDN
+    CLIENT = "client"  # for sending an asynchronous MDN
 
     def mark(self, owner: str, certificate: Certificate) -> str:
-        """What the journal says for "this one is promoted": it tells nothing to who has not the certificate."""
+        """The name of a promotion in the journal; it reveals nothing to anyone without the certificate."""
         return sha256("\n".join((self, owner, certificate.sha256)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A certificate that was used with success, by its SHA-256: for what, and whose it is."""
+    """A successful use of a certificate, which is named by its SHA-256."""
 
     use: Use
     owner: str
@@ -53,7 +53,7 @@ class Used:
 
 
 class Dated(Protocol):
-    """What has a certificate and dates: a pair of ours, a registered certificate of a partner's."""
+    """A certificate with dates: one of our key pairs, or a registered certificate of a partner."""
 
     @property
     def certificate(self) -> Certificate: ...
@@ -66,7 +66,7 @@ D = TypeVar("D", bound=Dated)
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A partner's certificate, with the dates that its partner.toml gives it."""
+    """A partner's certificate, with its dates in partner.toml."""
 
     certificate: Certificate
     dates: Dates = ALWAYS
@@ -74,62 +74,61 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one certificate stands; `usable`: whether its dates and its validity let it be used now."""
+    """The state of one certificate; `usable` is whether its dates and its validity allow its use now."""
 
     certificate: Certificate
     dates: Dates
     state: CertificateState
     usable: bool
-    promoted_at: datetime | None = None
 
     @property
     def ends(self) -> datetime:
-        """When it stops being used by itself."""
+        """The time from which the certificate is no longer used."""
         return min(self.dates.retire_after or self.certificate.not_after, self.certificate.not_after)
 
 
 def begins(dated: Dated) -> datetime:
-    """When it is meant to be used from; by this one is newer than another."""
+    """The time of the intended first use; a certificate with a later time is newer."""
     return dated.dates.active_from or dated.certificate.not_before
 
 
 def is_usable(dated: Dated, now: datetime) -> bool:
-    """Whether its dates and its validity let it be used now."""
+    """Whether dates and validity allow the use now."""
     return dated.dates.hold(now) and _is_valid(dated.certificate, now)
 
 
 def standings(use: Use, owner: str, several: Iterable[Dated], promotions: Promotions, now: datetime) -> list[Standing]:
-    """Where the certificates of one use stand, the oldest first.
+    """The states of the certificates for one use, the oldest first.
 
-    The newest one that was promoted is active; where none was, the oldest that can be used.
+    The newest promoted certificate is active; if none was promoted, the oldest usable certificate is active.
     """
     ordered = sorted(several, key=lambda each: (begins(each), each.certificate.not_after, each.certificate.sha256))
     promoted = [promotions.get(use.mark(owner, each.certificate)) for each in ordered]
     usable = [at for at, each in enumerate(ordered) if is_usable(each, now)]
     active = max((at for at in usable if promoted[at]), default=min(usable, default=-1))
     return [
-        Standing(each.certificate, each.dates, _state(each, at, active, now), at in usable, promoted[at])
+        Standing(each.certificate, each.dates, _state(each, at, active, now), at in usable)
         for at, each in enumerate(ordered)
     ]
 
 
 def current(several: Sequence[D], now: datetime) -> D:
-    """Which of our pairs is used at `now`: the newest whose dates and validity hold.
+    """The pair of ours to use at `now`: the newest pair whose dates and validity hold.
 
-    Where there is none, one that is valid, whatever its dates: an expired certificate serves nobody. A single one is
-    always it.
+    If there is none, a valid pair is used, whatever its dates, because an expired certificate is useless. If there is
+    only one pair, it is always used.
     """
     return max(several, key=lambda each: (*_fitness(each, now), begins(each)))
 
 
 def in_force(several: Iterable[D], now: datetime) -> tuple[D, ...]:
-    """Those that are not retired by their dates; all, where none is left."""
+    """The certificates that are not retired by their dates; all certificates if none is left."""
     every = tuple(several)
     return tuple(each for each in every if not each.dates.have_ended(now)) or every
 
 
 def usable_first(several: Iterable[D], now: datetime) -> list[D]:
-    """Those whose dates hold; behind them the others, in case their keys are in none of these: for the reason."""
+    """The certificates whose dates hold, and then certificates with other keys, so that a refusal can name them."""
     every = list(several)
     usable = [each for each in every if each.dates.hold(now)]
     keys = {each.certificate.public_key_der for each in usable}
@@ -137,7 +136,7 @@ def usable_first(several: Iterable[D], now: datetime) -> list[D]:
 
 
 def not_in_use(dates: Dates, now: datetime) -> str:
-    """Why the dates do not hold; empty where they do."""
+    """The reason why the dates do not hold; empty if they hold."""
     if dates.active_from and not dates.have_begun(now):
         return f"in use from {dates.active_from:%Y-%m-%d}"
     if dates.retire_after and dates.have_ended(now):

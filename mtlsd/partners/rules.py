@@ -1,11 +1,11 @@
-"""The rules for the certificates of clients: the one list that the gate, the report and the warnings take them from.
+"""The rules for the certificates of clients: one list for the gate, the report and the warnings.
 
-The gate (`mtlsd.tls.verify`) stops at the first rule that is broken; a report (`mtlsd.tls.report`) goes through all of
-them, so that one answer names everything that is wrong; the warnings ask the same of certificates that are registered.
-All three excuse a partner from what its `relax` lists, because the rules themselves do.
+The gate (`mtlsd.tls.verify`) stops at the first broken rule. A report (`mtlsd.tls.report`) applies all rules, so that
+one answer names every error. The warnings apply the rules to registered certificates. The rules themselves respect the
+`relax` of a partner.
 
-The rules here need one certificate and `relax` alone. `mtlsd.tls.verify.RULES` adds those that need a time, a chain or
-revocation lists, and is the list of them all, in the order of the gate.
+The rules in this module need only one certificate and `relax`. `mtlsd.tls.verify.RULES` adds the rules that need a
+time, a chain or revocation lists, and is the list of all rules, in the order of the gate.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ from mtlsd.pki.certificate import Certificate
 
 
 class RuleName(StrEnum):
-    """One thing that is asked of a client certificate, in the order in which people look at them."""
+    """The names of the rules, in the order in which a report shows them."""
 
     DATES = "dates"
     KEY = "key"
@@ -42,7 +42,7 @@ class RuleResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one rule, with the refusal if it failed. `remark` is about the client's own certificates alone."""
+    """The result of one rule, with the refusal if it failed; `remark` is only about the client's own certificates."""
 
     rule: RuleName
     result: RuleResult
@@ -51,7 +51,7 @@ class Finding:
 
 
 class Terms(Protocol):
-    """What decides beside the certificate; a partner is enough."""
+    """Whatever a rule needs beside the certificate; a partner suffices."""
 
     @property
     def relax(self) -> frozenset[str]: ...
@@ -89,14 +89,14 @@ ISSUER_RULES = (IS_CA, KEY, EXTENDED_KEY_USAGE)
 
 
 def refusals(rules: Iterable[Rule[T]], certificate: Certificate, terms: T) -> Iterator[CertificateRefused]:
-    """Why this certificate is refused: one refusal for each rule that it breaks, in the order of the rules."""
+    """The refusals of a certificate: one for each rule that it breaks, in the order of the rules."""
     for rule in rules:
         if error := refusal(rule, certificate, terms):
             yield error
 
 
 def refusal(rule: Rule[T], certificate: Certificate, terms: T) -> CertificateRefused | None:
-    """Why this rule refuses the certificate; None if it does not."""
+    """The refusal by this rule; None if the certificate passes."""
     try:
         rule.check(certificate, terms)
     except CertificateRefused as error:
@@ -121,5 +121,5 @@ _RULE_OF = {reason: rule for rule, reasons in _REASONS.items() for reason in rea
 
 
 def rule_of(error: PeerError) -> RuleName:
-    """The rule that a refusal is about; one that belongs to no other rule belongs to the chain."""
+    """The rule that a refusal belongs to; the chain if it belongs to no other rule."""
     return _RULE_OF.get(error.reason, RuleName.CHAIN)

@@ -1,50 +1,49 @@
-"""The trust store: every partner, found at once by certificate, by AS2 id or by subject. Immutable.
+"""The trust store: every partner, by certificate, by AS2 id and by subject. Immutable.
 
 The rules, and why:
 
-- Two partners that claim the same AS2 id, certificate or subject both lose it until one of them gives it up. A guess
-  would let one partner speak for the other.
+- If two partners claim the same AS2 id, certificate or subject, neither has it until one of the claims is removed. A
+  guess would let one partner speak for the other.
 - An AS2 id is one id on all virtual hosts: the keys of the journal and of the backend do not know the host.
 - A disabled partner keeps its certificates and its AS2 ids. Otherwise an error in its file would hand them to another
   partner.
-- Partners may share a root. A self-signed CA that several partners have is a root for each of them, and the public
-  certificate of none: it says which CA, not which partner.
+- Partners may share a root. A self-signed CA that several partners have is a root of each of them, and a public
+  certificate of none of them: it identifies a CA, not a partner.
 
 The store is built in three steps: gather who claims what (`claimants`, `sharers`), take from each partner what it loses
-by these rules (`effective`), and index what is left. A change of one partner may concern others, so `changed` builds
-all indexes again from partners that are already parsed, and then compares. Plain dictionaries are quick enough, and
-there is no second way to a store that could differ from the first.
+by these rules (`effective`), and index the rest. A change of one partner may affect others, so `changed` builds all
+indexes again from partners that are already parsed, and then compares. Plain dictionaries are quick enough, and there
+is no second way to a store that could differ from the first.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from mtlsd.errors import Problem
 from mtlsd.partners.conflicts import certificate_conflict, id_conflict, match_conflicts, together
 from mtlsd.partners.partner import LoadedPartner, Partner
 from mtlsd.pki.certificate import Certificate
 
+K = TypeVar("K")
 T = TypeVar("T")
 Index = Mapping[str, tuple[T, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class TrustStore:
-    """Who may be whom. An empty store knows nobody. The tuples are in the order of their names or fingerprints."""
+    """The partners, and the indexes of their claims. The tuples are in the order of the partners' names."""
 
     partners: Mapping[str, Partner] = field(default_factory=dict)  # by name, without the disabled
     disabled: frozenset[str] = frozenset()  # names
     owners: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a public certificate
     matchers: Index[Partner] = field(default_factory=dict, repr=False)  # by the subject in [match]
-    as2_ids: Mapping[str, Partner] = field(default_factory=dict, repr=False)  # without those claimed twice
-    elsewhere: Index[str] = field(default_factory=dict, repr=False)  # what opens no connection, by sha256: its use
     roots: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
     intermediates: Index[Certificate] = field(default_factory=dict, repr=False)  # by subject
-    holders: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 of a trusted root
-    same_key: Index[str] = field(default_factory=dict, repr=False)  # names, by public key in hex
+    others: Index[str] = field(default_factory=dict, repr=False)  # names, by sha256 for messages or as an intermediate
+    same_key: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict, repr=False)  # names, by public key in DER
     same_subject: Index[str] = field(default_factory=dict, repr=False)  # names, by subject of a public certificate
     loaded: Mapping[str, LoadedPartner] = field(default_factory=dict, repr=False)  # as they were read, by name
     effective: Mapping[str, LoadedPartner] = field(default_factory=dict, repr=False)  # without what they lost
@@ -54,157 +53,144 @@ class TrustStore:
 
     def partner_by_as2_id(self, as2_id: str, host: str) -> Partner | None:
         """The partner with this AS2 id, if it may use this virtual host; case matters (RFC 4130, section 6.2)."""
-        found = self.as2_ids.get(as2_id)
+        names = self.claimants.get(as2_id, ())
+        found = self.partners.get(names[0]) if len(names) == 1 else None
         return found if found and found.may_use(host) else None
 
+    def holders(self, root: Certificate) -> tuple[str, ...]:
+        """The names of the partners in use that have this root."""
+        return tuple(name for name in self.sharers.get(root.sha256, ()) if name in self.partners)
+
+    def uses_elsewhere(self, certificate: Certificate) -> tuple[str, ...]:
+        """The uses of a certificate by partners whose connections it does not open, with their names."""
+        names = sorted({*self.holders(certificate), *self.others.get(certificate.sha256, ())})
+        return tuple(f"{name}, but {use}" for name in names if (use := _other_use(certificate, self.partners[name])))
+
     def dispute(self, as2_id: str) -> str:
-        """What the log says of an AS2 id that several partners claim; empty for all others."""
+        """The conflict about an AS2 id that several partners claim, for the log; empty for all other ids."""
         names = self.claimants.get(as2_id, ())
         if len(names) < 2:
             return ""
-        return f": it is claimed by {together(names)}, and nobody's until one of them gives it up"
+        return f": {together(names)} claim this id; remove it from all but one of them"
 
     def problems(self) -> tuple[Problem, ...]:
-        """What several partners claim."""
+        """The conflicts of all claims."""
         return tuple(problem for key in sorted(self.conflicts) for problem in self.conflicts[key])
 
 
-def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> tuple[TrustStore, tuple[Problem, ...]]:
-    """Index the partners, and name those that claim the same thing; `directory` is theirs, for the problems."""
+def build_trust_store(directory: Path, loaded: Iterable[LoadedPartner]) -> TrustStore:
+    """The trust store of these partners; `directory` is named in the conflicts between them."""
     read = {each.name: each for each in sorted(loaded, key=attrgetter("name"))}
-    claimants, sharers = _claimed(read)
-    effective = {name: _effective(each, claimants, sharers) for name, each in read.items()}
+    names = [(name,) for name in read]
+    claimants = _indexed(
+        (as2_id, name) for name, each in zip(names, read.values(), strict=True) for as2_id in each.as2_ids
+    )
+    sharers = _indexed(
+        (root.sha256, name) for name, each in zip(names, read.values(), strict=True) for root in each.trusted_roots
+    )
+    effective = read | _without_losses(read, claimants, sharers)
     store = TrustStore(loaded=read, effective=effective, claimants=claimants, sharers=sharers)
-    store = replace(store, **_of_public(effective), **_of_partners(effective))
-    store = replace(store, conflicts=_conflicts(store, directory))
-    return store, store.problems()
+    store = replace(store, **_indexes(names, effective))
+    return replace(store, conflicts=_conflicts(store, directory))
 
 
 def changed(
     store: TrustStore, directory: Path, changes: Mapping[str, LoadedPartner | None]
 ) -> tuple[TrustStore, frozenset[str]]:
-    """The store after these partners changed (None: gone), and the names of all that are other than before."""
+    """The store after these partners changed (None: removed), and the names of all partners that differ from before."""
     loaded = {name: each for name, each in {**store.loaded, **changes}.items() if each is not None}
-    made, _ = build_trust_store(directory, loaded.values())
+    made = build_trust_store(directory, loaded.values())
     before, after = store.effective, made.effective
     unlike = {name for name, each in after.items() if each is not before.get(name) and each != before.get(name)}
     return made, frozenset(unlike | changes.keys())
 
 
-# --- What a partner keeps of its claims -----------------------------------------------------------------------------
+# --- The partners without the claims that they lose -----------------------------------------------------------------
 
 
-def _claimed(read: Mapping[str, LoadedPartner]) -> tuple[Index[str], Index[str]]:
-    """Who claims an AS2 id, and who has a root."""
-    claimants, sharers = _Values[str](), _Values[str]()
-    for name, each in read.items():
-        for as2_id in each.as2_ids:
-            claimants.add(as2_id, name)
-        for root in each.trusted_roots:
-            sharers.add(root.sha256, name)
-    return claimants.index(), sharers.index()
+def _without_losses(
+    read: Mapping[str, LoadedPartner], claimants: Index[str], sharers: Index[str]
+) -> dict[str, LoadedPartner]:
+    """The partners that lose an AS2 id that others claim, or a public certificate that is also a root of others."""
+    disputed, shared = dict(_several(claimants)), dict(_several(sharers))
+    names = {name for several in (*disputed.values(), *shared.values()) for name in several}
+    return {name: _without(read[name], disputed, shared) for name in names}
 
 
-def _effective(loaded: LoadedPartner, claimants: Index[str], sharers: Index[str]) -> LoadedPartner:
-    """The partner without the AS2 ids that another claims, and without certificates that are another's root, too."""
-    disputed = [each for each in loaded.as2_ids if len(claimants[each]) > 1]
-    shared = [each.sha256 for each in loaded.public_certificates if len(sharers.get(each.sha256, ())) > 1]
-    if not shared and not disputed:
-        return loaded
-    public = _without(loaded.public_certificates, shared)
-    partner = loaded.partner and replace(
-        loaded.partner,
-        as2_ids=tuple(each for each in loaded.partner.as2_ids if each not in disputed),
-        public_certificates=_without(loaded.partner.public_certificates, shared),
+def _without(loaded: LoadedPartner, disputed: Collection[str], shared: Collection[str]) -> LoadedPartner:
+    public = tuple(each for each in loaded.public_certificates if each.sha256 not in shared)
+    if loaded.partner is None:
+        return replace(loaded, public_certificates=public)
+    ids = tuple(each for each in loaded.partner.as2_ids if each not in disputed)
+    used = tuple(each for each in loaded.partner.public_certificates if each.sha256 not in shared)
+    return replace(
+        loaded, public_certificates=public, partner=replace(loaded.partner, as2_ids=ids, public_certificates=used)
     )
-    return replace(loaded, partner=partner, public_certificates=public)
-
-
-def _without(certificates: Iterable[Certificate], shared: Collection[str]) -> tuple[Certificate, ...]:
-    return tuple(each for each in certificates if each.sha256 not in shared)
 
 
 # --- Indexes --------------------------------------------------------------------------------------------------------
 
 
-class _Values(Generic[T]):
-    """An index while it is filled: the values by key, each once. Equal values of a key must come one after another."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[T]] = {}
-
-    def add(self, key: str, value: T) -> None:
-        if (present := self._values.get(key)) is None:
-            self._values[key] = [value]
-        elif present[-1] is not value:
-            present.append(value)
-
-    def index(self) -> dict[str, tuple[T, ...]]:
-        return {key: tuple(values) for key, values in self._values.items()}
+def _indexed(pairs: Iterable[tuple[K, tuple[T]]]) -> dict[K, tuple[T, ...]]:
+    """The values by key, each once. Pairs with the same value must have the same tuple, and follow one another."""
+    index: dict[K, tuple[T, ...]] = {}
+    several: dict[K, list[T]] = {}
+    for key, value in pairs:
+        if (first := index.setdefault(key, value)) is not value:
+            values = several.setdefault(key, [*first])
+            if values[-1] is not value[0]:
+                values.append(value[0])
+    return index | {key: tuple(values) for key, values in several.items()}
 
 
-def _of_public(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
-    """The indexes of public certificates, those of disabled partners too."""
-    owners, same_key, same_subject = _Values[str](), _Values[str](), _Values[str]()
-    for name, loaded in effective.items():
-        for each in loaded.public_certificates:
-            owners.add(each.sha256, name)
-            same_key.add(each.public_key_der.hex(), name)
-            same_subject.add(each.subject, name)
-    return {"owners": owners.index(), "same_key": same_key.index(), "same_subject": same_subject.index()}
-
-
-def _of_partners(effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
-    """The partners in use, and the indexes of them."""
+def _indexes(names: Iterable[tuple[str]], effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
+    """The indexes of the store. Disabled partners keep their public certificates and their [match]."""
     partners = {name: each.partner for name, each in effective.items() if each.partner}
-    holders, elsewhere, matchers = _Values[str](), _Values[str](), _Values[Partner]()
-    roots: dict[str, Certificate] = {}
-    intermediates: dict[str, Certificate] = {}
-    for name, partner in partners.items():
-        for root in partner.trusted_roots:
-            holders.add(root.sha256, name)
-            roots[root.sha256] = root
-        for each in partner.intermediates:
-            intermediates[each.sha256] = each
-        for sha256, use in _uses(partner):
-            elsewhere.add(sha256, use)
-    for loaded in effective.values():
-        if (accepting := loaded.partner or loaded.held) and accepting.match:
-            matchers.add(accepting.match.subject, accepting)
+    public = [
+        (each, name)
+        for name, loaded in zip(names, effective.values(), strict=True)
+        for each in loaded.public_certificates
+    ]
+    matching = (each.partner or each.held for each in effective.values())
     return {
         "partners": partners,
         "disabled": frozenset(effective.keys() - partners.keys()),
-        "as2_ids": {as2_id: partner for partner in partners.values() for as2_id in partner.as2_ids},
-        "holders": holders.index(),
-        "elsewhere": elsewhere.index(),
-        "matchers": matchers.index(),
-        "roots": _by_subject(roots),
-        "intermediates": _by_subject(intermediates),
+        "owners": _indexed((each.sha256, name) for each, name in public),
+        "same_key": _indexed((each.public_key_der, name) for each, name in public),
+        "same_subject": _indexed((each.subject, name) for each, name in public),
+        "matchers": _indexed((each.match.subject, (each,)) for each in matching if each and each.match),
+        "roots": _by_subject(root for partner in partners.values() for root in partner.trusted_roots),
+        "intermediates": _by_subject(each for partner in partners.values() for each in partner.intermediates),
+        "others": _indexed(
+            (each.sha256, name)
+            for name, loaded in zip(names, effective.values(), strict=True)
+            if loaded.partner
+            for each in (*loaded.partner.message_certificates, *loaded.partner.intermediates)
+        ),
     }
 
 
-def _by_subject(certificates: Mapping[str, Certificate]) -> dict[str, tuple[Certificate, ...]]:
-    """The certificates, given by sha256, in the order of that."""
-    found = _Values[Certificate]()
-    for sha256 in sorted(certificates):
-        found.add(certificates[sha256].subject, certificates[sha256])
-    return found.index()
+def _by_subject(certificates: Iterable[Certificate]) -> dict[str, tuple[Certificate, ...]]:
+    unique = {each.sha256: each for each in certificates}
+    return _indexed((each.subject, (each,)) for each in unique.values())
 
 
-def _uses(partner: Partner) -> Iterator[tuple[str, str]]:
-    """The certificates of the partner that open no connection, by sha256, with what each is for instead."""
-    public = partner.public_certificates
-    uses = {each: "for messages only" for each in partner.message_certificates if each not in public}
-    uses |= {each: "as an intermediate only" for each in partner.intermediates if each not in public}
-    uses |= {each: "as a root only" for each in partner.trusted_roots if each not in public}
-    return ((each.sha256, f"{partner.name}, but {use}") for each, use in uses.items())
+def _other_use(certificate: Certificate, partner: Partner) -> str:
+    """The use of a certificate that opens no connection; empty for a public certificate."""
+    uses = (
+        (partner.public_certificates, ""),
+        (partner.trusted_roots, "as a root only"),
+        (partner.intermediates, "as an intermediate only"),
+        (partner.message_certificates, "for messages only"),
+    )
+    return next((use for certificates, use in uses if certificate in certificates), "")
 
 
 # --- Conflicts ------------------------------------------------------------------------------------------------------
 
 
 def _conflicts(store: TrustStore, directory: Path) -> dict[str, tuple[Problem, ...]]:
-    """What is claimed twice, by what is claimed."""
+    """The conflicts, by the thing that is claimed."""
     found: dict[str, tuple[Problem, ...]] = {}
     for sha256, names in _several(store.owners):
         public = store.loaded[names[0]].public_certificates

@@ -1,4 +1,4 @@
-"""How long certificates are good for, and in which files they are: for warnings, before partners notice."""
+"""The validity of certificates, and the files that hold them: for warnings before a certificate expires."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ SOON = timedelta(days=30)
 
 
 class Validity(StrEnum):
-    """Where a moment stands to the dates of a certificate."""
+    """The validity of a certificate at one time."""
 
     EXPIRED = "expired"
     NOT_YET = "not yet valid"
@@ -32,7 +32,7 @@ class Validity(StrEnum):
 
 
 def date_warning(certificate: Certificate, place: Path, now: datetime) -> Problem | None:
-    """What to say of a certificate that is not simply valid."""
+    """The warning about a certificate that is expired, expires soon or is not valid yet."""
     left = days((certificate.not_after - now).days)
     words = {
         Validity.EXPIRED: f"expired on {certificate.not_after:%Y-%m-%d}",
@@ -44,27 +44,27 @@ def date_warning(certificate: Certificate, place: Path, now: datetime) -> Proble
 
 
 def date_warnings(directory: Path, certificates: Iterable[Certificate], now: datetime) -> Iterator[Problem]:
-    """A warning for each of the certificates from this directory that is not simply valid, with its file."""
-    doubtful = [each for each in dict.fromkeys(certificates) if Validity.of(each, now) is not Validity.VALID]
-    files = certificate_files(directory) if doubtful else {}
-    for each in doubtful:
+    """The warnings about certificates of this directory that are expired, expire soon or are not valid yet."""
+    noted = [each for each in dict.fromkeys(certificates) if Validity.of(each, now) is not Validity.VALID]
+    files = certificate_files(directory) if noted else {}
+    for each in noted:
         if warning := date_warning(each, files.get(each.sha256, directory), now):
             yield warning
 
 
 def days(number: int) -> str:
-    """So many days that are left."""
+    """A number of remaining days in words."""
     return f"{number} {'day' if number == 1 else 'days'} left"
 
 
 def certificate_files(directory: Path) -> Mapping[str, Path]:
-    """In which file below a directory, at most two levels deeper, each certificate is, by its sha256; never raises."""
+    """The file of each certificate, by sha256, in a directory and at most two levels below; never raises."""
     files: dict[str, Path] = {}
     for path in _files(directory):
         try:
             certificates = read_own_file(path).contents.certificates
         except (FileRefused, CertificateUnreadable):
-            continue  # a key, or what is among the mistakes already
+            continue  # a key, or a problem already
         for each in certificates:
             files.setdefault(each.sha256, path)
     return files

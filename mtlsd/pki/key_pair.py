@@ -73,7 +73,7 @@ def load_pair_in(directory: Path, chain_name: str, credential: Path | None = Non
         return load_key_pair(*usual, credential)
     if len(several) > 1:
         names = ", ".join(each.name for each in several)
-        raise ConfigurationError((Problem(directory, f"only one of them may be here: keep one of {names}"),))
+        raise ConfigurationError((Problem(directory, f"has several files with a key: keep only one of {names}"),))
     return _load_both(several[0])
 
 
@@ -166,9 +166,9 @@ def _load_both(path: Path) -> LoadedKeyPair:
         place.append(Problem(file.password_file, words))
     contents = file.contents
     if not contents.certificates:
-        problems.append(Problem(path, "a private key only: the certificate that belongs to it is missing"))
+        problems.append(Problem(path, "has a private key without its certificate: add the certificate"))
     if len(contents.keys) != 1:
-        problems.append(Problem(path, f"expected one private key in it, found {len(contents.keys)}"))
+        problems.append(Problem(path, f"expected one private key in this file, found {len(contents.keys)}"))
     private_key = None if problems else _parsed(path, contents.keys[0].data, problems)
     if problems or private_key is None:
         raise ConfigurationError(tuple(problems))

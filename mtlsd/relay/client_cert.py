@@ -5,21 +5,14 @@ chain of the journal covers them.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
 
-from mtlsd.journal.columns import byte_sequence
+from mtlsd.journal.columns import certificate_fields
 from mtlsd.journal.model import HeaderPairs, Message
 
-_OURS = ("client-cert", "client-cert-chain", "forwarded", "idempotency-key")
 
-
-def client_cert_fields(message: Message) -> Iterator[tuple[str, str]]:
+def client_cert_fields(message: Message) -> HeaderPairs:
     """The fields for the backend; none if no certificate was kept."""
-    if message.client_certificates:
-        leaf, *chain = map(byte_sequence, message.client_certificates)
-        yield "Client-Cert", leaf
-        if chain:
-            yield "Client-Cert-Chain", ", ".join(chain)
+    return certificate_fields(message.client_certificates, "Client-Cert", "Client-Cert-Chain")
 
 
 def client_certs(message: Message) -> dict[str, object]:
@@ -28,13 +21,3 @@ def client_certs(message: Message) -> dict[str, object]:
         return {}
     leaf, *chain = (b64encode(each).decode("ascii") for each in message.client_certificates)
     return {"client_cert": leaf, "client_cert_chain": chain} if chain else {"client_cert": leaf}
-
-
-def received_fields(message: Message) -> HeaderPairs:
-    """The message's header as received, without fields that could be mistaken for ours in any spelling."""
-    return tuple(field for field in message.headers if not _is_ours(field[0]))
-
-
-def _is_ours(name: str) -> bool:
-    plain = name.lower().replace("_", "-")
-    return plain.startswith(("mtlsd-", ":")) or plain in _OURS

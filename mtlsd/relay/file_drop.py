@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from mtlsd.journal.model import Delivery, DeliveryKind, Message
-from mtlsd.relay.client_cert import client_certs, received_fields
+from mtlsd.relay.client_cert import client_certs
+from mtlsd.relay.message_fields import fields_for_a_file
 from mtlsd.relay.request import idempotency_key
 
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
@@ -65,4 +66,4 @@ def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, obj
         "host": message.host,
         "idempotency_key": idempotency_key(message),
     }
-    return about | client_certs(message) | ({"headers": received_fields(message)} if as_message else {})
+    return about | client_certs(message) | ({"headers": fields_for_a_file(message)} if as_message else {})

@@ -2,6 +2,8 @@
 
 No value of a partner can end a header field: control characters, characters outside of Latin-1, and spaces at either
 end become percent-encoded UTF-8. Everything else is passed on as received, so a client encodes the values as Latin-1.
+In the fields that name the partner and the AS2 ids, `%` before two hexadecimal digits becomes `%25`: otherwise the id
+`%C3%9F` would look like the encoding of another id.
 
 `Mtlsd-Filename` has one of two forms. A name of ASCII letters, digits, inner spaces and a few marks is passed on as it
 is; any other becomes `UTF-8''` and percent-encoded UTF-8 (RFC 8187). A plain name has neither `'` nor `%`, so the forms
@@ -17,16 +19,13 @@ from urllib.parse import quote
 
 from mtlsd.journal.model import Delivery, DeliveryKind, Message, Refusal
 from mtlsd.relay.client_cert import client_cert_fields
+from mtlsd.relay.message_fields import fields_of_the_message
 
 _UNFIT = re.compile(r"[^\t\x20-\x7e\xa0-\xff]")
 _BLANKS = " \t"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PLAIN_NAME = re.compile(r"[\w!#$&()+.=@^`{}~-]+( +[\w!#$&()+.=@^`{}~-]+)*", re.ASCII)
-_OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others belong to the hop, or could be forged
-    r"(?:as2-|ediint-|disposition-notification-)[a-z0-9-]+"
-    r"|content-(?:type|transfer-encoding|disposition|description|id|md5)"
-    r"|mime-version|message-id|subject|date|from|to|recipient-address|user-agent"
-)
+_ESCAPE = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 _ATTR_CHAR = "!#$&+^`|"  # RFC 8187, section 3.2.1; `quote` never encodes the others
 
 
@@ -71,21 +70,23 @@ def idempotency_key(message: Message) -> str:
 
 
 def _to_backend(message: Message) -> OutgoingRequest:
-    fields = (("Content-Length", str(message.size)), *_fields(message))
-    headers = tuple((name, _fit(value)) for name, value in fields)
+    headers = (("Content-Length", str(message.size)), *_fields(message))
     assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
     return OutgoingRequest("POST", headers, message.payload)
 
 
 def _message_to_backend(message: Message) -> OutgoingRequest:
-    """The AS2 message as received, header and body, with our own fields added.
+    """The AS2 message: the body as received, and its fields, each with one reading, with our own fields added.
 
-    Receipt-Delivery-Option is removed, because one MDN goes to the partner, and through us.
+    Receipt-Delivery-Option is removed, because one MDN goes to the partner, and through us. The AS2 ids are written
+    from what was proved, and have no control characters: their octets go as they are.
     """
-    received = (field for field in message.headers if _OF_THE_MESSAGE.fullmatch(field[0].lower()))
-    described = (field for field in _fields(message) if field[0] != "Content-Type")
-    fields = (("Content-Length", str(message.original_size)), *received, *described)
-    headers = tuple((name, _fit(value)) for name, value in fields)
+    theirs = tuple(
+        (name, value if name.lower() in ("as2-from", "as2-to") else _fit(value))
+        for name, value in fields_of_the_message(message)
+    )
+    ours = tuple(field for field in _fields(message) if field[0] != "Content-Type")
+    headers = (("Content-Length", str(message.original_size)), *theirs, *ours)
     return OutgoingRequest("POST", headers, message.original)
 
 
@@ -98,12 +99,16 @@ def _to_partner(about: Message | Refusal) -> OutgoingRequest:
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:
+    return ((name, _fit(value)) for name, value in _about(message))
+
+
+def _about(message: Message) -> Iterator[tuple[str, str]]:
     if message.content_type:
         yield "Content-Type", message.content_type
-    yield "Mtlsd-Partner", message.partner
+    yield "Mtlsd-Partner", _ESCAPE.sub("%25", message.partner)
     yield "Mtlsd-Message-Id", message.message_id
-    yield "Mtlsd-As2-From", message.as2_from
-    yield "Mtlsd-As2-To", message.as2_to
+    yield "Mtlsd-As2-From", _ESCAPE.sub("%25", message.as2_from)
+    yield "Mtlsd-As2-To", _ESCAPE.sub("%25", message.as2_to)
     if message.mic and message.mic_algorithm:
         yield "Mtlsd-Mic", f"{message.mic}, {message.mic_algorithm}"
     if filename := _filename(message.filename or ""):

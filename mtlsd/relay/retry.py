@@ -15,12 +15,16 @@ _SECONDS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The backend answered; `retry_after` is the field's value as received, and names in `headers` are lower case."""
+    """The backend answered; `retry_after` is the field's value as received, and names in `headers` are lower case.
+
+    `flaw` says why only the status could be read, and is empty otherwise.
+    """
 
     status: int
     retry_after: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    flaw: str = ""
 
 
 Outcome = Answered | UpstreamFailed

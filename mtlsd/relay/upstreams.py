@@ -58,6 +58,7 @@ class Upstreams:
         self.policy = policy
         self._circuits: dict[str, _Circuit] = {}
         self._turn = 0
+        self._flawed: set[str] = set()
 
     def order(self, targets: Sequence[str], now: float, *, in_turn: bool = False) -> list[str]:
         """The targets that may be tried now, the best first; `in_turn` begins with the next one on each call."""
@@ -119,6 +120,12 @@ class Upstreams:
         was_open = circuit.open_until is not None
         circuit.open_until, circuit.is_unhealthy = now + self.policy.seconds, True
         return not was_open
+
+    def is_first_flaw(self, target: str) -> bool:
+        """Record that only the status of the backend's answer could be read; returns whether that is new."""
+        is_new = target not in self._flawed
+        self._flawed.add(target)
+        return is_new
 
     def open_circuits(self) -> list[str]:
         """The backends with an open circuit."""

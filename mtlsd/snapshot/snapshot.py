@@ -1,12 +1,12 @@
 """The content of all files, as one immutable value. A reload builds a new snapshot and swaps one reference."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from mtlsd.config.addresses import Address
 from mtlsd.config.load import read_configuration
@@ -14,6 +14,7 @@ from mtlsd.config.model import Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.stamps import look_at, stamp_of
 from mtlsd.partners.ours.host_keys import HostKeys, load_host
+from mtlsd.partners.ours.key_ring import Loaded
 from mtlsd.partners.ours.organization import Organization, load_organization
 from mtlsd.partners.registry import Registry, Remarks, read_registry, reread
 from mtlsd.partners.trust_store import TrustStore
@@ -23,6 +24,8 @@ from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.marks import refuse_for_tests
 from mtlsd.snapshot.digest import PartnersDigest, digest_of_own, version_of
 from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
+
+WithPairs = TypeVar("WithPairs", HostKeys, Organization)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +145,17 @@ def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, n
     server = configuration.server
     stamp = stamp_of(looked, server.certs)
     loader = _Loader(server.certs, credentials, server.production)
-    keys = loader.hosts(configuration)
-    organizations = loader.organizations(configuration)
+    hosts = {host.name: host for host in configuration.virtualhosts}
+    names = {route.organization for host in hosts.values() for route in host.routes}
+    keys = loader.load("hosts", hosts, load_host)
+    organizations = loader.load("organizations", sorted(names), load_organization)
     if loader.problems:
         raise ConfigurationError(tuple(loader.problems))
     dates = (date_warnings(directory, several, now) for directory, several in loader.certificates.items())
     return Own(
         stamp,
         configuration,
-        {host.name: host for host in configuration.virtualhosts},
+        hosts,
         _listeners(configuration, keys, previous),
         organizations,
         keys,
@@ -168,40 +173,28 @@ class _Loader:
     warnings: list[Problem] = field(default_factory=list)
     certificates: dict[Path, tuple[Certificate, ...]] = field(default_factory=dict)  # ours, by directory
 
-    def hosts(self, configuration: Configuration) -> dict[str, HostKeys]:
-        keys = {}
-        for host in configuration.virtualhosts:
-            with self._collecting():
-                directory = self.certs / "hosts" / host.name
-                loaded = load_host(directory, self.credentials)
-                keys[host.name] = loaded.keys
-                self._note(directory, *loaded.keys.pairs)
-                self.warnings += loaded.warnings
-        return keys
+    def load(
+        self, kind: str, names: Iterable[str], load: Callable[[Path, Path | None], Loaded[WithPairs]]
+    ) -> dict[str, WithPairs]:
+        """The hosts or the organizations, by name."""
+        values = {}
+        for name in names:
+            directory = self.certs / kind / name
+            try:
+                loaded = load(directory, self.credentials)
+            except ConfigurationError as error:
+                self.problems += error.problems
+                continue
+            values[name] = loaded.value
+            self.warnings += loaded.warnings
+            self.certificates[directory] = certificates = _certificates(loaded.value.pairs)
+            if self.production:
+                self.problems += refuse_for_tests(directory, certificates)
+        return values
 
-    def organizations(self, configuration: Configuration) -> dict[str, Organization]:
-        names = {route.organization for host in configuration.virtualhosts for route in host.routes}
-        organizations = {}
-        for name in sorted(names):
-            with self._collecting():
-                directory = self.certs / "organizations" / name
-                loaded = load_organization(directory, self.credentials)
-                organizations[name] = loaded.organization
-                self._note(directory, *loaded.organization.signing_pairs, *loaded.organization.decryption)
-                self.warnings += loaded.warnings
-        return organizations
 
-    def _note(self, directory: Path, *pairs: KeyPair) -> None:
-        self.certificates[directory] = tuple(each for pair in pairs for each in (pair.certificate, *pair.chain))
-        if self.production:
-            self.problems += refuse_for_tests(directory, self.certificates[directory])
-
-    @contextmanager
-    def _collecting(self) -> Iterator[None]:
-        try:
-            yield
-        except ConfigurationError as error:
-            self.problems += error.problems
+def _certificates(pairs: Iterable[KeyPair]) -> tuple[Certificate, ...]:
+    return tuple(each for pair in pairs for each in (pair.certificate, *pair.chain))
 
 
 def _listeners(

@@ -17,25 +17,8 @@ from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi as _ffi
 from OpenSSL._util import lib as _lib
 
-from mtlsd.errors import (
-    CAExpired,
-    CertBadSignature,
-    CertChainIncomplete,
-    CertChainTooLong,
-    CertEKUNoClientAuth,
-    CertExpired,
-    CertKeyTooWeak,
-    CertKeyUsage,
-    CertNotYetValid,
-    CertRevoked,
-    CertSelfSignedUnknown,
-    CertSigAlgWeak,
-    CertUnhandledCriticalExt,
-    CertUntrustedIssuer,
-    ClientCertMissing,
-    PeerError,
-    SNIUnknown,
-)
+from mtlsd import errors
+from mtlsd.errors import PeerError
 
 _GO_ON = 0  # SSL_TLSEXT_ERR_OK
 
@@ -57,22 +40,22 @@ class Alert(Enum):
 
 
 ALERTS: Mapping[type[PeerError], Alert] = {
-    ClientCertMissing: Alert.CERTIFICATE_REQUIRED,
-    SNIUnknown: Alert.UNRECOGNIZED_NAME,
-    CertExpired: Alert.CERTIFICATE_EXPIRED,
-    CertNotYetValid: Alert.CERTIFICATE_EXPIRED,  # "or is not currently valid"
-    CAExpired: Alert.CERTIFICATE_EXPIRED,
-    CertRevoked: Alert.CERTIFICATE_REVOKED,
-    CertUntrustedIssuer: Alert.UNKNOWN_CA,
-    CertSelfSignedUnknown: Alert.UNKNOWN_CA,
-    CertChainIncomplete: Alert.UNKNOWN_CA,
-    CertChainTooLong: Alert.UNKNOWN_CA,
-    CertBadSignature: Alert.BAD_CERTIFICATE,
-    CertKeyTooWeak: Alert.BAD_CERTIFICATE,
-    CertSigAlgWeak: Alert.BAD_CERTIFICATE,
-    CertEKUNoClientAuth: Alert.UNSUPPORTED_CERTIFICATE,
-    CertKeyUsage: Alert.UNSUPPORTED_CERTIFICATE,
-    CertUnhandledCriticalExt: Alert.UNSUPPORTED_CERTIFICATE,
+    errors.ClientCertMissing: Alert.CERTIFICATE_REQUIRED,
+    errors.SNIUnknown: Alert.UNRECOGNIZED_NAME,
+    errors.CertExpired: Alert.CERTIFICATE_EXPIRED,
+    errors.CertNotYetValid: Alert.CERTIFICATE_EXPIRED,  # "or is not currently valid"
+    errors.CAExpired: Alert.CERTIFICATE_EXPIRED,
+    errors.CertRevoked: Alert.CERTIFICATE_REVOKED,
+    errors.CertUntrustedIssuer: Alert.UNKNOWN_CA,
+    errors.CertSelfSignedUnknown: Alert.UNKNOWN_CA,
+    errors.CertChainIncomplete: Alert.UNKNOWN_CA,
+    errors.CertChainTooLong: Alert.UNKNOWN_CA,
+    errors.CertBadSignature: Alert.BAD_CERTIFICATE,
+    errors.CertKeyTooWeak: Alert.BAD_CERTIFICATE,
+    errors.CertSigAlgWeak: Alert.BAD_CERTIFICATE,
+    errors.CertEKUNoClientAuth: Alert.UNSUPPORTED_CERTIFICATE,
+    errors.CertKeyUsage: Alert.UNSUPPORTED_CERTIFICATE,
+    errors.CertUnhandledCriticalExt: Alert.UNSUPPORTED_CERTIFICATE,
 }
 
 

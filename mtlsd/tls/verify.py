@@ -15,22 +15,8 @@ from datetime import UTC, datetime
 
 from OpenSSL import crypto
 
-from mtlsd.errors import (
-    CAExpired,
-    CertBadSignature,
-    CertChainIncomplete,
-    CertChainTooLong,
-    CertEKUNoClientAuth,
-    CertExpired,
-    CertificateRefused,
-    CertKeyTooWeak,
-    CertNameConstraint,
-    CertNotYetValid,
-    CertSelfSignedUnknown,
-    CertSigAlgWeak,
-    CertUnhandledCriticalExt,
-    CertUntrustedIssuer,
-)
+from mtlsd import errors
+from mtlsd.errors import CertificateRefused
 from mtlsd.partners.rules import CLIENT_RULES, ISSUER_RULES, SIGNATURE_ALGORITHM, Rule, RuleName, refusal
 from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
@@ -43,25 +29,25 @@ NO_EVIDENCE = RevocationEvidence()
 OUTSIDE_VALIDITY = {NOT_YET_VALID, EXPIRED}
 ISSUER_MISSING = {2, 20, 21}
 REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509_vfy.h
-    7: CertBadSignature,
-    18: CertSelfSignedUnknown,
-    19: CertUntrustedIssuer,
-    22: CertChainTooLong,
-    24: CertUntrustedIssuer,  # INVALID_CA, before OpenSSL 4
-    25: CertChainTooLong,  # PATH_LENGTH_EXCEEDED
-    26: CertEKUNoClientAuth,
-    32: CertUntrustedIssuer,  # the issuer may not sign certificates
-    34: CertUnhandledCriticalExt,
-    47: CertNameConstraint,
-    48: CertNameConstraint,
-    49: CertNameConstraint,
-    51: CertNameConstraint,
-    52: CertNameConstraint,
-    53: CertNameConstraint,
-    66: CertKeyTooWeak,
-    67: CertKeyTooWeak,
-    68: CertSigAlgWeak,
-    79: CertUntrustedIssuer,  # INVALID_CA
+    7: errors.CertBadSignature,
+    18: errors.CertSelfSignedUnknown,
+    19: errors.CertUntrustedIssuer,
+    22: errors.CertChainTooLong,
+    24: errors.CertUntrustedIssuer,  # INVALID_CA, before OpenSSL 4
+    25: errors.CertChainTooLong,  # PATH_LENGTH_EXCEEDED
+    26: errors.CertEKUNoClientAuth,
+    32: errors.CertUntrustedIssuer,  # the issuer may not sign certificates
+    34: errors.CertUnhandledCriticalExt,
+    47: errors.CertNameConstraint,
+    48: errors.CertNameConstraint,
+    49: errors.CertNameConstraint,
+    51: errors.CertNameConstraint,
+    52: errors.CertNameConstraint,
+    53: errors.CertNameConstraint,
+    66: errors.CertKeyTooWeak,
+    67: errors.CertKeyTooWeak,
+    68: errors.CertSigAlgWeak,
+    79: errors.CertUntrustedIssuer,  # INVALID_CA
 }
 
 
@@ -130,7 +116,7 @@ def breaches(case: Case) -> Iterator[Breach]:
 def _check_chain(leaf: Certificate, case: Case) -> None:
     sent = case.presented.chain
     if len(sent) > MAX_CHAIN:
-        raise refused(CertChainTooLong, leaf, f"{len(sent)} certificates were sent along")
+        raise refused(errors.CertChainTooLong, leaf, f"{len(sent)} certificates were sent along")
     if _is_its_own_anchor(leaf, case.anchors):
         case.chain = (leaf,)
     else:
@@ -196,11 +182,11 @@ def _verified_chain(presented: Presented, anchors: Anchors, now: datetime) -> tu
     except crypto.X509StoreContextError as error:
         raise _translated(error, presented, anchors) from error
     except (crypto.Error, CertificateUnreadable) as error:
-        raise refused(CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
+        raise refused(errors.CertUntrustedIssuer, leaf, f"OpenSSL cannot read the chain: {error}") from error
     if len(chain) > MAX_CHAIN + 1:
-        raise refused(CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
+        raise refused(errors.CertChainTooLong, leaf, f"{len(chain)} certificates up to the root")
     if chain[-1] not in anchors.roots:
-        raise refused(CertUntrustedIssuer, leaf, "the chain does not end at a root")
+        raise refused(errors.CertUntrustedIssuer, leaf, "the chain does not end at a root")
     return chain
 
 
@@ -229,13 +215,13 @@ def _translated(error: crypto.X509StoreContextError, presented: Presented, ancho
         return refused(_outside_validity(code, depth), presented.certificate, detail)
     if code in ISSUER_MISSING:
         return _issuer_missing(presented, anchors, detail)
-    return refused(REASONS.get(code, CertUntrustedIssuer), presented.certificate, detail)
+    return refused(REASONS.get(code, errors.CertUntrustedIssuer), presented.certificate, detail)
 
 
 def _outside_validity(code: int, depth: int) -> type[CertificateRefused]:
     if depth > 0:
-        return CAExpired
-    return CertExpired if code == EXPIRED else CertNotYetValid
+        return errors.CAExpired
+    return errors.CertExpired if code == EXPIRED else errors.CertNotYetValid
 
 
 def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> CertificateRefused:
@@ -247,7 +233,7 @@ def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> Cert
     named = {each.subject for each in anchors.roots}
     stops_short = not top.is_self_signed and top.issuer not in named
     is_known = anchors.pinned or not anchors.issuers.isdisjoint((presented.certificate.issuer, top.issuer))
-    error = CertChainIncomplete if is_known and anchors.roots and stops_short else CertUntrustedIssuer
+    error = errors.CertChainIncomplete if is_known and anchors.roots and stops_short else errors.CertUntrustedIssuer
     return refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPSConnection
 from pathlib import Path
 from uuid import uuid4
 
@@ -101,12 +102,17 @@ def exchange(rig: Rig, message: BuiltMessage, numbers: range) -> None:
     """Send copies of the message over one connection, one after another, and read each MDN."""
     connection = rig.connect()
     for number in numbers:
-        fields = dict(message.headers) | {"Message-ID": f"<{uuid4()}.{number}@bench.example>"}
-        connection.request("POST", "/as2", body=message.body, headers=fields)
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200 or b"MDN-sent-automatically; processed\r\n" not in body:
-            sys.exit(f"not processed: {response.status}\n{body.decode(errors='replace')}")
+        send(connection, message, number)
+
+
+def send(connection: HTTPSConnection, message: BuiltMessage, number: int) -> None:
+    """Send a copy of the message, and read its MDN."""
+    fields = dict(message.headers) | {"Message-ID": f"<{uuid4()}.{number}@bench.example>"}
+    connection.request("POST", "/as2", body=message.body, headers=fields)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200 or b"MDN-sent-automatically; processed\r\n" not in body:
+        sys.exit(f"not processed: {response.status}\n{body.decode(errors='replace')}")
 
 
 def time_rsa(rig: Rig, rounds: int = 300) -> float:

@@ -21,7 +21,7 @@ import psycopg
 import trio
 
 from mtlsd.journal.model import Acceptance, DeliveryState
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import Committer

@@ -68,7 +68,7 @@ def receive(body: Iterable[bytes], keys: Keys) -> None:
     """Have the receiver read the message; its payload goes nowhere."""
     us, them = key_pair(keys.recipient), key_pair(keys.signer).certificate
     partner = Partner("ACME", ("ACME",), None, frozenset(Require), frozenset(), (), None, (), (), (), (them,))
-    agreement = Agreement(Organization("EXAMPLE", "EXAMPLE", us, (us,)), partner, frozenset(Require))
+    agreement = Agreement(Organization("EXAMPLE", "EXAMPLE", us, (us,)), partner, frozenset(Require), is_proven=True)
     fields = {
         "AS2-From": "ACME",
         "AS2-To": "EXAMPLE",

@@ -79,6 +79,16 @@ def make_pair(folder: Path, name: str, chain: str = "cert.pem") -> Pair:
     return pair
 
 
+def make_partner(folder: Path, name: str) -> Pair:
+    """A pair, and its public half as a partner in `folder/certs/partners`."""
+    pair = make_pair(folder / name.lower(), name)
+    directory = folder / "certs" / "partners" / name.lower()
+    directory.mkdir(parents=True)
+    (directory / "partner.toml").write_text(f'as2_id = "{name}"\n')
+    (directory / "public.pem").write_bytes(pair.chain_file.read_bytes())
+    return pair
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """A running daemon, one partner's keys, and our AS2 certificate."""
@@ -126,8 +136,8 @@ class _Connection(http.client.HTTPSConnection):
 
 
 @contextmanager
-def running(*under: str) -> Iterator[Rig]:
-    """A daemon with one host, one partner, and a backend that takes connections and never answers.
+def running(*under: str, configuration: str = CONFIGURATION) -> Iterator[Rig]:
+    """A daemon with one host, one partner, and a backend that accepts connections and never answers.
 
     `under` are arguments of Python that come before the program's, such as those of a profiler.
     """
@@ -135,13 +145,9 @@ def running(*under: str) -> Iterator[Rig]:
         folder = Path(name)
         make_pair(folder / "certs" / "hosts" / HOST, HOST, chain="chain.pem")
         organization = make_pair(folder / "certs" / "organizations" / "EXAMPLE", "EXAMPLE")
-        partner = make_pair(folder / "acme", "ACME")
-        directory = folder / "certs" / "partners" / "acme"
-        directory.mkdir(parents=True)
-        (directory / "partner.toml").write_text('as2_id = "ACME"\n')
-        (directory / "acme.pem").write_bytes(partner.chain_file.read_bytes())
+        partner = make_partner(folder, "ACME")
         port = _free_port()
-        (folder / "virtualhosts.toml").write_text(CONFIGURATION.format(port=port, backend=backend))
+        (folder / "virtualhosts.toml").write_text(configuration.format(port=port, backend=backend))
         with _daemon(folder, under) as process:
             yield Rig(process, folder, port, partner, organization)
 

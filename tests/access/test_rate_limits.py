@@ -41,6 +41,22 @@ def test_one_key_is_not_charged_for_another() -> None:
     assert fails(limit, "acme from 192.0.2.1", NOW)
 
 
+def test_a_charge_that_is_given_back_leaves_room_for_another() -> None:
+    limit = FailureLimit(2)
+    assert [fails(limit, "acme", NOW) for _ in range(3)] == [True, True, False]
+    limit.give_back("acme")
+    assert [fails(limit, "acme", NOW) for _ in range(2)] == [True, False]
+    limit.give_back("nobody")
+
+
+def test_giving_back_more_than_was_charged_saves_nothing_up() -> None:
+    limit = FailureLimit(2)
+    assert fails(limit, "acme", NOW)
+    for _ in range(5):
+        limit.give_back("acme")
+    assert [fails(limit, "acme", NOW) for _ in range(3)] == [True, True, False]
+
+
 def test_checking_charges_nothing() -> None:
     limit = FailureLimit(1)
     for _ in range(10):

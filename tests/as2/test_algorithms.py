@@ -23,7 +23,7 @@ ENTITY = messages.entity()
 def agreed(sender: KeyPair | None = None, us: KeyPair | None = None, require: frozenset[Require] = SIGNED) -> Agreement:
     sender, us = sender or key_pair("ACME"), us or key_pair("EXAMPLE")
     organization = replace(messages.organization(), signing=us, decryption=(us,))
-    return Agreement(organization, messages.partner(certificates=(sender.certificate,)), require)
+    return Agreement(organization, messages.partner(certificates=(sender.certificate,)), require, is_proven=True)
 
 
 MD512 = ["-keyopt", "rsa_oaep_md:sha512", "-keyopt", "rsa_mgf1_md:sha256"]

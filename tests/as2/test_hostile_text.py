@@ -12,6 +12,7 @@ import pytest
 
 from mtlsd.as2.headers import AS2Headers, AS2Name, algorithm_of
 from mtlsd.as2.mdn.verify import read_unverified
+from mtlsd.as2.mime.one_reading import check_one_reading
 from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader
 from mtlsd.as2.mime.transfer_encoding import WithoutPreamble
 from mtlsd.errors import PeerError
@@ -48,6 +49,10 @@ def header(data: bytes, chunk: int = 4096) -> None:
 
 def entity_header(name: str) -> Read:
     return lambda data: HeaderBlock(b"", {name: data.decode("latin-1")}).transfer_encoding()
+
+
+def one_reading(data: bytes) -> None:
+    check_one_reading(HeaderBlock(b"", {"content-type": data.decode("latin-1")}))
 
 
 def of_text(reader: Callable[[str], object]) -> Read:
@@ -92,6 +97,12 @@ HOSTILE: dict[str, tuple[Read, bytes, bytes, bytes]] = {
     "type: odd quotes": (of_text(ContentType.parse), b"a/b", b';a="b" "', b""),
     "type: backslashes": (of_text(ContentType.parse), b'a/b;a="', b"\\", b""),
     "type: text in quotes": (of_text(ContentType.parse), b'a/b;a="', b"x", b""),
+    "one reading: blanks": (one_reading, b"a/b;", b" ", b"x"),
+    "one reading: blanks behind a name": (one_reading, b"a/b;n", b" ", b'"'),
+    "one reading: blanks behind an equals sign": (one_reading, b"a/b;n=", b" ", b'"x"('),
+    "one reading: semicolons": (one_reading, b"a/b", b"; ", b"("),
+    "one reading: parameters": (one_reading, b"a/b", b"; a = b ", b"("),
+    "one reading: quotes": (one_reading, b"a/b", b';a="', b""),
     "encoding: parentheses": (entity_header("content-transfer-encoding"), b"", b"(", b""),
     "encoding: open comments": (entity_header("content-transfer-encoding"), b"", b"(x", b""),
     "encoding: a comment": (entity_header("content-transfer-encoding"), b"(", b"x", b""),

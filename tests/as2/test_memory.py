@@ -141,7 +141,7 @@ def encrypted(plaintext: Iterator[bytes]) -> Iterator[bytes]:
 def peak(header: str, body: Iterator[bytes]) -> int:
     """The most octets that the receiver held while it read this, or until it refused."""
     sent = messages.message(header.encode(), mdn=None)
-    agreement = Agreement(messages.organization(), messages.partner(), frozenset())
+    agreement = Agreement(messages.organization(), messages.partner(), frozenset(), is_proven=True)
     receiver = Receiver(AS2Headers.parse(sent.fields), agreement, LIMITS, NOW)
     tracemalloc.start()
     try:

@@ -11,7 +11,13 @@ from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.headers import AS2Headers, AS2Name, algorithm_of
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.as2.mime.multipart_signed import verify_detached
-from mtlsd.errors import AS2DecompressFailed, AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
+from mtlsd.errors import (
+    AS2DecompressFailed,
+    AS2DecryptFailed,
+    AS2MessageIDInvalid,
+    AS2MIMEMalformed,
+    AS2SecurityTooLow,
+)
 from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.pki.key_pair import KeyPair
 from tests.as2.test_receiver import NOTHING, agreement, receive
@@ -69,13 +75,73 @@ def headers(**fields: str) -> AS2Headers:
         "<../..\\|:*?@x>",
         f"<{'x' * 996}>",
         "1@x",
-        "<a@b> <c@d>",
+        "<OPENAS2-01012026-1@My Company_Your, Company>",
+        '<"a"@b>',
+        "<\xe4@b>",
     ],
 )
 def test_row_message_id_of_any_form(message_id: str) -> None:
     parsed = headers(Message_ID=message_id)
     parsed.check()
     assert parsed.message_id == message_id
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        "<a@b> <c@d>",
+        "<a@b>,<c@d>",
+        "<a@b><c@d>",
+        "a@b c@d",
+        "a@b, c@d",
+        "<a@b> (a comment)",
+        "(a comment) <a@b>",
+        "a@b(comment)",
+        "<a@b",
+        "a@b>",
+        "<<a@b>>",
+        "<a<b@c>",
+        "a<b@c>",
+        "<>",
+        '"<a@b>"',
+        '"a@b"',
+        "<a\tb@c>",
+        "<a\x00@b>",
+        "<a\x7f@b>",
+        "<a\x85X-Partner: other@b>",  # a line end of Latin-1 and of Unicode
+        f"<{'x' * 997}>",
+    ],
+)
+def test_a_message_id_that_can_be_read_in_two_ways_is_refused(message_id: str) -> None:
+    with pytest.raises(AS2MessageIDInvalid):
+        headers(Message_ID=message_id).check()
+
+
+@pytest.mark.parametrize("octet", ["\x85", "\xa0"])
+def test_an_octet_of_utf_8_at_the_end_is_no_blank(octet: str) -> None:
+    name = f"\xc3{octet}"  # "Å" and "à"
+    parsed = headers(AS2_From=name, Message_ID=f"1@{name[:-1]}\xa0")
+    assert parsed.as2_from.value == name.encode("latin-1").decode()
+    assert parsed.message_id.endswith("\xa0")
+
+
+@pytest.mark.parametrize(
+    ("spelled", "proved"),
+    [
+        ("ALPHA", "ALPHA"),
+        ("ALPHA CORP", "ALPHA"),
+        ("ALPHA  ", "ALPHA"),
+        ('"ALPHA"', '"ALPHA"'),
+        ('"ALPHA CORP"', '"ALPHA CORP"'),
+        (r'"AL\"PHA CORP"', r'"AL\"PHA CORP"'),
+        ('"ALPHA" CORP', r'"\"ALPHA\""'),
+        ('AL"PHA CORP', r'"AL\"PHA"'),
+    ],
+)
+def test_what_we_say_of_a_name_is_what_we_read(spelled: str, proved: str) -> None:
+    name = AS2Name.parse(spelled)
+    assert name.as_proved == proved
+    assert AS2Name.parse(name.as_proved).value == name.value
 
 
 PROTOCOL = "signed-receipt-protocol=optional,pkcs7-signature"
@@ -95,6 +161,7 @@ PROTOCOL = "signed-receipt-protocol=optional,pkcs7-signature"
         ("signed-receipt-protocol=pkcs7-signature; signed-receipt-micalg=sha1", ["sha1"]),
         ("signed-receipt-protocol=pkcs7-signature,optional;signed-receipt-micalg=sha1,optional", ["sha1"]),
         ("signed-receipt-micalg=sha384", ["sha384"]),
+        ("signed-receipt-micalg=s h a 1, sha\t256, sha.512", ["sha1", "sha-256"]),
     ],
 )
 def test_row_options_in_every_order_and_spelling(options: str, algorithms: list[str]) -> None:

@@ -39,7 +39,7 @@ NOTHING: frozenset[Require] = frozenset()
 
 
 def agreement(require: frozenset[Require] = frozenset(Require), relax: frozenset[str] = frozenset()) -> Agreement:
-    return Agreement(messages.organization(), messages.partner(relax=relax, require=require), require)
+    return Agreement(messages.organization(), messages.partner(relax=relax, require=require), require, is_proven=True)
 
 
 def receive(sent: Sent, agreed: Agreement | None = None, chunk: int = 1 << 20) -> tuple[VerifiedMessage, bytes]:
@@ -431,6 +431,42 @@ class TestOneReading:
             receive(sent, agreement(NOTHING))
         else:
             receive(sent, agreed)
+
+    @pytest.mark.parametrize(
+        ("of_the_multipart", "encoding"),
+        [
+            ('; boundary*="x"', ""),
+            ("; boundary*0=sig; boundary*1=ned-1", ""),
+            ("; micalg=sha-256; micalg=sha-512", ""),
+            ("; a=(b)", ""),
+            ('; a="b', ""),
+            ('; a="b; boundary=x"; c="', ""),
+            (r'; a="b\"; boundary=other; c="d"', ""),
+            ("; a", ""),
+            ("", "quoted-printable"),
+            ("", '"base64"'),
+            ("", "binary (a comment)"),
+            ("", "x-unknown"),
+        ],
+    )
+    def test_what_is_passed_on_as_a_multipart_has_one_reading(self, of_the_multipart: str, encoding: str) -> None:
+        sent = message(build("s"))
+        fields = {
+            name: f"{value}{of_the_multipart}" if name == "Content-Type" else value for name, value in sent.fields
+        }
+        if encoding:
+            fields["Content-Transfer-Encoding"] = encoding
+        sent = replace(sent, fields=tuple(fields.items()))
+        with pytest.raises(AS2MIMEMalformed):
+            receive(sent, replace(agreement(NOTHING), passed_on=True))
+
+    @pytest.mark.parametrize("encoding", ["binary", "8BIT", "7bit"])
+    @pytest.mark.parametrize("parameters", ["", ";", " ; x=y z ;", '\t;charset="a;b (c)"', "; format=a/b=c:d?"])
+    def test_what_is_passed_on_may_be_spelled_as_products_do(self, parameters: str, encoding: str) -> None:
+        sent = message(build("s"))
+        fields = {name: f"{value}{parameters}" if name == "Content-Type" else value for name, value in sent.fields}
+        fields["Content-Transfer-Encoding"] = encoding
+        receive(replace(sent, fields=tuple(fields.items())), replace(agreement(NOTHING), passed_on=True))
 
     def test_what_is_passed_on_has_nothing_before_its_cms(self) -> None:
         sent = message(build("sE"))

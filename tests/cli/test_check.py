@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mtlsd.cli.partner.dated import DatedCertificate
-from mtlsd.cli.partner.survey import survey
+from mtlsd.cli.partner.inventory import take_inventory
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from tests.support import pki
 from tests.support.daemon import Tree, acme
 from tests.support.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
@@ -239,9 +239,9 @@ def test_certificates_are_shown_with_their_files(tree: Tree) -> None:
 )
 def test_the_days_left_count_to_the_last_moment(before_end: timedelta, state: str, days: int) -> None:
     certificate = acme().certificate
-    dated = DatedCertificate("partner acme", "messages", certificate, Path(), certificate.not_after - before_end)
+    dated = ListedCertificate("partner acme", "messages", certificate, Path(), certificate.not_after - before_end)
     if state == "not yet valid":
-        dated = DatedCertificate(
+        dated = ListedCertificate(
             "partner acme", "messages", certificate, Path(), certificate.not_before - timedelta(seconds=1)
         )
         assert dated.state == state
@@ -250,7 +250,7 @@ def test_the_days_left_count_to_the_last_moment(before_end: timedelta, state: st
 
 
 def test_the_clock_is_an_argument(tree: Tree) -> None:
-    found = survey(tree.configuration, None, datetime(2098, 12, 20, tzinfo=UTC))
+    found = take_inventory(tree.configuration, None, datetime(2098, 12, 20, tzinfo=UTC))
     assert {each.state for each in found.certificates if each.owner.startswith("host")} == {"expires soon"}
 
 

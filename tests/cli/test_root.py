@@ -1,5 +1,7 @@
 """The front door: help that a stranger can use, at once, and exit codes that a script can."""
 
+import os
+import pwd
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ from click.testing import CliRunner
 
 from mtlsd import __version__, app
 from mtlsd.cli.lazy import Lazy, LazyGroup
-from mtlsd.cli.options import EXIT_CONFIGURATION
+from mtlsd.cli.options import EXIT_CONFIGURATION, user_name
 from mtlsd.cli.root import main
 from tests.support.site import mtlsd
 
@@ -99,3 +101,17 @@ def test_an_error_in_the_module_of_a_command_is_no_unknown_command(monkeypatch: 
 
     monkeypatch.setattr(Lazy, "load", broken)
     assert isinstance(CliRunner().invoke(main, ["check"]).exception, KeyError)
+
+
+def test_a_user_without_a_name_is_named_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root takes a user id that has no name for a moment; anybody else keeps theirs."""
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    real, effective, _ = os.getresuid()
+    taken = 54321 if effective == 0 else real
+    os.setresuid(taken, -1, -1)
+    try:
+        named = user_name()
+    finally:
+        os.setresuid(real, -1, -1)
+    assert named == {each.pw_uid: each.pw_name for each in pwd.getpwall()}.get(taken, f"uid {taken}")

@@ -73,7 +73,7 @@ def test_a_second_daemon_on_one_state_is_no_mistake_in_the_configuration(site: S
     reason, detail = refusal(tree)
     assert (reason, detail) == (
         "state_in_use",
-        f"another mtlsd uses {site.daemon.tree.state}: stop it, or name another `state`",
+        f"another mtlsd uses {site.daemon.tree.state}: stop it, or set another `state`",
     )
 
 

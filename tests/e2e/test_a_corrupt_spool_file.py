@@ -91,7 +91,7 @@ def test_a_document_in_the_database_that_was_altered_is_not_sent_until_it_is_men
             backend.start()
             line = daemon.wait_for("delivery_finished", message_id="<bad@acme.example>", reason="internal_error")
             assert (line["level"], line["state"]) == ("warning", "pending")
-            assert "in the database is not what was kept: its SHA-256 is" in line["detail"]
+            assert "in the database was altered: its SHA-256 is" in line["detail"]
             assert "mtlsd journal drop" in line["detail"]
             assert backend.count == 0
             change_document(tree, b"UNB+999'", b"UNB+100'")
@@ -111,7 +111,7 @@ def test_an_altered_document_is_not_handed_out(tmp_path: Path) -> None:
         for name in ("small", "large"):
             result = mtlsd("journal", "payload", f"<{name}@acme.example>", "--config", tree.configuration)
             assert (result.exit_code, result.stdout_bytes) == (1, b"")
-            assert "is not what was kept" in result.stderr
+            assert "was altered: its SHA-256 is" in result.stderr
 
 
 def test_an_mdn_in_the_database_that_was_altered_is_not_sent_again(tmp_path: Path) -> None:

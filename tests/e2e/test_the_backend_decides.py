@@ -57,6 +57,23 @@ def test_k17_a_backend_that_does_not_take_it(daemon: Daemon, own: Backend, statu
     assert own.wait().body == payload
 
 
+@pytest.mark.parametrize("sloppy", [b"Server : IIS\r\n\r\n", b"Content-Length: 9\r\n\r\nok", b"nonsense\r\n\r\n"])
+def test_a_2xx_is_a_2xx_whatever_follows(daemon: Daemon, own: Backend, sloppy: bytes) -> None:
+    sent = message(message_id := f"<sloppy-{len(sloppy)}@acme.example>")
+    own.sloppy = b"HTTP/1.1 200 OK\r\n" + sloppy
+    try:
+        assert disposition(send(daemon, sent), sent) == "processed"
+        own.wait()
+    finally:
+        own.sloppy = b""
+    found = kept(daemon.tree, message_id)
+    assert found
+    assert (found.state, found.attempts) == ("delivered", 1)
+    warnings = [line for line in daemon.log if line["event"] == "answer_malformed"]
+    assert len(warnings) == 1  # once for this backend
+    assert (warnings[0]["status"], warnings[0]["backend"]) == (200, own.url.partition("?")[0])
+
+
 def test_k17_nothing_stays_in_the_spool(tmp_path: Path) -> None:
     with running(Tree(tmp_path, route='mdn = "delivered"')) as daemon:
         assert send(daemon, message("<nobody@acme.example>", layered(payload=LARGE))).status == 503

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ from mtlsd.pki.key_pair import KeyPair
 from tests.support import backend as backends
 from tests.support import messages, pyas2_oracle
 from tests.support.backend import Answered, Backend, Delivered
-from tests.support.daemon import Daemon, Tree, acme, keys, running
+from tests.support.daemon import Daemon, Tree, acme, authority, certificate, keys, running
 from tests.support.messages import EDI, Sent
 from tests.support.partner import disposition, kept, layered, message, send, with_fields
+from tests.support.pki import Issued
 from tests.support.site import mtlsd
 
 INSIDE = keys("INSIDE")
@@ -80,6 +82,18 @@ def daemon(tree: Tree) -> Iterator[Daemon]:
         yield running_daemon
 
 
+def test_an_mdn_that_is_not_whole_is_no_mdn(daemon: Daemon, own: Backend) -> None:
+    sent = message(message_id := "<not-whole@acme.example>")
+    own.sloppy = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/report\r\nContent-Length: 900\r\n\r\n--b\r\n"
+    try:
+        answer = send(daemon, sent)
+    finally:
+        own.sloppy = b""
+    own.wait()
+    assert (answer.status, answer.reason) == (503, "upstream_unavailable")
+    assert kept(daemon.tree, message_id) is None
+
+
 @pytest.fixture
 def answering(own: Backend) -> Iterator[Callable[[Callable[[Delivered], Answered]], None]]:
     def answer_with(respond: Callable[[Delivered], Answered]) -> None:
@@ -135,6 +149,80 @@ def test_the_backend_gets_the_message_octet_for_octet_with_all_its_headers(tmp_p
         assert not delivered.all(name)
     assert "1.2.3.4" not in (delivered.get("Forwarded") or "")
     assert len(delivered.all("Idempotency-Key")) == 1
+
+
+@cache
+def connecting(name: str) -> Issued:
+    """The certificate with which this partner connects."""
+    return certificate(authority(name), "client.example")
+
+
+@pytest.fixture(scope="module")
+def passing_on(tmp_path_factory: pytest.TempPathFactory, own: Backend) -> Iterator[Daemon]:
+    """One partner, ALPHA, and another one, ALPHA CORP."""
+    made = Tree(tmp_path_factory.mktemp("names"), own.url, route='deliver = "message"')
+    for name in ("ALPHA", "ALPHA CORP"):
+        made.add(name.lower().replace(" ", "-"), name, connecting(name))
+    with running(made) as running_daemon:
+        yield running_daemon
+
+
+@pytest.mark.parametrize("spelled", ["ALPHA CORP", "ALPHA", '"ALPHA"', "ALPHA \xff"])
+def test_no_partner_reaches_the_backend_as_another(passing_on: Daemon, own: Backend, spelled: str) -> None:
+    entity = layered(sender=keys("ALPHA"))
+    sent = message(f"<{spelled}@alpha.example>", entity, as2_from=spelled, as2_to='"EXAMPLE"')
+    answer = send(passing_on, sent, connecting("ALPHA"))
+    assert disposition(answer, sent) == "processed"
+    assert answer.get("AS2-To") == spelled  # the partner knows itself by it
+    delivered = own.wait()
+    assert (delivered.all("AS2-From"), delivered.all("AS2-To")) == (["ALPHA"], ["EXAMPLE"])
+    assert delivered.all("Mtlsd-Partner") == ["alpha"]
+    assert AS2Name.parse(f'"{delivered.get("Mtlsd-As2-From")}"').value == "ALPHA"
+
+
+def test_an_id_with_a_blank_reaches_the_backend_in_quotes(passing_on: Daemon, own: Backend) -> None:
+    entity = layered(sender=keys("ALPHA CORP"))
+    sent = message("<corp@corp.example>", entity, as2_from='"ALPHA CORP"', as2_to="EXAMPLE")
+    assert disposition(send(passing_on, sent, connecting("ALPHA CORP")), sent) == "processed"
+    delivered = own.wait()
+    assert delivered.all("AS2-From") == ['"ALPHA CORP"']
+    assert delivered.all("Mtlsd-As2-From") == ["ALPHA CORP"]
+
+
+def test_a_field_that_was_sent_twice_reaches_the_backend_once(passing_on: Daemon, own: Backend) -> None:
+    sent = message("<twice@alpha.example>", layered(sender=keys("ALPHA")), as2_from="ALPHA")
+    sent = with_fields(sent, Subject="first")
+    twice = replace(sent, fields=(*sent.fields, ("subject", "second"), ("Disposition-Notification-Options", "x=y")))
+    assert disposition(send(passing_on, twice, connecting("ALPHA")), sent) == "processed"
+    delivered = own.wait()
+    assert delivered.all("Subject") == ["first"]
+    assert len(delivered.all("Disposition-Notification-Options")) == 1
+
+
+def test_a_message_id_with_two_readings_never_reaches_the_backend(passing_on: Daemon, own: Backend) -> None:
+    before = own.count
+    for message_id in ("<a@b> <c@d>", "<a@b> (c)", "<a@b", "a@b, c@d"):
+        sent = message(message_id, layered(sender=keys("ALPHA")), as2_from="ALPHA")
+        answer = send(passing_on, sent, connecting("ALPHA"))
+        assert answer.reason == "as2_message_id_invalid"
+        assert b"processed/error: invalid-message-id" in answer.body
+    folded = message("<a\r\n b@c>", layered(sender=keys("ALPHA")), as2_from="ALPHA")
+    assert send(passing_on, folded, connecting("ALPHA")).reason == "bad_request"
+    twice = replace(folded, fields=(*with_fields(folded, Message_ID="<a@b>").fields, ("message-id", "<c@d>")))
+    assert send(passing_on, twice, connecting("ALPHA")).reason == "as2_header_missing"
+    assert own.count == before
+
+
+def test_a_multipart_with_two_readings_never_reaches_the_backend(passing_on: Daemon, own: Backend) -> None:
+    before = own.count
+    plain = message("<multipart@alpha.example>", layered("s", sender=keys("ALPHA")), as2_from="ALPHA")
+    content_type = dict(plain.fields)["Content-Type"]
+    for sent in (
+        with_fields(plain, Content_Type=f"{content_type}; boundary*=other"),
+        with_fields(plain, Content_Transfer_Encoding="quoted-printable"),
+    ):
+        assert send(passing_on, sent, connecting("ALPHA")).reason == "as2_mime_malformed"
+    assert own.count == before
 
 
 def test_a_message_is_delivered_later_the_same(tmp_path: Path, own: Backend) -> None:

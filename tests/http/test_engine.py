@@ -110,3 +110,32 @@ PIECES = st.sampled_from([GET, POST, CHUNKED, b"\r\n", b"0\r\n\r\n", b"GET ", HO
 @given(st.lists(PIECES, max_size=8).map(b"".join))
 def test_any_bytes_mean_the_same_at_once_and_by_octets(data: bytes) -> None:
     assert read(filter(None, [data])) == read(by_octets(data))  # nothing would be the end
+
+
+FOLDED = {
+    "in the middle": (b"<a\r\n b@c>", ["BadRequest"]),
+    "by a bare line feed": (b"<a\n\tb@c>", ["BadRequest"]),
+    "over an empty line": (b"<a\r\n \r\n b@c>", ["BadRequest"]),
+    "before a comment": (b"<a@b>\r\n (c)", ["BadRequest"]),
+    "before the value": (b"\r\n <a@b>", ["GET", "", "GET", ""]),
+    "behind the value": (b"<a@b>\r\n ", ["GET", "", "GET", ""]),
+    "not at all": (b"<a b@c>", ["GET", "", "GET", ""]),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_a_message_id_is_in_one_line(name: str) -> None:
+    value, expected = FOLDED[name]
+    folded = GET.replace(HOST, b"MESSAGE-id: " + value + b"\r\n" + HOST)
+    last = folded.replace(HOST, b"").replace(b"\r\n\r\n", b"\r\n" + HOST + b"\r\n")
+    for data in (folded, last):
+        assert read([data + GET]) == expected
+        assert read(by_octets(data + GET)) == expected
+
+
+def test_a_fold_in_a_body_or_in_another_field_is_none_of_a_message_id() -> None:
+    field = b"Subject: a\r\n Message-ID: <a\r\n b>\r\n"
+    body = b"\nMessage-ID: <a\n b>\n"
+    post = b"POST / HTTP/1.1\r\n" + field + HOST + b"Content-Length: 20\r\n\r\n" + body
+    assert len(body) == 20
+    assert read([post]) == ["POST", body.decode()]

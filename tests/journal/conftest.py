@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from tests.support.postgres import Server

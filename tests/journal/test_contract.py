@@ -22,7 +22,7 @@ from mtlsd.journal.model import (
     TransitionRefused,
 )
 from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from tests.journal.conftest import OpenJournal
 from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 

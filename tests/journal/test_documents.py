@@ -6,8 +6,8 @@ import pytest
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.documents import MAX_INLINE, Document, keep, open_document, remove
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from tests.support.examples import accept, delivery, message
 
 

@@ -31,5 +31,5 @@ def test_a_node_keeps_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"../x", b"a b", b"a\nb", b"\xff", b"x" * 101])
 def test_a_name_that_is_none_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "node").write_bytes(content)
-    with pytest.raises(JournalUnavailable, match="is damaged"):
+    with pytest.raises(JournalUnavailable, match="valid name of a node"):
         node_of(tmp_path, "new")

@@ -12,6 +12,6 @@ def test_the_log_names_those_who_claim_it(tmp_path: Path) -> None:
         (tmp_path / name / "partner.toml").write_text('as2_id = ["SHARED", "OWN-' + name + '"]\n')
         (tmp_path / name / "a.pem").write_bytes(pki.self_signed(name).pem)
     store = load_partners(tmp_path)[0]
-    assert store.dispute("SHARED") == ": it is claimed by acme and beta, and nobody's until one of them gives it up"
+    assert store.dispute("SHARED") == ": acme and beta claim this id; remove it from all but one of them"
     assert store.dispute("OWN-acme") == ""
     assert store.dispute("NOBODY") == ""

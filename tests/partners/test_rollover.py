@@ -28,7 +28,7 @@ def states(found: list[Standing]) -> list[CertificateState]:
 
 def test_a_single_certificate_is_active_without_a_promotion() -> None:
     [found] = standings(Use.MESSAGE, "acme", [Registered(OLD)], {}, NOW)
-    assert (found.state, found.usable, found.promoted_at, found.ends) == (ACTIVE, True, None, OLD.not_after)
+    assert (found.state, found.usable, found.ends) == (ACTIVE, True, OLD.not_after)
 
 
 def test_a_new_one_waits_for_its_first_use_and_may_be_used() -> None:
@@ -42,7 +42,6 @@ def test_its_first_use_makes_it_active_and_the_older_retiring() -> None:
     found = at(NOW, NEW)
     assert states(found) == [RETIRING, ACTIVE]
     assert [each.usable for each in found] == [True, True]
-    assert [each.promoted_at for each in found] == [None, NOW]
 
 
 def test_before_its_date_it_is_pending_even_when_it_was_promoted_once() -> None:

@@ -208,7 +208,7 @@ def test_one_file_may_hold_certificate_and_key(tmp_path: Path, make: Callable[[P
 
 def test_a_host_and_an_organization_may_have_a_keystore(tmp_path: Path) -> None:
     assert load_host(keystore(tmp_path / "as2.example.com")).warnings == ()
-    organization = load_organization(keystore(tmp_path / "EXAMPLE", password=b"secret")).organization
+    organization = load_organization(keystore(tmp_path / "EXAMPLE", password=b"secret")).value
     assert organization.signing.certificate == HOST.certificate
 
 
@@ -223,14 +223,14 @@ def test_the_usual_two_files_come_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: service_key(folder), "only one of them may be here: keep one of own.json, own.pfx"),
+        (lambda folder: service_key(folder), "has several files with a key: keep only one of own.json, own.pfx"),
         (lambda folder: (folder / "own.pfx.password").unlink(), "own.pfx: a PKCS#12 file with a password: put the"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"wrong"), "the password is wrong"),
         (lambda folder: (folder / "own.pfx.password").write_bytes(b"\xff"), "own.pfx: the password in its .password"),
         (lambda folder: (folder / "own.pfx.password").chmod(0o644), "own.pfx.password: everybody can access the pass"),
         (lambda folder: (folder / "own.pfx").chmod(0o644), "own.pfx: everybody can access the private key"),
-        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in it, found 0"),
-        (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "own.pfx: a private key only"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem), "expected one private key in this file, found 0"),
+        (lambda folder: (folder / "own.pfx").write_bytes(HOST.key_pem), "has a private key without its certificate"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + OTHER.key_pem), "does not belong to CN=as2.exampl"),
         (lambda folder: (folder / "own.pfx").write_bytes(HOST.pem + HOST.key_pem[:99]), "not a private key in PEM"),
     ],
@@ -249,7 +249,7 @@ def test_a_keystore_that_does_not_serve_is_refused(
 
 def test_an_organization_signs_and_decrypts_with_one_pair(tmp_path: Path) -> None:
     place(tmp_path / "EXAMPLE", certificate="cert.pem")
-    organization = load_organization(tmp_path / "EXAMPLE").organization
+    organization = load_organization(tmp_path / "EXAMPLE").value
     assert (organization.name, organization.as2_id) == ("EXAMPLE", "EXAMPLE")
     assert organization.decryption == (organization.signing,)
     assert organization.signing.certificate == HOST.certificate
@@ -258,7 +258,7 @@ def test_an_organization_signs_and_decrypts_with_one_pair(tmp_path: Path) -> Non
 def test_an_organization_may_have_a_pair_for_each_use(tmp_path: Path) -> None:
     place(tmp_path / "EXAMPLE" / "sign", HOST, certificate="cert.pem")
     place(tmp_path / "EXAMPLE" / "decrypt", OTHER, certificate="cert.pem")
-    organization = load_organization(tmp_path / "EXAMPLE").organization
+    organization = load_organization(tmp_path / "EXAMPLE").value
     assert organization.signing.certificate == HOST.certificate
     assert [each.certificate for each in organization.decryption] == [OTHER.certificate]
 
@@ -272,7 +272,7 @@ def test_one_pair_of_two_is_not_enough(tmp_path: Path) -> None:
 def test_an_organizations_key_may_be_a_credential(tmp_path: Path) -> None:
     place(tmp_path / "EXAMPLE", certificate="cert.pem")
     (tmp_path / "EXAMPLE" / "key.pem").rename(tmp_path / "organization.EXAMPLE.key")
-    assert load_organization(tmp_path / "EXAMPLE", tmp_path).organization.name == "EXAMPLE"
+    assert load_organization(tmp_path / "EXAMPLE", tmp_path).value.name == "EXAMPLE"
     with pytest.raises(ConfigurationError, match=r"key.pem: cannot be read"):
         load_organization(tmp_path / "EXAMPLE")
 
@@ -280,7 +280,7 @@ def test_an_organizations_key_may_be_a_credential(tmp_path: Path) -> None:
 def test_organization_toml_may_name_another_as2_id(tmp_path: Path) -> None:
     place(tmp_path / "EXAMPLE", certificate="cert.pem")
     (tmp_path / "EXAMPLE" / "organization.toml").write_text('as2_id = "Example Inc"')
-    assert load_organization(tmp_path / "EXAMPLE").organization.as2_id == "Example Inc"
+    assert load_organization(tmp_path / "EXAMPLE").value.as2_id == "Example Inc"
 
 
 @pytest.mark.parametrize(
@@ -323,14 +323,14 @@ def test_an_organization_may_have_a_next_pair_with_dates(tmp_path: Path) -> None
     (folder / "organization.toml").write_text(NEXT_TOML.format(".", "next"))
     loaded = load_organization(folder)
     assert loaded.warnings == ()
-    old, new = loaded.organization.decryption
-    assert loaded.organization.signing_pairs == (old, new)
+    old, new = loaded.value.decryption
+    assert loaded.value.signing_pairs == (old, new)
     assert [(each.certificate, each.dates) for each in (old, new)] == [
         (HOST.certificate, ENDING),
         (OTHER.certificate, COMING),
     ]
-    assert loaded.organization.signing_at(pki.NOW) == old
-    assert loaded.organization.signing_at(datetime(2026, 12, 1, tzinfo=UTC)) == new
+    assert loaded.value.signing_at(pki.NOW) == old
+    assert loaded.value.signing_at(datetime(2026, 12, 1, tzinfo=UTC)) == new
 
 
 def test_each_use_may_have_next_pairs_of_its_own_and_credentials(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_each_use_may_have_next_pairs_of_its_own_and_credentials(tmp_path: Path)
         place(folder / name, issued, certificate="cert.pem")
         credential = tmp_path / f"organization.EXAMPLE.{name.replace('/', '.')}.key"
         (folder / name / "key.pem").rename(credential)
-    organization = load_organization(folder, tmp_path).organization
+    organization = load_organization(folder, tmp_path).value
     assert [each.certificate for each in organization.signing_pairs] == [HOST.certificate]
     assert [each.certificate for each in organization.decryption] == [HOST.certificate, OTHER.certificate]
 
@@ -350,7 +350,7 @@ def test_a_host_may_have_next_pairs_and_pairs_for_its_own_requests(tmp_path: Pat
     place(folder / "client")
     place(folder / "client" / "next", OTHER)
     (folder / "host.toml").write_text(NEXT_TOML.format("client", "client/next"))
-    keys = load_host(folder).keys
+    keys = load_host(folder).value
     assert [each.certificate for each in keys.server] == [HOST.certificate, OTHER.certificate]
     assert [each.dates for each in keys.client] == [ENDING, COMING]
     assert keys.client_at(pki.NOW).certificate == HOST.certificate
@@ -358,7 +358,7 @@ def test_a_host_may_have_next_pairs_and_pairs_for_its_own_requests(tmp_path: Pat
 
 
 def test_without_a_pair_of_its_own_for_requests_a_host_shows_what_it_serves(tmp_path: Path) -> None:
-    keys = load_host(place(tmp_path / "a.example.org")).keys
+    keys = load_host(place(tmp_path / "a.example.org")).value
     assert keys.client == ()
     assert keys.client_at(pki.NOW) == keys.server[0]
 
@@ -370,7 +370,7 @@ def test_what_is_no_pair_is_not_read_and_said_so(tmp_path: Path) -> None:
     (folder / "host.toml").write_text('[[pair]]\ndirectory = "gone"\n')
     assert [str(each).removeprefix(f"{folder}/") for each in load_host(folder).warnings] == [
         "old: not read: there is no chain.pem in it, and no .pfx",
-        "host.toml:1: pair: there is no key pair in gone: take these lines out, or put it in",
+        "host.toml:1: pair: there is no key pair in gone: remove these lines, or add the key pair",
     ]
 
 

@@ -44,6 +44,7 @@ class Backend:
         self.statuses: list[int] = []  # for the next requests; then what `status_of` says
         self.status_of: Callable[[Delivered], int] = lambda _: 200
         self.location: str | None = None  # where a redirect leads
+        self.sloppy = b""  # what to answer, octet for octet, instead of a 200
         self.respond: Callable[[Delivered], Answered] | None = None  # what to answer instead of an empty 200
         self._tls = tls
         self._listening = _listen((address, 0))
@@ -113,7 +114,9 @@ class Backend:
         if isinstance(connection, ssl.SSLSocket):
             request = replace(request, certificate=connection.getpeercert(binary_form=True))
         status = self.statuses.pop(0) if self.statuses else self.status_of(request)
-        if status > 0:
+        if status == 200 and self.sloppy:
+            connection.sendall(self.sloppy)
+        elif status > 0:
             fields, body = self.respond(request) if self.respond and status == 200 else ((), b"")
             where = (("Location", self.location),) if self.location else ()
             framing = (("Content-Length", str(len(body))), ("Connection", "close"))

@@ -29,6 +29,7 @@ TIMEOUT = 20  # seconds; only a failing test waits so long
 LONG: dict[str, Any] = {"start": datetime(2020, 1, 1, tzinfo=UTC), "end": datetime(2099, 1, 1, tzinfo=UTC)}
 COMMAND = (sys.executable, "-m", "mtlsd", "run", "--config")
 HOSTS = {"as2.example.com": "required", "maybe.example.com": "optional", "drop.example.com": "none"}
+LOG_ALL = "max_stranger_lines_per_minute = 1_000_000"  # a test may wait for the line of its 61st stranger
 SETTINGS = "[limits]\n{limits}\n[delivery]\nfirst_retry_seconds = 1\nmax_retry_seconds = 1\n{delivery}\n"
 
 
@@ -89,8 +90,11 @@ class Tree:
             _virtual_host(name, listen, kind, self.backend, self.route, self.virtualhost)
             for name, kind in self.hosts.items()
         )
-        text += SETTINGS.format(limits=self.limits, delivery=self.delivery) + extra
+        text += SETTINGS.format(limits=self._limits(), delivery=self.delivery) + extra
         replace(self.configuration, text.encode())
+
+    def _limits(self) -> str:
+        return self.limits if "max_stranger_lines" in self.limits else f"{LOG_ALL}\n{self.limits}"
 
     @property
     def admin(self) -> tuple[str, int]:

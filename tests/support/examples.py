@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from mtlsd.journal.model import Acceptance, Attempt, Claimed, Delivery, DeliveryKind, Message, Refusal, StoredMDN
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 MDN = StoredMDN(headers=(("Content-Type", "multipart/report"), ("AS2-To", "ACME")), body=b"\x00\r\n\xff")
 SIGNER = b"DER"  # of the certificate that signed

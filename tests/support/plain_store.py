@@ -22,7 +22,7 @@ class PlainStore:
     roots: dict[str, set[Certificate]] = field(default_factory=dict)
     intermediates: dict[str, set[Certificate]] = field(default_factory=dict)
     holders: dict[str, set[str]] = field(default_factory=dict)
-    same_key: dict[str, set[str]] = field(default_factory=dict)
+    same_key: dict[bytes, set[str]] = field(default_factory=dict)
     same_subject: dict[str, set[str]] = field(default_factory=dict)
     conflicts: set[str] = field(default_factory=set)
 
@@ -51,7 +51,7 @@ def _add(store: PlainStore, loaded: LoadedPartner, shared: set[Certificate], cla
     name, public = loaded.name, tuple(each for each in loaded.public_certificates if each not in shared)
     for each in public:
         store.owners.setdefault(each.sha256, set()).add(name)
-        store.same_key.setdefault(each.public_key_der.hex(), set()).add(name)
+        store.same_key.setdefault(each.public_key_der, set()).add(name)
         store.same_subject.setdefault(each.subject, set()).add(name)
     if loaded.partner is None:
         store.disabled.add(name)

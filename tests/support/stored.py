@@ -25,7 +25,7 @@ from mtlsd.config.load import read_configuration as load_configuration
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.model import Delivery, Message
 from mtlsd.journal.proof.checkpoints import node_name
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from tests.support import pki
 from tests.support.daemon import LONG
 from tests.support.pki import SERVER, Issued

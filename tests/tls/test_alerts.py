@@ -46,7 +46,7 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> ListenerContexts:
     for name, (kind, told) in kinds.items():
         folder: Path = tmp_path_factory.mktemp("hosts") / name
         pki.issue(name, key=pki.ec_key(name)).write(folder)
-        hosts[name] = build_context(name, kind, load_host(folder).key_pair, told, FOLLOWED)
+        hosts[name] = build_context(name, kind, load_host(folder).value.server[0], told, FOLLOWED)
     return ListenerContexts(hosts)
 
 

@@ -34,7 +34,7 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> ListenerContexts:
     for name, kind in KINDS.items():
         folder: Path = tmp_path_factory.mktemp("hosts") / name
         pki.issue(name, san=(f"dns:{name}",)).write(folder)
-        hosts[name] = build_context(name, kind, load_host(folder).key_pair)
+        hosts[name] = build_context(name, kind, load_host(folder).value.server[0])
     return ListenerContexts(hosts)
 
 

@@ -1,6 +1,7 @@
 """Decompression (RFC 3274, RFC 5402) with limits on the output."""
 
 import zlib
+from dataclasses import dataclass
 
 from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2DecompressFailed
@@ -8,15 +9,24 @@ from mtlsd.errors import AS2DecompressFailed
 ZLIB = "1.2.840.113549.1.9.16.3.8"
 CHUNK = 256 * 1024  # octets of output at a time
 GRACE = 1024 * 1024  # octets of output that are allowed whatever the ratio
+UNPROVEN_GRACE = CHUNK  # the same for a sender that neither TLS nor a signature has proved
+
+
+@dataclass(frozen=True, slots=True)
+class ExpansionLimits:
+    """Limits on the output: in octets, and as a multiple of the input, beyond `grace` octets."""
+
+    max_octets: int
+    max_ratio: int
+    grace: int = GRACE
 
 
 class Inflater:
     """Decompresses zlib into `sink`; raises AS2DecompressFailed if the data are damaged or exceed the limits."""
 
-    def __init__(self, sink: Sink, *, max_octets: int, max_ratio: int) -> None:
+    def __init__(self, sink: Sink, limits: ExpansionLimits) -> None:
         self._sink = sink
-        self._max_octets = max_octets
-        self._max_ratio = max_ratio
+        self._limits = limits
         self._zlib = zlib.decompressobj()
         self._taken = 0
         self._given = 0
@@ -49,7 +59,8 @@ class Inflater:
         return len(plain)
 
     def _check_limits(self) -> None:
-        if self._given > self._max_octets:
-            raise AS2DecompressFailed(f"the content expands beyond {self._max_octets} octets")
-        if self._given > GRACE + self._taken * self._max_ratio:
-            raise AS2DecompressFailed(f"the content expands more than {self._max_ratio} times")
+        limits = self._limits
+        if self._given > limits.max_octets:
+            raise AS2DecompressFailed(f"the content expands beyond {limits.max_octets} octets")
+        if self._given > limits.grace + self._taken * limits.max_ratio:
+            raise AS2DecompressFailed(f"the content expands more than {limits.max_ratio} times")

@@ -20,6 +20,7 @@ from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
+from mtlsd.text import cut
 
 RSAES_OAEP = "1.2.840.113549.1.1.7"
 SPECIFIED = "1.2.840.113549.1.1.9"  # pSpecified: the label of OAEP is given
@@ -113,7 +114,7 @@ def _ours(recipients: Sequence[Recipient], keys: Sequence[KeyPair], now: datetim
         raise AS2RecipientUnknown(f"encrypted to our {pair.certificate.serial:x}, {not_in_use(pair.dates, now)}")
     wanted = ", ".join(sorted({str(recipient.identifier) for recipient in recipients})) or "nobody"
     held = ", ".join(f"{pair.certificate.serial:x}" for pair in kept)
-    raise AS2RecipientUnknown(f"encrypted to {wanted[:1000]}; we hold the serial numbers {held}")
+    raise AS2RecipientUnknown(f"encrypted to {cut(wanted)}; we hold the serial numbers {held}")
 
 
 def _find(recipients: Sequence[Recipient], keys: Sequence[KeyPair]) -> tuple[Recipient, KeyPair] | None:

@@ -20,6 +20,7 @@ from mtlsd.errors import AS2MIMEMalformed, AS2SecurityTooLow, AS2SignatureBad, A
 from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, SET, declared_size, encode, read_header
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
+from mtlsd.text import cut
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
@@ -138,7 +139,7 @@ def _find_signer(
     _check_strength(meant, scheme)
     if meant and info.signed_attributes is None:
         raise AS2SignatureBad("the content is not what was signed")
-    raise AS2SignerUnknown(f"no certificate of the partner matches the signer, {info.identifier}")
+    raise AS2SignerUnknown(f"no certificate of the partner matches the signer, {cut(str(info.identifier))}")
 
 
 def _is_meant(info: SignerInfo, certificate: Certificate) -> bool:

@@ -19,7 +19,11 @@ PRODUCT_SINCE = "1.3"  # draft-ietf-ediint-rfc4130bis
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The content of an MDN. `as2_from` and `as2_to` are those of the message: the MDN swaps them."""
+    """The content of an MDN. `as2_from` and `as2_to` are those of the message: the MDN swaps them.
+
+    Its header has the names as the partner spells them, because the partner finds itself by them. What we sign has them
+    as they were proved.
+    """
 
     as2_from: AS2Name
     as2_to: AS2Name
@@ -78,8 +82,8 @@ def _report(receipt: Receipt, product: str) -> tuple[str, bytes]:
     text = entity(
         {"Content-Type": "text/plain; charset=us-ascii", "Content-Transfer-Encoding": "7bit"},
         _ascii(
-            f"The AS2 message {receipt.original_message_id} from {receipt.as2_from.spelled}"
-            f" to {receipt.as2_to.spelled}:\r\n{receipt.explanation}\r\nReference: {receipt.reference}\r\n"
+            f"The AS2 message {receipt.original_message_id} from {receipt.as2_from.as_proved}"
+            f" to {receipt.as2_to.as_proved}:\r\n{receipt.explanation}\r\nReference: {receipt.reference}\r\n"
         ),
     )
     notification = entity(
@@ -93,8 +97,8 @@ def _report(receipt: Receipt, product: str) -> tuple[str, bytes]:
 def _notification(receipt: Receipt, product: str) -> dict[str, str]:
     said = {
         "Reporting-UA": product,
-        "Original-Recipient": f"rfc822; {receipt.as2_to.spelled}",
-        "Final-Recipient": f"rfc822; {receipt.as2_to.spelled}",
+        "Original-Recipient": f"rfc822; {receipt.as2_to.as_proved}",
+        "Final-Recipient": f"rfc822; {receipt.as2_to.as_proved}",
         "Original-Message-ID": receipt.original_message_id,
     }
     if receipt.mic:

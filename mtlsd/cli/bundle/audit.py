@@ -1,22 +1,20 @@
 """Enters into the hash chain that security material is exported or imported: who, when, what, and to whom."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from getpass import getuser
 from hashlib import sha256
-from typing import Any
 
 import click
 
-from mtlsd.cli.options import credentials
+from mtlsd.cli.options import credentials, user_name
 from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files import writing
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import load_key
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.edit import bundle as packing
 
 MAX_TOLD = 1000  # units whose digests are in the audit entry; with more, only the digest of the manifest
@@ -41,12 +39,14 @@ def opened(configuration: Configuration) -> Iterator[Journal]:
         ) from error
 
 
-def enter(journal: Journal, kind: EntryKind, subject: str, now: float, facts: Mapping[str, Any]) -> None:
-    """Enter a note about the action of this user."""
-    journal.proof.enter([Note(kind, subject, now, {"by": getuser(), "uid": os.getuid(), **facts})])
+def enter(journal: Journal, kind: EntryKind, sealed: bytes, bundle: packing.Bundle, now: float, **more: object) -> None:
+    """Enter a note about the action of this user with a bundle."""
+    digest = sha256(sealed).hexdigest()
+    facts = {"by": user_name(), "uid": os.getuid(), "bundle": digest, "private_keys": bundle.private_keys}
+    journal.proof.enter([Note(kind, digest[:32], now, facts | _contents(bundle) | more)])
 
 
-def contents(bundle: packing.Bundle) -> dict[str, object]:
+def _contents(bundle: packing.Bundle) -> dict[str, object]:
     """The digests of a bundle: of the manifest, and of each unit if there are not too many."""
     told: dict[str, object] = {"manifest": bundle.manifest_sha256, "count": len(bundle.units)}
     if len(bundle.units) <= MAX_TOLD:

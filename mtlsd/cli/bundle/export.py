@@ -9,28 +9,28 @@ import click
 from mtlsd import __version__
 from mtlsd.as2.cms.password_recipient import seal_to, seal_with
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.passphrases import a_path, check_strength, passphrase_file, read_passphrase
-from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.bundle.passphrases import IN_FILE, check_strength, read_passphrase
+from mtlsd.cli.files import USE_FORCE, certificates_in, writing
+from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.cli.output import say
+from mtlsd.config.model import Configuration
 from mtlsd.errors import MtlsdError
-from mtlsd.files import writing
-from mtlsd.files.reading import FileRefused
+from mtlsd.files.writing import PRIVATE, write_file
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.on_disk import read_public_file
+from mtlsd.pki.certificate import Certificate
 
 
 @click.command("export")
-@click.argument("output", type=a_path)
-@with_config
-@click.option("--to", "recipient", type=a_path, help="Seal the bundle to this certificate instead of a passphrase.")
-@passphrase_file
+@click.argument("output", type=PATH)
+@with_configuration
+@click.option("--to", "recipient", type=PATH, help="Seal the bundle to this certificate instead of a passphrase.")
+@click.option("--passphrase-file", type=PATH, help=IN_FILE)
 @click.option("--include-private-keys", is_flag=True, help="Include our private keys.")
 @click.option("--force", is_flag=True, help="Overwrite OUTPUT.")
 def export(
+    configuration: Configuration,
     output: Path,
-    file: Path,
     recipient: Path | None,
     passphrase_file: Path | None,
     include_private_keys: bool,
@@ -50,12 +50,12 @@ def export(
     Exit codes: 0 success; 1 something cannot be read or written, including the journal; 2 wrong usage; 78 the
     configuration has errors.
     """
-    configuration, now = load_configuration(file), datetime.now(UTC)
+    now = datetime.now(UTC)
     if recipient and passphrase_file:
         raise click.UsageError("give --to or --passphrase-file, not both")
     if output.exists() and not force:
-        raise click.ClickException(f"{output} already exists: use --force to overwrite it")
-    certificate = _recipient(recipient) if recipient else None
+        raise click.ClickException(f"{output} already exists{USE_FORCE}")
+    certificate = certificates_in(recipient)[0] if recipient else None
     passphrase = b"" if certificate else read_passphrase(passphrase_file, "Passphrase for the bundle", confirm=True)
     if not certificate:
         check_strength(passphrase)
@@ -74,27 +74,16 @@ def export(
         raise click.ClickException(f"{configuration.server.certs}: {error}") from error
     sealed = _seal(packed, certificate, passphrase)
     target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
-    digest = sha256(sealed).hexdigest()
-    facts = {"to": target, "private_keys": include_private_keys, "bundle": digest, **audit.contents(bundle)}
     with audit.opened(configuration) as journal:
-        audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
-    try:
-        writing.write_file(output.absolute(), sealed, writing.PRIVATE, overwrite=force)
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+        audit.enter(journal, EntryKind.EXPORTED, sealed, bundle, now.timestamp(), to=target)
+    with writing(output, USE_FORCE):
+        write_file(output.absolute(), sealed, PRIVATE, overwrite=force)
     for name in withheld:
         say(f"left out: {name}, which is or may hold a private key")
-    say(f"{output}: {_count(bundle)}, sealed to {target}, sha256 {digest}")
+    say(f"{output}: {_count(bundle)}, sealed to {target}, sha256 {sha256(sealed).hexdigest()}")
 
 
 # --- Sealing ----------------------------------------------------------------------------------------------------------
-
-
-def _recipient(path: Path) -> Certificate:
-    try:
-        return read_public_file(path).certificates[0]
-    except (FileRefused, CertificateUnreadable) as error:
-        raise click.ClickException(f"{path}: {error}") from error
 
 
 def _seal(packed: bytes, certificate: Certificate | None, passphrase: bytes) -> bytes:

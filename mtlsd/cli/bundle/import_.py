@@ -1,22 +1,21 @@
 """`mtlsd import`: shows what a sealed bundle changes, and applies either all changes or none."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 import click
 
 from mtlsd.cli.bundle import audit
-from mtlsd.cli.bundle.opening import read_bundle
-from mtlsd.cli.bundle.passphrases import a_path, passphrase_file
-from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.bundle.opening import ImportOptions, read_bundle
+from mtlsd.cli.files import end_unchanged, reading, refuse_link
+from mtlsd.cli.options import PATH, with_configuration, with_options
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
-from mtlsd.errors import ConfigurationError, MtlsdError
+from mtlsd.errors import ConfigurationError
 from mtlsd.files import carry_over, writing
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
@@ -27,28 +26,13 @@ from mtlsd.partners.partner import LoadedPartner, load_partner
 from mtlsd.partners.registry import load_each
 from mtlsd.pki.certificate import CertificateUnreadable
 from mtlsd.pki.formats.reader import read_certificates
-from mtlsd.text import printable
 
 
 @click.command("import")
-@click.argument("bundle_file", metavar="BUNDLE", type=a_path)
-@with_config
-@click.option("--cert", type=a_path, help="The certificate that the bundle is sealed to.")
-@click.option("--key", type=a_path, help="The private key of the certificate.")
-@passphrase_file
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-@click.option("--sha256", metavar="HEX", help="Reject the bundle unless it has this SHA-256, which export printed.")
-def import_(
-    bundle_file: Path,
-    file: Path,
-    cert: Path | None,
-    key: Path | None,
-    passphrase_file: Path | None,
-    yes: bool,
-    dry_run: bool,
-    sha256: str | None,
-) -> None:
+@click.argument("bundle_file", metavar="BUNDLE", type=PATH)
+@with_configuration
+@with_options(ImportOptions)
+def import_(configuration: Configuration, bundle_file: Path, options: ImportOptions) -> None:
     """Apply a bundle that `mtlsd export` wrote.
 
     The command shows the differences first. Each partner, host and organization is changed as a whole or not at all.
@@ -67,20 +51,19 @@ def import_(
     Exit codes: 0 applied, or nothing to do; 1 the bundle cannot be opened, is rejected, or nobody confirmed; 2 wrong
     usage; 78 the configuration has errors.
     """
-    configuration = load_configuration(file)
-    sealed, bundle = read_bundle(bundle_file, cert, key, passphrase_file, sha256)
+    sealed, bundle = read_bundle(bundle_file, options)
     certs = configuration.server.certs
     try:
         with ExitStack() as stack:
-            if not dry_run:
+            if not options.dry_run:
                 stack.enter_context(writing.locked(certs / "partners"))
             changes = list(_fit(certs, bundle, list(_changes(certs, bundle))))
             _refuse_conflicts(certs, changes)
             _say_changes(configuration, bundle, changes)
             _say_lacking(certs, bundle)
-            if not changes or dry_run:
+            if not changes or options.dry_run:
                 return
-            if not yes:
+            if not options.yes:
                 click.confirm("Apply these changes?", abort=True)
             _apply(configuration, bundle, sealed, changes)
     except OSError as error:
@@ -109,12 +92,9 @@ def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
     withheld = frozenset(bundle.withheld)
     for unit, files in bundle.units.items():
         directory = certs / unit
-        if directory.is_symlink():
-            raise click.ClickException(f"{directory} is a symbolic link; mtlsd does not modify it, change its target")
-        try:
+        refuse_link(directory)
+        with reading(directory):
             before = packing.files_of(directory)
-        except MtlsdError as error:
-            raise click.ClickException(f"{directory}: {error}") from error
         kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}
         _refuse_loss(certs, unit, before, after)
@@ -144,7 +124,7 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
         words = (
             "is or may hold a private key, and the bundle has no replacement: move the file away if it is not needed"
         )
-        _end(f"{certs / unit / name} {words}" for name in lost)
+        end_unchanged(f"{certs / unit / name} {words}" for name in lost)
 
 
 def _about(data: bytes) -> str:
@@ -187,16 +167,10 @@ def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
     if not proposed:
         return
     partners = certs / "partners"
-    now = load_each(partners) if partners.is_dir() else ()
-    problems, warnings = proposal.conflicts(partners, now, proposed)
+    problems, warnings = proposal.conflicts(partners, load_each(partners), proposed)
     for each in (*warnings, *(problem for loaded in proposed for problem in loaded.problems)):
         say(f"warning: {each}")
-    _end(problems)
-
-
-def _end(problems: Iterable[object]) -> None:
-    if words := [printable(str(each)) for each in problems]:
-        raise click.ClickException("\n".join(("nothing is changed:", *words)))
+    end_unchanged(problems)
 
 
 def _fit(certs: Path, bundle: packing.Bundle, changes: list[Change]) -> Iterator[Change]:
@@ -207,7 +181,7 @@ def _fit(certs: Path, bundle: packing.Bundle, changes: list[Change]) -> Iterator
     for change in changes:
         words = _broken(certs, change)
         if words and bundle.private_keys:
-            _end(words)
+            end_unchanged(words)
         elif words:
             say(f"{change.unit} stays unchanged: its private key is for another certificate, and the bundle has no key")
         else:
@@ -255,19 +229,14 @@ def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
 
 
 def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:
-    certs, digest = configuration.server.certs, sha256(sealed).hexdigest()
+    certs = configuration.server.certs
     with audit.opened(configuration) as journal:
         with ExitStack() as stack:
             staged = [_filled(certs, change, stack) for change in changes]
             for directory, change in zip(staged, changes, strict=True):
                 writing.publish(directory, certs / change.unit)
-        facts = {
-            "bundle": digest,
-            "private_keys": bundle.private_keys,
-            "changed": len(changes),
-            **audit.contents(bundle),
-        }
-        audit.enter(journal, EntryKind.IMPORTED, digest[:32], datetime.now(UTC).timestamp(), facts)
+        now = datetime.now(UTC).timestamp()
+        audit.enter(journal, EntryKind.IMPORTED, sealed, bundle, now, changed=len(changes))
 
 
 def _filled(certs: Path, change: Change, stack: ExitStack) -> Path:

@@ -1,5 +1,6 @@
 """Opens a sealed bundle, for `mtlsd import`."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -7,22 +8,32 @@ from pathlib import Path
 import click
 
 from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
-from mtlsd.cli.bundle.passphrases import read_passphrase
-from mtlsd.cli.options import problems
+from mtlsd.cli.bundle.passphrases import IN_FILE, read_passphrase
+from mtlsd.cli.files import reading
+from mtlsd.cli.options import PATH, option, problems
 from mtlsd.cli.output import say
-from mtlsd.errors import MtlsdError
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.pki.key_pair import KeyPair, load_key_pair
-from mtlsd.text import printable
 
 MAX_BUNDLE = 1 << 30  # octets
 
 
-def read_bundle(
-    path: Path, cert: Path | None, key: Path | None, passphrase_file: Path | None, wanted: str | None
-) -> tuple[bytes, packing.Bundle]:
-    """The bundle, sealed and opened; `wanted` is the SHA-256 that it must have. Ends the command on any failure."""
-    if bool(cert) != bool(key) or (cert and passphrase_file):
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """The options of `mtlsd import`."""
+
+    cert: Path | None = option("The certificate that the bundle is sealed to.", type=PATH)
+    key: Path | None = option("The private key of the certificate.", type=PATH)
+    passphrase_file: Path | None = option(IN_FILE, type=PATH)
+    yes: bool = option("Do not ask for confirmation.", is_flag=True)
+    dry_run: bool = option("Show what would change, and change nothing.", is_flag=True)
+    sha256: str | None = option("Reject the bundle unless it has this SHA-256, which export printed.", metavar="HEX")
+
+
+def read_bundle(path: Path, options: ImportOptions) -> tuple[bytes, packing.Bundle]:
+    """The bundle, sealed and opened. Ends the command on any failure."""
+    cert, key = options.cert, options.key
+    if bool(cert) != bool(key) or (cert and options.passphrase_file):
         raise click.UsageError("give --cert and --key, or --passphrase-file")
     try:
         with path.open("rb") as file:
@@ -31,14 +42,12 @@ def read_bundle(
         raise click.ClickException(f"{path} cannot be read: {error.strerror}") from error
     if len(sealed) > MAX_BUNDLE:
         raise click.ClickException(f"{path} is larger than {MAX_BUNDLE} bytes")
-    _check_digest(path, sealed, wanted)
+    _check_digest(path, sealed, options.sha256)
     pair = _pair(cert, key) if cert and key else None
-    passphrase = b"" if pair else read_passphrase(passphrase_file, "Passphrase of the bundle")
-    try:
+    passphrase = b"" if pair else read_passphrase(options.passphrase_file, "Passphrase of the bundle")
+    with reading(path):
         packed = open_with_key(sealed, [pair], datetime.now(UTC)) if pair else open_with_passphrase(sealed, passphrase)
         return sealed, packing.unpack(packed)
-    except MtlsdError as error:
-        raise click.ClickException(f"{path}: {printable(str(error))}") from error
 
 
 def _check_digest(path: Path, sealed: bytes, wanted: str | None) -> None:

@@ -11,10 +11,7 @@ from mtlsd.files.reading import FileRefused, read_file
 MAX_PASSPHRASE = 1024  # bytes
 MIN_NEW = 12  # characters of a new passphrase; a bundle can be attacked offline
 
-a_path = click.Path(path_type=Path)
-passphrase_file = click.option(
-    "--passphrase-file", type=a_path, help="File whose first line is the passphrase; otherwise you are asked."
-)
+IN_FILE = "File whose first line is the passphrase; otherwise you are asked."  # the help of --passphrase-file
 
 
 def read_passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> bytes:

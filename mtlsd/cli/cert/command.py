@@ -1,28 +1,38 @@
 """`mtlsd cert`."""
 
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from mtlsd.cli.cert.inspect import ReadFile, describe, facts, read, roles
-from mtlsd.cli.cert.write import FORMS, KEYSTORES, Belongings, Written, in_form, pem_of, write
-from mtlsd.cli.options import with_json
+from mtlsd.cli.cert.write import FORMS, KEYSTORES, WITH_KEY, Belongings, in_form, pem_of, write
+from mtlsd.cli.files import reading
+from mtlsd.cli.options import PATH, option, with_json, with_options
 from mtlsd.cli.output import say, say_fields, say_json
-from mtlsd.files.reading import FileRefused
 from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.pki.lint import oddities
 from mtlsd.text import printable
 
-a_file = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
-with_password = click.option(
-    "--password-file",
-    type=click.Path(path_type=Path),
-    help="File with the password of FILE. Default: FILE.password if it exists; otherwise you are asked.",
-)
+a_file = click.argument("path", metavar="FILE", type=PATH)
+OPENS_FILE = "File with the password of FILE. Default: FILE.password if it exists; otherwise you are asked."
+with_password = click.option("--password-file", type=PATH, help=OPENS_FILE)
 with_force = click.option("--force", is_flag=True, help="Overwrite an existing file.")
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertOptions:
+    """The options of `mtlsd cert convert`."""
+
+    key_file: Path | None = option("File with the private key, if IN has none.", "--key", type=PATH)
+    no_key: bool = option("Omit the private key.", is_flag=True)
+    legacy: bool = option("PKCS#12 with 3DES and SHA-1, for old products.", is_flag=True)
+    password_file: Path | None = option(OPENS_FILE, type=PATH)
+    out_password_file: Path | None = option("File with the password for OUT; otherwise you are asked.", type=PATH)
 
 
 @click.command()
@@ -72,7 +82,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
 @click.command()
 @a_file
 @with_password
-@click.option("--output", type=click.Path(path_type=Path), help="Write the repaired file here instead of stdout.")
+@click.option("--output", type=PATH, help="Write the repaired file here instead of stdout.")
 @with_force
 def doctor(path: Path, password_file: Path | None, output: Path | None, force: bool) -> None:
     """Say what is wrong with FILE, and write a repaired copy in PEM.
@@ -94,7 +104,7 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
     for remark in remarks or ["no problem found"]:
         click.echo(printable(f"{path}: {remark}"), err=True)
     if output:
-        write(output, Written(pem_of(what), what.key is not None), force=force)
+        write(output, pem_of(what), secret=what.key is not None, force=force)
         return
     if found.contents.keys:
         click.echo("the private key is not written to stdout: use --output", err=True)
@@ -103,28 +113,11 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="IN")
-@click.argument("target", type=click.Path(path_type=Path), metavar="OUT")
-@click.option("--key", "key_file", type=click.Path(path_type=Path), help="File with the private key, if IN has none.")
-@click.option("--no-key", is_flag=True, help="Omit the private key.")
-@click.option("--legacy", is_flag=True, help="PKCS#12 with 3DES and SHA-1, for old products.")
-@with_password
-@click.option(
-    "--out-password-file",
-    type=click.Path(path_type=Path),
-    help="File with the password for OUT; otherwise you are asked.",
-)
+@click.argument("source", type=PATH, metavar="IN")
+@click.argument("target", type=PATH, metavar="OUT")
+@with_options(ConvertOptions)
 @with_force
-def convert(
-    source: Path,
-    target: Path,
-    key_file: Path | None,
-    no_key: bool,
-    legacy: bool,
-    password_file: Path | None,
-    out_password_file: Path | None,
-    force: bool,
-) -> None:
+def convert(source: Path, target: Path, options: ConvertOptions, force: bool) -> None:
     """Convert the file IN to the format that the name of OUT implies.
 
     \b
@@ -146,12 +139,13 @@ def convert(
     form = target.suffix.lower()
     if form not in FORMS:
         raise click.UsageError(f"the name of OUT must end with one of {' '.join(FORMS)}")
-    found = read(source, password_file)
-    what = _belongings(found, _separate_key(key_file, password_file) if key_file else None)
-    if no_key:
+    found = read(source, options.password_file)
+    what = _belongings(found, _separate_key(options.key_file, options.password_file) if options.key_file else None)
+    if options.no_key or form not in WITH_KEY:
         what = Belongings(what.certificates)
-    password = _new_password(target, out_password_file) if form in KEYSTORES else None
-    write(target, in_form(form, what, password, legacy=legacy), force=force)
+    password = _new_password(target, options.out_password_file) if form in KEYSTORES else None
+    data = in_form(form, what, password, legacy=options.legacy)
+    write(target, data, secret=what.key is not None, force=force)
 
 
 # --- Keys ---------------------------------------------------------------------------------------------------
@@ -185,31 +179,25 @@ def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
 def _new_password(target: Path, file: Path | None) -> str:
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
-    try:
+    with reading(file):
         return password_in(file)
-    except FileRefused as error:
-        raise click.ClickException(f"{file}: {error}") from error
 
 
 # --- Output -------------------------------------------------------------------------------------------------
 
 
-def _fields(facts: dict[str, object]) -> list[tuple[str, object]]:
-    def joined(name: str) -> str:
-        values = facts[name]
-        return ", ".join(values) if isinstance(values, list) else ""
-
+def _fields(facts: dict[str, Any]) -> list[tuple[str, object]]:
     return [
-        (str(facts["role"]), facts["subject"]),
+        (facts["role"], facts["subject"]),
         ("issuer", facts["issuer"]),
         ("serial", facts["serial"]),
         ("not before", facts["not_before"]),
         ("not after", f"{facts['not_after']}, {facts['days_left']} days left ({facts['state']})"),
-        ("names", joined("san")),
+        ("names", ", ".join(facts["san"])),
         ("key", facts["key"]),
-        ("uses", joined("extended_key_usage")),
+        ("uses", ", ".join(facts["extended_key_usage"])),
         ("sha256", facts["sha256"]),
-        ("odd", joined("odd")),
+        ("odd", ", ".join(facts["odd"])),
     ]
 
 

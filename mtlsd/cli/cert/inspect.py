@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
+from mtlsd.cli.files import reading
 from mtlsd.cli.output import moment
-from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.reading import read_file
 from mtlsd.partners.validity import Validity
 from mtlsd.pki import bundle as bundles
 from mtlsd.pki import lint
 from mtlsd.pki.bundle import CertificateBundle
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PasswordNeeded
+from mtlsd.pki.certificate import Certificate, PasswordNeeded
 from mtlsd.pki.formats.on_disk import password_beside, password_in
 from mtlsd.pki.formats.reader import Contents, read_contents
 from mtlsd.pki.key_pair import belong_together, parse_key
-from mtlsd.text import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,9 @@ def read(path: Path, password_file: Path | None) -> ReadFile:
 
     The password comes from the option, from the `.password` file beside the file, or from a prompt on the terminal.
     """
-    try:
+    with reading(path):
         password = password_in(password_file) if password_file else password_beside(path)[0]
         contents, password = _contents(path, read_file(path).data, password)
-    except (FileRefused, CertificateUnreadable) as error:
-        raise click.ClickException(printable(f"{path}: {error}")) from error  # it may name what is inside
     keys, locked = [], []
     for each in contents.keys:
         try:

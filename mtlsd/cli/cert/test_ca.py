@@ -1,29 +1,24 @@
 """`mtlsd ca`: a CA for tests."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-    pkcs12,
-)
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
+from mtlsd.cli.cert.write import Belongings, key_pem, service_key
+from mtlsd.cli.files import writing
+from mtlsd.cli.options import PATH, option, with_options
 from mtlsd.cli.output import moment, say
 from mtlsd.config import values
 from mtlsd.errors import MtlsdError
-from mtlsd.files import writing
 from mtlsd.files.reading import FileRefused, read_file
+from mtlsd.files.writing import PRIVATE, write_file
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair
@@ -33,47 +28,53 @@ CERTIFICATE, KEY = "ca.pem", "ca.key"
 FORMS = ("pem", "pfx", "json")
 MAX_DAYS = 3650
 
-a_path = click.Path(path_type=Path)
-force = click.option("--force", is_flag=True, help="Overwrite existing files.")
-key_kind = click.option("--key", "kind", type=click.Choice(["rsa", "ec"]), default="rsa", show_default=True)
-passphrase_file = click.option(
-    "--passphrase-file",
-    type=a_path,
-    help="File whose first line is the passphrase of the .pfx; otherwise you are asked.",
-)
-ca_passphrase_file = click.option(
-    "--ca-passphrase-file", type=a_path, help="File whose first line is the passphrase of the CA's key."
-)
+OPENS_CA_KEY = "File whose first line is the passphrase of the CA's key."
+
+with_force = click.option("--force", is_flag=True, help="Overwrite existing files.")
 
 
-def with_wanted(command: Callable[..., None]) -> Callable[..., None]:
+@dataclass(frozen=True, slots=True)
+class CertificateOptions:
     """The options that describe the certificate to issue."""
-    for option in (
-        click.option("--days", type=click.IntRange(1, MAX_DAYS), default=90, show_default=True),
-        click.option(
-            "--san", "names", multiple=True, metavar="KIND:NAME", help="An alternative name: dns:, email:, uri: or ip:."
-        ),
-        click.option(
-            "--for",
-            "uses",
-            multiple=True,
-            type=click.Choice(["client", "server", "as2"]),
-            default=("client", "as2"),
-            show_default=True,
-            help="Use of the certificate; may be repeated.",
-        ),
-    ):
-        command = option(command)
-    return command
+
+    uses: tuple[str, ...] = option(
+        "Use of the certificate; may be repeated.",
+        "--for",
+        multiple=True,
+        type=click.Choice(["client", "server", "as2"]),
+        default=("client", "as2"),
+    )
+    names: tuple[str, ...] = option(
+        "An alternative name: dns:, email:, uri: or ip:.", "--san", multiple=True, metavar="KIND:NAME"
+    )
+    days: int = option(None, type=click.IntRange(1, MAX_DAYS), default=90)
+
+    def spec(self, default_names: tuple[str, ...]) -> issuing.CertificateSpec:
+        """The certificate to issue, with these alternative names unless --san is given."""
+        uses = frozenset(map(issuing.Purpose, self.uses))
+        return issuing.CertificateSpec(uses, self.days, self.names or default_names)
+
+
+@dataclass(frozen=True, slots=True)
+class IssueOptions(CertificateOptions):
+    """The options of `mtlsd ca issue`."""
+
+    kind: Literal["rsa", "ec"] = option(None, "--key", type=click.Choice(["rsa", "ec"]), default="rsa")
+    forms: tuple[str, ...] = option(None, "--form", multiple=True, type=click.Choice(FORMS), default=FORMS)
+    output: Path | None = option("The folder for the files; default: FOLDER/issued.", type=PATH)
+    passphrase_file: Path | None = option(
+        "File whose first line is the passphrase of the .pfx; otherwise you are asked.", type=PATH
+    )
+    ca_passphrase_file: Path | None = option(OPENS_CA_KEY, type=PATH)
 
 
 @click.command()
-@click.argument("folder", type=a_path)
+@click.argument("folder", type=PATH)
 @click.option("--name", default="mtlsd test CA", show_default=True, help="The CA's common name.")
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=365, show_default=True)
-@key_kind
-@click.option("--ca-passphrase-file", type=a_path, help="Encrypt the CA's key with the first line of this file.")
-@force
+@click.option("--key", "kind", type=click.Choice(["rsa", "ec"]), default="rsa", show_default=True)
+@click.option("--ca-passphrase-file", type=PATH, help="Encrypt the CA's key with the first line of this file.")
+@with_force
 def init(
     folder: Path, name: str, days: int, kind: Literal["rsa", "ec"], ca_passphrase_file: Path | None, force: bool
 ) -> None:
@@ -91,35 +92,22 @@ def init(
     with _certifying():
         key = issuing.make_key(kind)
         made = issuing.make_authority(name, key, days, datetime.now(UTC))
-    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    encryption = BestAvailableEncryption(passphrase) if passphrase else None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder, {KEY: _key_pem(key, encryption), CERTIFICATE: _pem(made.certificate)}, force)
+    _write(
+        folder,
+        {KEY: key_pem(key, encryption), CERTIFICATE: made.certificate.pem},
+        force,
+    )
     _say(made.certificate, folder / CERTIFICATE)
 
 
 @click.command()
-@click.argument("folder", type=a_path)
+@click.argument("folder", type=PATH)
 @click.argument("name")
-@with_wanted
-@key_kind
-@click.option("--form", "forms", multiple=True, type=click.Choice(FORMS), default=FORMS, show_default=True)
-@click.option("--output", type=a_path, help="The folder for the files; default: FOLDER/issued.")
-@passphrase_file
-@ca_passphrase_file
-@force
-def issue(
-    folder: Path,
-    name: str,
-    uses: tuple[str, ...],
-    names: tuple[str, ...],
-    days: int,
-    kind: Literal["rsa", "ec"],
-    forms: tuple[str, ...],
-    output: Path | None,
-    passphrase_file: Path | None,
-    ca_passphrase_file: Path | None,
-    force: bool,
-) -> None:
+@with_options(IssueOptions)
+@with_force
+def issue(folder: Path, name: str, options: IssueOptions, force: bool) -> None:
     """Create a key and a certificate with the common name NAME.
 
     NAME.pem has the certificate and its CA, and NAME.key the key. NAME.pfx has all three, and NAME.json is a service
@@ -131,40 +119,39 @@ def issue(
 
     Exit codes: 0 success; 1 the CA cannot be used, the name is not valid, or a file already exists.
     """
-    authority = _authority(folder, ca_passphrase_file)
-    stem = _stem(name)
-    passphrase = read_passphrase(passphrase_file, "Passphrase for the .pfx", confirm=True) if "pfx" in forms else b""
+    authority = _authority(folder, options.ca_passphrase_file)
+    stem, forms, passphrase = _stem(name), options.forms, b""
+    if "pfx" in forms:
+        passphrase = read_passphrase(options.passphrase_file, "Passphrase for the .pfx", confirm=True)
     with _certifying():
-        key = issuing.make_key(kind)
-        wanted = _wanted(uses, names or _host_names(name), days)
-        made = issuing.issue(authority, name, key.public_key(), wanted, datetime.now(UTC))
-    chain, key_pem = _pem(made) + _pem(authority.certificate), _key_pem(key, NoEncryption())
+        key = issuing.make_key(options.kind)
+        spec = options.spec(_host_names(name))
+        made = issuing.issue(authority, name, key.public_key(), spec, datetime.now(UTC))
+    issuer = authority.certificate
     files: dict[str, bytes] = {}
     if "pem" in forms:
-        files |= {f"{stem}.key": key_pem, f"{stem}.pem": chain}
+        files |= {f"{stem}.key": key_pem(key), f"{stem}.pem": made.pem + issuer.pem}
     if "pfx" in forms:
-        files[f"{stem}.pfx"] = _pfx(name, key, made, authority.certificate, passphrase)
+        files[f"{stem}.pfx"] = _pfx(name, key, made, issuer, passphrase)
     if "json" in forms:
-        files[f"{stem}.json"] = json.dumps({"certificate": chain.decode(), "key": key_pem.decode()}, indent=2).encode()
-    folder = output or folder / "issued"
+        files[f"{stem}.json"] = service_key(Belongings((made, issuer), key))
+    folder = options.output or folder / "issued"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(folder, files, force)
     _say(made, *(folder / each for each in files))
 
 
 @click.command()
-@click.argument("folder", type=a_path)
-@click.argument("request", type=a_path)
-@with_wanted
-@click.option("--output", type=a_path, help="The file to write; default: REQUEST with the extension .pem.")
-@ca_passphrase_file
-@force
+@click.argument("folder", type=PATH)
+@click.argument("request", type=PATH)
+@with_options(CertificateOptions)
+@click.option("--output", type=PATH, help="The file to write; default: REQUEST with the extension .pem.")
+@click.option("--ca-passphrase-file", type=PATH, help=OPENS_CA_KEY)
+@with_force
 def sign(
     folder: Path,
     request: Path,
-    uses: tuple[str, ...],
-    names: tuple[str, ...],
-    days: int,
+    options: CertificateOptions,
     output: Path | None,
     ca_passphrase_file: Path | None,
     force: bool,
@@ -187,10 +174,10 @@ def sign(
         raise click.ClickException(f"{request} {error}") from error
     with _certifying(f"{request}: "):
         found = issuing.read_request(data)
-        wanted = _wanted(uses, names or issuing.requested_names(found), days)
-        made = issuing.sign(authority, found, wanted, datetime.now(UTC))
+        spec = options.spec(issuing.requested_names(found))
+        made = issuing.sign(authority, found, spec, datetime.now(UTC))
     output = output or request.with_suffix(".pem")
-    _write(output.parent, {output.name: _pem(made) + _pem(authority.certificate)}, force)
+    _write(output.parent, {output.name: made.pem + authority.certificate.pem}, force)
     _say(made, output)
 
 
@@ -208,10 +195,6 @@ def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
     if not isinstance(key, issuing.PrivateKey) or key.public_key() != certificate.x509.public_key():
         raise click.ClickException(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
     return KeyPair(certificate, (), key)
-
-
-def _wanted(uses: tuple[str, ...], names: tuple[str, ...], days: int) -> issuing.CertificateSpec:
-    return issuing.CertificateSpec(frozenset(map(issuing.Purpose, uses)), days, names)
 
 
 def _host_names(name: str) -> tuple[str, ...]:
@@ -234,25 +217,15 @@ def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:
         raise click.ClickException(f"{', '.join(there)} already exists: use --force to overwrite")
-    try:
+    with writing(folder):
         for name, data in files.items():
-            writing.write_file(folder / name, data, writing.PRIVATE, overwrite=force)
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from error
+            write_file(folder / name, data, PRIVATE, overwrite=force)
 
 
 def _say(certificate: Certificate, *files: Path) -> None:
     say(f"{certificate.subject}, valid until {moment(certificate.not_after)}, sha256 {certificate.sha256}")
     for each in files:
         say(f"  {each}")
-
-
-def _pem(certificate: Certificate) -> bytes:
-    return certificate.x509.public_bytes(Encoding.PEM)
-
-
-def _key_pem(key: issuing.PrivateKey, encryption: KeySerializationEncryption) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def _pfx(name: str, key: issuing.PrivateKey, certificate: Certificate, issuer: Certificate, passphrase: bytes) -> bytes:

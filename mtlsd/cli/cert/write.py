@@ -9,9 +9,16 @@ from pathlib import Path
 import click
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
+from mtlsd.cli.files import USE_FORCE, writing
 from mtlsd.files.durable import placed
 from mtlsd.files.writing import PRIVATE, PUBLIC
 from mtlsd.pki.certificate import Certificate
@@ -20,6 +27,7 @@ from mtlsd.pki.formats import pkcs7
 ROUNDS = 100_000  # of PBKDF2, in PKCS#12
 OLD_ROUNDS = 2048  # as products that support only 3DES write
 KEYSTORES = (".pfx", ".p12")
+WITH_KEY = (".pem", ".key", ".json", *KEYSTORES)  # a file in one of these formats may hold a private key
 FORMS = (".pem", ".crt", ".key", ".der", ".cer", ".p7b", ".p7c", *KEYSTORES, ".json")
 
 
@@ -31,30 +39,20 @@ class Belongings:
     key: PrivateKeyTypes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The bytes of a file, and whether they include a private key."""
-
-    data: bytes = field(repr=False)
-    secret: bool
-
-
-def in_form(form: str, what: Belongings, password: str | None, *, legacy: bool) -> Written:
+def in_form(form: str, what: Belongings, password: str | None, *, legacy: bool) -> bytes:
     """The file in the format of this extension; raises ClickException if the format cannot hold the contents."""
     match form:
-        case ".pem":
-            return Written(pem_of(what), what.key is not None)
-        case ".crt":
-            return Written(pem_of(Belongings(what.certificates)), secret=False)
+        case ".pem" | ".crt":
+            return pem_of(what)
         case ".key":
-            return Written(key_pem(_key(what, form)), secret=True)
+            return key_pem(_key(what, form))
         case ".der" | ".cer":
-            return Written(_only_one(what.certificates).der, secret=False)
+            return _only_one(what.certificates).der
         case ".p7b" | ".p7c":
-            return Written(pkcs7.bundle(each.der for each in what.certificates), secret=False)
+            return pkcs7.bundle(each.der for each in what.certificates)
         case ".json":
-            return Written(_service_key(what, _key(what, form)), secret=True)
-    return Written(_keystore(what, password or "", legacy=legacy), what.key is not None)
+            return service_key(what)
+    return _keystore(what, password or "", legacy=legacy)
 
 
 def pem_of(what: Belongings) -> bytes:
@@ -63,22 +61,18 @@ def pem_of(what: Belongings) -> bytes:
     return certificates + (key_pem(what.key) if what.key else b"")
 
 
-def key_pem(key: PrivateKeyTypes) -> bytes:
-    """A key in PEM, not encrypted."""
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def key_pem(key: PrivateKeyTypes, encryption: KeySerializationEncryption | None = None) -> bytes:
+    """A key in PEM, not encrypted by default."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
 
 
-def write(path: Path, written: Written, *, force: bool) -> None:
+def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:
     """Write a whole file or nothing; only its owner can read a file with a key. Ends the command on failure."""
     if not force and os.path.lexists(path):
-        raise click.ClickException(f"{path} already exists: use --force to overwrite it")
-    try:
-        with placed(
-            path, PRIVATE if written.secret else PUBLIC
-        ) as file:  # without a link, which not every file system supports
-            file.write(written.data)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+        raise click.ClickException(f"{path} already exists{USE_FORCE}")
+    mode = PRIVATE if secret else PUBLIC
+    with writing(path), placed(path, mode) as file:  # overwrites: not every file system has links, to avoid that
+        file.write(data)
 
 
 def _key(what: Belongings, form: str) -> PrivateKeyTypes:
@@ -98,8 +92,10 @@ def _only_one(certificates: Sequence[Certificate]) -> Certificate:
     )
 
 
-def _service_key(what: Belongings, key: PrivateKeyTypes) -> bytes:
-    document = {"certificate": pem_of(Belongings(what.certificates)).decode(), "key": key_pem(key).decode()}
+def service_key(what: Belongings) -> bytes:
+    """The certificates and the key in JSON."""
+    key = key_pem(_key(what, ".json"))
+    document = {"certificate": pem_of(Belongings(what.certificates)).decode(), "key": key.decode()}
     return f"{json.dumps(document, indent=2)}\n".encode()
 
 

@@ -4,46 +4,29 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
 from mtlsd.cli.journal import listing
-from mtlsd.cli.journal.listing import STATES, Moment, Wanted
-from mtlsd.cli.journal.mic import candidates, say_candidates
-from mtlsd.cli.journal.opening import check_contents, message_of, open_stored, place_of, record_named
-from mtlsd.cli.journal.show import candidate, say_about, say_deliveries, say_mdn, whole
-from mtlsd.cli.journal.suggestions import ReasonCode, knows_partner, nobody
-from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.journal import mic as mics
+from mtlsd.cli.journal.listing import Wanted
+from mtlsd.cli.journal.opening import check_contents, message_of, open_stored, place_of, record_named, with_id
+from mtlsd.cli.journal.show import say_about, say_deliveries, say_mdn, whole
+from mtlsd.cli.journal.suggestions import knows_partner, nobody
+from mtlsd.cli.options import with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json
+from mtlsd.config.model import Configuration
 from mtlsd.journal.location import migrate_journal
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.text import printable
 
 
 @click.command("list")
-@with_config
-@click.option(
-    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Maximum number of messages."
-)
-@click.option("--partner", metavar="NAME", help="Only messages of this partner.")
-@click.option(
-    "--state", type=click.Choice(STATES), help="Only messages whose delivery to the backend is in this state."
-)
-@click.option(
-    "--reason",
-    metavar="CODE",
-    type=ReasonCode(),
-    help="Only messages with this reason: of a refusal, or of the last delivery attempt.",
-)
-@click.option(
-    "--since", type=Moment(), help="Only messages received at or after this time: a time in UTC, or an age such as 36h."
-)
-@click.option("--until", type=Moment(), help="Only messages received before this time.")
-@click.option("--before", metavar="ID", help="Only messages older than this ID, the last one of the previous page.")
+@with_configuration
+@with_options(Wanted)
 @click.option("--follow", is_flag=True, help="Continue with each new message and each change of state, until Ctrl-C.")
 @with_json
-def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> None:
+def list_messages(configuration: Configuration, options: Wanted, as_json: bool, follow: bool) -> None:
     """List the accepted messages, newest first.
 
     Refused messages are stored if TLS or a signature proved the sender: --state refused lists them, and --reason
@@ -58,20 +41,18 @@ def list_messages(file: Path, as_json: bool, follow: bool, **wanted: Any) -> Non
     Exit codes: 0 success, even if nothing is found; 1 there is no journal, or it cannot be read; 78 the configuration
     file has errors.
     """
-    looked_for = Wanted(**wanted)
     if not follow:
-        with open_stored(file) as opened:
-            if not listing.show(opened, looked_for, as_json=as_json):
-                _say_hints(opened, file, looked_for)
+        with open_stored(configuration) as opened:
+            if not listing.show(opened, options, as_json=as_json):
+                _say_hints(opened, configuration.server.certs, options)
         return
     with suppress(KeyboardInterrupt):
         wait = partial(time.sleep, listing.POLL_SECONDS)
-        listing.follow(partial(open_stored, file), looked_for, as_json=as_json, wait=wait)
+        listing.follow(partial(open_stored, configuration), options, as_json=as_json, wait=wait)
 
 
-def _say_hints(opened: Journal, file: Path, wanted: Wanted) -> None:
+def _say_hints(opened: Journal, certs: Path, wanted: Wanted) -> None:
     """Say on stderr why the list may be empty: an unknown partner or id."""
-    certs = load_configuration(file).server.certs
     if wanted.partner is not None and not knows_partner(opened, certs, wanted.partner):
         click.echo(printable(nobody(certs, wanted.partner)), err=True)
     if wanted.before is not None and not (opened.message(wanted.before) or opened.refusal(wanted.before)):
@@ -79,8 +60,8 @@ def _say_hints(opened: Journal, file: Path, wanted: Wanted) -> None:
 
 
 @click.command()
-@with_config
-@click.argument("id_or_message_id", metavar="ID")
+@with_configuration
+@with_id
 @click.option(
     "--mic",
     is_flag=False,
@@ -89,7 +70,7 @@ def _say_hints(opened: Journal, file: Path, wanted: Wanted) -> None:
     help="List every digest that could be the MIC. With VALUE, say what the partner must have hashed to get it.",
 )
 @with_json
-def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> None:
+def show(configuration: Configuration, id_or_message_id: str, mic: str | None, as_json: bool) -> None:
     """Show everything about one message.
 
     ID is an id from `mtlsd journal list`, or the Message-ID. With --mic the command reads the message again, and hashes
@@ -104,9 +85,9 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
     Exit codes: 0 success; 1 no such message or no journal; 78 the configuration file has errors.
     """
     if mic is not None:
-        _show_mic(file, id_or_message_id, mic, as_json)
+        _show_mic(configuration, id_or_message_id, mic, as_json)
         return
-    with open_stored(file) as opened:
+    with open_stored(configuration) as opened:
         about = record_named(opened, id_or_message_id)
         attempted = [(each, opened.attempts(each.id)) for each in opened.deliveries(about.id)]
         waiting = [each for each, _ in attempted if each.state == "pending"]
@@ -119,20 +100,20 @@ def show(file: Path, id_or_message_id: str, mic: str | None, as_json: bool) -> N
         say_mdn(about.mdn)
 
 
-def _show_mic(file: Path, id_or_message_id: str, mic: str, as_json: bool) -> None:
-    with open_stored(file) as opened:
+def _show_mic(configuration: Configuration, id_or_message_id: str, mic: str, as_json: bool) -> None:
+    with open_stored(configuration) as opened:
         message = message_of(opened, id_or_message_id)
         check_contents(opened, message)
-        found = candidates(file, opened, message)
+        found = mics.candidates(configuration, opened, message)
     if as_json:
-        say_json([candidate(each) for each in found])
+        say_json([mics.as_json(each) for each in found])
     else:
-        say_candidates(found, message.mic, mic)
+        mics.say_candidates(found, message.mic, mic)
 
 
 @click.command()
-@with_config
-def migrate(file: Path) -> None:
+@with_configuration
+def migrate(configuration: Configuration) -> None:
     """Upgrade the journal to the version of this mtlsd.
 
     The upgrade is one transaction: either all of it is applied or nothing. Make a backup first. A PostgreSQL database
@@ -146,7 +127,7 @@ def migrate(file: Path) -> None:
     Exit codes: 0 the journal has the version of this mtlsd; 1 it cannot be used, or is from a newer mtlsd; 78 the
     configuration file has errors.
     """
-    with place_of(file) as place:
+    with place_of(configuration) as place:
         before, after = migrate_journal(place)
     if before == after:
         say(f"the journal at {place} already has version {after}")

@@ -9,24 +9,34 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.output import iso, say, say_json, say_table
+from mtlsd.cli.journal.suggestions import ReasonCode
+from mtlsd.cli.options import option
+from mtlsd.cli.output import iso, say, say_json, say_table, values_of
 from mtlsd.ids import first_id
-from mtlsd.journal.model import DeliveryState, ListedMessage, Refusal
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.model import DeliveryState, ListedMessage, Message, Refusal
+from mtlsd.journal.sql.journal import Journal
 
 REFUSED = "refused"
 STATES = ("pending", "claimed", "delivered", "failed", "dropped", REFUSED)
-HEADINGS = ("ID", "RECEIVED", "PARTNER", "FROM", "TO", "MESSAGE-ID", "BYTES", "STATE")
-MARGIN_SECONDS = (
-    2 * 3600
-)  # an id has the time when an exchange began, at most header_seconds before the message was received
+COLUMNS = {  # by key of JSON
+    "id": "ID",
+    "received_at": "RECEIVED",
+    "partner": "PARTNER",
+    "as2_from": "FROM",
+    "as2_to": "TO",
+    "message_id": "MESSAGE-ID",
+    "size": "BYTES",
+    "state": "STATE",
+}
+# An id has the time when an exchange began, at most header_seconds before the message was received.
+MARGIN_SECONDS = 2 * 3600
 POLL_SECONDS = 1
 PAGE = 500  # rows at a time
 MAX_KNOWN = 100_000  # rows that are remembered
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Row = dict[str, Any]
-Open = Callable[[], AbstractContextManager["Journal"]]
+Open = Callable[[], AbstractContextManager[Journal]]
 
 
 class Moment(click.ParamType[float]):
@@ -51,13 +61,21 @@ class Moment(click.ParamType[float]):
 class Wanted:
     """The search. The state `refused` finds refusals; `reason` is the reason of a delivery or a refusal."""
 
-    limit: int
-    partner: str | None = None
-    state: str | None = None
-    reason: str | None = None
-    since: float | None = None
-    until: float | None = None
-    before: str | None = None
+    limit: int = option("Maximum number of messages.", type=click.IntRange(1, 10_000), default=50)
+    partner: str | None = option("Only messages of this partner.", metavar="NAME")
+    state: str | None = option(
+        "Only messages whose delivery to the backend is in this state.", type=click.Choice(STATES)
+    )
+    reason: str | None = option(
+        "Only messages with this reason: of a refusal, or of the last delivery attempt.",
+        type=ReasonCode(),
+        metavar="CODE",
+    )
+    since: float | None = option(
+        "Only messages received at or after this time: a time in UTC, or an age such as 36h.", type=Moment()
+    )
+    until: float | None = option("Only messages received before this time.", type=Moment())
+    before: str | None = option("Only messages older than this ID, the last one of the previous page.", metavar="ID")
 
     def rows(self, journal: Journal) -> list[Row]:
         """Messages and refusals together, newest first."""
@@ -67,22 +85,18 @@ class Wanted:
     def _messages(self, journal: Journal) -> Iterator[Row]:
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
-            yield from map(_message, journal.messages(**self._common(), state=state))
+            yield from map(_message, journal.messages(**self._query(), state=state))
 
     def _refusals(self, journal: Journal) -> Iterator[Row]:
         if self.state == REFUSED or (self.reason and not self.state):
-            yield from map(_refusal, journal.refusals(**self._common()))
+            yield from map(_refusal, journal.refusals(**self._query()))
 
-    def _common(self) -> dict[str, Any]:
-        after, before = self._ids()
-        wanted = {"limit": self.limit, "partner": self.partner, "reason": self.reason}
-        return {**wanted, "since": self.since, "until": self.until, "after": after, "before": before}
-
-    def _ids(self) -> tuple[str | None, str | None]:
-        """The range of ids for the range of times; searching by time alone would read every message."""
+    def _query(self) -> dict[str, Any]:
+        """The arguments for the journal, with a range of ids: searching by time alone would read every message."""
         after = None if self.since is None else first_id(self.since - MARGIN_SECONDS)
         until = None if self.until is None else first_id(self.until + MARGIN_SECONDS)
-        return after, min(filter(None, (self.before, until)), default=None)
+        before = min(filter(None, (self.before, until)), default=None)
+        return values_of(self, "limit", "partner", "reason", "since", "until") | {"after": after, "before": before}
 
 
 def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
@@ -91,7 +105,7 @@ def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
     if as_json:
         say_json(rows)
         return bool(rows)
-    say_table(HEADINGS, map(_cells, rows), fold="MESSAGE-ID")
+    say_table(list(COLUMNS.values()), map(_cells, rows), fold="MESSAGE-ID")
     if not rows:
         say("no messages")
     elif len(rows) == wanted.limit:
@@ -174,32 +188,17 @@ class Follower:
 
 def _message(listed: ListedMessage) -> Row:
     message = listed.message
-    return {
-        "id": message.id,
-        "received_at": iso(message.received_at),
-        "partner": message.partner,
-        "as2_from": message.as2_from,
-        "as2_to": message.as2_to,
-        "message_id": message.message_id,
-        "size": message.size,
-        "state": listed.state,
-    }
+    return _row(message, message.received_at, size=message.size, state=listed.state)
 
 
 def _refusal(refusal: Refusal) -> Row:
-    return {
-        "id": refusal.id,
-        "received_at": iso(refusal.refused_at),
-        "partner": refusal.partner,
-        "as2_from": refusal.as2_from,
-        "as2_to": refusal.as2_to,
-        "message_id": refusal.message_id,
-        "size": None,
-        "state": REFUSED,
-        "reason": refusal.reason,
-    }
+    return _row(refusal, refusal.refused_at, size=None, state=REFUSED, reason=refusal.reason)
+
+
+def _row(about: Message | Refusal, received_at: float, **more: object) -> Row:
+    named = values_of(about, "partner", "as2_from", "as2_to", "message_id")
+    return {"id": about.id, "received_at": iso(received_at), **named, **more}
 
 
 def _cells(row: Row) -> tuple[object, ...]:
-    names = ("id", "received_at", "partner", "as2_from", "as2_to", "message_id", "size", "state")
-    return tuple("-" if row[name] is None else row[name] for name in names)
+    return tuple("-" if row[name] is None else row[name] for name in COLUMNS)

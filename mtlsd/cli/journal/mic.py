@@ -1,39 +1,34 @@
 """`mtlsd journal show --mic`: the digests that a partner may have computed as the MIC of a message."""
 
-import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.explain import Candidate, explain
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.cli.options import load_configuration, problems
+from mtlsd.cli.options import credentials, problems
 from mtlsd.cli.output import say, say_table
 from mtlsd.config.model import Configuration
 from mtlsd.journal.integrity import open_intact
 from mtlsd.journal.model import Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.partners.ours.organization import load_organization
 from mtlsd.partners.partner import load_partner
 
 PIECE = 256 * 1024
 
 
-def candidates(file: Path, opened: Journal, message: Message) -> list[Candidate]:
+def candidates(configuration: Configuration, opened: Journal, message: Message) -> list[Candidate]:
     """Read the message again, as it was received, with the current keys and certificates."""
-    configuration = load_configuration(file)
     limits = MessageLimits(configuration.limits.max_expanded_bytes, configuration.limits.max_expansion_ratio)
     now = datetime.fromtimestamp(message.received_at, UTC)
     spool = Spool(configuration.server.spool_directory)
     with open_intact(opened, spool, message, message.original) as original:
-        headers = AS2Headers.parse(message.headers)
-        return explain(headers, _agreement(configuration, message), limits, now, _pieces(original))
+        headers, pieces = AS2Headers.parse(message.headers), iter(partial(original.read, PIECE), b"")
+        return explain(headers, _agreement(configuration, message), limits, now, pieces)
 
 
 def _agreement(configuration: Configuration, message: Message) -> Agreement:
@@ -43,25 +38,20 @@ def _agreement(configuration: Configuration, message: Message) -> Agreement:
         raise click.ClickException(
             f"{message.host}{message.route} is no longer a route in the configuration, so the keys are unknown"
         )
-    certs, credentials = configuration.server.certs, os.environ.get("CREDENTIALS_DIRECTORY")
+    certs = configuration.server.certs
     with problems():
-        directory = certs / "organizations" / route.organization
-        organization = load_organization(directory, Path(credentials) if credentials else None).organization
+        organization = load_organization(certs / "organizations" / route.organization, credentials()).value
     loaded = load_partner(certs / "partners" / message.partner)
     if loaded.partner is None:
         raise click.ClickException(f"the partner {message.partner} is not in use: {loaded.problems[0].message}")
-    return Agreement(organization, loaded.partner, frozenset())
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, PIECE), b"")
+    return Agreement(organization, loaded.partner, frozenset(), is_proven=True)  # it was accepted
 
 
 def say_candidates(found: list[Candidate], ours: str | None, theirs: str) -> None:
     """Write all candidates, ours marked; or those with the partner's value, which may have spaces and an algorithm."""
     value = theirs.partition(",")[0].replace(" ", "")
     if not value:
-        rows = [_row(each, "ours" if each.mic.value == ours else "") for each in found]
+        rows = [(*as_json(each).values(), "ours" if each.mic.value == ours else "") for each in found]
         say_table(("WHAT WAS HASHED", "FORM", "ALGORITHM", "VALUE", ""), rows, fold="VALUE")
         return
     matching = [each for each in found if each.mic.value == value]
@@ -71,5 +61,6 @@ def say_candidates(found: list[Candidate], ours: str | None, theirs: str) -> Non
         say("no layer of this message has this value, in any form, with any algorithm: the partner hashed other bytes")
 
 
-def _row(candidate: Candidate, mark: str) -> tuple[object, ...]:
-    return candidate.what, candidate.form, candidate.mic.algorithm, candidate.mic.value, mark
+def as_json(candidate: Candidate) -> dict[str, str]:
+    mic = candidate.mic
+    return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}

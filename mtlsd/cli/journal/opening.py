@@ -3,38 +3,40 @@
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from mtlsd.cli.options import credentials, load_configuration
+from mtlsd.cli.files import why
+from mtlsd.cli.options import credentials
 from mtlsd.cli.output import iso
+from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.integrity import NotIntact
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.text import printable
 
+with_id = click.argument("id_or_message_id", metavar="ID")
 MAX_HITS = 20  # messages and refusals that are listed if a Message-ID is ambiguous
 
 
 @contextmanager
-def open_stored(file: Path, *, read_only: bool = True) -> Iterator[Journal]:
+def open_stored(configuration: Configuration, *, read_only: bool = True) -> Iterator[Journal]:
     """The opened journal of this configuration; it is never created here."""
-    with place_of(file) as place:
+    with place_of(configuration) as place:
         chain = "" if read_only else node_name(place.state)  # a reader enters nothing
         with closing(open_journal(place, chain=chain, read_only=read_only)) as opened:
             yield opened
 
 
 @contextmanager
-def place_of(file: Path) -> Iterator[Place]:
+def place_of(configuration: Configuration) -> Iterator[Place]:
     """The place of the journal; errors of the journal end the command."""
-    server = load_configuration(file).server
+    server = configuration.server
     place = Place(server.journal, server.state, credentials())
     try:
         if place.url is None:
@@ -55,8 +57,9 @@ def place_of(file: Path) -> Iterator[Place]:
         ) from error
 
 
-def open_spool(directory: Path) -> Spool:
+def open_spool(configuration: Configuration) -> Spool:
     """The spool; ends the command if there is none."""
+    directory = configuration.server.spool_directory
     if not directory.is_dir():  # `Spool` would create it
         end(f"there is no spool at {directory}")
     return Spool(directory)
@@ -118,9 +121,7 @@ def _what(error: JournalUnavailable | SpoolFull) -> str | None:
 
 def _why(error: OSError | JournalUnavailable | SpoolFull) -> str:
     cause = _cause(error)
-    if isinstance(cause, PermissionError):
-        return f"{cause.strerror}: run this as root or as the user of mtlsd"
-    return cause.strerror or str(cause) if cause else str(error)
+    return why(cause) if cause else str(error)
 
 
 def _cause(error: OSError | JournalUnavailable | SpoolFull) -> OSError | None:

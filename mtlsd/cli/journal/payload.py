@@ -9,20 +9,21 @@ from typing import BinaryIO
 
 import click
 
-from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored
-from mtlsd.cli.options import load_configuration, with_config
-from mtlsd.cli.output import creating
+from mtlsd.cli.files import writing
+from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored, with_id
+from mtlsd.cli.options import PATH, with_configuration
+from mtlsd.config.model import Configuration
 from mtlsd.journal.integrity import open_intact
 
 
 @click.command()
-@with_config
-@click.argument("id_or_message_id", metavar="ID")
-@click.option("--output", type=click.Path(path_type=Path), help="Write to this new file instead of stdout.")
+@with_configuration
+@with_id
+@click.option("--output", type=PATH, help="Write to this new file instead of stdout.")
 @click.option(
     "--original", is_flag=True, help="Write the body of the AS2 message as received, instead of its document."
 )
-def payload(file: Path, id_or_message_id: str, output: Path | None, original: bool) -> None:
+def payload(configuration: Configuration, id_or_message_id: str, output: Path | None, original: bool) -> None:
     """Write the document of a message, byte for byte.
 
     ID is an id from `mtlsd journal list`, or the Message-ID. If the stored document has been changed, nothing is
@@ -39,10 +40,9 @@ def payload(file: Path, id_or_message_id: str, output: Path | None, original: bo
     """
     if output is None and sys.stdout.isatty():
         end("a document is not written to a terminal: use --output FILE, or pipe the output into a pager")
-    directory = load_configuration(file).server.spool_directory
-    with open_stored(file) as opened:
+    with open_stored(configuration) as opened:
         message = message_of(opened, id_or_message_id)
-        spool = open_spool(directory)
+        spool = open_spool(configuration)
         name = message.original if original else message.payload
         check_contents(opened, message)
         if name is None:
@@ -55,7 +55,7 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
         return
-    with creating(output):
+    with writing(output):
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as sink:

@@ -1,34 +1,35 @@
 """`mtlsd privacy`: exports or erases everything that is stored about a partner."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from getpass import getuser
 from pathlib import Path
 
 import click
 
+from mtlsd.cli.files import writing
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
+from mtlsd.cli.journal.proof_folder import copy_document
 from mtlsd.cli.journal.show import whole
 from mtlsd.cli.journal.suggestions import knows_partner, nobody
-from mtlsd.cli.options import load_configuration, with_config
-from mtlsd.cli.output import creating, say
-from mtlsd.journal.documents import open_document, remove_files
+from mtlsd.cli.options import PATH, user_name, with_configuration, with_yes
+from mtlsd.cli.output import say
+from mtlsd.config.model import Configuration
+from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import DeliveriesOpen, Message, Reason, Refusal
 from mtlsd.journal.proof.digests import mdn_octets
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 PAGE = 100
 with_partner = click.option("--partner", required=True, metavar="NAME", help="The name of the partner's directory.")
 
 
 @click.command()
-@with_config
+@with_configuration
 @with_partner
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to create.")
-def export(file: Path, partner: str, output: Path) -> None:
+@click.option("--output", required=True, type=PATH, help="The folder to create.")
+def export(configuration: Configuration, partner: str, output: Path) -> None:
     """Write everything that the journal holds about a partner.
 
     Each message and refusal gets a folder with record.json, the MDN, and the documents that are still stored. The
@@ -42,8 +43,8 @@ def export(file: Path, partner: str, output: Path) -> None:
     has errors.
     """
     count = 0
-    spool = open_spool(load_configuration(file).server.spool_directory)
-    with open_stored(file) as opened, creating(output):
+    spool = open_spool(configuration)
+    with open_stored(configuration) as opened, writing(output):
         output.mkdir(mode=0o700)
         for about in _held(opened, partner):
             _write(opened, spool, about, output / about.id)
@@ -52,14 +53,14 @@ def export(file: Path, partner: str, output: Path) -> None:
 
 
 @click.command()
-@with_config
+@with_configuration
 @with_partner
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@with_yes
 @click.option(
     "--undelivered", is_flag=True, help="Also erase messages whose delivery failed and waits for an operator."
 )
 @click.option("--why", default="erasure was asked for", show_default=True, help="The reason to enter in the chain.")
-def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> None:
+def erase(configuration: Configuration, partner: str, yes: bool, undelivered: bool, why: str) -> None:
     """Erase everything that the journal holds about a partner.
 
     This cannot be undone. The command erases messages, MDNs, deliveries and documents. The chain stays: its entries
@@ -76,12 +77,11 @@ def erase(file: Path, partner: str, yes: bool, undelivered: bool, why: str) -> N
     """
     if not yes:
         click.confirm(f"Erase everything about {partner}?", abort=True)
-    reason = Reason(getuser(), why, datetime.now(UTC).timestamp())
-    server = load_configuration(file).server
-    spool, total = open_spool(server.spool_directory), 0
-    with open_stored(file, read_only=False) as opened:
-        if not knows_partner(opened, server.certs, partner):
-            end(f"nothing is erased: {nobody(server.certs, partner)}")
+    reason = Reason(user_name(), why, datetime.now(UTC).timestamp())
+    certs, spool, total = configuration.server.certs, open_spool(configuration), 0
+    with open_stored(configuration, read_only=False) as opened:
+        if not knows_partner(opened, certs, partner):
+            end(f"nothing is erased: {nobody(certs, partner)}")
         try:
             while True:
                 count, names = opened.proof.erase(partner, reason, PAGE, undelivered=undelivered)
@@ -123,5 +123,4 @@ def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path
     for kind in ("payload", "original", "signed", "signature"):
         name: str | None = getattr(about, kind)
         if name is not None:
-            with open_document(opened, spool, name) as source, (folder / kind).open("xb") as sink:
-                shutil.copyfileobj(source, sink)
+            copy_document(opened, spool, name, folder / kind)

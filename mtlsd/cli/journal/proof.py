@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from getpass import getuser
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named
+from mtlsd.cli.files import writing
+from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named, with_id
 from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
-from mtlsd.cli.options import credentials, load_configuration, problems, with_config, with_json
-from mtlsd.cli.output import creating, say, say_json
+from mtlsd.cli.options import PATH, credentials, problems, user_name, with_config, with_configuration, with_json
+from mtlsd.cli.output import say, say_json
+from mtlsd.config.model import Configuration
 from mtlsd.journal import retention
 from mtlsd.journal.proof.verify import Progress, steps, verify
 from mtlsd.net.background.retention import retention_of
@@ -33,11 +34,11 @@ with_checkpoints = click.option(
 
 
 @click.command("verify")
-@with_config
+@with_configuration
 @with_checkpoints
 @click.option("--no-documents", is_flag=True, help="Do not read the documents, which is much faster.")
 @with_json
-def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_json: bool) -> None:
+def verify_journal(configuration: Configuration, directory: Path | None, no_documents: bool, as_json: bool) -> None:
     """Check that nothing in the journal has been changed.
 
     The command follows the hash chain of each node along its signed checkpoints, compares every message, MDN, delivery
@@ -54,9 +55,8 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
     Exit codes: 0 unchanged; 1 something was changed, a chain has no checkpoint, or the journal cannot be read; 78 the
     configuration file has errors.
     """
-    configuration = load_configuration(file)
-    with open_stored(file) as opened, _progress(steps(opened)) as progress:
-        spool = None if no_documents else open_spool(configuration.server.spool_directory)
+    with open_stored(configuration) as opened, _progress(steps(opened)) as progress:
+        spool = None if no_documents else open_spool(configuration)
         found = verify(opened, spool, directory or configuration.checkpoints, progress)
     age = MARGIN_SECONDS + configuration.proof.checkpoint_seconds
     unsigned = Unsigned(directory or configuration.checkpoints, age, datetime.now(UTC).timestamp())
@@ -69,11 +69,11 @@ def verify_journal(file: Path, directory: Path | None, no_documents: bool, as_js
 
 
 @click.command()
-@with_config
+@with_configuration
 @with_checkpoints
-@click.argument("id_or_message_id", metavar="ID")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="The folder to create.")
-def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Path) -> None:
+@with_id
+@click.option("--output", required=True, type=PATH, help="The folder to create.")
+def prove(configuration: Configuration, directory: Path | None, id_or_message_id: str, output: Path) -> None:
     """Write a folder that proves one exchange to a third party.
 
     The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, or the Message-ID. The folder
@@ -89,12 +89,11 @@ def prove(file: Path, directory: Path | None, id_or_message_id: str, output: Pat
     Exit codes: 0 success; 1 no such message, no checkpoint yet, or the folder cannot be written; 78 the configuration
     file has errors.
     """
-    configuration = load_configuration(file)
-    with open_stored(file) as opened:
+    with open_stored(configuration) as opened:
         about = record_named(opened, id_or_message_id)
-        spool = open_spool(configuration.server.spool_directory)
+        spool = open_spool(configuration)
         signed = directory or configuration.checkpoints
-        with creating(output):
+        with writing(output):
             try:
                 try:
                     write_proof(opened, spool, signed, about, output)
@@ -129,12 +128,12 @@ def prune(file: Path, dry_run: bool) -> None:
         snapshot = load_snapshot(file, credentials(), time.time())
     policy_of = partial(retention_of, snapshot)
     now, went, words = datetime.now(UTC).timestamp(), False, "would be deleted" if dry_run else "are deleted"
-    with open_stored(file, read_only=dry_run) as opened:
+    with open_stored(snapshot.configuration, read_only=dry_run) as opened:
         if dry_run:
             batches = retention.would_prune(opened, policy_of, now)
         else:
-            spool = open_spool(snapshot.configuration.server.spool_directory)
-            batches = retention.prune(opened, spool, policy_of, getuser(), now)
+            spool = open_spool(snapshot.configuration)
+            batches = retention.prune(opened, spool, policy_of, user_name(), now)
         for each in batches:
             went = True
             what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import tomllib
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
+from textwrap import indent
 
 from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
+from mtlsd.cli.templates import filled
 from mtlsd.errors import AS2MIMEMalformed, MtlsdError
 from mtlsd.journal.documents import open_document
 from mtlsd.journal.model import Message, Refusal
@@ -19,12 +22,14 @@ from mtlsd.journal.proof.checkpoints import SignedCheckpoint
 from mtlsd.journal.proof.digests import mdn_octets, record_of
 from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.pki.certificate import pem_of
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # the signed bytes; a command of the instructions writes this file
+HERE = files("mtlsd.cli.journal")
+STEPS = tomllib.loads((HERE / "proof_steps.toml").read_text())
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # as openssl calls them
 
 
@@ -63,6 +68,10 @@ def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message 
 Step = tuple[str, str]  # what the step shows, and its commands
 
 
+def _step(name: str, **values: str) -> Step:
+    return STEPS[name]["shows"], filled(STEPS[name]["commands"], values)
+
+
 def _is_needed(entry: Entry) -> bool:
     return entry.kind in BEGINNINGS or "mdn" in facts_of(entry.facts)
 
@@ -80,10 +89,7 @@ def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:
 
 def _record(output: Path, about: Message | Refusal) -> Iterator[Step]:
     (output / "record.json").write_bytes(record_of(about))
-    yield (
-        "The record is the one whose digest was entered in the chain.",
-        'grep -q "\\"record\\":\\"$(openssl dgst -sha256 -r record.json | cut -c1-64)\\"" entries.jsonl',
-    )
+    yield _step("record")
 
 
 def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Refusal) -> Iterator[Step]:
@@ -92,27 +98,17 @@ def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Re
     der = journal.proof.certificate(about.signer_sha256)
     if der is not None:
         (output / "signer.pem").write_bytes(pem_of(der))
-        yield (
-            "The certificate is the one that verified the signature when the message arrived.",
-            "openssl x509 -in signer.pem -outform DER -out signer.der\n"
-            'grep -q "\\"signer_sha256\\":\\"$(openssl dgst -sha256 -r signer.der | cut -c1-64)\\"" record.json',
-        )
+        yield _step("signer")
     if about.signature is None or not about.contents:
         return
-    with open_document(journal, spool, about.signature) as source:
-        _copy(source, output / "signed-data.der")
-    yield "The SignedData is the one that arrived.", _recorded("p7s", "signed-data.der")
+    copy_document(journal, spool, about.signature, output / "signed-data.der")
+    yield _step("signed_data", recorded=_recorded("p7s", "signed-data.der"))
     content = ""
     if about.signed is not None:
-        with open_document(journal, spool, about.signed) as source:
-            _copy(source, output / "signed-entity")
-        yield "The signed entity is the one that arrived.", _recorded("signed", "signed-entity")
+        copy_document(journal, spool, about.signed, output / "signed-entity")
+        yield _step("signed_entity", recorded=_recorded("signed", "signed-entity"))
         content = f" -content {_as_signed(output, about.form)}"
-    yield (
-        "The signature was made with the key of that certificate. (The partner knows whose certificate it is.)",
-        f"openssl cms -verify -binary -inform DER -in signed-data.der{content} -certfile signer.pem -nointern"
-        f" -noverify -out {CONTENT}",
-    )
+    yield _step("signature", content=content, file=CONTENT)
 
 
 def _recorded(suffix: str, name: str) -> str:
@@ -143,43 +139,25 @@ def _mdn(output: Path, about: Message | Refusal) -> Iterator[Step]:
     if about.mdn is None:
         return
     (output / "mdn").write_bytes(mdn_octets(about.mdn))
-    yield (
-        "The MDN is the one whose digest, with the salt of the record, was entered in the chain.",
-        'salt=$(sed \'s/.*"salt":"\\([0-9a-f]*\\)".*/\\1/\' record.json)\n'
-        'grep -q "\\"mdn\\":\\"$( (echo "$salt"; cat mdn) | openssl dgst -sha256 -r | cut -c1-64)\\"" entries.jsonl',
-    )
+    yield _step("mdn")
     with suppress(AS2MIMEMalformed):
         entity, signed_data = split_detached(about.mdn.headers, about.mdn.body)
         (output / "mdn-entity").write_bytes(entity)
         (output / "mdn-signed-data.der").write_bytes(signed_data)
         if b64encode(signed_data) in about.mdn.body.replace(b"\r\n", b""):
-            yield (
-                "The SignedData of the MDN is the one inside the MDN.",
-                "tr -d '\\r\\n' < mdn | grep -qF \"$(openssl base64 -A -in mdn-signed-data.der)\"",
-            )
-        yield (
-            "The MDN is signed; the certificate of its signer is inside, and is written to mdn-signer.pem.",
-            "openssl cms -verify -binary -inform DER -in mdn-signed-data.der -content mdn-entity -noverify"
-            " -signer mdn-signer.pem -out /dev/null",
-        )
+            yield _step("mdn_signed_data")
+        yield _step("mdn_signature")
 
 
 def _mic(output: Path, about: Message | Refusal) -> Iterator[Step]:
     if not isinstance(about, Message) or about.mic is None:
         return
-    mic = 'mic=$(sed \'s/.*"mic":"\\([^"]*\\)".*/\\1/\' record.json)\n'
     mdn = next((each for each in ("mdn-entity", "mdn") if (output / each).exists()), None)
     if mdn and b"\nReceived-Content-MIC: " in (output / mdn).read_bytes():
-        yield (
-            "The MIC that the MDN returned is the MIC in the record.",
-            f'{mic}grep -q "^Received-Content-MIC: $mic," {mdn}',
-        )
+        yield _step("mic_returned", mdn=mdn)
     algorithm = (about.mic_algorithm or "").lower().replace("-", "")
     if (output / "signed-data.der").exists() and algorithm in DIGESTS:
-        yield (
-            "The MIC in the record is the digest of the signed content.",
-            f'{mic}test "$(openssl dgst -{algorithm} -binary {CONTENT} | openssl base64 -A)" = "$mic"',
-        )
+        yield _step("mic", algorithm=algorithm, file=CONTENT)
 
 
 def _chain(
@@ -194,28 +172,12 @@ def _chain(
     (output / "checkpoint.sig").write_bytes(checkpoint.signature)
     public = checkpoints.public_key(directory, first.node)
     (output / "node.pem").write_bytes(checkpoints.pem_of(public))
-    yield (
-        "Each entry holds the digest of the entry before it, and the checkpoint the digest of the last entry.",
-        "previous=\n"
-        "while IFS= read -r entry; do\n"
-        '  case "$entry" in *"\\"previous\\":\\"$previous"*) ;; *) echo "the chain is broken"; exit 1;; esac\n'
-        '  previous=$(printf %s "$entry" | openssl dgst -sha256 -r | cut -c1-64)\n'
-        "done < entries.jsonl\n"
-        'grep -q "\\"digest\\":\\"$previous\\"" checkpoint.json',
-    )
-    yield (
-        "The checkpoint is signed with the key of the node.",
-        "openssl pkeyutl -verify -pubin -inkey node.pem -rawin -in checkpoint.json -sigfile checkpoint.sig",
-    )
-    yield (
-        "The node is named after that key: ask its operator whether this is the name of the node.",
-        "openssl pkey -pubin -in node.pem -outform DER -out node.der\n"
-        'grep -q "\\"node\\":\\"$(openssl dgst -sha256 -r node.der | cut -c1-32)\\"" checkpoint.json',
-    )
+    yield from map(_step, ("chain", "checkpoint", "node"))
 
 
-def _copy(source: BinaryIO, path: Path) -> None:
-    with path.open("wb") as sink:
+def copy_document(journal: Journal, spool: Spool, name: str, path: Path) -> None:
+    """Write a stored document to a new file; raises JournalUnavailable or OSError."""
+    with open_document(journal, spool, name) as source, path.open("xb") as sink:
         shutil.copyfileobj(source, sink)
 
 
@@ -224,42 +186,30 @@ def _copy(source: BinaryIO, path: Path) -> None:
 
 def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
     known = json.loads(record_of(about))
-    when = iso(about.received_at if isinstance(about, Message) else about.refused_at)
-    decision = "accepted" if isinstance(about, Message) else f"refused ({about.reason})"
-    lines = [
-        f"Proof of the AS2 message {known['message_id']!a}",
-        f"from {known['as2_from']!a} to {known['as2_to']!a}, {decision} at {when}, under the id {about.id}.",
-        "",
-        "You need a shell, OpenSSL 3.0 or newer, and grep. Change into this folder and run each command below. Each",
-        "command must succeed; a single changed byte makes at least one of them fail. To run all commands:",
-        "",
-        "  sed -n 's/^    //p' INSTRUCTIONS.txt | sh -eu",
-        "",
-        *_missing(about),
-    ]
-    for number, (what, commands) in enumerate(steps, 1):
-        lines += [f"{number}. {what}", "", *(f"    {line}" for line in commands.splitlines()), ""]
-    lines += [
-        "What this shows: the record, with everything in it, was entered before the checkpoint was signed. From that",
-        "entry to the checkpoint, nothing has been changed, removed or inserted since. The other entries belong to",
-        "other messages; they hold digests, and reveal nothing about the content of those messages.",
-        "",
-    ]
-    return "\n".join(lines)
+    values: dict[str, object] = {name: ascii(known[name]) for name in ("message_id", "as2_from", "as2_to")}
+    values |= {
+        "id": about.id,
+        "time": iso(about.received_at if isinstance(about, Message) else about.refused_at),
+        "decision": "accepted" if isinstance(about, Message) else f"refused ({about.reason})",
+        "missing": "".join(f"{why}\n\n" for why in _missing(about)),
+        "steps": "".join(_numbered(number, *each) for number, each in enumerate(steps, 1)),
+    }
+    return filled((HERE / "proof_instructions.txt").read_text(), values)
 
 
-def _missing(about: Message | Refusal) -> list[str]:
+def _numbered(number: int, shows: str, commands: str) -> str:
+    return f"{number}. {shows}\n\n{indent(commands, '    ')}\n\n"
+
+
+def _missing(about: Message | Refusal) -> Iterator[str]:
     """What is missing from the folder, and why."""
     if not isinstance(about, Message):
-        why = "The message was refused: its content was not stored, and the MDN has the reason."
+        yield "The message was refused: its content was not stored, and the MDN has the reason."
     elif about.signer_sha256 is None:
-        why = "The message is not signed: only the connection shows who sent it."
+        yield "The message is not signed: only the connection shows who sent it."
     elif not about.contents:
-        why = "The contents have been deleted since, as the retention says: the record has their digests."
+        yield "The contents have been deleted since, as the retention says: the record has their digests."
     elif about.signature is None:
-        why = (
+        yield (
             "Only the digests of the signature were stored: anyone who has the message can compare it with the record."
         )
-    else:
-        return []
-    return [why, ""]

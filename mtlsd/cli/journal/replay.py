@@ -2,27 +2,28 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
-from mtlsd.cli.journal.opening import end, open_stored, record_named
+from mtlsd.cli.journal.opening import end, open_stored, record_named, with_id
 from mtlsd.cli.journal.show import shown_targets
-from mtlsd.cli.options import with_config
+from mtlsd.cli.options import with_configuration
 from mtlsd.cli.output import say
+from mtlsd.config.model import Configuration
 from mtlsd.journal.model import Delivery, TransitionRefused
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
+Step = Callable[[Journal, str, float], None]  # the arguments: the journal, the id of a delivery, the time
 OPEN = ("failed", "pending")  # the states in which an operator may act on a delivery
 
 
 @click.command()
-@with_config
-@click.argument("id_or_message_id", metavar="ID")
+@with_configuration
+@with_id
 @click.option(
     "--any-backend", is_flag=True, help="Allow a backend other than the one that may already have the message."
 )
-def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
+def replay(configuration: Configuration, id_or_message_id: str, any_backend: bool) -> None:
     """Retry the failed or pending deliveries of a message.
 
     ID is an id from `mtlsd journal list`, or the Message-ID. A running daemon attempts the delivery within a minute;
@@ -37,18 +38,17 @@ def replay(file: Path, id_or_message_id: str, any_backend: bool) -> None:
     Exit codes: 0 a delivery is due; 1 the message has no failed or pending delivery, no such message, or no journal; 78
     the configuration file has errors.
     """
-
-    def requeue(opened: Journal, delivery_id: str, now: float) -> None:
-        opened.requeue(delivery_id, now, unpin=any_backend)
-
-    for each in _step(file, id_or_message_id, requeue):
+    retried = _each_open(
+        configuration, id_or_message_id, lambda opened, id_, now: opened.requeue(id_, now, unpin=any_backend)
+    )
+    for each in retried:
         say(f"delivery {each.id} to {shown_targets(each)} is due; the daemon attempts it within a minute")
 
 
 @click.command()
-@with_config
-@click.argument("id_or_message_id", metavar="ID")
-def drop(file: Path, id_or_message_id: str) -> None:
+@with_configuration
+@with_id
+def drop(configuration: Configuration, id_or_message_id: str) -> None:
     """Give up the failed or pending deliveries of a message.
 
     ID is an id from `mtlsd journal list`, or the Message-ID. mtlsd makes no more attempts, and in an ordered queue the
@@ -61,14 +61,14 @@ def drop(file: Path, id_or_message_id: str) -> None:
     Exit codes: 0 dropped; 1 the message has no failed or pending delivery, no such message, or no journal; 78 the
     configuration file has errors.
     """
-    for each in _step(file, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
+    for each in _each_open(configuration, id_or_message_id, lambda opened, id_, now: opened.drop(id_, now)):
         say(f"delivery {each.id} to {shown_targets(each)} is dropped")
 
 
-def _step(file: Path, id_or_message_id: str, step: Callable[[Journal, str, float], None]) -> list[Delivery]:
-    """Take a step with every failed or pending delivery; ends the command if there is none."""
+def _each_open(configuration: Configuration, id_or_message_id: str, step: Step) -> list[Delivery]:
+    """Take this step with every failed or pending delivery; ends the command if there is none."""
     now = datetime.now(UTC).timestamp()
-    with open_stored(file, read_only=False) as opened:
+    with open_stored(configuration, read_only=False) as opened:
         deliveries = opened.deliveries(record_named(opened, id_or_message_id).id)
         fitting = [each for each in deliveries if each.state in OPEN]
         try:

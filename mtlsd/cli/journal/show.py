@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from mtlsd.as2.explain import Candidate
 from mtlsd.cli.output import iso, say, say_fields, say_text
 from mtlsd.config.addresses import without_query
 from mtlsd.journal.columns import header_fields, lane_text
@@ -13,10 +12,20 @@ INLINE = "journal/"  # the beginning of the name of a document that is stored in
 
 
 def say_about(about: Message | Refusal) -> None:
+    say_fields(
+        [
+            ("id", about.id),
+            ("Message-ID", about.message_id),
+            ("AS2-From", about.as2_from),
+            ("AS2-To", about.as2_to),
+            ("partner", about.partner),
+            *(_about_message(about) if isinstance(about, Message) else _about_refusal(about)),
+        ]
+    )
     if isinstance(about, Message):
-        _say_message(about)
-    else:
-        _say_refusal(about)
+        say()
+        say("request")
+        say_fields(header_fields(about), indent="  ")
 
 
 def say_deliveries(
@@ -73,58 +82,35 @@ def whole(
     return {**values, "mdn": mdn, "deliveries": [_delivery(*each, ahead or {}) for each in deliveries]}
 
 
-def candidate(candidate: Candidate) -> dict[str, str]:
-    mic = candidate.mic
-    return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
-
-
 # --- Parts ----------------------------------------------------------------------------------------------------
 
 
-def _say_refusal(refusal: Refusal) -> None:
-    say_fields(
-        [
-            ("id", refusal.id),
-            ("Message-ID", refusal.message_id),
-            ("AS2-From", refusal.as2_from),
-            ("AS2-To", refusal.as2_to),
-            ("partner", refusal.partner),
-            ("refused", iso(refusal.refused_at)),
-            ("reason", refusal.reason),
-            ("at", refusal.host),
-            ("request id", refusal.request_id),
-        ]
-    )
+def _about_refusal(refusal: Refusal) -> list[tuple[str, object]]:
+    return [
+        ("refused", iso(refusal.refused_at)),
+        ("reason", refusal.reason),
+        ("at", refusal.host),
+        ("request id", refusal.request_id),
+    ]
 
 
-def _say_message(message: Message) -> None:
-    mic = f"{message.mic}, {message.mic_algorithm}" if message.mic else None
-    say_fields(
-        [
-            ("id", message.id),
-            ("Message-ID", message.message_id),
-            ("AS2-From", message.as2_from),
-            ("AS2-To", message.as2_to),
-            ("partner", message.partner),
-            ("received", iso(message.received_at)),
-            ("at", f"{message.host}{message.route}"),
-            ("request id", message.request_id),
-            ("subject", message.subject),
-            ("file name", message.filename),
-            ("content type", message.content_type),
-            ("bytes", message.size),
-            ("compressed", ("yes" if message.compressed else "no") if message.payload else "unknown"),
-            ("signed by", message.signer_sha256 or ("nobody" if message.payload else "unknown")),
-            ("encrypted with", message.encrypted_with or "nothing"),
-            ("MIC", mic),
-            ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
-            ("original", _place(message.original, message.original_size)),
-            *(("note", note) for note in message.notes),
-        ]
-    )
-    say()
-    say("request")
-    say_fields(header_fields(message), indent="  ")
+def _about_message(message: Message) -> list[tuple[str, object]]:
+    return [
+        ("received", iso(message.received_at)),
+        ("at", f"{message.host}{message.route}"),
+        ("request id", message.request_id),
+        ("subject", message.subject),
+        ("file name", message.filename),
+        ("content type", message.content_type),
+        ("bytes", message.size),
+        ("compressed", ("yes" if message.compressed else "no") if message.payload else "unknown"),
+        ("signed by", message.signer_sha256 or ("nobody" if message.payload else "unknown")),
+        ("encrypted with", message.encrypted_with or "nothing"),
+        ("MIC", f"{message.mic}, {message.mic_algorithm}" if message.mic else None),
+        ("payload", _place(message.payload, message.size) if message.payload else "not opened"),
+        ("original", _place(message.original, message.original_size)),
+        *(("note", note) for note in message.notes),
+    ]
 
 
 def _place(name: str, size: int) -> str:

@@ -8,7 +8,7 @@ from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.checkpoints import NodeKey, load_key, node_name
 from mtlsd.journal.proof.sign_checkpoint import ChainBroken, sign_checkpoint
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 
 def sign_now(opened: Journal, state: Path, directory: Path, missing: NotSigned) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from mtlsd import errors
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 SHOWN = 3  # similar names
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.output import iso, say
+from mtlsd.cli.output import iso, say, values_of
 from mtlsd.journal.proof.chain import Break
 from mtlsd.journal.proof.verify import Chain, Verification
 from mtlsd.text import printable
@@ -63,24 +63,14 @@ def say_verification(found: Verification, unsigned: Unsigned) -> None:
 
 def verification(found: Verification, unsigned: Unsigned) -> dict[str, object]:
     broken = found.broken
-    told = broken and {"node": broken.node, "number": broken.number, "id": broken.subject, "what": broken.what}
-    deeds = [{"what": deed.kind, "by": deed.by, "why": deed.why, "count": count} for deed, count in found.deeds.items()]
+    chain = ("node", "entries", "checkpoints", "signed_up_to", "unsigned")
     return {
-        "chains": [_chain(each, unsigned) for each in found.chains],
-        "deeds": deeds,
+        "chains": [values_of(each, *chain) | {"warning": unsigned.warning(each)} for each in found.chains],
+        "deeds": [
+            {"what": deed.kind, "by": deed.by, "why": deed.why, "count": count} for deed, count in found.deeds.items()
+        ],
         "records": found.records,
-        "broken": told,
-    }
-
-
-def _chain(chain: Chain, unsigned: Unsigned) -> dict[str, object]:
-    return {
-        "node": chain.node,
-        "entries": chain.entries,
-        "checkpoints": chain.checkpoints,
-        "signed_up_to": chain.signed_up_to,
-        "unsigned": chain.unsigned,
-        "warning": unsigned.warning(chain),
+        "broken": broken and {**values_of(broken, "node", "number"), "id": broken.subject, "what": broken.what},
     }
 
 

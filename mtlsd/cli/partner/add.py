@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
+from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
@@ -23,18 +24,55 @@ from mtlsd.partners.production import without_tests
 from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
 from mtlsd.partners.warnings import partner_warnings
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
-from mtlsd.pki.formats.on_disk import password_in, read_public_file
+from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.text import printable
 
-files: dict[str, Any] = {"type": click.Path(path_type=Path), "multiple": True, "metavar": "FILE"}
+FILES: dict[str, Any] = {"type": PATH, "multiple": True, "metavar": "FILE"}
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerOptions:
+    """The options that describe the partner; the fields of certificates are named after the keys of PLACES."""
+
+    as2_ids: tuple[str, ...] = option(
+        "AS2 id (AS2-From) of the partner; may be repeated.", "--as2-id", multiple=True, required=True
+    )
+    beside: tuple[Path, ...] = option(
+        "Certificates for connections and messages; CAs in it are for connections only.", "--cert", **FILES
+    )
+    tls: tuple[Path, ...] = option("Certificates for connections only.", "--tls-cert", **FILES)
+    as2: tuple[Path, ...] = option("Certificates for messages only.", "--as2-cert", **FILES)
+    roots: tuple[Path, ...] = option("Root or intermediate CA of the partner, for connections only.", "--root", **FILES)
+    mdn: tuple[Path, ...] = option("Roots of the servers that receive the partner's MDNs.", "--mdn-cert", **FILES)
+    password_file: Path | None = option(
+        "File with the password of each PKCS#12 file. Default: FILE.password beside it.", type=PATH
+    )
+    hosts: tuple[str, ...] = option("A virtual host that the partner may use; default: all.", "--host", multiple=True)
+    mdn_urls: tuple[str, ...] = option(
+        "URL that may receive asynchronous MDNs; may be repeated.", "--mdn-url", multiple=True
+    )
+    match_subject: str | None = option(
+        "Accept later certificates with this subject (RFC 4514) under the partner's roots."
+    )
+    match_san: tuple[str, ...] = option("Also require this alternative name: dns:, email:, uri: or ip:.", multiple=True)
+    require: tuple[str, ...] = option(
+        "What messages must be; default: sign and encrypt.",
+        multiple=True,
+        type=click.Choice(["sign", "encrypt", "nothing"]),
+    )
+    relax: tuple[str, ...] = option("A relaxation, by name; may be repeated.", multiple=True)
+    as2_version: str | None = option("The AS2-Version of our MDNs; default: 1.2.", type=click.Choice(["1.2", "1.3"]))
+    async_ack: int | None = option(
+        "Status of the empty answer to a message with an asynchronous MDN; default: 200, or 204 with AS2 1.3.",
+        type=click.Choice([200, 202, 204]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The partner as it would be, and the changes that this makes."""
 
-    loaded: LoadedPartner
     is_new: bool
     differences: list[str]
     warnings: tuple[Problem, ...]
@@ -42,41 +80,14 @@ class Plan:
 
 @click.command()
 @click.argument("name")
-@with_config
-@click.option(
-    "--as2-id", "as2_ids", multiple=True, required=True, help="AS2 id (AS2-From) of the partner; may be repeated."
-)
-@click.option(
-    "--cert", "beside", **files, help="Certificates for connections and messages; CAs in it are for connections only."
-)
-@click.option("--tls-cert", "tls", **files, help="Certificates for connections only.")
-@click.option("--as2-cert", "as2", **files, help="Certificates for messages only.")
-@click.option("--root", "roots", **files, help="Root or intermediate CA of the partner, for connections only.")
-@click.option("--mdn-cert", "mdn", **files, help="Roots of the servers that receive the partner's MDNs.")
-@click.option(
-    "--password-file",
-    type=click.Path(path_type=Path),
-    help="File with the password of each PKCS#12 file. Default: FILE.password beside it.",
-)
-@click.option("--host", "hosts", multiple=True, help="A virtual host that the partner may use; default: all.")
-@click.option("--mdn-url", "mdn_urls", multiple=True, help="URL that may receive asynchronous MDNs; may be repeated.")
-@click.option(
-    "--match-subject", help="Accept later certificates with this subject (RFC 4514) under the partner's roots."
-)
-@click.option("--match-san", multiple=True, help="Also require this alternative name: dns:, email:, uri: or ip:.")
-@click.option(
-    "--require",
-    multiple=True,
-    type=click.Choice(["sign", "encrypt", "nothing"]),
-    help="What messages must be; default: sign and encrypt.",
-)
-@click.option("--relax", multiple=True, help="A relaxation, by name; may be repeated.")
-@click.option("--as2-version", type=click.Choice(["1.2", "1.3"]))
-@click.option("--async-ack", type=click.Choice(["200", "202", "204"]))
+@with_configuration
+@with_options(PartnerOptions)
 @click.option("--replace", "may_replace", is_flag=True, help="Replace the existing partner of this name.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
 @with_json
-def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
+def add(
+    configuration: Configuration, name: str, options: PartnerOptions, may_replace: bool, dry_run: bool, as_json: bool
+) -> None:
     """Add a partner; either everything is applied or nothing.
 
     The command checks each file and each setting as the daemon would read it, and whether another partner claims the
@@ -92,15 +103,11 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
     Exit codes: 0 added, or nothing to do; 1 rejected, and nothing is changed; 2 wrong usage; 78 the configuration has
     errors.
     """
-    configuration = load_configuration(file)
-    try:
+    with usage_of("NAME"):
         proposals.check_name(name)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="NAME") from error
-    proposal = _proposal(given)
+    proposal = _proposal(options)
     target = configuration.server.certs / "partners" / name
-    if target.is_symlink():
-        raise click.ClickException(f"{target} is a symbolic link; mtlsd does not modify it, change its target")
+    refuse_link(target)
     with _disk(target), _staged(_with_what_is_there(proposal, target), target, dry_run=dry_run) as staged:
         plan = _plan(configuration, staged, target)
         refused = bool(plan.differences) and not plan.is_new and not may_replace
@@ -114,15 +121,15 @@ def add(name: str, file: Path, may_replace: bool, dry_run: bool, as_json: bool, 
 # --- What is given ----------------------------------------------------------------------------------------------------
 
 
-def _proposal(given: dict[str, Any]) -> proposals.Proposal:
-    password = _password(given["password_file"])
+def _proposal(options: PartnerOptions) -> proposals.Proposal:
+    password = _password(options.password_file)
     certificates = tuple(
         each
-        for option, use in proposals.PLACES.items()
-        for path in given[option]
-        for each in proposals.places(use, _certificates(path, password, ca_only=option == "roots"))
+        for name, use in proposals.PLACES.items()
+        for path in getattr(options, name)
+        for each in proposals.places(use, _certificates(path, password, ca_only=name == "roots"))
     )
-    return proposals.Proposal(dict(_settings(given)), tuple(dict.fromkeys(certificates)))
+    return proposals.Proposal(_settings(options), tuple(dict.fromkeys(certificates)))
 
 
 def _with_what_is_there(proposal: proposals.Proposal, target: Path) -> proposals.Proposal:
@@ -142,39 +149,30 @@ def _with_what_is_there(proposal: proposals.Proposal, target: Path) -> proposals
     return proposal
 
 
-def _settings(given: dict[str, Any]) -> Iterator[tuple[str, object]]:
+def _settings(options: PartnerOptions) -> dict[str, object]:
     """The settings as in partner.toml; options that are not given keep their defaults."""
-    for text in (*given["as2_ids"], *given["hosts"], *given["mdn_urls"], *given["match_san"], given["match_subject"]):
+    ids, subject = options.as2_ids, options.match_subject
+    for text in (*ids, *options.hosts, *options.mdn_urls, *options.match_san, subject or ""):
         if text and not text.isprintable():
             raise click.UsageError(f"{printable(text)!r} is not printable")
-    ids = given["as2_ids"]
-    yield "as2_id", ids[0] if len(ids) == 1 else ids
-    for key in ("hosts", "relax", "mdn_urls"):
-        if given[key]:
-            yield key, given[key]
-    if given["require"]:
-        yield "require", tuple(each for each in given["require"] if each != "nothing")
-    if given["as2_version"]:
-        yield "as2_version", given["as2_version"]
-    if given["async_ack"]:
-        yield "async_ack", int(given["async_ack"])
-    match = {"subject": given["match_subject"], "san": given["match_san"]}
-    if match := {key: value for key, value in match.items() if value}:
-        yield "match", match
+    match = {"subject": subject, "san": options.match_san}
+    settings = {"as2_id": ids[0] if len(ids) == 1 else ids, "match": {key: each for key, each in match.items() if each}}
+    settings |= {key: getattr(options, key) for key in ("hosts", "relax", "mdn_urls", "as2_version", "async_ack")}
+    found: dict[str, object] = {key: value for key, value in settings.items() if value}
+    if options.require:
+        found["require"] = tuple(each for each in options.require if each != "nothing")
+    return found
 
 
 def _password(file: Path | None) -> str | None:
-    try:
-        return password_in(file) if file else None
-    except FileRefused as error:
-        raise click.ClickException(f"{file}: {error}") from error
+    if file is None:
+        return None
+    with reading(file):
+        return password_in(file)
 
 
 def _certificates(path: Path, password: str | None, *, ca_only: bool) -> tuple[Certificate, ...]:
-    try:
-        found = read_public_file(path, password=password).certificates
-    except (FileRefused, CertificateUnreadable) as error:
-        raise click.ClickException(f"{path}: {error}") from error
+    found = certificates_in(path, password)
     for each in found if ca_only else ():
         if not each.is_ca:
             raise click.ClickException(f"{path}: {each.subject} is not a CA: use --cert for it")
@@ -204,7 +202,7 @@ def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
     if configuration.server.production:
         loaded = without_tests(target, loaded)
     claimed, lost = proposals.conflicts(target.parent, load_each(target.parent), (loaded,))
-    _end((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
+    end_unchanged((*loaded.problems, *_hosts(configuration, loaded, target), *claimed))
     partner, now = loaded.partner or loaded.held, datetime.now(UTC)
     assert partner
     certificates = (*partner.public_certificates, *partner.trusted_roots, *partner.message_certificates)
@@ -216,7 +214,7 @@ def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
     )
     there = target.exists() and any(target.iterdir())  # an empty directory is not a partner yet
     before = proposals.describe(load_partner(target)) if there else {}
-    return Plan(loaded, not there, proposals.differences(before, proposals.describe(loaded)), warnings)
+    return Plan(not there, proposals.differences(before, proposals.describe(loaded)), warnings)
 
 
 def _hosts(configuration: Configuration, loaded: LoadedPartner, target: Path) -> Iterator[Problem]:
@@ -226,11 +224,6 @@ def _hosts(configuration: Configuration, loaded: LoadedPartner, target: Path) ->
     for each in sorted((hosts or frozenset()) - known):
         text = f"{each} is not a virtual host; the virtual hosts are {', '.join(sorted(known))}"
         yield Problem(target / "partner.toml", text, key="hosts")
-
-
-def _end(problems: tuple[Problem, ...]) -> None:
-    if problems:
-        raise click.ClickException("nothing is changed:\n" + "\n".join(printable(str(each)) for each in problems))
 
 
 @contextmanager

@@ -6,24 +6,40 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.options import load_configuration, with_config, with_json
+from mtlsd.cli.files import reading, refuse_link, writing
+from mtlsd.cli.options import with_configuration, with_json, with_yes
 from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
-from mtlsd.cli.partner import survey
-from mtlsd.cli.partner.directory import _look_into, directory_of
-from mtlsd.cli.partner.survey import PartnerEntry
+from mtlsd.cli.partner import inventory
+from mtlsd.cli.partner.directory import check_readable, directory_of
+from mtlsd.cli.partner.inventory import PartnerEntry
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
+from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
-from mtlsd.files import writing
-from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.partners import partner_toml
+from mtlsd.files.reading import read_file
+from mtlsd.files.writing import locked, remove_directory, write_file
 from mtlsd.partners.edit import proposal
-from mtlsd.partners.partner import Partner, load_partner
+from mtlsd.partners.partner_toml import SETTINGS
 from mtlsd.text import printable
+
+HEADINGS = {  # of the settings, by key of partner.toml
+    "as2_id": "AS2 ids",
+    "hosts": "hosts",
+    "require": "must",
+    "relax": "relax",
+    "mdn_urls": "MDNs to",
+    "match": "match",
+    "as2_version": "AS2 version",
+    "async_ack": "async ack",
+    "retention.days": "keep days",
+    "retention.max_bytes": "keep bytes",
+}
+LINES = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}  # by JSON key
 
 
 @click.command("list")
-@with_config
+@with_configuration
 @with_json
-def list_partners(file: Path, as_json: bool) -> None:
+def list_partners(configuration: Configuration, as_json: bool) -> None:
     """List the partners, and say which are in use.
 
     A partner is disabled if its partner.toml says so or has an error, or if the partner has no certificate. `mtlsd
@@ -36,25 +52,25 @@ def list_partners(file: Path, as_json: bool) -> None:
     Exit codes: 0 success, even if a partner is disabled; 1 partners/ cannot be read; 78 the configuration file has
     errors.
     """
-    configuration = load_configuration(file)
-    certs = configuration.server.certs
-    _look_into(certs / "partners")
-    found = survey.partners_in(certs, datetime.now(UTC), configuration)
+    partners = configuration.server.certs / "partners"
+    check_readable(partners)
+    found = inventory.partners_in(configuration.server.certs, datetime.now(UTC), configuration).partners
     if as_json:
-        say_json([each.as_json() for each in found.partners])
+        say_json([each.as_json(each.partner) for each in found])
         return
-    headings = ("NAME", "AS2 ID", "HOSTS", "CERTIFICATES", "STATE")
-    rows = [(each.name, each.ids, each.where, each.days, each.state) for each in found.partners]
-    say_table(headings, rows, fold="STATE")
+    rows = [
+        (each.name, each.settings["as2_id"], each.settings.get("hosts", "-"), each.days, each.state) for each in found
+    ]
+    say_table(("NAME", "AS2 ID", "HOSTS", "CERTIFICATES", "STATE"), rows, fold="STATE")
     if not rows:
-        say(f"no partners in {certs / 'partners'}")
+        say(f"no partners in {partners}")
 
 
 @click.command()
 @click.argument("name")
-@with_config
+@with_configuration
 @with_json
-def show(name: str, file: Path, as_json: bool) -> None:
+def show(configuration: Configuration, name: str, as_json: bool) -> None:
     """Show everything about a partner, with errors and warnings.
 
     \b
@@ -64,20 +80,17 @@ def show(name: str, file: Path, as_json: bool) -> None:
     Exit codes: 0 success, even if the partner is disabled; 1 there is no such partner; 78 the configuration file has
     errors.
     """
-    directory = _directory(file, name)
-    entry, warnings = _look_at(file, directory)
+    entry, warnings = _look_at(configuration, name)
     if as_json:
-        state = "in use" if entry.partner else "disabled"
-        told = {"state": state, "warnings": [each.message for each in warnings]}
-        say_json(replace(entry, partner=_partner(entry, directory)).as_json() | told | _more(entry, directory))
+        say_json(_whole(entry, warnings))
     else:
-        _say_partner(entry, directory, warnings)
+        _say_partner(entry, warnings)
 
 
 @click.command()
 @click.argument("name")
-@with_config
-def disable(name: str, file: Path) -> None:
+@with_configuration
+def disable(configuration: Configuration, name: str) -> None:
     """Refuse every request of a partner until it is enabled.
 
     The reason is `partner_disabled`. No other partner can claim its certificates and AS2 ids meanwhile. The command
@@ -90,13 +103,13 @@ def disable(name: str, file: Path) -> None:
     Exit codes: 0 the partner is disabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
     the configuration file has errors.
     """
-    _switch(_directory(file, name), disabled=True)
+    _switch(directory_of(configuration, name), disabled=True)
 
 
 @click.command()
 @click.argument("name")
-@with_config
-def enable(name: str, file: Path) -> None:
+@with_configuration
+def enable(configuration: Configuration, name: str) -> None:
     """Enable a partner that `mtlsd partner disable` disabled.
 
     \b
@@ -106,14 +119,14 @@ def enable(name: str, file: Path) -> None:
     Exit codes: 0 the partner is enabled, or was already; 1 there is no such partner, or its file cannot be changed; 78
     the configuration file has errors.
     """
-    _switch(_directory(file, name), disabled=False)
+    _switch(directory_of(configuration, name), disabled=False)
 
 
 @click.command()
 @click.argument("name")
-@with_config
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def remove(name: str, file: Path, yes: bool) -> None:
+@with_configuration
+@with_yes
+def remove(configuration: Configuration, name: str, yes: bool) -> None:
     """Remove a partner's directory and everything in it.
 
     This cannot be undone. The next request of the partner is refused. Messages that were accepted before are still
@@ -126,116 +139,83 @@ def remove(name: str, file: Path, yes: bool) -> None:
     Exit codes: 0 removed; 1 there is no such partner, nobody confirmed, or the directory cannot be
     removed; 78 the configuration file has errors.
     """
-    directory = _directory(file, name)
-    entry, warnings = _look_at(file, directory)
-    _say_partner(entry, directory, warnings)
+    entry, warnings = _look_at(configuration, name)
+    _say_partner(entry, warnings)
     if not yes:
         click.confirm(f"Remove {printable(name)} and these files?", abort=True)
     try:
-        with writing.locked(directory.parent):
-            writing.remove_directory(directory)
+        with locked(entry.directory.parent):
+            remove_directory(entry.directory)
     except OSError as error:
-        raise click.ClickException(f"{directory} cannot be removed: {error.strerror}") from error
+        raise click.ClickException(f"{entry.directory} cannot be removed: {error.strerror}") from error
     say(f"{name} is removed")
 
 
 # --- One partner ------------------------------------------------------------------------------------------------------
 
 
-def _directory(file: Path, name: str) -> Path:
-    return directory_of(load_configuration(file), name)
-
-
-def _look_at(file: Path, directory: Path) -> tuple[PartnerEntry, list[Problem]]:
-    """The partner as one of all partners, and its warnings."""
-    configuration, now = load_configuration(file), datetime.now(UTC)
-    found = survey.partners_in(configuration.server.certs, now, configuration)
-    entry = next((each for each in found.partners if each.name == directory.name), None)
+def _look_at(configuration: Configuration, name: str) -> tuple[PartnerEntry, list[Problem]]:
+    """The partner as one of all partners, with its certificates even if it is disabled; and its warnings."""
+    directory, now = directory_of(configuration, name), datetime.now(UTC)
+    found = inventory.partners_in(configuration.server.certs, now, configuration)
+    entry = next((each for each in found.partners if each.name == name), None)
     if entry is None:
         raise click.ClickException(f"{directory} is not read as a partner")
-    if held := _partner(entry, directory):
-        entry = replace(entry, certificates=survey.certificates_of(directory, held, now))
+    if held := entry.loaded.held:
+        entry = replace(entry, certificates=inventory.certificates_of(directory, held, now))
     dates = [warning for each in entry.certificates if (warning := each.warning())]
     own = [each for each in found.warnings if each.file.is_relative_to(directory)]
     return entry, [*own, *dates]
 
 
-def _partner(entry: PartnerEntry, directory: Path) -> Partner | None:
-    """The partner, even if an operator disabled it."""
-    return entry.partner or load_partner(directory).held
-
-
-def _more(entry: PartnerEntry, directory: Path) -> dict[str, object]:
-    partner = _partner(entry, directory)
+def _whole(entry: PartnerEntry, warnings: list[Problem]) -> dict[str, object]:
+    """Everything about a partner, as values of JSON."""
+    partner = entry.loaded.partner or entry.loaded.held
+    told = entry.as_json(partner) | {"warnings": [each.message for each in warnings]}
     if partner is None:
-        return {}
-    told: dict[str, list[object]] = {}
-    for key, _, line in _more_fields(directory):
-        told.setdefault(key, []).append(line)
-    return {"retention": {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}, **told}
+        return told
+    told["retention"] = {"days": partner.retention_days, "max_bytes": partner.retention_max_bytes}
+    lines = proposal.describe(entry.loaded)
+    return told | {key: list(lines[heading]) for key, heading in LINES.items() if lines[heading]}
 
 
-def _say_partner(entry: PartnerEntry, directory: Path, warnings: list[Problem]) -> None:
-    partner = _partner(entry, directory)
-    shown = replace(entry, partner=partner)
-    say_fields([("partner", entry.name), ("directory", directory), ("state", entry.state)])
-    if partner:
-        match = partner.match
-        say_fields(
-            [
-                ("AS2 ids", shown.ids),
-                ("hosts", shown.where),
-                ("must", ", ".join(sorted(partner.require)) or "nothing"),
-                ("relax", ", ".join(sorted(partner.relax)) or "nothing"),
-                ("MDNs to", ", ".join(partner.mdn_urls) or "the answer only"),
-                ("match", ", ".join((match.subject, *match.san)) if match else None),
-                ("AS2 version", partner.as2_version),
-                ("async ack", partner.async_ack),
-                ("keep days", partner.retention_days),
-                ("keep bytes", partner.retention_max_bytes),
-            ]
-        )
-        say_fields([(heading, line) for _, heading, line in _more_fields(directory)])
-    for each in shown.certificates:
-        certificate = each.certificate
-        say()
-        say(f"{each.use}: {certificate.subject}")
-        say_fields(
-            [
-                ("file", each.place.relative_to(directory) if each.place != directory else None),
-                ("issuer", certificate.issuer),
-                ("serial", f"{certificate.serial:x}"),
-                ("names", ", ".join(certificate.san)),
-                ("valid", f"{moment(certificate.not_before)} to {moment(certificate.not_after)}"),
-                ("days left", each.left),
-                ("sha256", certificate.sha256),
-            ],
-            indent="  ",
-        )
+def _say_partner(entry: PartnerEntry, warnings: list[Problem]) -> None:
+    say_fields([("partner", entry.name), ("directory", entry.directory), ("state", entry.state)])
+    settings, lines = inventory.settings_of(entry.loaded), proposal.describe(entry.loaded)
+    say_fields((heading, settings.get(key)) for key, heading in HEADINGS.items())
+    say_fields((heading, each) for heading in LINES.values() for each in lines.get(heading, ()))
+    for each in entry.certificates:
+        _say_certificate(each, entry.directory)
     for problem in warnings:
         say(f"warning: {problem}")
 
 
-def _more_fields(directory: Path) -> list[tuple[str, str, str]]:
-    """Lines about revocation and dates, each with its key in JSON and its heading."""
-    lines = proposal.describe(load_partner(directory))
-    headings = {"revocation": proposal.REVOCATION, "dates": proposal.DATES, "revocation_lists": proposal.LISTS}
-    return [(key, heading, line) for key, heading in headings.items() for line in lines.get(heading, ())]
+def _say_certificate(listed: ListedCertificate, directory: Path) -> None:
+    certificate = listed.certificate
+    say()
+    say(f"{listed.use}: {certificate.subject}")
+    say_fields(
+        [
+            ("file", listed.place.relative_to(directory) if listed.place != directory else None),
+            ("issuer", certificate.issuer),
+            ("serial", f"{certificate.serial:x}"),
+            ("names", ", ".join(certificate.san)),
+            ("valid", f"{moment(certificate.not_before)} to {moment(certificate.not_after)}"),
+            ("days left", listed.left),
+            ("sha256", certificate.sha256),
+        ],
+        indent="  ",
+    )
 
 
 def _switch(directory: Path, *, disabled: bool) -> None:
-    path, word = directory / partner_toml.SETTINGS, "disabled" if disabled else "in use"
-    try:
-        if path.is_symlink():
-            raise click.ClickException(f"{path} is a symbolic link; mtlsd does not modify it, change its target")
-        with writing.locked(directory.parent):
+    path, word = directory / SETTINGS, "disabled" if disabled else "in use"
+    refuse_link(path)
+    with writing(path), locked(directory.parent):
+        with reading(path):
             content = read_file(path)
             text = content.data.decode()
             changed = proposal.with_disabled(text, disabled=disabled)
-            if changed != text:
-                writing.write_file(path, changed.encode(), content.mode, overwrite=True)
-    except (FileRefused, ValueError) as error:
-        raise click.ClickException(f"{path}: {error}") from error
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+        if changed != text:
+            write_file(path, changed.encode(), content.mode, overwrite=True)
     say(f"{directory.name} is {word}" + (" already" if changed == text else ""))

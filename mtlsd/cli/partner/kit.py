@@ -7,26 +7,24 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.options import load_configuration, with_config
+from mtlsd.cli.files import USE_FORCE, certificates_in, writing
+from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.cli.output import say
 from mtlsd.cli.partner.directory import directory_of
 from mtlsd.cli.partner.kit_certificates import Ours, encrypt_first, uses
 from mtlsd.cli.partner.kit_files import Host, KitOrganization, kit_files, slug
 from mtlsd.config.model import Configuration, VirtualHost
-from mtlsd.files import writing
-from mtlsd.files.reading import FileRefused
+from mtlsd.files.writing import write_file
 from mtlsd.partners.ours import organization
 from mtlsd.partners.partner import Partner, load_partner
 from mtlsd.partners.validity import certificate_files
-from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.dates import ALWAYS
-from mtlsd.pki.formats.on_disk import read_public_file
 
 
 @click.command()
 @click.argument("name")
-@with_config
-@click.option("--output", type=click.Path(path_type=Path), help="The file to write; default: NAME-kit.zip.")
+@with_configuration
+@click.option("--output", type=PATH, help="The file to write; default: NAME-kit.zip.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="The port in the URLs; default: the port that the host listens on."
 )
@@ -34,7 +32,9 @@ from mtlsd.pki.formats.on_disk import read_public_file
     "--connect", metavar="ADDRESS:PORT", help="The address to connect to, if the name of the host resolves to another."
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def kit(name: str, file: Path, output: Path | None, port: int | None, connect: str | None, force: bool) -> None:
+def kit(
+    configuration: Configuration, name: str, output: Path | None, port: int | None, connect: str | None, force: bool
+) -> None:
     """Write a zip file for a partner, with everything it needs to connect.
 
     The file has our TLS chain for each host of the partner (PEM, DER, P7B), our AS2 certificates (PEM, DER), a settings
@@ -48,7 +48,6 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     Exit codes: 0 success; 1 there is no such partner, a certificate of ours cannot be read, or the file already exists;
     78 the configuration file has errors.
     """
-    configuration = load_configuration(file)
     partner, now = _partner(configuration, name), datetime.now(UTC)
     hosts = tuple(
         _host(configuration, each, port, connect, now)
@@ -58,23 +57,18 @@ def kit(name: str, file: Path, output: Path | None, port: int | None, connect: s
     if not hosts:
         raise click.ClickException(f"{name} may not use any virtual host: check `hosts` in its partner.toml")
     output = output or Path(f"{name}-kit.zip")
-    try:
-        writing.write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
-    except FileExistsError as error:
-        raise click.ClickException(f"{output} already exists: use --force to overwrite it") from error
-    except OSError as error:
-        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
+    with writing(output, USE_FORCE):
+        write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
     say(f"{output} is the kit for {name}: {', '.join(each.name for each in hosts)}")
 
 
 def _zip(files: dict[str, bytes], now: datetime) -> bytes:
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w") as archive:
         for name, data in files.items():
-            info = zipfile.ZipInfo(name, (now.year, now.month, now.day, now.hour, now.minute, now.second))
+            info = zipfile.ZipInfo(name, now.timetuple()[:6])
             info.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED)
     return made.getvalue()
 
 
@@ -96,7 +90,7 @@ def _host(
     if not listened:
         raise click.ClickException(f"{host.name} listens on a port that the system chooses: give the port with --port")
     certs = configuration.server.certs
-    chain = _certificates(certs / "hosts" / host.name / "chain.pem")
+    chain = certificates_in(certs / "hosts" / host.name / "chain.pem")
     names = dict.fromkeys(each.organization for each in host.routes)
     ours = {name: _organization(certs / "organizations" / name, now) for name in names}
     routes = tuple((each.path, ours[each.organization]) for each in host.routes)
@@ -120,18 +114,9 @@ def _organization(directory: Path, now: datetime) -> KitOrganization:
     for path in sorted(set(certificate_files(directory).values())):
         place = path.relative_to(directory)
         stem = slug("-".join((directory.name, *place.with_suffix("").parts)))
-        found += [Ours(stem, place, each, dates.get(str(place.parent), ALWAYS)) for each in _certificates(path)[:1]]
+        found += [Ours(stem, place, each, dates.get(str(place.parent), ALWAYS)) for each in certificates_in(path)[:1]]
     if not found:
         raise click.ClickException(f"{directory} has no readable certificate")
     ours = encrypt_first(found, now)
-    told = tuple((each.stem, use) for each in ours for use in uses(each, ours, now))
-    certificates = tuple((each.stem, each.certificate) for each in ours)
-    return KitOrganization(directory.name, settings.as2_id or directory.name, certificates, told)
-
-
-def _certificates(path: Path) -> tuple[Certificate, ...]:
-    """Certificates of ours; a file that holds a private key ends the command."""
-    try:
-        return read_public_file(path).certificates
-    except (FileRefused, CertificateUnreadable) as error:
-        raise click.ClickException(f"{path}: {error}") from error
+    certificates = tuple((each.stem, each.certificate, tuple(uses(each, ours, now))) for each in ours)
+    return KitOrganization(settings.as2_id or directory.name, certificates)

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from mtlsd.partners import rollover
-from mtlsd.partners.ours import organization
-from mtlsd.partners.rollover import current
+from mtlsd.partners.ours.organization import BACKEND, DECRYPT, SIGN
+from mtlsd.partners.rollover import begins, current
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.dates import Dates
-
-SIGN, DECRYPT, BACKEND = organization.SIGN, organization.DECRYPT, organization.BACKEND
-begins = rollover.begins
 
 
 @dataclass(frozen=True, slots=True)

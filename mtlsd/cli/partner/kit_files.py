@@ -1,19 +1,22 @@
-"""The files of a kit for a partner: our certificates, a settings sheet, and ready-to-run commands. Pure.
+"""The files of a kit for a partner: our certificates, a settings sheet, and ready-to-run commands.
 
-The module works with `Certificate`, which holds no private key. Names from the configuration are quoted for the program
-that reads the line, because an AS2 id may contain a quote and a dollar sign.
+The texts are in `kit_templates/`. The module works with `Certificate`, which holds no
+private key. Names from the configuration are quoted for the program that reads the line, because an AS2 id may contain
+a quote and a dollar sign.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.resources import files
 from shlex import quote
 
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
+from mtlsd.cli.templates import filled
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats import pkcs7
@@ -21,16 +24,15 @@ from mtlsd.pki.formats import pkcs7
 WHOAMI = "/.well-known/mtlsd/whoami"
 SELFTEST = "/.well-known/mtlsd/as2-selftest"
 ASK_FOR_MDN = "signed-receipt-protocol=optional, pkcs7-signature; signed-receipt-micalg=optional, sha-256"
+TEMPLATES = files("mtlsd.cli.partner") / "kit_templates"
 
 
 @dataclass(frozen=True, slots=True)
 class KitOrganization:
-    """Our side of a route: the AS2 id, and our certificates by file name; the first is the one to encrypt to now."""
+    """Our side of a route. A certificate has its file name and its uses; the first is the one to encrypt to now."""
 
-    name: str
     as2_id: str
-    certificates: tuple[tuple[str, Certificate], ...]
-    uses: tuple[tuple[str, str], ...] = ()  # the use of each, with its dates, by file name
+    certificates: tuple[tuple[str, Certificate, tuple[str, ...]], ...]
 
     @property
     def encrypt_to(self) -> str:
@@ -60,15 +62,19 @@ class Host:
 
 def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[str, bytes]:
     """Every file of the kit by its name."""
-    files = {"SETTINGS.txt": settings_sheet(partner, hosts, now).encode()}
+    found = {"SETTINGS.txt": _sheet(partner, hosts, now).encode()}
     for host in hosts:
-        files |= {f"{host.name}/{name}": data for name, data in _chain_files(host.chain)}
-        files |= {f"{host.name}/{name}": text.encode() for name, text in _line_files(partner, host)}
+        found |= {f"{host.name}/{name}": data for name, data in _chain_files(host.chain)}
+        found |= {f"{host.name}/{name}": text.encode() for name, text in _commands(partner, host)}
         for _, organization in host.routes:
-            for name, certificate in organization.certificates:
-                files[f"as2/{name}.pem"] = certificate.pem
-                files[f"as2/{name}.cer"] = certificate.der
-    return files
+            for name, certificate, _ in organization.certificates:
+                found[f"as2/{name}.pem"] = certificate.pem
+                found[f"as2/{name}.cer"] = certificate.der
+    return found
+
+
+def _filled(name: str, values: Mapping[str, object]) -> str:
+    return filled((TEMPLATES / name).read_text(), values)
 
 
 def slug(text: str) -> str:
@@ -90,9 +96,22 @@ def _cer(at: int) -> str:
 # --- The sheet --------------------------------------------------------------------------------------------------------
 
 
-def settings_sheet(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> str:
+def _sheet(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> str:
     """The settings that a person enters into an AS2 product."""
-    return "\n".join((*_ours(hosts), *_rules(partner), *_theirs(partner, now))) + "\n"
+    weak = ", ".join(sorted(partner.relax & {"sha1", "3des"}))
+    values = {
+        "hosts": "\n".join(_ours(hosts)),
+        "as2_ids": ", ".join(partner.as2_ids),
+        "require": " and ".join(sorted(partner.require)) or "anything",
+        "digests": ", ".join(each for each in DIGESTS if each != "sha1"),
+        "ciphers": ", ".join(each for each in ENCRYPT_ALGORITHMS if each != "3des"),
+        "weak": f"  also allowed         {weak}\n" if weak else "",
+        "as2_version": partner.as2_version,
+        "mdn_urls": ", ".join(partner.mdn_urls) or "not set up: send us your URL",
+        "ask_for_mdn": ASK_FOR_MDN,
+        "certificates": "\n".join(_theirs(partner, now)),
+    }
+    return _filled("SETTINGS.txt", values)
 
 
 def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
@@ -104,10 +123,9 @@ def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
         for path, organization in host.routes:
             yield f"  AS2 URL              {host.base}{path}"
             yield f"  our AS2 id           {organization.as2_id}"
-            for name, certificate in organization.certificates:
+            for name, certificate, uses in organization.certificates:
                 yield f"  our AS2 certificate  as2/{name}.pem (.cer): {_certificate(certificate)}"
-                for use in (each for file, each in organization.uses if file == name):
-                    yield f"                       {use}"
+                yield from (f"                       {use}" for use in uses)
         for certificate in host.chain:
             yield f"  our TLS certificate  {_certificate(certificate)}"
         yield f"  who am I             {host.base}{WHOAMI}  (GET: what we see of your certificate, and what to do)"
@@ -115,29 +133,7 @@ def _ours(hosts: tuple[Host, ...]) -> Iterator[str]:
         yield ""
 
 
-def _rules(partner: Partner) -> Iterator[str]:
-    weak = sorted(partner.relax & {"sha1", "3des"})
-    ciphers = ", ".join(each for each in ENCRYPT_ALGORITHMS if each != "3des")
-    digests = ", ".join(each for each in DIGESTS if each != "sha1")
-    yield "MESSAGES TO US"
-    yield f"  your AS2 id          {', '.join(partner.as2_ids)}"
-    yield f"  must be              {' and '.join(sorted(partner.require)) or 'anything'}"
-    yield f"  signature            {digests}; RSA of 2048 bits or more (PKCS#1 v1.5 or PSS), or ECDSA"
-    yield f"  encryption           {ciphers}"
-    yield "  compression          before or after signing, or none"
-    if weak:
-        yield f"  also allowed         {', '.join(weak)}"
-    yield f"  AS2-Version          {partner.as2_version}"
-    yield ""
-    yield "RECEIPTS (MDN)"
-    yield "  synchronous          signed or unsigned, as you request"
-    yield f"  asynchronous         {', '.join(partner.mdn_urls) or 'not set up: send us your URL'}"
-    yield f"  Disposition-Notification-Options: {ASK_FOR_MDN}"
-    yield ""
-
-
 def _theirs(partner: Partner, now: datetime) -> Iterator[str]:
-    yield "YOUR CERTIFICATES (compare the fingerprints by telephone)"
     uses = {
         "for connections": partner.public_certificates,
         "root": partner.trusted_roots,
@@ -163,46 +159,35 @@ def _fingerprint(certificate: Certificate) -> str:
 
 # --- Commands ---------------------------------------------------------------------------------------------------------
 
-_OWN = """#!/bin/sh
-# Runs in the folder of this file. Your own certificate and key, in PEM:
-: "${CERT:=your-certificate.pem}" "${KEY:=your-key.pem}"
-cd "$(dirname "$0")" || exit 1
-"""
 
-
-def _line_files(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
-    yield "curl.sh", _curl(host)
-    yield "openssl.sh", _openssl(host)
+def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
+    place, port = host.place
+    values = {
+        "name": host.name,
+        "host": quote(host.name),
+        "place": place,
+        "port": port,
+        "address": quote(f"{place}:{port}"),
+        "connect_to": f" \\\n  --connect-to {quote(f'{host.name}:{host.port}:{place}:{port}')}" if host.connect else "",
+        "whoami": quote(host.base + WHOAMI),
+        "whoami_path": WHOAMI,
+        "whoami_text": json.dumps(host.base + WHOAMI),
+        "selftest": host.base + SELFTEST,
+        "imports": "".join(_keytool(host)),
+        "issuers": "\n".join(f"   - {_cer(at)}: {each.subject}" for at, each in enumerate(host.chain)),
+    }
+    names = ["curl.sh", "openssl.sh", "keytool.sh", "dotnet.cs", "strust.txt"]
     for path, organization in host.routes[:1]:
-        yield "message.sh", _message(partner, host, path, organization)
-    yield "keytool.sh", _keytool(host)
-    yield "dotnet.cs", _dotnet(host)
-    yield "strust.txt", _strust(host)
+        names.insert(2, "message.sh")
+        values["url"] = quote(host.base + path)
+        values["encrypt_to"] = quote(f"../as2/{organization.encrypt_to}.pem")
+        values["headers"] = "".join(_headers(partner, organization))
+    yield from ((name, _filled(name, values)) for name in names)
     yield "postman_collection.json", _postman(host)
 
 
-def _curl(host: Host) -> str:
-    return f"{_OWN}\n{_curl_words(host)} \\\n  {quote(host.base + WHOAMI)}\n"
-
-
-def _curl_words(host: Host) -> str:
-    words = 'curl --silent --show-error --include --cacert chain.pem --cert "$CERT" --key "$KEY"'
-    if host.connect:
-        words += f" \\\n  --connect-to {quote(f'{host.name}:{host.port}:{host.connect[0]}:{host.connect[1]}')}"
-    return words
-
-
-def _openssl(host: Host) -> str:
-    place, port = host.place
-    return (
-        f"{_OWN}\nopenssl s_client -connect {quote(f'{place}:{port}')} -servername {quote(host.name)} \\\n"
-        f"  -CAfile chain.pem -partial_chain -verify_hostname {quote(host.name)} -verify_return_error \\\n"
-        '  -cert "$CERT" -key "$KEY" -brief </dev/null\n'
-    )
-
-
-def _message(partner: Partner, host: Host, path: str, organization: KitOrganization) -> str:
-    """Sends a signed and encrypted message with openssl and curl only."""
+def _headers(partner: Partner, organization: KitOrganization) -> Iterator[str]:
+    """The header of a signed and encrypted message, for curl."""
     fields = {
         "Content-Type": "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",
         "AS2-Version": "1.2",
@@ -212,80 +197,16 @@ def _message(partner: Partner, host: Host, path: str, organization: KitOrganizat
         "Disposition-Notification-To": "test",
         "Disposition-Notification-Options": ASK_FOR_MDN,
     }
-    headers = "".join(f"  --header {quote(f'{name}: {value}')} \\\n" for name, value in fields.items())
-    return (
-        f"{_OWN}# The certificate and key that sign your messages, if they differ from those for TLS; and a document.\n"
-        ': "${SIGN_CERT:=$CERT}" "${SIGN_KEY:=$KEY}" "${DOCUMENT:=test.edi}"\n'
-        "# The self-test delivers nothing. To send a real message:\n"
-        f"# URL={quote(host.base + path)}\n"
-        f': "${{URL:={host.base}{SELFTEST}}}"\n'
-        '[ -e "$DOCUMENT" ] || printf "UNA:+.? \'\\r\\n" >"$DOCUMENT"\n'
-        "\n"
-        "(printf 'Content-Type: application/edifact\\r\\n\\r\\n' && cat \"$DOCUMENT\") >entity.txt\n"
-        'openssl cms -sign -binary -crlfeol -md sha256 -signer "$SIGN_CERT" -inkey "$SIGN_KEY" \\\n'
-        "  -in entity.txt -outform SMIME -out signed.txt &&\n"
-        f"openssl cms -encrypt -binary -aes256 -in signed.txt -outform DER -out message.p7m "
-        f"{quote(f'../as2/{organization.encrypt_to}.pem')} &&\n"
-        f"{_curl_words(host)} \\\n"
-        '  --data-binary @message.p7m --header "Message-ID: <$(date +%s).$$@test>" \\\n'
-        f'{headers}  "$URL"\n'
-    )
+    return (f"  --header {quote(f'{name}: {value}')} \\\n" for name, value in fields.items())
 
 
-def _keytool(host: Host) -> str:
-    lines = "".join(
-        f"keytool -importcert -noprompt -keystore truststore.p12 -storetype PKCS12 -storepass:env STOREPASS \\\n"
-        f"  -alias {quote(f'{host.name}-{at}')} -file {_cer(at)}\n"
-        for at in range(len(host.chain))
-    )
-    return (
-        "#!/bin/sh\n# A trust store for Java. Its passphrase is in the environment, not on the command line.\n"
-        'cd "$(dirname "$0")" || exit 1\n'
-        ': "${STOREPASS:?export STOREPASS first}"\n'
-        f"{lines}\n"
-        "# Your own key and certificate, from a .pfx:\n"
-        "#   keytool -importkeystore -srckeystore your.pfx -srcstoretype PKCS12 -destkeystore keystore.p12 "
-        "-deststoretype PKCS12\n"
-        "# java -Djavax.net.ssl.trustStore=truststore.p12 -Djavax.net.ssl.keyStore=keystore.p12 ...\n"
-    )
-
-
-def _dotnet(host: Host) -> str:
-    return f"""// .NET 5 and later. Your key and certificate are in your.pfx.
-using System.Net.Http;
-using System.Net.Security;
-using System.Security.Cryptography.X509Certificates;
-
-var own = new X509Certificate2("your.pfx", Environment.GetEnvironmentVariable("PFX_PASSPHRASE"));
-var trusted = new X509Certificate2Collection();
-trusted.ImportFromPemFile("chain.pem");
-var handler = new SocketsHttpHandler();
-handler.SslOptions.ClientCertificates = new X509CertificateCollection {{ own }};
-handler.SslOptions.CertificateChainPolicy = new X509ChainPolicy  // .NET 7 and later
-{{
-    TrustMode = X509ChainTrustMode.CustomRootTrust,
-    RevocationMode = X509RevocationMode.NoCheck,
-}};
-handler.SslOptions.CertificateChainPolicy.CustomTrustStore.AddRange(trusted);
-using var client = new HttpClient(handler);
-Console.WriteLine(await client.GetStringAsync({json.dumps(host.base + WHOAMI)}));
-"""
-
-
-def _strust(host: Host) -> str:
-    place, port = host.place
-    imports = "\n".join(f"   - {_cer(at)}: {each.subject}" for at, each in enumerate(host.chain))
-    return f"""SAP: transaction STRUST, and SM59 or the receiver channel.
-
-1. STRUST: open "SSL client SSL Client (Standard)", or a separate identity for this partner (Environment,
-   SSL Client Identities), and change to edit mode.
-2. Your own certificate: double-click it, export it with its root, and send us both; or import one (PSE, Import, .pfx).
-3. Our certificates: Certificate, Import, Binary; "Add to Certificate List" for each:
-{imports}
-4. Save. Then SMICM: Administration, ICM, Soft Restart.
-5. SM59, type G: host {place}, port {port}, path {WHOAMI}; SSL active, with the identity of step 1. The name in the
-   certificate is {host.name}. "Connection Test" shows what we see of your certificate.
-"""
+def _keytool(host: Host) -> Iterator[str]:
+    """Imports each certificate of the chain into a trust store of Java."""
+    for at in range(len(host.chain)):
+        yield (
+            "keytool -importcert -noprompt -keystore truststore.p12 -storetype PKCS12 -storepass:env STOREPASS \\\n"
+            f"  -alias {quote(f'{host.name}-{at}')} -file {_cer(at)}\n"
+        )
 
 
 def _postman(host: Host) -> str:

@@ -1,7 +1,6 @@
 """The exchange of `mtlsd send`: TLS, the listener for an asynchronous MDN, and the files of --save."""
 
 import ssl
-from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
@@ -13,6 +12,8 @@ import trio
 from mtlsd import __version__
 from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE
 from mtlsd.as2.outbound.compose import BuiltMessage
+from mtlsd.cli.files import writing
+from mtlsd.cli.options import usage_of
 from mtlsd.cli.send import hints, mdn
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.message import key_pair
@@ -41,12 +42,17 @@ def exchange(
     """
     context = _tls(options) if backend.scheme == "https" else None
     recording = Recording()
+    framing = (
+        ("User-Agent", f"mtlsd/{__version__}"),
+        ("Accept", "application/problem+json"),
+        ("Content-Length", str(len(message.body))),
+    )
     request = partial(
         send_request,
         backend,
         "POST",
-        (*message.headers, *_framing(message)),
-        _pieces(message.body),
+        (*message.headers, *framing),
+        (message.body[at : at + CHUNK] for at in range(0, len(message.body), CHUNK)),
         timeout=options.timeout,
         context=context,
         connect_to=(options.resolve, backend.port) if options.resolve else None,
@@ -70,31 +76,17 @@ def _promises(answer: Answer) -> bool:
     return 200 <= answer.status < 300 and not mdn.is_mdn(answer)
 
 
-def _framing(message: BuiltMessage) -> tuple[tuple[str, str], ...]:
-    return (
-        ("User-Agent", f"mtlsd/{__version__}"),
-        ("Accept", "application/problem+json"),
-        ("Content-Length", str(len(message.body))),
-    )
-
-
-def _pieces(body: bytes) -> Iterator[bytes]:
-    return (body[at : at + CHUNK] for at in range(0, len(body), CHUNK))
-
-
 def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> None:
     """Write the files, after deleting those of an earlier exchange, because a mixture would mislead."""
     files = {"request.http": bytes(recording.sent), "answer.http": bytes(recording.received)}
     if listening and listening.posted:
         files["mdn.http"] = listening.posted.octets
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in SAVED:
             (folder / name).unlink(missing_ok=True)
         for name, octets in files.items():
             (folder / name).write_bytes(octets)
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from error
 
 
 # --- The listener ---------------------------------------------------------------------------------------------
@@ -108,9 +100,8 @@ def listening(options: Options) -> MDNListener | None:
     if options.mdn == NONE:
         raise click.UsageError("--listen waits for an MDN, but --mdn none requests none.")
     try:
-        return MDNListener(Address.parse(options.listen), _listening_tls(options), MAX_MDN_SIZE)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--listen") from error
+        with usage_of("--listen"):
+            return MDNListener(Address.parse(options.listen), _listening_tls(options), MAX_MDN_SIZE)
     except OSError as error:
         text = f"cannot listen on {options.listen}: {error.strerror}"
         raise click.BadParameter(text, param_hint="--listen") from error
@@ -130,10 +121,8 @@ def receipt_url(options: Options, listener: MDNListener | None) -> str | None:
         if ip_address(listener.address.host).is_unspecified:
             raise click.UsageError(f"--async-url is missing: the receiver cannot send to {listener.address.host}.")
         return f"{'https' if options.listen_cert else 'http'}://{listener.address}/"
-    try:
+    with usage_of("--async-url"):
         return Backend.parse(options.async_url).url
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--async-url") from error
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------

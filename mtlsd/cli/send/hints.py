@@ -29,13 +29,9 @@ def unanswered(cause: FailureCause | None) -> str:
 
 def plain_http(answer: Answer) -> str | None:
     """The advice if the message was sent unencrypted to a port that speaks TLS; None for any other answer."""
-    return "that port speaks TLS: use https:// in the URL" if _is_to_plain_http(answer) else None
-
-
-def _is_to_plain_http(answer: Answer) -> bool:
-    if answer.get("mtlsd-reason") == PlainHTTPOnTLSPort.reason:
-        return True
-    return answer.status == 400 and any(each in answer.body for each in _PLAIN_HTTP)  # no code: of web servers
+    is_page = answer.status == 400 and any(each in answer.body for each in _PLAIN_HTTP)  # no code: of web servers
+    is_ours = answer.get("mtlsd-reason") == PlainHTTPOnTLSPort.reason
+    return "that port speaks TLS: use https:// in the URL" if is_page or is_ours else None
 
 
 def noted(note: ListenerNote) -> str:

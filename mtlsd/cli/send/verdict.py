@@ -3,12 +3,12 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
+from http.client import responses
 
 from mtlsd.as2.headers import algorithm_of
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN
 from mtlsd.as2.mime.parser import ContentType
-from mtlsd.cli.output import say, say_fields, say_text
+from mtlsd.cli.output import say, say_fields, say_text, values_of
 from mtlsd.cli.send import hints
 from mtlsd.cli.send.mdn import Asked, MDNReader, is_mdn, unverified_text, why_refused
 from mtlsd.errors import PeerError
@@ -38,35 +38,18 @@ class Verdict:
     posted: PostedMDN | None = None  # the asynchronous MDN, as received
     notes: tuple[str, ...] = ()  # other requests that arrived while we listened
 
-    @property
-    def disposition(self) -> str | None:
-        if self.mdn is None:
-            return None
-        modifier = f"/{self.mdn.modifier}" if self.mdn.modifier else ""
-        return f"{self.mdn.disposition_mode}; {self.mdn.disposition_type}{modifier}"
-
     def as_json(self) -> dict[str, object]:
-        mdn = self.mdn and {
-            "disposition": self.disposition,
-            "original_message_id": self.mdn.original_message_id,
-            "mic": self.mdn.mic,
-            "mic_algorithm": self.mdn.mic_algorithm,
-            "signed": self.mdn.signed,
-            "signer": _named(self.signer),
-            "text": self.mdn.text,
-        }
+        mdn, posted = self.mdn, self.posted
         return {
-            "ok": self.ok,
-            "failures": list(self.failures),
-            "message_id": self.message_id,
-            "status": self.status,
-            "reason": self.reason,
-            "request_id": self.request_id,
-            "advice": self.advice,
-            "mic": self.mic,
-            "mdn": mdn,
+            **values_of(self, "ok", "failures", "message_id", "status", "reason", "request_id", "advice", "mic"),
+            "mdn": mdn
+            and {
+                **values_of(mdn, "disposition", "original_message_id", "mic", "mic_algorithm", "signed"),
+                "signer": _named(self.signer),
+                "text": mdn.text,
+            },
             "unverified_text": self.unverified,
-            "posted_by": self.posted and {"address": self.posted.client, "certificate": _named(_client(self.posted))},
+            "posted_by": posted and {"address": posted.client, "certificate": _named(_client(posted))},
             "notes": list(self.notes),
         }
 
@@ -77,7 +60,7 @@ def judge(
     """The verdict; `now` is the time for the signature of the MDN, `posted` the asynchronous MDN."""
     content_type = ContentType.parse(answer.get("content-type") or "").value
     problem = _problem(answer) if content_type == "application/problem+json" else {}
-    failures = [] if 200 <= answer.status < 300 else [f"HTTP {answer.status} {_phrase(answer.status)}".rstrip()]
+    failures = [] if 200 <= answer.status < 300 else [f"HTTP {_status(answer.status)}"]
     plain_http = hints.plain_http(answer)
     mdn, signer, unverified = None, None, ""
     if carrier := posted or (answer if is_mdn(answer) else None):
@@ -115,12 +98,12 @@ def say_verdict(verdict: Verdict) -> None:
     say_fields(
         [
             ("message id", verdict.message_id),
-            ("HTTP status", f"{verdict.status} {_phrase(verdict.status)}".rstrip()),
+            ("HTTP status", _status(verdict.status)),
             ("reason", verdict.reason),
             ("advice", verdict.advice),
             ("request id", verdict.request_id),
             ("MDN from", _sender(verdict.posted)),
-            ("disposition", verdict.disposition),
+            ("disposition", mdn and mdn.disposition),
             ("MIC", verdict.mic if mdn else None),
             ("signature", _signature(verdict)),
         ]
@@ -227,8 +210,5 @@ def _problem(answer: Answer) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)} if isinstance(found, dict) else {}
 
 
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+def _status(status: int) -> str:
+    return f"{status} {responses.get(status, '')}".rstrip()

@@ -49,7 +49,7 @@ def refuse(inbound: Inbound, services: Services, refusal: AS2Refused, read: Read
         return _refused(inbound, read, refusal, mdn, signing_alert(inbound))
     call = inbound.call
     answer = problems.respond(refusal, request_id=call.request_id, as_json=call.request.wants_json, close=False)
-    return replace(answer, promise=_kept(inbound, read, refusal.reason, None))
+    return replace(answer, promise=_kept(inbound, read, refusal.reason, None), partner=_proved(inbound, read))
 
 
 def passed_on(inbound: Inbound, read: Read, receipt: BackendReceipt) -> Response:
@@ -114,10 +114,11 @@ def _received(inbound: Inbound, read: Read, mdn: StoredMDN | None, alert: str) -
 
 def _refused(inbound: Inbound, read: Read | None, error: PeerError, mdn: StoredMDN, alert: str) -> Response:
     """The answer to a refusal with this MDN, which is in the answer or is delivered later."""
-    reason = ("Mtlsd-Reason", error.reason)
+    reason, partner = ("Mtlsd-Reason", error.reason), _proved(inbound, read)
     if inbound.target is None:
         promise = _kept(inbound, read, error.reason, mdn)
-        return Response(200, (*mdn.headers, reason), mdn.body, error=error, alert=alert, promise=promise)
+        fields = (*mdn.headers, reason)
+        return Response(200, fields, mdn.body, error=error, alert=alert, promise=promise, partner=partner)
     refusal = records.refusal_of(inbound, error.reason, mdn)
     delivery = records.mdn_delivery(inbound, refusal_id=refusal.id)
     return Response(
@@ -128,18 +129,22 @@ def _refused(inbound: Inbound, read: Read | None, error: PeerError, mdn: StoredM
         facts={"receipt_target": inbound.target},
         alert=alert,
         promise=Promise(refusal=refusal, delivery=delivery),
+        partner=partner,
     )
 
 
 def _kept(inbound: Inbound, read: Read | None, reason: str, mdn: StoredMDN | None) -> Promise:
-    """The record of a refusal; nothing is stored for a stranger, who could fill the disk.
-
-    A sender is known if TLS or a verified signature proves its identity.
-    """
-    is_signed = isinstance(read, VerifiedMessage) and read.signer is not None
-    if inbound.call.peer is None and not is_signed:
+    """The record of a refusal; nothing is stored for a stranger, who could fill the disk."""
+    if not _proved(inbound, read):
         return NO_PROMISE
     return Promise(refusal=records.refusal_of(inbound, reason, mdn))
+
+
+def _proved(inbound: Inbound, read: Read | None) -> str:
+    """The partner that TLS or a verified signature proved to be the sender; empty if neither did."""
+    is_signed = isinstance(read, VerifiedMessage) and read.signer is not None
+    is_proved = inbound.partner is not None and (inbound.call.peer is not None or is_signed)
+    return inbound.partner.name if inbound.partner and is_proved else ""
 
 
 def _acknowledgement(inbound: Inbound) -> int:

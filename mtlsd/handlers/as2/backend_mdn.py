@@ -19,6 +19,7 @@ from mtlsd.handlers.context import Inbound
 from mtlsd.journal.model import StoredMDN
 from mtlsd.pki.relaxations import Relax
 from mtlsd.relay.retry import Answered
+from mtlsd.text import cut
 
 RECEIPTS = ("multipart/report", "multipart/signed")
 _PASSED_ON = ("content-type", "content-transfer-encoding", "content-disposition", "content-description")
@@ -46,11 +47,13 @@ def judge(
 
     `explain` gives the candidates for the MIC; it reads the message once more, so it is called only on a mismatch.
     """
+    if answer.flaw:
+        raise BackendUnavailable(f"{answer.status} with an MDN that is not whole: {answer.flaw}")
     headers = _passed_on(inbound, answer)
     content_type = ContentType.parse(dict(headers).get("content-type", "")).value
     if content_type not in RECEIPTS or dict(answer.headers).get("content-encoding", "identity") != "identity":
         found = content_type or "no Content-Type"
-        raise BackendUnavailable(f"{answer.status} without an MDN, though one was asked for: {found}")
+        raise BackendUnavailable(f"{answer.status} without an MDN, though one was asked for: {cut(found)}")
     judged = judge_mdn(
         headers,
         answer.body,
@@ -63,7 +66,7 @@ def judge(
     if said is None:
         raise BackendUnavailable(f"{answer.status} with an MDN that cannot be read: {judged.refusal}")
     if said.original_message_id.strip("<> ") != inbound.headers.message_id.strip("<> "):
-        raise BackendUnavailable(f"{answer.status} with an MDN for another message, {said.original_message_id}")
+        raise BackendUnavailable(f"{answer.status} with an MDN for another message, {cut(said.original_message_id)}")
     return BackendReceipt(
         mdn=StoredMDN(headers=headers, body=answer.body),
         disposition=said.disposition,
@@ -86,7 +89,7 @@ def _passed_on(inbound: Inbound, answer: Answered) -> tuple[tuple[str, str], ...
     names = {"as2-from": ours, "as2-to": theirs}
     for name, value in answer.headers:
         if name in names and _name(value) != names[name].value:
-            raise BackendUnavailable(f"{answer.status} with an MDN between others: {name} {value!r}")
+            raise BackendUnavailable(f"{answer.status} with an MDN between others: {name} {cut(value)!r}")
     return (("AS2-From", ours.spelled), ("AS2-To", theirs.spelled), *found.items())
 
 

@@ -22,6 +22,7 @@ from mtlsd.handlers.as2.receiving import check_no_mdn
 from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.http.messages import Response
 from mtlsd.partners.partner import Partner
+from mtlsd.text import cut
 
 
 def begin(call: Call, services: Services) -> Exchange | Response:
@@ -44,7 +45,7 @@ def read_header(call: Call) -> Inbound:
     if call.request.get("content-range") is not None:
         raise RangeNotSupported()
     if (call.request.get("content-encoding") or "identity").strip().lower() != "identity":
-        raise ContentCodingUnsupported(f"Content-Encoding {call.request.get('content-encoding')!r}")
+        raise ContentCodingUnsupported(f"Content-Encoding {cut(call.request.get('content-encoding') or '')!r}")
     if not call.request.has_body:
         raise LengthRequired()
     headers = AS2Headers.parse(call.request.fields)
@@ -61,7 +62,7 @@ def check(inbound: Inbound, services: Services) -> None:
     if inbound.partner is None:
         raise _unknown_sender(inbound)
     if headers.as2_to.value != call.organization.as2_id:
-        raise AS2ToUnknown(f"AS2-To {headers.as2_to.value!r}; this route is {call.organization.as2_id!r}")
+        raise AS2ToUnknown(f"this route is {call.organization.as2_id!r}")
     services.failures.check(inbound.failure_key, call.now)
     headers.check()
     check_no_mdn(headers.entity.get("content-type", ""))
@@ -85,9 +86,9 @@ def _check_target(inbound: Inbound) -> None:
     if inbound.partner is None:
         raise _unknown_sender(inbound)
     if not inbound.partner.may_have_mdns_at(inbound.target):
-        raise MDNTargetDenied(f"an asynchronous MDN to {inbound.target!r}")
+        raise MDNTargetDenied(receipt_target=inbound.target)
 
 
 def _unknown_sender(inbound: Inbound) -> AS2FromUnknown:
-    as2_from = inbound.headers.as2_from.value
-    return AS2FromUnknown(f"AS2-From {as2_from!r}{inbound.call.truststore.dispute(as2_from)}")
+    dispute = inbound.call.truststore.dispute(inbound.headers.as2_from.value)
+    return AS2FromUnknown(f"AS2-From{dispute}" if dispute else "")

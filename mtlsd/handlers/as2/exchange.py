@@ -29,7 +29,7 @@ from mtlsd.relay.retry import Answered, Outcome, reason_of
 
 
 class Exchange:
-    """A message being received: its data, then `finish`; or `abort`. Until then it owns its files."""
+    """A message being received: `begin`, its data, then `finish`; or `abort`. Until then it owns its files."""
 
     def __init__(self, inbound: Inbound, services: Services) -> None:
         self._inbound = inbound
@@ -38,6 +38,10 @@ class Exchange:
         self._message: Read | None = None
         self._kept: Kept | None = None
         self._alert = ""
+
+    def begin(self) -> None:
+        """Begin to receive the body; raises TooManyFailures."""
+        self._receiving.begin()
 
     def receive_data(self, data: bytes) -> None:
         """Receive some octets of the body; raises SpoolFull or JournalUnavailable."""

@@ -24,7 +24,7 @@ READ_AGAIN = 256 * 1024  # octets at a time, if the body must be read once more
 
 
 class Receiving:
-    """Call `receive_data` for each piece of the body, then `finish`; `finish` also raises any earlier refusal."""
+    """Call `begin`, `receive_data` for each piece of the body, then `finish`, which also raises an earlier refusal."""
 
     def __init__(self, inbound: Inbound, services: Services) -> None:
         self._inbound = inbound
@@ -32,6 +32,17 @@ class Receiving:
         self._refusal: AS2Refused | None = None
         self._receiver: Receiver | None = None
         self._documents: dict[str, Document] = {}
+        self._counts_as_failure = False
+
+    def begin(self) -> None:
+        """Let the message of a stranger count as failed until it is complete; raises TooManyFailures.
+
+        Otherwise a stranger could cause any amount of work with messages that neither succeed nor fail.
+        """
+        call = self._inbound.call
+        if call.peer is None:
+            self._services.failures.charge(self._inbound.failure_key, call.now)
+            self._counts_as_failure = True
 
     def receive_data(self, data: bytes) -> None:
         """Receive some octets of the body; raises SpoolFull or JournalUnavailable."""
@@ -53,11 +64,14 @@ class Receiving:
 
     def finish(self) -> VerifiedMessage | SealedMessage:
         """Return the verdict on the complete body; raises AS2Refused, SpoolFull or JournalUnavailable."""
-        if self._receiver is None and self._refusal is None:
-            self._open(Hints())
-        if self._refusal is not None:
-            raise self._refusal
-        read = self._verify()
+        try:
+            if self._receiver is None and self._refusal is None:
+                self._open(Hints())
+            if self._refusal is not None:
+                raise self._refusal
+            read = self._verify()
+        finally:
+            self._complete()
         if isinstance(read, SealedMessage):
             self._documents.pop("payload").discard()
         else:
@@ -76,6 +90,12 @@ class Receiving:
     def candidates(self) -> list[Candidate]:
         """Every digest that could be the MIC. Call before `keep` or `abort`, because the message is read once more."""
         return candidates_in(self._documents["as2"].read_back(READ_AGAIN), self._inbound, self._services)
+
+    def _complete(self) -> None:
+        """From now on the verdict decides whether the message counts as failed."""
+        if self._counts_as_failure:
+            self._services.failures.give_back(self._inbound.failure_key)
+            self._counts_as_failure = False
 
     def _open(self, hints: Hints) -> None:
         services = self._services
@@ -129,7 +149,14 @@ def agreement_of(inbound: Inbound) -> Agreement:
     require = partner.require | ({Require.SIGN} if call.peer is None else frozenset())
     may_stay_sealed = inbound.backend_answers and call.peer is not None
     passed_on = call.route.deliver is Deliver.MESSAGE
-    return Agreement(call.organization, partner, frozenset(require), may_stay_sealed, passed_on)
+    return Agreement(
+        organization=call.organization,
+        partner=partner,
+        require=frozenset(require),
+        may_stay_sealed=may_stay_sealed,
+        passed_on=passed_on,
+        is_proven=call.peer is not None,
+    )
 
 
 def candidates_in(body: Iterator[bytes], inbound: Inbound, services: Services) -> list[Candidate]:

@@ -29,6 +29,7 @@ from mtlsd.journal.model import StoredMDN
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.digests import mdn_octets
 from mtlsd.partners.ours.organization import Organization
+from mtlsd.text import cut
 
 PATH = "/.well-known/mtlsd/as2-selftest"
 METHODS = ("POST", "HEAD")
@@ -39,7 +40,7 @@ _OURS = ("mtlsd-reason", "mtlsd-request-id")
 def route_for(host: VirtualHost, organizations: Mapping[str, Organization], request: Request) -> Route:
     """The route that would serve this message, by AS2-To, made harmless; raises NoRoute or MethodNotAllowed."""
     if request.method not in METHODS:
-        raise MethodNotAllowed(f"{request.method} on {PATH}")
+        raise MethodNotAllowed(f"{cut(request.method)} on {PATH}")
     if not host.routes:
         raise NoRoute(f"{host.name} has no AS2 route to test")
     as2_to = _as2_to(request)
@@ -89,6 +90,10 @@ class SelfTest:
         except AS2Refused as refusal:
             return self._refuse(refusal)
         return None
+
+    def begin(self) -> None:
+        """Begin to receive the body; raises TooManyFailures."""
+        self._receiving.begin()
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""

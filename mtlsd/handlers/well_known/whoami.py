@@ -16,6 +16,7 @@ from mtlsd.http.messages import Request, Response
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.rules import Finding
 from mtlsd.pki.certificate import Certificate, Presented
+from mtlsd.text import cut
 
 PATH = "/.well-known/mtlsd/whoami"
 METHODS = ("GET", "HEAD")
@@ -51,7 +52,7 @@ class Seen:
 def check_method(request: Request) -> None:
     """Raises ReadOnly."""
     if request.method not in METHODS:
-        raise ReadOnly(f"{request.method} on {PATH}")
+        raise ReadOnly(f"{cut(request.method)} on {PATH}")
 
 
 def answer(seen: Seen) -> Response:

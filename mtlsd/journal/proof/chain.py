@@ -217,15 +217,6 @@ class ChainFollower:
         return Break(self._node, number, subject, what)
 
 
-def verify(node: str, entries: Iterable[Entry], checkpoints: Iterable[Checkpoint] = ()) -> Break | None:
-    """The first break of a chain, or None if it is whole."""
-    follower = ChainFollower(node, checkpoints)
-    for entry in entries:
-        if broken := follower.follow(entry):
-            return broken
-    return follower.end()
-
-
 def _up_to(first: int, last: int) -> str:
     return f", or one of those up to {last}" if last > first else ""
 

@@ -110,13 +110,10 @@ def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckp
         if not public.exists():
             _write_new(public, key.public_pem, PUBLIC)  # auditors must be able to read it
         with _locked(directory / f"{key.node}.jsonl") as fd:  # no other process can take the same sequence number
-            signed = _signed(key, replace(checkpoint, sequence=_last_sequence(fd) + 1))
+            checkpoint = replace(checkpoint, sequence=_last_sequence(fd) + 1)
+            signed = SignedCheckpoint(checkpoint, key.private.sign(checkpoint.text), 0)
             _append(fd, signed.text)
     return signed
-
-
-def _signed(key: NodeKey, checkpoint: Checkpoint) -> SignedCheckpoint:
-    return SignedCheckpoint(checkpoint, key.private.sign(checkpoint.text), 0)
 
 
 def nodes(directory: Path) -> list[str]:

@@ -7,7 +7,7 @@ from mtlsd.journal.proof import checkpoints
 from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Head
 from mtlsd.journal.proof.checkpoints import NodeKey, SignedCheckpoint
 from mtlsd.journal.proof.verify import chain_entries
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 
 
 class ChainBroken(MtlsdError):

@@ -16,8 +16,8 @@ from mtlsd.journal.model import Evidence, Message, Refusal
 from mtlsd.journal.proof import checkpoints as on_disk
 from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Entry, EntryKind
 from mtlsd.journal.proof.entries import differences, facts_of
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 PAGE = 500  # entries per read
 _BEGINNINGS = {EntryKind.ACCEPTED, EntryKind.REFUSED}

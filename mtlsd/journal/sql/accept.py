@@ -1,12 +1,13 @@
-"""Writing what is promised: messages, refusals and their deliveries. These are parts of a transaction.
+"""Writes messages, refusals and their deliveries. These functions are parts of a transaction.
 
-Everything is written in one order, whoever writes: messages by key, certificates, then what no other node has. Two
-nodes with the same messages then never wait for each other.
+Everything is always written in the same order: messages by key, certificates, then the records that only this node has.
+Two nodes with the same messages therefore never wait for each other in a circle.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from mtlsd.journal import columns
 from mtlsd.journal.model import Acceptance, Delivery, Message, Refusal
 from mtlsd.journal.proof import entries
 from mtlsd.journal.proof.chain import Note
@@ -18,7 +19,7 @@ from mtlsd.journal.sql.proof import accept_certificates, enter, salt_of
 def accept_all(
     db: Statements, chain: str, acceptances: Sequence[Acceptance], refusals: Sequence[Refusal] = ()
 ) -> list[Message]:
-    """Write all of a group, and return for each acceptance the message that holds its key."""
+    """Write a group of acceptances, and return for each the message that holds its key."""
     is_new = _accept_messages(db, [each.message for each in acceptances])
     new = [each for each, its_own in zip(acceptances, is_new, strict=True) if its_own]
     _accept_parts(db, new)
@@ -29,19 +30,21 @@ def accept_all(
 
 
 def refuse(db: Statements, refusals: Sequence[Refusal], *deliveries: Delivery) -> list[Note]:
-    """Write refusals; return what is to be entered of them."""
+    """Write refusals; return their notes for the chain."""
     db.each("accept_refusal", [rows.refusal_values(each) for each in refusals])
     return [entries.refused(each, deliveries) for each in refusals]
 
 
 def is_to_be_made(db: Statements, delivery: Delivery) -> bool:
-    """Whether there is the like of it, never of a refusal; two nodes that promise the same ask one after the other."""
+    """Whether the message has an equal open delivery; its lock makes two nodes ask one after the other."""
     db.one("lock_message", id=delivery.message_id)
-    return db.one("delivery_to_be_made", **rows.like_values(delivery)) is not None
+    target = columns.targets_text(delivery.targets)
+    same = db.one("delivery_to_be_made", message_id=delivery.message_id, kind=delivery.kind, target=target)
+    return same is not None
 
 
 def promised(db: Statements, delivery: Delivery) -> Note:
-    """What is to be entered of one more delivery."""
+    """The note about another delivery."""
     subject = rows.subject(delivery)
     return entries.promised(subject, salt_of(db, subject), delivery)
 
@@ -53,13 +56,13 @@ def find(db: Statements, as2_from: str, as2_to: str, message_id: str) -> Message
 
 
 def as_kept(port: Port, acceptance: Acceptance) -> Acceptance:
-    """The acceptance as it will be read again."""
+    """The acceptance as it will be read from the database."""
     message, attempts = port.as_kept(acceptance.message), map(port.as_kept, acceptance.attempts)
     return replace(acceptance, message=message, attempts=tuple(attempts))
 
 
 def _accept_messages(db: Statements, messages: Sequence[Message]) -> list[bool]:
-    """Whether each is new, asked in one go: a round trip for each would cost more than all the rest."""
+    """Whether each message is new; all are written at once, because round trips would cost more than all the rest."""
     in_order = sorted(range(len(messages)), key=lambda at: _key(messages[at]))
     written = db.each_changed("accept_message", [rows.message_values(messages[at]) for at in in_order])
     return [is_new for _, is_new in sorted(zip(in_order, written, strict=True))]

@@ -1,7 +1,7 @@
-"""Claiming what is due, lane by lane: parts of a transaction.
+"""Claims due deliveries, lane by lane. These functions are parts of a transaction.
 
-In a lane without order, what another node is claiming is passed over. In an ordered lane only the first delivery
-counts: if another node has it, or it waits, or it has failed, nothing of the lane can be claimed.
+In a lane without order, deliveries that another node is claiming are skipped. In an ordered lane only the first
+delivery counts: if another node has it, or it waits, or it has failed, nothing in the lane can be claimed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,18 @@ from mtlsd.journal.sql.port import Statements
 
 
 def due(db: Statements, now: float, limit: int, room: Mapping[Lane, int]) -> list[Delivery]:
-    """What may be claimed in all lanes, oldest first, and is ours to write until the commit."""
+    """The deliveries that may be claimed in all lanes, the oldest first, locked until the commit."""
     found = (each for lane in _lanes(db) for each in _due_in(db, lane, now, min(limit, room.get(lane, limit))))
     return sorted(found, key=lambda each: (each.not_before, each.id))[:limit]
 
 
 def claim(db: Statements, leased: Sequence[Delivery]) -> list[Claimed]:
-    """Write the leases, and read what each delivery is about."""
-    db.each("lease_delivery", [rows.lease_values(each) for each in leased])
+    """Write the leases, and read the message or refusal of each delivery."""
+    leases = [
+        {"id": each.id, "attempts": each.attempts, "owner": each.lease_owner, "until": each.lease_until}
+        for each in leased
+    ]
+    db.each("lease_delivery", leases)
     messages = {row["id"]: rows.message(row) for row in _each_by_id(db, "message", [d.message_id for d in leased])}
     refusals = {row["id"]: rows.refusal(row) for row in _each_by_id(db, "refusal", [d.refusal_id for d in leased])}
     about: dict[str, Message | Refusal] = {**messages, **refusals}
@@ -28,7 +32,7 @@ def claim(db: Statements, leased: Sequence[Delivery]) -> list[Claimed]:
 
 
 def next_due(db: Statements, room: Mapping[Lane, int]) -> Iterator[float]:
-    """When each lane that has room has something to be claimed."""
+    """The time of the next claim in each lane that has room."""
     for lane in _lanes(db):
         if room.get(lane, 1) > 0 and (at := _next_due_in(db, lane)) is not None:
             yield at
@@ -45,7 +49,7 @@ def _lanes(db: Statements) -> list[Lane]:
 
 
 def _due_in(db: Statements, lane: Lane, now: float, limit: int) -> list[Delivery]:
-    """What may be claimed in one lane, oldest first; of an ordered one the first, if it is due."""
+    """The deliveries that may be claimed in one lane, the oldest first; in an ordered lane the first, if it is due."""
     if limit <= 0:
         return []
     if not lane.ordered:
@@ -55,7 +59,7 @@ def _due_in(db: Statements, lane: Lane, now: float, limit: int) -> list[Delivery
 
 
 def _lock_first(db: Statements, lane: Lane) -> Delivery | None:
-    """The first of an ordered lane as it is now; none if another node has it: the next one is not to overtake it."""
+    """The first delivery of an ordered lane; None if another node has it, because no other may overtake it."""
     found = first(db, lane)
     row = db.one("lock_first", id=found.id) if found else None
     return rows.delivery(row) if row else None

@@ -1,8 +1,7 @@
-"""Connections to PostgreSQL: opened when they are needed, kept for the next call, and closed when anything is odd.
+"""Connections to PostgreSQL: opened when needed, kept for the next call, and closed after any error.
 
-The pool is our own, and small: psycopg's opens connections again in threads of its own and lets callers wait for
-them, but where PostgreSQL is gone our caller must hear so at once, to answer 503. Nothing here waits for ever: each
-wait, ours, the network's and the server's, has an end.
+This small pool is our own. The pool of psycopg reconnects in its own threads while callers wait, but if PostgreSQL is
+down our callers need an error at once, to answer 503. Every wait is limited: ours, the network's and the server's.
 """
 
 import select
@@ -16,18 +15,18 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.string import StrDumperUnknown
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 
-Database = psycopg.Connection[dict[str, Any]]
+Database = psycopg.Connection[DictRow]
 
-POOL_SIZE = 8  # connections at once: one accepts, the others claim, renew, record and look
-POOL_TIMEOUT = 10.0  # seconds to wait for one that is free
+POOL_SIZE = 8  # concurrent connections: one accepts, the others claim, renew, record and read
+POOL_TIMEOUT = 10.0  # seconds to wait for a free connection
 NUL_SHOWN = "\N{SYMBOL FOR NULL}"
 
-# libpq's; what the URL says goes before. A peer that is gone without a word is noticed within half a minute.
+# Settings of libpq; those in the URL have precedence. A silent loss of the server is noticed within half a minute.
 _NETWORK: Mapping[str, Any] = MappingProxyType(
     {
         "connect_timeout": 5,  # seconds
@@ -39,7 +38,7 @@ _NETWORK: Mapping[str, Any] = MappingProxyType(
     }
 )
 # A host that hangs within a transaction holds its locks no longer than a lease.
-# `on` and `remote_apply` wait for the disk, and for the standby where there is a synchronous one; the others do not.
+# `on` and `remote_apply` wait for the disk, and for a synchronous standby if there is one; other values do not.
 _SESSION = """
 SET statement_timeout = '30s';
 SET lock_timeout = '5s';
@@ -48,7 +47,7 @@ SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
 """
 _BUGS = (psycopg.IntegrityError, psycopg.ProgrammingError, psycopg.DataError)
-_NOT_BUGS = (  # of the class ProgrammingError, but the database is not what it should be, or not ours
+_NOT_BUGS = (  # subclasses of ProgrammingError whose cause is the database or its permissions
     errors.InsufficientPrivilege,
     errors.UndefinedTable,
     errors.UndefinedColumn,
@@ -60,7 +59,7 @@ _NOT_BUGS = (  # of the class ProgrammingError, but the database is not what it 
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
-    """Translate PostgreSQL's errors to `SpoolFull` or `JournalUnavailable`; our own bugs stay what they are."""
+    """Translate PostgreSQL's errors to `SpoolFull` or `JournalUnavailable`, except errors that are our bugs."""
     try:
         yield
     except errors.DiskFull as error:
@@ -72,7 +71,7 @@ def postgres_errors() -> Iterator[None]:
 
 
 def connect(url: str, password: str | None = None, application_name: str = "mtlsd") -> Database:
-    """Open a connection that is set up for us; raises JournalUnavailable."""
+    """Open a connection with our settings; raises JournalUnavailable."""
     settings: dict[str, Any] = {"client_encoding": "UTF8", "application_name": application_name}
     settings |= {"password": password} if password else {}
     with postgres_errors():
@@ -89,30 +88,30 @@ def connect(url: str, password: str | None = None, application_name: str = "mtls
 
 @contextmanager
 def transaction(db: Database, begin: str = "BEGIN ISOLATION LEVEL READ COMMITTED") -> Iterator[Database]:
-    """Commit when the block ends, and roll back when it raises; where even that fails, the connection is closed."""
+    """Commit when the block ends, and roll back if it raises; if even the rollback fails, the connection is closed."""
     db.execute(begin)
     try:
         yield db
         _commit(db)
     except BaseException:
-        with suppress(psycopg.Error):  # the first error is the one to tell
+        with suppress(psycopg.Error):  # the first error is raised
             if db.info.transaction_status is not TransactionStatus.IDLE:
                 db.execute("ROLLBACK")
         raise
 
 
 def _commit(db: Database) -> None:
-    """Raises CommitUnclear where the connection was lost before PostgreSQL answered."""
+    """Raises CommitUnclear if the connection was lost before PostgreSQL answered."""
     try:
         db.execute("COMMIT")
     except psycopg.Error as error:
         if db.info.transaction_status is TransactionStatus.IDLE:
-            raise  # it answered: nothing was written
+            raise  # PostgreSQL answered: nothing was written
         raise CommitUnclear(_words(error)) from error
 
 
 class Connections:
-    """A few connections, for any thread; `connect` opens one, or raises what a caller is to hear."""
+    """A few connections, for any thread; `connect` opens a connection, or raises the error for the caller."""
 
     def __init__(self, connect: Callable[[], Database], size: int = POOL_SIZE) -> None:
         self._connect = connect
@@ -123,7 +122,7 @@ class Connections:
 
     @contextmanager
     def one(self, timeout: float = POOL_TIMEOUT) -> Iterator[Database]:
-        """Lend a connection on which nothing is going on; raises JournalUnavailable where all stay in use."""
+        """Lend an idle connection; raises JournalUnavailable if all stay in use."""
         if not self._free.acquire(timeout=timeout):
             raise JournalUnavailable("every connection to PostgreSQL is in use")
         try:
@@ -131,7 +130,7 @@ class Connections:
             try:
                 yield db
             except psycopg.Error:
-                db.close()  # whatever it was, the next one begins afresh, and looks at the version again
+                db.close()  # after any error: the next connection checks the version again
                 raise
             finally:
                 self._take_back(db)
@@ -139,7 +138,7 @@ class Connections:
             self._free.release()
 
     def close(self) -> None:
-        """Close what is idle now, and the others when they come back."""
+        """Close the idle connections now, and the others when they are returned."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -165,7 +164,7 @@ class Connections:
 
 
 def _is_quiet(db: Database) -> bool:
-    """Whether the server has said nothing since the last answer; what it says then is that it ends the connection."""
+    """Whether the server has sent nothing since its last answer; it would only send that it closes the connection."""
     if db.closed:
         return False
     poll = select.poll()
@@ -174,7 +173,7 @@ def _is_quiet(db: Database) -> bool:
 
 
 class _NoNul(StrDumperUnknown):
-    """PostgreSQL has no NUL in text. Ids have none, for they would be refused; the rest is to be read by people."""
+    """Replaces NUL, which PostgreSQL does not allow in text; it occurs only in text for people, never in ids."""
 
     def dump(self, obj: str) -> bytes:
         return obj.replace("\0", NUL_SHOWN).encode()

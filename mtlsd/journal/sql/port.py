@@ -1,7 +1,7 @@
-"""The port: what a database does for `SQLJournal` and `SQLProof`, which are the same for every database.
+"""The port: the operations of a database that `Journal` and `Proof` use, which are the same for every database.
 
-A `Port` lends `Statements` for as long as a transaction lasts, and `Statements` run the queries of the `.sql` files by
-their names. Everything in which two databases differ is behind these two.
+A `Port` lends `Statements` during a transaction, and `Statements` run the queries of the `.sql` files by their names.
+All differences between databases are behind these two protocols.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from mtlsd.journal.model import Attempt, Message, Refusal
 from mtlsd.journal.sql.rows import Row
 
-Values = Mapping[str, object] | tuple[object, ...]  # by name; or those of a whole record, in the order of its columns
+Values = Mapping[str, object] | tuple[object, ...]  # by name; or the values of a record in the order of its columns
 Result = TypeVar("Result")
 Record = TypeVar("Record", Message, Refusal, Attempt)
 
@@ -29,47 +29,59 @@ class Statements(Protocol):
         """Return how many rows were changed."""
 
     def each(self, query: str, many: Sequence[Values]) -> None:
-        """Run a query once for each of many; however many they are, the round trips are few."""
+        """Run a query once for each of many, with few round trips."""
 
     def each_changed(self, query: str, many: Sequence[Values]) -> Sequence[bool]:
-        """As `each`; return of each whether it changed a row."""
+        """As `each`; return for each whether it changed a row."""
 
     def each_one(self, query: str, many: Sequence[Values]) -> Sequence[Row | None]:
         """As `each`; return the first row of each."""
 
     def lock_chain(self, node: str) -> None:
-        """Let nobody else enter anything in the chain of this node until the commit. It is the last lock to take."""
+        """Lock the chain of this node until the commit. This is the last lock that a transaction takes."""
 
     def delete_securely(self) -> None:
-        """Overwrite what is deleted from now on, if this database can do so."""
+        """Overwrite data that is deleted from now on, if the database can."""
 
 
 class Port(Protocol):
-    """A database that is open. Its errors are raised as `SpoolFull`, `JournalUnavailable` and `CommitUnclear`."""
+    """An open database. Its errors are raised as `SpoolFull`, `JournalUnavailable` and `CommitUnclear`."""
 
     def read(self) -> AbstractContextManager[Statements]:
-        """Lend a connection for reading; each query sees what is committed when it begins."""
+        """Lend a connection for reading; each query sees the commits before its beginning."""
 
     def read_one_moment(self) -> AbstractContextManager[Statements]:
-        """As `read`; all queries see the same."""
+        """As `read`; all queries see the same state."""
 
     def write(self, work: Callable[[Statements], Result]) -> Result:
-        """Do work in one transaction, which is durable on return; do it again if the database gave that one up."""
+        """Do the work in one transaction, durable on return; the work is repeated if the database aborts it."""
 
     def accept(self, work: Callable[[Statements], Result]) -> Result:
-        """As `write`, for new messages: `is_settled` and `wait_for_earlier_life` know that it is under way."""
+        """As `write`, for new messages: `is_settled` and `wait_for_earlier_life` take it into account."""
 
     def is_settled(self) -> bool:
-        """Whether no `accept` of this node is under way any more, even one whose connection was lost."""
+        """Whether no `accept` of this node is under way, even on a lost connection."""
 
     def wait_for_earlier_life(self) -> None:
-        """Return when no `accept` of an earlier process of this node is under way."""
+        """Wait until no `accept` of an earlier process of this node is under way."""
 
     def probe(self) -> None:
         """Make a durable write that changes nothing."""
 
     def as_kept(self, record: Record) -> Record:
-        """The record as it will be read again; the chain is about that one."""
+        """The record as it will be read from the database; the chain has digests of this form."""
 
     def close(self) -> None:
         """Close every connection."""
+
+
+def read_all(port: Port, query: str, /, **values: object) -> Sequence[Row]:
+    """Every row of one query, outside of a transaction."""
+    with port.read() as db:
+        return db.all(query, **values)
+
+
+def read_one(port: Port, query: str, /, **values: object) -> Row | None:
+    """The first row of one query, outside of a transaction, if there is one."""
+    with port.read() as db:
+        return db.one(query, **values)

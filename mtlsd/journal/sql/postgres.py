@@ -47,10 +47,11 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.rows import DictRow
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.proof.checkpoints import UNNAMED
-from mtlsd.journal.sql.journal import SQLJournal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.pool import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
 from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
@@ -68,10 +69,8 @@ def _for_psycopg(sql: str) -> str:
 QUERIES = load_queries("postgres", _for_psycopg)
 MIGRATIONS = load_migrations("postgres")
 
-Row = dict[str, Any]
 
-
-class PostgresJournal(SQLJournal):
+class PostgresJournal(Journal):
     """A journal in a PostgreSQL database whose version is ours; `migrate` makes it so.
 
     `node` is who we are among those who share it, and `chain` the name of our key, whose chain takes the entries.
@@ -153,11 +152,11 @@ class PostgresStatements:
         """Run a statement that is none of the journal's queries."""
         self._db.execute(statement)
 
-    def all(self, query: str, /, **values: object) -> list[Row]:
+    def all(self, query: str, /, **values: object) -> list[DictRow]:
         planned_anew = False if query.startswith("list_") else None  # by the values: a NULL makes another query of it
         return self._db.execute(QUERIES[query], values, prepare=planned_anew).fetchall()
 
-    def one(self, query: str, /, **values: object) -> Row | None:
+    def one(self, query: str, /, **values: object) -> DictRow | None:
         return self._db.execute(QUERIES[query], values).fetchone()
 
     def change(self, query: str, /, **values: object) -> int:
@@ -171,7 +170,7 @@ class PostgresStatements:
     def each_changed(self, query: str, many: Sequence[Values]) -> list[bool]:
         return [cursor.rowcount == 1 for cursor in self._results(query, many)]
 
-    def each_one(self, query: str, many: Sequence[Values]) -> list[Row | None]:
+    def each_one(self, query: str, many: Sequence[Values]) -> list[DictRow | None]:
         return [cursor.fetchone() for cursor in self._results(query, many)]
 
     def lock_chain(self, node: str) -> None:
@@ -182,7 +181,7 @@ class PostgresStatements:
     def delete_securely(self) -> None:
         """VACUUM frees the space of deleted rows, and PostgreSQL has no way to overwrite them."""
 
-    def _results(self, query: str, many: Sequence[Values]) -> Iterator[psycopg.Cursor[Row]]:
+    def _results(self, query: str, many: Sequence[Values]) -> Iterator[psycopg.Cursor[DictRow]]:
         """The cursor, once at the result of each."""
         if not many:
             return

@@ -1,34 +1,33 @@
-"""The hash chain beside the journal, and what of the journal may go: the `proof` of an `SQLJournal`."""
+"""The hash chain beside the journal, and the deletion of records: `Journal.proof`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from mtlsd.journal.model import DeliveriesOpen, Evidence, Message, Reason, Refusal
+from mtlsd.journal.model import DeliveriesOpen, DeliveryState, Evidence, Message, Reason, Refusal
 from mtlsd.journal.proof.chain import Entry, EntryKind, Head, Note, follow
 from mtlsd.journal.sql import rows
-from mtlsd.journal.sql.port import Port, Statements
+from mtlsd.journal.sql.port import Port, Statements, read_all, read_one
 from mtlsd.journal.sql.rows import Row
 
 _ENTRY = attrgetter("node", "number", "at", "kind", "subject", "facts", "previous", "digest")
 _DOCUMENTS = ("payload", "original", "signed", "signature")
-_FINISHED, _FAILED = "delivered", "failed"
 _ERASE = ("erase_attempts", "erase_message_deliveries", "erase_refusal_deliveries", "erase_message", "erase_refusal")
 
 
 def enter(db: Statements, node: str, notes: Iterable[Note]) -> None:
-    """Enter notes in the transaction that writes what they are about; nothing may be locked after this."""
+    """Enter notes in the transaction that writes their records; nothing may be locked after this."""
     if noted := tuple(notes):
         db.lock_chain(node)
         db.each("enter", [_ENTRY(entry) for entry in follow(_head(db, node), node, noted)])
 
 
 def accept_certificates(db: Statements, certificates: Mapping[str, bytes]) -> None:
-    """Keep those that are not here yet; in their order, so that two nodes with the same ones agree on who is first."""
+    """Store new certificates; sorted, so that two nodes with the same certificates do not wait in a circle."""
     db.each("accept_certificate", sorted(certificates.items()))
 
 
 def salt_of(db: Statements, subject: str) -> str:
-    """The salt of a message or a refusal; empty if neither is here, which the foreign key then reports."""
+    """The salt of a message or a refusal; empty if there is none, which the foreign key then reports."""
     row = db.one("salt", id=subject)
     return row["salt"] if row else ""
 
@@ -38,34 +37,39 @@ def document_names(row: Row) -> list[str]:
     return [row[column] for column in _DOCUMENTS if row[column]]
 
 
-class SQLProof:
-    """`Proof` in the database of a journal."""
+class Proof:
+    """The hash chain of this node, and the deletion of records. Every method is one transaction."""
 
     def __init__(self, port: Port, node: str) -> None:
         self.node = node
         self._port = port
 
     def enter(self, notes: Iterable[Note]) -> None:
+        """Enter events that have no row in the journal."""
         noted = tuple(notes)
         self._port.write(lambda db: enter(db, self.node, noted))
 
     def nodes(self) -> list[str]:
-        with self._port.read() as db:
-            return [row["node"] for row in db.all("chain_nodes")]
+        """The nodes that have a chain in this journal."""
+        return [row["node"] for row in read_all(self._port, "chain_nodes")]
 
     def head(self, node: str) -> Head:
+        """The head of a chain."""
         with self._port.read() as db:
             return _head(db, node)
 
     def entries(self, node: str, after: int, limit: int) -> list[Entry]:
-        with self._port.read() as db:
-            return [Entry(**dict(row)) for row in db.all("chain_entries", node=node, after=after, limit=limit)]
+        """The entries after a number, in their order."""
+        return [
+            Entry(**dict(row)) for row in read_all(self._port, "chain_entries", node=node, after=after, limit=limit)
+        ]
 
     def subjects(self, after: str, limit: int) -> list[str]:
-        with self._port.read() as db:
-            return _ids(db.all("subjects", after=after, limit=limit))
+        """The ids of messages and refusals, in their order."""
+        return _ids(read_all(self._port, "subjects", after=after, limit=limit))
 
     def evidence(self, subject: str) -> Evidence:
+        """All records of the message or refusal with this id."""
         with self._port.read_one_moment() as db:
             entries = [Entry(**dict(row)) for row in db.all("entries_about", subject=subject)]
             deliveries = [rows.delivery(row) for row in db.all("deliveries", id=subject)]
@@ -73,26 +77,27 @@ class SQLProof:
             return Evidence(tuple(entries), _about(db, subject), tuple(deliveries), tuple(attempts))
 
     def certificate(self, sha256: str) -> bytes | None:
-        with self._port.read() as db:
-            row = db.one("certificate", sha256=sha256)
+        """A certificate of a signer, in DER."""
+        row = read_one(self._port, "certificate", sha256=sha256)
         return row["der"] if row else None
 
     def certificates(self, after: str, limit: int) -> list[tuple[str, bytes]]:
-        with self._port.read() as db:
-            return [(row["sha256"], row["der"]) for row in db.all("certificates", after=after, limit=limit)]
+        """The SHA-256 and the DER of the signers' certificates, in the order of SHA-256, from `after` on."""
+        return [(row["sha256"], row["der"]) for row in read_all(self._port, "certificates", after=after, limit=limit)]
 
     # --- Retention ------------------------------------------------------------------------------------------------
 
     def stored(self) -> dict[str, int]:
-        with self._port.read() as db:
-            return {row["partner"]: row["octets"] for row in db.all("stored_contents")}
+        """The size of the stored contents in octets, by partner."""
+        return {row["partner"]: row["octets"] for row in read_all(self._port, "stored_contents")}
 
     def prunable(self, partner: str, before: float, limit: int) -> list[tuple[str, int]]:
-        with self._port.read() as db:
-            found = db.all("prunable", partner=partner, before=before, limit=limit)
+        """The ids and sizes of delivered messages with contents that were received before a time, the oldest first."""
+        found = read_all(self._port, "prunable", partner=partner, before=before, limit=limit)
         return [(row["id"], row["contents"]) for row in found]
 
     def prune(self, ids: Iterable[str], reason: Reason) -> list[str]:
+        """Delete the contents of delivered messages, and return the names to delete from the spool."""
         in_order = sorted(ids)  # so that two nodes agree on who is first
 
         def work(db: Statements) -> list[str]:
@@ -107,14 +112,15 @@ class SQLProof:
         return self._port.write(work)
 
     def refused_partners(self) -> list[str]:
-        with self._port.read() as db:
-            return [row["partner"] for row in db.all("refused_partners")]
+        """The partners that have refusals."""
+        return [row["partner"] for row in read_all(self._port, "refused_partners")]
 
     def forgettable(self, partner: str, before: float, limit: int) -> list[str]:
-        with self._port.read() as db:
-            return _ids(db.all("forgettable", partner=partner, before=before, limit=limit))
+        """The ids of refusals from before a time that have no MDN to deliver, the oldest first."""
+        return _ids(read_all(self._port, "forgettable", partner=partner, before=before, limit=limit))
 
     def forget(self, ids: Iterable[str], reason: Reason) -> int:
+        """Erase refusals that have no MDN to deliver, with their deliveries, and return their number."""
         in_order = sorted(ids)  # so that two nodes agree on who is first
 
         def work(db: Statements) -> int:
@@ -126,28 +132,31 @@ class SQLProof:
     # --- Privacy --------------------------------------------------------------------------------------------------
 
     def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
-        with self._port.read() as db:
-            found = db.all("refusals_of_partner", partner=partner, after=after, limit=limit)
+        """The refusals of a partner, the oldest first; `after` is the last id of the previous page."""
+        found = read_all(self._port, "refusals_of_partner", partner=partner, after=after, limit=limit)
         return [rows.refusal(row) for row in found]
 
-    def open_deliveries(self, partner: str) -> int:
-        with self._port.read() as db:
-            return _open_deliveries(db, partner, _FINISHED)
-
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
+        """Erase up to `limit` records of a partner; return their number, and the names to delete from the spool.
+
+        Raises DeliveriesOpen if a delivery is open; with `undelivered`, failed deliveries do not count as open.
+        """
+
         def work(db: Statements) -> tuple[int, list[str]]:
             # Locked first, then counted: what another node promises meanwhile is either counted or not erased.
             messages = db.all("messages_to_erase", partner=partner, limit=limit)
             refusals = db.all("refusals_to_erase", partner=partner, limit=limit)
-            if count := _open_deliveries(db, partner, _FAILED if undelivered else _FINISHED):
-                raise DeliveriesOpen(f"{count} deliveries of {partner} are not delivered")
+            allowed = DeliveryState.FAILED if undelivered else DeliveryState.DELIVERED
+            [found] = db.all("open_deliveries", partner=partner, allowed=allowed)
+            if found["count"]:
+                raise DeliveriesOpen(f"{found['count']} deliveries of {partner} are not delivered")
             names = [name for row in messages for name in document_names(row)]
             return self._erase(db, _ids([*messages, *refusals]), reason, names), names
 
         return self._port.write(work)
 
     def _erase(self, db: Statements, ids: Sequence[str], reason: Reason, documents: Iterable[str] = ()) -> int:
-        """Erase records with all that belongs to them; return how many there were."""
+        """Erase records with everything that belongs to them; return their number."""
         db.delete_securely()
         db.each("prune_document", [{"name": name} for name in documents])
         for query in _ERASE:
@@ -170,14 +179,6 @@ def _about(db: Statements, subject: str) -> Message | Refusal | None:
         return rows.message(row)
     row = db.one("refusal", id=subject)
     return rows.refusal(row) if row else None
-
-
-def _open_deliveries(db: Statements, partner: str, allowed: str) -> int:
-    """How many are neither delivered nor dropped nor in the state that is allowed."""
-    row = db.one("open_deliveries", partner=partner, allowed=allowed)
-    assert row is not None, "a count is always one row"
-    count: int = row["count"]
-    return count
 
 
 def _gone(kind: EntryKind, subjects: Iterable[str], reason: Reason) -> list[Note]:

@@ -1,6 +1,6 @@
-"""The SQL of the journals: files of named queries, and numbered migrations, of which the n-th makes version n.
+"""The SQL of the journals: files of named queries, and numbered migrations, the n-th of which makes version n.
 
-`journal.sql` and `proof.sql` are for every database, and each database has a file of what it says in its own way.
+`journal.sql` and `proof.sql` are for every database, and each database has a file with its own queries.
 """
 
 import re
@@ -14,7 +14,7 @@ _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def load_queries(database: str, spell: Callable[[str], str]) -> Mapping[str, str]:
-    """The queries of one database by name; `spell` is how it writes what the shared files hold."""
+    """The queries of one database by name; `spell` translates a query for this database."""
     queries: dict[str, str] = {}
     for file in (*_SHARED, f"{database}.sql"):
         _, *parts = _NAME.split(_SQL.joinpath(file).read_text())

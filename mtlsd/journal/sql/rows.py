@@ -1,4 +1,4 @@
-"""Records as rows and rows as records: what every database stores in the same columns, and checks alike.
+"""Converts records to rows and rows to records, and checks the state of deliveries, alike for every database.
 
 The `*_values` are in the order of the columns in the INSERT statements.
 """
@@ -25,13 +25,13 @@ from mtlsd.journal.model import (
     transition,
 )
 
-_encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circles
+_encode = json.JSONEncoder(check_circular=False).encode  # nothing here has circular references
 _JSON = {"headers", "notes", "digests"}
-_ELSEWHERE = {"client_certificates", "mdn"}  # in the column of the header; in two columns
+_ELSEWHERE = {"client_certificates", "mdn"}  # within the column of the header; in two columns
 _NO_MDN = StoredMDN(headers=(), body=b"")  # of a refusal, whose columns are never NULL; an MDN always has headers
 _PLAIN = attrgetter(*(each.name for each in fields(Message) if each.name not in {*_JSON, *_ELSEWHERE}))
 _REFUSAL = attrgetter(*(each.name for each in fields(Refusal) if each.name != "mdn"))
-_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; then come its targets and its lane
+_WHOSE = attrgetter("id", "message_id", "refusal_id", "kind")  # of a delivery; its targets and its lane follow
 _STANDING = attrgetter(
     *("pinned", "state", "not_before", "attempts"),
     *("created_at", "lease_owner", "lease_until", "finished_at", "last_reason"),
@@ -64,35 +64,8 @@ def delivery_values(delivery: Delivery) -> tuple[object, ...]:
     return *_WHOSE(delivery), target, lane, *_STANDING(delivery)
 
 
-def like_values(delivery: Delivery) -> dict[str, object]:
-    """By what another delivery is known to do the same."""
-    target = columns.targets_text(delivery.targets)
-    return {"message_id": delivery.message_id, "kind": delivery.kind, "target": target}
-
-
-def outcome_values(
-    attempt: Attempt, state: DeliveryState, not_before: float | None, now: float, pinned: str | None
-) -> dict[str, object]:
-    """What `record` changes in a delivery."""
-    pending = state is DeliveryState.PENDING
-    assert pending == (not_before is not None), "not_before goes with PENDING"
-    return {
-        "id": attempt.delivery_id,
-        "state": state,
-        "not_before": not_before,
-        "finished_at": None if pending else now,
-        "reason": attempt.reason,
-        "pinned": pinned,
-    }
-
-
-def lease_values(leased: Delivery) -> dict[str, object]:
-    """What a claim changes in a delivery."""
-    return {"id": leased.id, "attempts": leased.attempts, "owner": leased.lease_owner, "until": leased.lease_until}
-
-
 def list_query(partner: str | None, state: DeliveryState | None, reason: str | None) -> str:
-    """The name of the query whose index leaves the fewest rows to look at."""
+    """The name of the query whose index leaves the fewest rows to examine."""
     by_state = state and not (partner and state is DeliveryState.DELIVERED)  # most messages are delivered
     indexes = ((reason, "_with_reason"), (by_state, "_in_state"), (partner, "_of_partner"), (True, ""))
     return "list_messages" + next(suffix for value, suffix in indexes if value)
@@ -133,9 +106,9 @@ def listed(row: Row) -> ListedMessage:
 
 
 def leased(delivery: Delivery, owner: str, until: float) -> Delivery:
-    """The delivery as it is once it is claimed."""
+    """The delivery after it was claimed."""
     state = delivery.state
-    if state is DeliveryState.CLAIMED:  # its lease is over
+    if state is DeliveryState.CLAIMED:  # its lease expired
         state = transition(state, DeliveryState.PENDING)
     return replace(
         delivery,
@@ -147,21 +120,21 @@ def leased(delivery: Delivery, owner: str, until: float) -> Delivery:
 
 
 def due_at(delivery: Delivery | None) -> float | None:
-    """When the first of an ordered lane can be claimed; one that FAILED waits for an operator."""
+    """The time when the first delivery of an ordered lane can be claimed; None if it FAILED or does not exist."""
     if delivery is None or delivery.state is DeliveryState.FAILED:
         return None
     return delivery.not_before if delivery.state is DeliveryState.PENDING else delivery.lease_until
 
 
 def subject(delivery: Delivery) -> str:
-    """Our id of what it is about."""
+    """The id of the delivery's message or refusal."""
     found = delivery.message_id or delivery.refusal_id
     assert found is not None
     return found
 
 
 def held(delivery: Delivery | None, attempt: Attempt, owner: str, following: DeliveryState) -> Delivery:
-    """The delivery, if this attempt holds it and it may go there; the number tells two claims of one owner apart."""
+    """The delivery, if this attempt has claimed it and the state may follow; raises LeaseLost or TransitionRefused."""
     if delivery is None or (delivery.lease_owner, delivery.attempts) != (owner, attempt.number):
         raise LeaseLost(attempt.delivery_id)
     transition(delivery.state, following)
@@ -169,14 +142,14 @@ def held(delivery: Delivery | None, attempt: Attempt, owner: str, following: Del
 
 
 def to_requeue(delivery: Delivery | None, delivery_id: str) -> Delivery:
-    """The delivery, if an operator may make it due: it has failed, or waits for its time."""
+    """The delivery, if an operator may make it due: it has failed, or waits for its next attempt."""
     if delivery is not None and delivery.state is DeliveryState.PENDING:
         return delivery
     return for_operators(delivery, delivery_id, DeliveryState.PENDING)
 
 
 def for_operators(delivery: Delivery | None, delivery_id: str, following: DeliveryState) -> Delivery:
-    """The delivery; refuse what an operator may not do: some steps of the table are not for them."""
+    """The delivery, if an operator may change it to this state; raises TransitionRefused."""
     if delivery is None:
         raise TransitionRefused(f"there is no delivery {delivery_id!r}")
     if delivery.state is DeliveryState.CLAIMED:

@@ -1,8 +1,8 @@
 """SQLite behind the journal: the default, for one node.
 
-One connection writes, under a lock, in short transactions; one reads, under a lock of its own, and never
-waits for a commit (WAL). `synchronous=FULL` brings every commit to the disk before `COMMIT` returns.
-`PRAGMA user_version` counts the migrations.
+One connection writes, under a lock, in short transactions. Another connection reads, under its own lock, and never
+waits for a commit (WAL). With `synchronous=FULL` every commit is on disk before `COMMIT` returns. `PRAGMA user_version`
+counts the migrations.
 """
 
 import os
@@ -18,14 +18,14 @@ from typing import Any
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors, make_directory
-from mtlsd.journal.sql.journal import SQLJournal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
 _ROLLED_BACK = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CONSTRAINT}  # of a COMMIT: nothing was written
-_ROW_LOCK = re.compile(r"\s+FOR (NO KEY )?UPDATE( OF \w+)?( SKIP LOCKED)?")  # whoever writes has locked the whole file
+_ROW_LOCK = re.compile(r"\s+FOR (NO KEY )?UPDATE( OF \w+)?( SKIP LOCKED)?")  # a writer has locked the whole file
 QUERIES = load_queries("sqlite", lambda sql: _ROW_LOCK.sub("", sql))
 MIGRATIONS = load_migrations("sqlite")
 
@@ -43,16 +43,16 @@ def sqlite_errors() -> Iterator[None]:
 
 
 def version_of(path: Path) -> int:
-    """The version of a journal that is there, of whoever's mtlsd; raises JournalUnavailable."""
+    """The version of an existing journal, made by any version of mtlsd; raises JournalUnavailable."""
     with sqlite_errors(), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, **_OPTIONS)) as db:
         return _version(db)
 
 
-class SQLiteJournal(SQLJournal):
-    """A journal in one SQLite file, which is created or migrated as needed.
+class SQLiteJournal(Journal):
+    """A journal in one SQLite file, which is created or migrated if needed.
 
-    With `read_only` it is neither, and its version must be ours; whatever writes raises `JournalUnavailable`.
-    `node` is whose chain takes the entries.
+    With `read_only` it is neither, and its version must be ours; methods that write raise `JournalUnavailable`.
+    `node` is the name of the chain for new entries.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, node: str = UNNAMED) -> None:
@@ -89,18 +89,18 @@ class SQLitePort:
         return self.write(work)
 
     def is_settled(self) -> bool:
-        """The next commit writes over what is left of an unclear one, or behind it."""
+        """The next commit overwrites the rest of an unclear commit, or follows it."""
         return True
 
     def wait_for_earlier_life(self) -> None:
-        """A process that has ended has nothing under way."""
+        """Nothing of a process remains after its end."""
 
     def probe(self) -> None:
         with self._write_lock, sqlite_errors(), _transaction(self._writer) as db:
-            db.execute(f"PRAGMA user_version = {_version(db)}")  # the same again: SQLite writes the page, and syncs it
+            db.execute(f"PRAGMA user_version = {_version(db)}")  # the same value: SQLite writes and syncs the page
 
     def as_kept(self, record: Record) -> Record:
-        """Any text is kept as it is."""
+        """SQLite keeps any text unchanged."""
         return record
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class SQLitePort:
 
 
 class SQLiteStatements:
-    """`Statements` on a connection, which is in this process: there are no round trips to save."""
+    """`Statements` on a connection; the database is in this process, so there are no round trips to save."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -135,19 +135,17 @@ class SQLiteStatements:
         return [self._db.execute(QUERIES[query], each).fetchone() for each in many]
 
     def lock_chain(self, node: str) -> None:
-        """Whoever writes has locked every chain."""
+        """A writer has locked the whole file."""
 
     def delete_securely(self) -> None:
-        self._db.execute("PRAGMA secure_delete = ON")  # the octets go, not the rows alone
+        self._db.execute("PRAGMA secure_delete = ON")  # overwrites the octets of deleted rows
 
 
 # --- The file -----------------------------------------------------------------------------------------------
 
 
-Connections = tuple[sqlite3.Connection, sqlite3.Connection]  # one to write, one to read
-
-
-def _open(path: Path) -> Connections:
+def _open(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """The connection that writes, and the connection that reads."""
     _create(path)
     with ExitStack() as on_error, sqlite_errors():
         writer = on_error.enter_context(closing(_connect(path)))
@@ -158,15 +156,15 @@ def _open(path: Path) -> Connections:
     return writer, reader
 
 
-def _open_to_read(path: Path) -> Connections:
-    """Open without a trace: where there is no write-ahead log, nobody has the file open, and nothing is to be locked.
+def _open_to_read(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    """Open without a trace: if there is no write-ahead log, no process has the file open, and no lock is needed.
 
-    Otherwise SQLite would make the files beside it, and leave them there, for whoever called us to own.
+    Otherwise SQLite would create files beside it that belong to the caller, and leave them there.
     """
     with disk_errors():
         real = path.resolve(strict=True)
         if not os.access(real, os.R_OK):
-            raise PermissionError(EACCES, os.strerror(EACCES), str(real))  # SQLite would not say why
+            raise PermissionError(EACCES, os.strerror(EACCES), str(real))  # SQLite would not give the reason
     at_rest = not real.with_name(f"{real.name}-wal").exists()
     address = f"{real.as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
     with ExitStack() as on_error, sqlite_errors():
@@ -182,7 +180,7 @@ def _check_version(db: sqlite3.Connection) -> None:
     version = _version(db)
     if version != len(MIGRATIONS):
         whose = "a newer mtlsd" if version > len(MIGRATIONS) else "an older mtlsd or none"
-        advice = f"this one reads version {len(MIGRATIONS)}, which `mtlsd run` makes of an older one"
+        advice = f"this mtlsd reads version {len(MIGRATIONS)}; `mtlsd run` migrates an older journal"
         raise JournalUnavailable(f"the journal has version {version}, of {whose}; {advice}")
 
 
@@ -192,7 +190,7 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _create(path: Path) -> None:
-    """Make the file ourselves, for its mode: SQLite gives the same one to the files beside it."""
+    """Create the file with our mode: SQLite gives the same mode to the files beside it."""
     with disk_errors():
         make_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -219,13 +217,13 @@ def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         _commit(db)
     except BaseException:
         if db.in_transaction:  # SQLite rolls back by itself after some errors
-            with suppress(sqlite3.Error):  # the first error is the one to tell
+            with suppress(sqlite3.Error):  # the first error is raised
                 db.execute("ROLLBACK")
         raise
 
 
 def _commit(db: sqlite3.Connection) -> None:
-    """Raises CommitUnclear where it failed after the record of the commit may have been written."""
+    """Raises CommitUnclear if the commit failed after its record may have been written."""
     try:
         db.execute("COMMIT")
     except sqlite3.Error as error:
@@ -248,7 +246,7 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script, because `executescript` would end the transaction that we are in."""
+    """Split a script, because `executescript` would end our transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line

@@ -20,7 +20,7 @@ from mtlsd.net.server.listeners import listener_on, open_socket, why_not
 from mtlsd.net.server.one_request import Conversation, RequestConnection, RequestLimits
 from mtlsd.net.services.state import State
 
-MAX_CONNECTIONS = 16  # open at the same time; any more are closed at once
+MAX_CONNECTIONS = 16  # open at the same time
 LIMITS = RequestLimits(header_seconds=10, answer_seconds=10, close_seconds=1)
 ALWAYS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
@@ -40,7 +40,7 @@ class Admin:
     def __init__(self, state: State, health: Health) -> None:
         self._state = state
         self._health = health
-        self._open = 0
+        self._open: list[RequestConnection] = []  # the oldest first
 
     async def serve(self, listener: trio.SocketListener) -> None:
         """Accept connections until cancelled."""
@@ -48,18 +48,37 @@ class Admin:
 
     async def answer(self, stream: trio.SocketStream) -> None:
         """Serve one connection, from its request to its end; raises nothing."""
+        connection = RequestConnection.opened(LIMITS)
         async with stream:
-            if self._open >= MAX_CONNECTIONS:
+            if not self._make_room():
                 return
-            self._open += 1
+            self._open.append(connection)
             try:
-                connection = RequestConnection.opened(LIMITS)
                 with connection.scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     await self._converse(Conversation(stream, connection))
             except Exception:
                 self._state.log.exception(log.INTERNAL_ERROR, doing="admin")
             finally:
-                self._open -= 1
+                self._leave(connection)
+
+    def _make_room(self) -> bool:
+        """Close a connection that waits for its client if too many are open; return whether there is room.
+
+        The one that has been silent longest goes first, then the one that was answered first: a client that asks for
+        its health is silent only for a moment, so others cannot keep it out.
+        """
+        if len(self._open) < MAX_CONNECTIONS:
+            return True
+        waiting = [each for each in self._open if each.silent] or [each for each in self._open if each.answered]
+        if not waiting:
+            return False
+        waiting[0].scope.cancel()
+        self._leave(waiting[0])
+        return True
+
+    def _leave(self, connection: RequestConnection) -> None:
+        with suppress(ValueError):  # already removed, to make room
+            self._open.remove(connection)
 
     async def _converse(self, conversation: Conversation) -> None:
         try:

@@ -1,8 +1,12 @@
 """The client that delivers: one request, its body from a file, one answer. No redirects, no credentials.
 
 A server that receives a partner's MDN is a stranger: everything that it sends is limited in octets and in time.
+
+Some servers answer 200 and then send a header or a body that is not HTTP. They have taken the document, so for a
+delivery the status line decides, if the whole request was written before (`status_decides`).
 """
 
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -32,6 +36,8 @@ MAX_HEADER = 64 * 1024  # octets of an answer's header
 MAX_INTERIM = 10  # answers 1xx before the final one
 RECEIVE = 64 * 1024
 HTTP = b"HTTP/"  # how an answer begins (RFC 9112, section 4)
+LONGEST_STATUS = 64  # octets of a status line up to the status
+STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? +([2-5]\d\d)[ \r\n]")
 
 # X509_V_ERR_…, of OpenSSL's x509_vfy.h
 _OTHER_NAME = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
@@ -43,11 +49,15 @@ Stream = trio.SocketStream | SecureStream
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, the header fields (names in lower case), and the body up to MAX_ANSWER."""
+    """A status, the header fields (names in lower case), and the body up to MAX_ANSWER.
+
+    `flaw` says why the rest of the answer could not be read, and is empty otherwise.
+    """
 
     status: int
     fields: tuple[tuple[str, str], ...]
     body: bytes
+    flaw: str = ""
 
     def get(self, name: str) -> str | None:
         return next((value for each, value in self.fields if each == name), None)
@@ -72,18 +82,19 @@ async def send(
     connect_to: tuple[str, int] | None = None,
     recording: Recording | None = None,
     max_answer: int = MAX_ANSWER,
+    status_decides: bool = False,
 ) -> Answer:
     """Send a request; raises UpstreamFailed. Of an answer's body, at least `max_answer` octets are read, if there are.
 
     `timeout`, in seconds, is for the connection with its TLS, for the server to take each piece of the body, and for
     its whole answer. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every
-    octet, also of a failed exchange.
+    octet, also of a failed exchange. With `status_decides`, an answer counts even if only its status line can be read.
     """
     request: _Request | None = None
     try:
         with trio.fail_after(timeout):
             stream = await _connect(backend, context, connect_to)
-        request = _Request(stream, timeout, recording, max_answer)
+        request = _Request(stream, timeout, recording, max_answer, status_decides=status_decides)
         try:
             return await request.run(backend, method, fields, body)
         finally:
@@ -121,13 +132,20 @@ class _Request:
         timeout: float,
         recording: Recording | None,
         max_answer: int,
+        *,
+        status_decides: bool,
     ) -> None:
         self._stream = stream
         self._timeout = timeout
         self._recording = recording
         self._max_answer = max_answer
+        self._status_decides = status_decides
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
         self._received = 0  # octets
+        self._is_sent = False
+        self._head = b""  # the first octets since the last interim answer
+        self._response: h11.Response | None = None
+        self._body = bytearray()
         self.body_began = False
         self.first = b""  # the first octets of the answer, as many as `HTTP` has
 
@@ -136,8 +154,13 @@ class _Request:
     ) -> Answer:
         with suppress(trio.BrokenResourceError):  # if a server refuses early and closes, its answer counts
             await self._send(backend, method, fields, body)
-        with trio.fail_after(self._timeout):
-            answer = await self._receive()
+        try:
+            with trio.fail_after(self._timeout):
+                answer = await self._receive()
+        except (OSError, trio.BrokenResourceError, trio.TooSlowError, h11.RemoteProtocolError) as error:
+            if (status := self._status()) is None:
+                raise
+            answer = self._answer(status, flaw=why(error))
         if self._http.our_state is h11.SEND_BODY and answer.status < 300:
             raise trio.BrokenResourceError(f"the server said {answer.status} before it had the whole document")
         return answer
@@ -155,6 +178,7 @@ class _Request:
         for data in body:
             await self._write(h11.Data(data=data))
         await self._write(h11.EndOfMessage())
+        self._is_sent = True
 
     async def _write(self, event: h11.Event) -> None:
         octets = self._http.send(event) or b""
@@ -165,22 +189,22 @@ class _Request:
 
     async def _receive(self) -> Answer:
         """Raises h11.RemoteProtocolError if the data is not an answer, or does not end."""
-        response: h11.Response | None = None
-        body, interim = bytearray(), 0
+        interim = 0
         while True:
             event = await self._next_event()
             if isinstance(event, h11.InformationalResponse):
+                self._head = self._http.trailing_data[0][:LONGEST_STATUS]
                 interim += 1
                 if interim > MAX_INTERIM:
                     raise h11.RemoteProtocolError(f"more than {MAX_INTERIM} answers 1xx")
             elif isinstance(event, h11.Response):
-                response = event
+                self._response = event
             elif isinstance(event, h11.Data):
-                body += event.data
-            if response and (isinstance(event, h11.EndOfMessage) or len(body) > self._max_answer):
-                return _answer(response, bytes(body))
+                self._body += event.data
+            if self._response and (isinstance(event, h11.EndOfMessage) or len(self._body) > self._max_answer):
+                return self._answer(self._response.status_code)
             if isinstance(event, h11.ConnectionClosed):
-                when = "inside its answer" if response else "before it answered"
+                when = "inside its answer" if self._response else "before it answered"
                 raise trio.BrokenResourceError(f"the server closed the connection {when}")
 
     async def _next_event(self) -> h11.Event:
@@ -188,6 +212,8 @@ class _Request:
             data = bytes(await self._stream.receive_some(RECEIVE))
             self._received += len(data)
             self.first = (self.first + data)[: len(HTTP)]
+            if self._response is None:
+                self._head = (self._head + data)[:LONGEST_STATUS]
             if self._received > FRAMING * self._max_answer:
                 limit = FRAMING * self._max_answer
                 raise h11.RemoteProtocolError(f"an answer of more than {limit} octets with its framing")
@@ -199,10 +225,19 @@ class _Request:
         assert isinstance(event, h11.Event)  # one request per connection, so it never pauses
         return event
 
+    def _status(self) -> int | None:
+        """The status of an answer whose rest cannot be read, if the status decides."""
+        if not (self._status_decides and self._is_sent):
+            return None
+        if self._response is not None:
+            return self._response.status_code
+        found = STATUS_LINE.match(self._head)
+        return int(found[1]) if found else None
 
-def _answer(response: h11.Response, body: bytes) -> Answer:
-    fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
-    return Answer(response.status_code, fields, body)
+    def _answer(self, status: int, flaw: str = "") -> Answer:
+        headers = self._response.headers if self._response else ()
+        fields = tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in headers)
+        return Answer(status, fields, bytes(self._body), flaw)
 
 
 # --- What went wrong ------------------------------------------------------------------------------------------
@@ -269,6 +304,8 @@ def _words(cause: BaseException) -> str:
             return f"not HTTP as it should be: {cause}"
         case trio.BrokenResourceError() | trio.ClosedResourceError() if not cause.args:
             return "the other side broke the connection"
+        case trio.TooSlowError():
+            return "the answer did not end in time"
         case OSError():
             return cause.strerror or str(cause) or "the connection failed"
     return str(cause) or "the connection broke"

@@ -124,7 +124,15 @@ async def _watched(
             tell(state, circuit, outcome)
     if delivery.kind is not DeliveryKind.MDN:
         state.note_backend(target, outcome)
+    _warn_of_flaw(state, circuit, outcome)
     return outcome
+
+
+def _warn_of_flaw(state: State, circuit: str, outcome: Outcome) -> None:
+    """Log, once for each server, that only the status of its answers can be read."""
+    if isinstance(outcome, Answered) and outcome.flaw and state.upstreams.is_first_flaw(circuit):
+        facts = {"backend": without_query(circuit), "status": outcome.status, "detail": outcome.flaw}
+        state.log.warning(log.ANSWER_MALFORMED, **facts)
 
 
 def tell(state: State, circuit: str, outcome: Outcome) -> None:
@@ -167,10 +175,11 @@ async def _post(
             _pieces(file),
             timeout=snapshot.configuration.delivery.timeout_seconds,
             context=context,
+            status_decides=True,
         )
     if context and request.credentials and 200 <= answer.status < 300:
         _note_use(state, request.credentials.host, now)
-    return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body)
+    return Answered(answer.status, answer.get("retry-after"), answer.fields, answer.body, answer.flaw)
 
 
 def _note_use(state: State, host: str, now: datetime) -> None:
@@ -180,7 +189,7 @@ def _note_use(state: State, host: str, now: datetime) -> None:
 
 
 def _words(outcome: Outcome) -> str:
-    return "" if isinstance(outcome, Answered) else str(outcome)
+    return outcome.flaw if isinstance(outcome, Answered) else str(outcome)
 
 
 def _said(outcome: Outcome) -> str:

@@ -17,7 +17,8 @@ from mtlsd.journal.documents import open_kept
 from mtlsd.journal.model import Acceptance, Attempt, Message
 from mtlsd.net.deliveries.attempt import attempt
 from mtlsd.net.server.promises import conclude
-from mtlsd.net.services.single_flight import Turn
+from mtlsd.net.services.cpu_shares import Share
+from mtlsd.net.services.single_flight import SharedCall
 from mtlsd.net.services.state import State
 from mtlsd.relay.request import idempotency_key
 from mtlsd.relay.retry import Answered, Outcome, reason_of
@@ -26,7 +27,7 @@ from mtlsd.relay.retry import Answered, Outcome, reason_of
 Fate = Message | tuple[Attempt, Outcome] | PeerError
 
 
-async def forward(state: State, exchange: Exchange, response: Response) -> Response:
+async def forward(state: State, exchange: Exchange, response: Response, share: Share) -> Response:
     """Return the answer of an exchange that asks the backend first.
 
     `response` is the response of `finish`; it promises the acceptance that is attempted. Raises BackendUnavailable if
@@ -38,11 +39,11 @@ async def forward(state: State, exchange: Exchange, response: Response) -> Respo
     most = state.snapshot.configuration.limits.max_forwarded_per_route
     key = (message.as2_from, message.as2_to, message.message_id)
     try:
-        with state.places.one((message.host, message.route), most):
-            async with state.turns.take(key) as turn:
-                if turn.result is not None:
-                    return await _as_the_first(exchange, acceptance, turn.result)
-                return await _ask(state, exchange, response, acceptance, turn)
+        with state.forwarded.one((message.host, message.route), most):
+            async with state.shared_calls.take(key) as call:
+                if call.result is not None:
+                    return await _as_the_first(exchange, acceptance, call.result, share)
+                return await _ask(state, exchange, response, call, share)
     except CommitUnclear:
         raise  # the message may have been accepted
     except Exception:  # not on cancellation: the message may be committed, and the next start sweeps
@@ -50,25 +51,25 @@ async def forward(state: State, exchange: Exchange, response: Response) -> Respo
         raise
 
 
-async def _ask(
-    state: State, exchange: Exchange, response: Response, acceptance: Acceptance, turn: Turn[Fate]
-) -> Response:
+async def _ask(state: State, exchange: Exchange, response: Response, call: SharedCall[Fate], share: Share) -> Response:
+    acceptance = response.promise.acceptance
+    assert acceptance is not None
     message = acceptance.message
     try:
         holder = await trio.to_thread.run_sync(state.journal.find, message.as2_from, message.as2_to, message.message_id)
-        if holder is None or await trio.to_thread.run_sync(exchange.lacks_receipt, holder):
+        if holder is None or await share.in_thread(partial(exchange.lacks_receipt, holder)):
             made, outcome = await _attempt(state, acceptance)
-            turn.result = made, outcome  # replaced below if the message is accepted
-            response = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
+            call.result = made, outcome  # replaced below if the message is accepted
+            response = await share.in_thread(partial(exchange.delivered, acceptance, made, outcome))
             if (taken := response.promise.acceptance) is None:
                 return response
-            turn.result = None
+            call.result = None
             holder = await _enter(state, exchange, taken, holder)
     except PeerError as error:
-        turn.result = turn.result or error
+        call.result = call.result or error
         raise
-    turn.result = holder
-    return await conclude(exchange, response, holder)
+    call.result = holder
+    return await conclude(exchange, response, holder, share)
 
 
 async def _enter(state: State, exchange: Exchange, taken: Acceptance, holder: Message | None) -> Message:
@@ -81,13 +82,13 @@ async def _enter(state: State, exchange: Exchange, taken: Acceptance, holder: Me
     return await trio.to_thread.run_sync(answer)
 
 
-async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate) -> Response:
+async def _as_the_first(exchange: Exchange, acceptance: Acceptance, fate: Fate, share: Share) -> Response:
     """Answer this copy with the result of the first copy. The content of this copy may be different."""
     match fate:
         case Message():
-            return await trio.to_thread.run_sync(exchange.duplicate, fate)
+            return await share.in_thread(partial(exchange.duplicate, fate))
         case (made, outcome):
-            response = await trio.to_thread.run_sync(exchange.delivered, acceptance, made, outcome)
+            response = await share.in_thread(partial(exchange.delivered, acceptance, made, outcome))
             if response.promise.acceptance is None:
                 return response
             raise BackendUnavailable("a copy that came at the same time was not taken")

@@ -1,20 +1,25 @@
-"""Passes on the body of a request as it arrives, and sets the deadline of every wait for a client."""
+"""Receives the body of a request, in turns of its sender's share, with a deadline for every wait for the client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import h11
 import trio
 
 from mtlsd.config.model import Limits
-from mtlsd.errors import BodyTooLarge, PeerError, RequestTimeout
+from mtlsd.errors import BodyTooFragmented, BodyTooLarge, PeerError, RequestTimeout
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http.messages import Response
 from mtlsd.net.server.wire import Wire
+from mtlsd.net.services.cpu_shares import TURN_SECONDS, Share
 from mtlsd.net.services.state import State
 
-TURN_SECONDS = 0.01  # how long one body may occupy the loop if its octets have already arrived
+SMALL = 64 * 1024  # octets of a proven partner that are read on the event loop
+PIECE = 64 * 1024  # octets that a thread reads at a time
+MIN_MEAN = 16  # octets of a chunk or of a TLS record, once `TOLERATED` octets have arrived
+TOLERATED = 64 * 1024
 
 
 @contextmanager
@@ -26,31 +31,92 @@ def deadline(seconds: float, late: type[PeerError], detail: str = "") -> Iterato
         raise late(detail or f"not complete within {seconds} s")
 
 
-async def receive_body(state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest) -> Response:
+async def receive_body(
+    state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest, share: Share
+) -> Response:
     """Pass the whole body to an exchange, and return its response; raises PeerError."""
     try:
+        exchange.begin()
         if wire.waits_for_continue:
             await wire.send_continue()
-        await _feed(state, wire, limits, exchange)
-        return exchange.finish() if exchange.is_small else await trio.to_thread.run_sync(exchange.finish)
+        await _Body(state, wire, limits, exchange, share).receive()
+        if not (exchange.is_small and share.is_proven):
+            return await share.in_thread(exchange.finish)
+        async with share.turn():
+            return exchange.finish()
     except BaseException:
         exchange.abort()
         raise
 
 
-async def _feed(state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest) -> None:
-    """Pass on the body as it arrives; raises BodyTooLarge, SpoolFull, or RequestTimeout if the client is slow."""
-    size, started = 0, trio.current_time()
-    turn_ends = started + TURN_SECONDS
-    pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
-    with deadline(limits.body_grace_seconds, RequestTimeout, pace) as scope:
-        while isinstance(event := await wire.next_event(), h11.Data):
-            size += len(event.data)
-            if size > limits.max_body_bytes:
-                raise BodyTooLarge(f"more than {limits.max_body_bytes} octets")
-            exchange.receive_data(bytes(event.data))
-            scope.deadline = started + limits.body_grace_seconds + size / limits.min_body_bytes_per_second
-            if trio.current_time() > turn_ends:
-                await trio.lowlevel.checkpoint()
-                state.require_room(None)  # other processes also write to the disk
-                turn_ends = trio.current_time() + TURN_SECONDS
+class _Body:
+    """A body that is being received. Whatever may take long is read in a thread, as is everything of a stranger."""
+
+    def __init__(self, state: State, wire: Wire, limits: Limits, exchange: Exchange | SelfTest, share: Share) -> None:
+        self._state = state
+        self._wire = wire
+        self._limits = limits
+        self._exchange = exchange
+        self._share = share
+        self._held: list[bytes] = []  # for the thread
+        self._held_size = 0
+        self._size = 0
+        self._chunks = 0
+        self._records_before, self._bytes_before = wire.records, wire.bytes_in
+        self._started = trio.current_time()
+
+    async def receive(self) -> None:
+        """Receive the body; raises BodyTooLarge, BodyTooFragmented, SpoolFull, or RequestTimeout if it is slow."""
+        limits = self._limits
+        pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
+        with deadline(limits.body_grace_seconds, RequestTimeout, pace) as scope:
+            while not await self._receive_some():
+                rest = self._size / limits.min_body_bytes_per_second
+                scope.deadline = self._started + limits.body_grace_seconds + rest
+
+    async def _receive_some(self) -> bool:
+        """Take what has arrived, or wait for more; return whether the body is complete."""
+        async with self._share.turn():
+            event = self._take()
+        is_complete = event is not None and not isinstance(event, h11.Data)
+        if self._held_size >= PIECE or (is_complete and self._held):
+            await self._read_in_thread()
+        elif event is None:
+            await self._wire.receive()
+        return is_complete
+
+    def _take(self) -> h11.Data | h11.EndOfMessage | h11.ConnectionClosed | h11.Request | None:
+        """Take what has arrived, as much as a turn and a thread's piece allow; return the last event."""
+        until = trio.current_time() + TURN_SECONDS
+        event = self._wire.poll()
+        while isinstance(event, h11.Data):
+            self._take_data(bytes(event.data), starts_chunk=event.chunk_start)
+            if self._held_size >= PIECE or trio.current_time() > until:
+                return event
+            event = self._wire.poll()
+        return event
+
+    def _take_data(self, data: bytes, *, starts_chunk: bool) -> None:
+        self._size += len(data)
+        self._chunks += starts_chunk
+        if self._size > self._limits.max_body_bytes:
+            raise BodyTooLarge(f"more than {self._limits.max_body_bytes} octets")
+        self._check_fragments()
+        if self._share.is_proven and self._size <= SMALL and self._exchange.is_small:
+            self._exchange.receive_data(data)
+        else:
+            self._held.append(data)
+            self._held_size += len(data)
+
+    def _check_fragments(self) -> None:
+        if self._size >= TOLERATED and self._size < (self._chunks - 1) * MIN_MEAN:  # the last may be incomplete
+            raise BodyTooFragmented(f"{self._size} octets in {self._chunks} chunks")
+        records, octets = self._wire.records - self._records_before, self._wire.bytes_in - self._bytes_before
+        if octets >= TOLERATED and octets < records * MIN_MEAN:
+            raise BodyTooFragmented(f"{octets} octets in {records} TLS records")
+
+    async def _read_in_thread(self) -> None:
+        data = b"".join(self._held)
+        self._held, self._held_size = [], 0
+        self._state.require_room(None)  # other processes also write to the disk
+        await self._share.in_thread(partial(self._exchange.receive_data, data))

@@ -36,6 +36,7 @@ from mtlsd.net.server.caller import Caller
 from mtlsd.net.server.exchange_log import Record, log_exchange, log_failed_handshake
 from mtlsd.net.server.well_known import admit, who_is_it
 from mtlsd.net.server.wire import Wire
+from mtlsd.net.services.cpu_shares import Share
 from mtlsd.net.services.state import State
 from mtlsd.partners.matching import Peer
 from mtlsd.partners.rollover import Use, Used
@@ -53,7 +54,8 @@ class Connection:
         self._caller = Caller(state, client)
         self._limits = state.snapshot.configuration.limits
         self._listener = listener
-        self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._caller.examine)
+        self._share = Share(state.cpu_shares, client)
+        self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._caller.examine, self._share)
 
     async def serve(self) -> None:
         """Serve the connection from the first octet to the last; raises nothing."""
@@ -95,7 +97,7 @@ class Connection:
         with trio.move_on_after(self._limits.idle_seconds) as scope:
             self._state.idle.add(scope)
             try:
-                await self._wire.pull()
+                await self._wire.wait_for_request()
             finally:
                 self._state.idle.discard(scope)
         return not scope.cancelled_caught
@@ -145,13 +147,14 @@ class Connection:
             return await self._say_who_it_is(request, host, record)
         await self._caller.learn_of_revocations(host)
         record.peer = self._caller.identify(host)
+        self._share.belongs_to(record.peer.partner.name if record.peer else None)
         _check_framing(request, record.peer)
         route = self._route(host, request)
         if self._state.stopping:
             raise ShuttingDown()
         call = self._call(request, host, route, record)
         self._require_room(request)
-        return await (self._test(call) if route.path == selftest.PATH else self._take(call))
+        return await (self._test(call) if route.path == selftest.PATH else self._take(call, record))
 
     def _call(self, request: Request, host: VirtualHost, route: Route, record: Record) -> Call:
         snapshot = self._state.snapshot
@@ -176,19 +179,20 @@ class Connection:
         if request.has_body:
             self._state.require_room(request.content_length)
 
-    async def _take(self, call: Call) -> Response:
+    async def _take(self, call: Call, record: Record) -> Response:
         """Serve an AS2 message."""
         exchange = as2.begin(call, self._state.services)
         if isinstance(exchange, Response):
             return await self._without_body(call.request, exchange)
-        response = await receive_body(self._state, self._wire, self._limits, exchange)
+        response = await receive_body(self._state, self._wire, self._limits, exchange, self._share)
+        record.partner = response.partner
         return await self._accept(exchange, response)
 
     async def _test(self, call: Call) -> Response:
         test = selftest.begin(call, self._state.services)
         if isinstance(test, Response):
             return await self._without_body(call.request, test)
-        return await receive_body(self._state, self._wire, self._limits, test)
+        return await receive_body(self._state, self._wire, self._limits, test, self._share)
 
     def _route(self, host: VirtualHost, request: Request) -> Route:
         """Return the route for this path; raises NoRoute or MethodNotAllowed."""
@@ -216,12 +220,12 @@ class Connection:
         if acceptance is None:
             return response
         if exchange.asks_backend_first:
-            response = await forward(self._state, exchange, response)
+            response = await forward(self._state, exchange, response, self._share)
             self._state.due.set()  # an asynchronous MDN may be due
             return response
         holder = await self._state.accept(exchange, acceptance)
         self._state.due.set()
-        return await promises.conclude(exchange, response, holder)
+        return await promises.conclude(exchange, response, holder, self._share)
 
     # --- The answer -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from mtlsd import log
 from mtlsd.config.addresses import Address
 from mtlsd.errors import ConfigurationError, Problem, TooManyConnections
 from mtlsd.net.server.connection import Connection
+from mtlsd.net.server.exchange_log import log_refused_connection
 from mtlsd.net.services.state import State
 
 BACKLOG = 1024
@@ -67,9 +68,7 @@ class Listeners:
             except OSError:
                 return  # the client is gone already
             except TooManyConnections as refusal:
-                facts = {"client": client, "reason": refusal.reason, "detail": refusal.detail}
-                self._state.log.warning(log.CONNECTION_REFUSED, **facts)
-                self._state.metrics.connection_refused(refusal.reason)
+                log_refused_connection(self._state, client, refusal)
                 return
             try:
                 if contexts is not None:

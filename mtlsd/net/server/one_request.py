@@ -42,6 +42,7 @@ class RequestConnection:
     scope: trio.CancelScope  # of all work for the connection
     client: str = "somebody"
     silent: bool = True
+    answered: bool = False  # or being answered
     crowded_out: bool = False
 
     @classmethod
@@ -56,6 +57,7 @@ class RequestConnection:
 
     def answering(self) -> None:
         """Note that the answer is being written."""
+        self.answered = True
         self.scope.deadline = min(self.scope.deadline, trio.current_time() + self.limits.answer_seconds)
 
     def why_ended(self) -> str:

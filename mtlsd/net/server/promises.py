@@ -1,12 +1,14 @@
 """Writes everything that an answer promises to disk before the answer is sent."""
 
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.http.messages import Response
 from mtlsd.journal.model import NO_PROMISE, Message, Promise
+from mtlsd.net.services.cpu_shares import Share
 from mtlsd.net.services.state import State
 
 
@@ -20,11 +22,11 @@ async def keep(state: State, promise: Promise) -> None:
         await state.committer.refuse(promise.refusal)
 
 
-async def conclude(exchange: Exchange, response: Response, holder: Message) -> Response:
+async def conclude(exchange: Exchange, response: Response, holder: Message, share: Share) -> Response:
     """Return the answer once `holder`, the message that holds the key, is on disk.
 
     The answer is `response`, or the answer to a duplicate if an earlier message holds the key.
     """
     if exchange.is_first(holder):
         return replace(response, promise=NO_PROMISE)
-    return await trio.to_thread.run_sync(exchange.duplicate, holder)
+    return await share.in_thread(partial(exchange.duplicate, holder))

@@ -1,6 +1,6 @@
 """One client's connection as bytes and HTTP events: TLS outside, HTTP/1.1 inside. `connection` serves the exchanges.
 
-Act on what has arrived, write what is due, then await exactly one thing.
+Act on what has arrived, in a turn of the client's share; write what is due; then await exactly one thing.
 """
 
 from email.utils import formatdate
@@ -11,6 +11,7 @@ from mtlsd.http import problems
 from mtlsd.http.engine import HTTPEngine, HTTPEvent
 from mtlsd.http.messages import Response
 from mtlsd.http.problems import PRODUCT
+from mtlsd.net.services.cpu_shares import Share
 from mtlsd.tls.contexts import ListenerContexts
 from mtlsd.tls.engine import Closed, Engine, Examine, HandshakeCompleted, PlaintextReceived
 
@@ -25,19 +26,27 @@ class Wire:
     """A client's connection. Raises PeerError for errors of the peer, and trio's errors for a broken socket."""
 
     def __init__(
-        self, stream: trio.SocketStream, listener: ListenerContexts, max_header_bytes: int, examine: Examine
+        self,
+        stream: trio.SocketStream,
+        listener: ListenerContexts,
+        max_header_bytes: int,
+        examine: Examine,
+        share: Share,
     ) -> None:
         self._stream = stream
         self._tls = Engine(listener, examine)
         self._http = HTTPEngine(max_header_bytes)
+        self._share = share
         self._bytes_in = 0  # of plaintext, since `take_counts`
         self._bytes_out = 0
+        self.records = 0  # of TLS that brought plaintext
 
     async def handshake(self) -> HandshakeCompleted:
         """Complete the TLS handshake; raises PeerError."""
         while True:
             try:
-                event = self._tls.next_event()
+                async with self._share.turn():
+                    event = self._tls.next_event()
             finally:
                 await self._flush()  # also an alert
             if event is not None:
@@ -52,24 +61,52 @@ class Wire:
 
     async def next_event(self) -> HTTPEvent:
         """Return the next event of HTTP; raises BadRequest and similar errors."""
+        while True:
+            async with self._share.turn():
+                event = self.poll()
+            if event is not None:
+                return event
+            await self.receive()
+
+    def poll(self) -> HTTPEvent | None:
+        """Return the next event of HTTP in what has arrived, or None; raises BadRequest and similar errors."""
         while (event := self._http.next_event()) is None:
-            await self.pull()
+            if not self._pass_on():
+                return None
         return event
 
-    async def pull(self) -> None:
-        """Pass one more piece of plaintext, or its end, to HTTP."""
+    async def wait_for_request(self) -> None:
+        """Wait until a request begins, or the client closes the connection."""
+        while True:
+            async with self._share.turn():
+                if self._pass_on():
+                    return
+            await self.receive()
+
+    async def receive(self) -> None:
+        """Wait for octets from the client."""
+        await self._flush()
+        self._tls.receive_data(await self._stream.receive_some(RECEIVE))
+
+    def _pass_on(self) -> bool:
+        """Pass one more piece of plaintext, or its end, to HTTP; return whether there was one."""
         while True:
             match self._tls.next_event():
                 case PlaintextReceived(data):
+                    self.records += 1
                     self._bytes_in += len(data)
                     if data and self._http.receive_data(data):
-                        return
-                    continue
+                        return True
                 case Closed():
                     self._http.receive_data(b"")
-                    return
-            await self._flush()
-            self._tls.receive_data(await self._stream.receive_some(RECEIVE))
+                    return True
+                case _:
+                    return False
+
+    @property
+    def bytes_in(self) -> int:
+        """The octets of plaintext received since `take_counts`."""
+        return self._bytes_in
 
     def take_counts(self) -> tuple[int, int]:
         """Return the octets of plaintext received and sent since the last call."""

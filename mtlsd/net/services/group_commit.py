@@ -14,8 +14,8 @@ import trio
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 
 MAX_GROUP = 64  # acceptances and refusals in one commit
 

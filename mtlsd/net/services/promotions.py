@@ -15,7 +15,7 @@ from mtlsd import log
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.proof.chain import Entry, EntryKind, Note
 from mtlsd.journal.proof.entries import facts_of
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.partners.rollover import CertificateState, Promotions, Standing, Use, Used, standings
 from mtlsd.partners.warnings import never_retired

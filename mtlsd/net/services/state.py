@@ -12,6 +12,7 @@ import trio
 
 from mtlsd import __version__
 from mtlsd.access.disk_space import check_room
+from mtlsd.access.line_limit import LineLimit
 from mtlsd.access.rate_limits import FailureLimit, RequestLimit
 from mtlsd.as2.agreement import MessageLimits
 from mtlsd.config.model import Keep
@@ -19,14 +20,15 @@ from mtlsd.errors import TooManyConnections
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.context import Services
 from mtlsd.journal.model import Acceptance, Delivery, Message
-from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
+from mtlsd.net.services.cpu_shares import CPUShares
 from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
 from mtlsd.net.services.revocation import Revocations
-from mtlsd.net.services.single_flight import Places, Turns
+from mtlsd.net.services.single_flight import CountLimit, SharedCalls
 from mtlsd.partners.rollover import Used
 from mtlsd.relay.retry import Answered, Outcome
 from mtlsd.relay.upstreams import BreakerPolicy, Pins, Upstreams
@@ -55,12 +57,15 @@ class State:
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: last attempt, and why it failed
     unclear: Unclear = field(init=False)
+    cpu_shares: CPUShares = field(default_factory=CPUShares)
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
+    lines: LineLimit = field(init=False)  # of the log, about clients that proved no identity
     revocations: Revocations = field(init=False)
     pins: Pins = field(default_factory=Pins)  # the backends that may have messages the journal lacks
-    turns: Turns[Any] = field(default_factory=partial(Turns, MAX_COPIES))  # one call per message key (backend first)
-    places: Places = field(default_factory=Places)  # the number of such messages per route
+    # For routes that ask the backend first: one call per message key, and a limit of such messages per route.
+    shared_calls: SharedCalls[Any] = field(default_factory=partial(SharedCalls, MAX_COPIES))
+    forwarded: CountLimit = field(default_factory=CountLimit)
 
     def __post_init__(self) -> None:
         failures = FailureLimit(self.snapshot.configuration.limits.max_failures_per_hour)
@@ -71,6 +76,7 @@ class State:
         self.unclear = Unclear(self.journal, self.spool)
         self.promoter = Promoter(self.journal, self.log)
         self.whoami = RequestLimit(self.snapshot.configuration.limits.max_whoami_per_minute)
+        self.lines = LineLimit(self.snapshot.configuration.limits.max_stranger_lines_per_minute)
         self.upstreams = Upstreams(_breaker(self.snapshot))
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -78,6 +84,7 @@ class State:
         self.snapshot = snapshot
         self.services.failures.per_hour = snapshot.configuration.limits.max_failures_per_hour
         self.whoami.per_minute = snapshot.configuration.limits.max_whoami_per_minute
+        self.lines.per_minute = snapshot.configuration.limits.max_stranger_lines_per_minute
         self.services = self._services(self.services.failures)
         self.upstreams.policy = _breaker(snapshot)
         self.revocations.wake()
@@ -88,7 +95,12 @@ class State:
         return Services(
             self.journal,
             self.spool,
-            MessageLimits(limits.max_expanded_bytes, limits.max_expansion_ratio),
+            MessageLimits(
+                max_expanded_octets=limits.max_expanded_bytes,
+                max_expansion_ratio=limits.max_expansion_ratio,
+                max_unproven_octets=limits.max_unproven_bytes,
+                max_unproven_ratio=limits.max_unproven_ratio,
+            ),
             failures,
             configuration.server.inline_limit,
             keeps_evidence=configuration.proof.keep is Keep.CONTENT,

@@ -1,1 +1,1 @@
-"""Changes to the files of partners and organizations, as values first: a proposal, a merge, a bundle to move."""
+"""Changes to the files of partners and organizations, as values before they are written: proposal, merge, bundle."""

@@ -1,7 +1,7 @@
-"""The security material as one archive: a ZIP with `manifest.json` and the files of `certs/`. Pure.
+"""Partners, certificates and keys as one archive: a ZIP with `manifest.json` and the files of `certs/`. Pure.
 
-An archive from elsewhere is hostile until it has been read here: names are checked against what stands in the tree,
-sizes and counts are bounded, and every member must have the digest that the manifest says.
+An archive is hostile until `unpack` has read it: names are checked, sizes and counts are limited, and every member must
+have the digest that the manifest gives.
 """
 
 import base64
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cryptography import x509
@@ -29,12 +29,12 @@ from mtlsd.pki.certificate import UNREADABLE, Certificate
 
 FORMAT, VERSION = "mtlsd-bundle", 1
 MANIFEST = "manifest.json"
-CONFIGURATION = "virtualhosts.toml"  # for people: an import leaves the own one alone
+CONFIGURATION = "virtualhosts.toml"  # for people to read; an import does not use it
 KINDS = ("hosts", "organizations", "partners")
 MAX_MEMBERS = 200_000
 MAX_TOTAL = 512 * 1024 * 1024  # octets of all members
 MAX_MANIFEST = 64 * 1024 * 1024
-MAX_DEPTH = 3  # directories of a unit, itself counted: client/next/ of a host
+MAX_DEPTH = 3  # nested directories of a unit, with the unit's own: client/next/ of a host
 
 Files = Mapping[str, bytes]  # by path in the unit
 Units = Mapping[str, Files]  # by path in certs/: "partners/acme"
@@ -43,7 +43,7 @@ _SEGMENT = re.compile(r"(?!\.)[!-.0-~](?:[ -.0-~]{0,126}[!-.0-~])?")  # printabl
 _SETTINGS = {"partner.toml", "organization.toml", "host.toml"}
 _LABELS = rb"CERTIFICATE|X509 CERTIFICATE|X509 CRL|PKCS7|CMS"
 _BLOCK = re.compile(rb"-----BEGIN (" + _LABELS + rb")-----([A-Za-z0-9+/=\s]*)-----END \1-----")
-_BROKEN = (  # what zipfile raises for an archive that is none, and zlib below it
+_BROKEN = (  # the exceptions of zipfile and zlib for bytes that are not an archive
     zipfile.BadZipFile,
     NotImplementedError,
     RuntimeError,
@@ -59,25 +59,23 @@ _BROKEN = (  # what zipfile raises for an archive that is none, and zlib below i
 
 
 class BundleRefused(MtlsdError):
-    """An archive that is not read, or a tree that cannot be put into one; the text says why."""
+    """An archive is not read, or a tree cannot be packed; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What is moved: the files of each unit, and what was left behind."""
+    """The content of an archive: the files of each unit, and the paths of the files that were withheld."""
 
     units: Units
     private_keys: bool
-    withheld: tuple[str, ...] = ()  # paths in certs/ of what may be a private key
+    withheld: tuple[str, ...] = ()  # paths in certs/ of files that may hold a private key
     configuration: bytes = b""
-    made_at: str = ""
-    made_by: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)  # of each member, by its name
     manifest_sha256: str = ""
 
 
 def collect(certs: Path, *, private_keys: bool) -> tuple[dict[str, dict[str, bytes]], tuple[str, ...]]:
-    """Read the tree: the files by unit, and the paths of what is withheld; raises BundleRefused or FileRefused."""
+    """Read the tree: the files by unit, and the paths of withheld files; raises BundleRefused or FileRefused."""
     units: dict[str, dict[str, bytes]] = {}
     withheld: list[str] = []
     for directory in _unit_directories(certs):
@@ -90,7 +88,10 @@ def collect(certs: Path, *, private_keys: bool) -> tuple[dict[str, dict[str, byt
 
 
 def files_of(directory: Path) -> dict[str, bytes]:
-    """The files of one unit by their path in it; no link leads out of it. Dot-files and copies of editors stay."""
+    """The files of one unit by their path in the unit, without dot-files and backup files of editors.
+
+    Raises FileRefused, also for a link that leads out of the unit.
+    """
     if not directory.exists():
         return {}
     return {
@@ -100,9 +101,9 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 def is_public(name: str, data: bytes) -> bool:
-    """Whether this is certainly no secret: settings, or nothing but certificates and revocation lists.
+    """Whether a file certainly holds no secret: settings, or nothing but certificates and revocation lists.
 
-    In PEM, nothing but white space may stand around the blocks, and each is read: a label proves nothing.
+    A PEM file may have only white space around its blocks. Every block is read, because a label proves nothing.
     """
     if b"PRIVATE" in data.upper():
         return False
@@ -123,7 +124,7 @@ def pack(
     now: datetime,
     made_by: str = "",
 ) -> bytes:
-    """The archive."""
+    """The bytes of an archive; raises BundleRefused for a name that an archive cannot have."""
     members = {f"{unit}/{name}": data for unit, files in units.items() for name, data in files.items()}
     if configuration:
         members[CONFIGURATION] = configuration
@@ -175,7 +176,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, bytes]:
     for info in infos:
         if info.filename != MANIFEST:
             _check_name(info.filename)
-        if names & set(_parents(info.filename)):
+        if names & set(map(str, PurePosixPath(info.filename).parents)):
             raise BundleRefused(f"{info.filename!a}: a directory and a file of one name")
         limit = min(MAX_MANIFEST if info.filename == MANIFEST else MAX_FILE, left)
         with archive.open(info) as file:
@@ -207,7 +208,8 @@ def _manifest(text: bytes) -> dict[str, Any]:
 def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256: str) -> Bundle:
     digests = {name: sha256(data).hexdigest() for name, data in members.items()}
     if digests != manifest["members"]:
-        wrong = sorted(str(each) for each in {*digests.items()} ^ {*_pairs(manifest["members"])})
+        expected = {(name, str(digest)) for name, digest in manifest["members"].items()}
+        wrong = sorted(str(each) for each in {*digests.items()} ^ expected)
         raise BundleRefused(f"the members are not what {MANIFEST} says: {', '.join(wrong[:2])[:500]}")
     configuration = members.pop(CONFIGURATION, b"")
     units: dict[str, dict[str, bytes]] = {}
@@ -226,30 +228,18 @@ def _bundle(manifest: dict[str, Any], members: dict[str, bytes], manifest_sha256
         private_keys=manifest["private_keys"],
         withheld=tuple(manifest["withheld"]),
         configuration=configuration,
-        made_at=str(manifest.get("made_at", ""))[:64],
-        made_by=str(manifest.get("made_by", ""))[:64],
         digests=digests,
         manifest_sha256=manifest_sha256,
     )
 
 
-def _pairs(members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    yield from ((name, str(digest)) for name, digest in members.items())
-
-
 def _check_name(name: str) -> None:
-    """A member is a file of `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`, or below, not too deep."""
+    """Raises BundleRefused unless this is a file in `hosts/<name>/`, `organizations/<name>/` or `partners/<name>/`."""
     if name == CONFIGURATION:
         return
     kind, *segments = name.split("/")
     if kind not in KINDS or not 2 <= len(segments) <= 1 + MAX_DEPTH or not all(map(_SEGMENT.fullmatch, segments)):
         raise BundleRefused(f"{name[:200]!a} is no name for a file in certs/")
-
-
-def _parents(name: str) -> Iterator[str]:
-    segments = name.split("/")
-    for at in range(1, len(segments)):
-        yield "/".join(segments[:at])
 
 
 # --- The tree ---------------------------------------------------------------------------------------------------------
@@ -272,13 +262,8 @@ def _files_below(directory: Path, depth: int) -> Iterator[Path]:
             yield from _files_below(path, depth - 1)
 
 
-def _is_one_value(data: bytes) -> bool:
-    """Whether this is one SEQUENCE of definite length, from the first octet to the last."""
-    return data[:1] == bytes([SEQUENCE]) and declared_size(data) == len(data)
-
-
 def _decoded(body: bytes) -> bytes:
-    """What a PEM block holds; nothing where it is no base64."""
+    """The octets of a PEM block; empty if the block is not base64."""
     try:
         return base64.b64decode(b"".join(body.split()), validate=True)
     except ValueError:
@@ -286,9 +271,9 @@ def _decoded(body: bytes) -> bytes:
 
 
 def _is_der(data: bytes) -> bool:
-    """Whether these octets are a certificate, a revocation list or a PKCS#7 bundle in DER, and no more than that."""
-    if not _is_one_value(data):  # what reads PKCS#7 does not look at what follows
-        return False
+    """Whether the octets are exactly one certificate, revocation list or PKCS#7 bundle in DER."""
+    if data[:1] != bytes([SEQUENCE]) or declared_size(data) != len(data):
+        return False  # the reader of PKCS#7 would ignore octets that follow
     for load in (Certificate.from_der, x509.load_der_x509_crl, load_der_pkcs7_certificates):
         try:
             load(data)

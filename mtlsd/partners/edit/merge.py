@@ -1,4 +1,4 @@
-"""What `mtlsd partner add --replace` has no option for, and so keeps: revocation, dates, retention, disabled. Pure."""
+"""The settings that `mtlsd partner add --replace` keeps, because no option gives them. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,14 +15,15 @@ KEPT = ("disabled", "revocation", "retention", "certificate")
 
 
 def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
-    """The proposal with what the partner has that no option gives; the dates of a certificate that goes go with it."""
+    """The proposal with the present settings that no option gives; the dates of a removed certificate are removed."""
     settings = dict(proposal.settings)
     if disabled:
         settings["disabled"] = True
     if there.revocation != BY_DEFAULT:
-        settings["revocation"] = dict(_revocation(there.revocation))
-    if retention := dict(_retention(there)):
-        settings["retention"] = retention
+        settings["revocation"] = _set_fields(there.revocation)
+    retention = {"days": there.retention_days, "max_bytes": there.retention_max_bytes}
+    if kept := {key: value for key, value in retention.items() if value is not None}:
+        settings["retention"] = kept
     if rows := tuple(_rows(there, {each for _, each in proposal.certificates})):
         settings["certificate"] = rows
     lists = {f"{each.sha256[:16]}.crl": (each.der, PUBLIC) for each in there.crls}
@@ -30,30 +31,17 @@ def keeping(proposal: Proposal, there: Partner, *, disabled: bool) -> Proposal:
 
 
 def would_go(text: bytes) -> list[str]:
-    """What a partner.toml that is not in use has of this; raises ValueError where it cannot be known."""
+    """The settings that would be lost with a partner.toml that is not in use; raises ValueError if it is not TOML."""
     tables = parse_toml(text.decode("utf-8-sig"))
     return [key for key in KEPT if key in tables]
-
-
-def _revocation(revocation: Revocation) -> Iterator[tuple[str, object]]:
-    for key in Revocation.__slots__:
-        if (value := getattr(revocation, key)) is not None:
-            yield key, value
-
-
-def _retention(partner: Partner) -> Iterator[tuple[str, object]]:
-    for key, value in (("days", partner.retention_days), ("max_bytes", partner.retention_max_bytes)):
-        if value is not None:
-            yield key, value
 
 
 def _rows(partner: Partner, certificates: set[Certificate]) -> Iterator[Mapping[str, object]]:
     staying = {each.sha256 for each in certificates}
     for sha256, dates in partner.dates:
         if sha256 in staying:
-            yield {"sha256": sha256, **_moments(dates)}
+            yield {"sha256": sha256, **_set_fields(dates)}
 
 
-def _moments(dates: Dates) -> dict[str, object]:
-    both = {"active_from": dates.active_from, "retire_after": dates.retire_after}
-    return {key: moment for key, moment in both.items() if moment}
+def _set_fields(value: Revocation | Dates) -> dict[str, object]:
+    return {key: found for key in type(value).__slots__ if (found := getattr(value, key)) is not None}

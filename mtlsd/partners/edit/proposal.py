@@ -1,4 +1,4 @@
-"""A partner that is to be: its directory as files, what it would change, and with whom it would conflict. Pure."""
+"""A proposed partner: the files of its directory, the changes, and the conflicts with other partners. Pure."""
 
 import json
 import re
@@ -24,7 +24,7 @@ Description = Mapping[str, tuple[str, ...]]
 REVOCATION, DATES, LISTS = "revocation", "dates", "revocation lists"  # headings of a description
 
 BESIDE = ""  # the directory itself: for connections and messages
-PLACES = {  # by what a certificate is given as
+PLACES = {  # the directory for each option that gives a certificate
     "beside": BESIDE,
     "tls": CONNECTIONS,
     "as2": MESSAGES,
@@ -33,7 +33,7 @@ PLACES = {  # by what a certificate is given as
 }
 MAX_NAME = 100  # characters
 
-_NAME = re.compile(r"[!-.0-~](?:[ -.0-~]*[!-.0-~])?")  # printable ASCII, no slash, no blank at either end
+_NAME = re.compile(r"[!-.0-~](?:[ -.0-~]*[!-.0-~])?")  # printable ASCII, no slash, no space at either end
 _DISABLED = re.compile(r"(?m)^[ \t]*disabled[ \t]*=.*(?:\r?\n|\Z)")
 _CERTIFICATES = {
     "connections": "public_certificates",
@@ -46,11 +46,11 @@ _CERTIFICATES = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A partner's settings, as in partner.toml, and its certificates with the directory of each."""
+    """A partner's settings, as in partner.toml, and its certificates, each with its directory."""
 
     settings: Mapping[str, object]
     certificates: tuple[tuple[str, Certificate], ...]
-    more: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # other files of it, with their modes
+    more: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # other files of the partner, with their modes
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         """Data and mode by path."""
@@ -61,19 +61,19 @@ class Proposal:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError where this can be no partner's directory."""
+    """Raises ValueError if a partner's directory cannot have this name."""
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME or name.startswith(".") or name.endswith((".md", "~")):
         raise ValueError(
-            f"expected 1 to {MAX_NAME} printable ASCII characters: no slash, no dot at the beginning, no blank at "
+            f"expected 1 to {MAX_NAME} printable ASCII characters: no slash, no dot at the beginning, no space at "
             "either end, and neither .md nor ~ at the end"
         )
 
 
 def places(use: str, certificates: tuple[Certificate, ...]) -> Iterator[tuple[str, Certificate]]:
-    """Where the certificates of one file belong.
+    """The certificates of one file, each with the directory that it belongs to.
 
-    A root is for connections alone, or it would be a pin for messages, too. So are the CAs of a bundle that has
-    another certificate; a file of CAs alone may be the self-signed certificate of an AS2 product.
+    A root is for connections only; otherwise it would also be a pin for messages. The same applies to the CAs of a file
+    that also has an end-entity certificate. A file of CAs alone may be the self-signed certificate of an AS2 product.
     """
     leaves = [each for each in certificates if not each.is_ca]
     for each in certificates:
@@ -81,14 +81,14 @@ def places(use: str, certificates: tuple[Certificate, ...]) -> Iterator[tuple[st
 
 
 def file_name(certificate: Certificate) -> str:
-    """A file for a certificate: its common name, as far as it suits, and some of its fingerprint."""
+    """A file name for a certificate, made of its common name and the beginning of its fingerprint."""
     common = re.search(r"(?:^|,)CN=((?:[^,\\]|\\.)*)", certificate.subject)
     words = re.sub(r"[^A-Za-z0-9.-]+", "-", common[1] if common else certificate.subject).strip("-.")[:48]
     return f"{words or 'certificate'}-{certificate.sha256[:8]}.pem"
 
 
 def toml_of(settings: Mapping[str, object]) -> str:
-    """A TOML document of texts, numbers, moments, lists of texts, and tables and rows of these, which come last."""
+    """A TOML document of texts, numbers, moments and lists of texts, followed by its tables and arrays of tables."""
     plain = "".join(_line(key, value) for key, value in settings.items() if not list(_tables(key, value)))
     tables = [
         f"\n{head}\n" + "".join(_line(name, each) for name, each in table.items())
@@ -99,9 +99,9 @@ def toml_of(settings: Mapping[str, object]) -> str:
 
 
 def with_disabled(text: str, *, disabled: bool) -> str:
-    """The text of a partner.toml with this value of `disabled`, all else as it was.
+    """The text of a partner.toml with this value of `disabled`, and otherwise unchanged.
 
-    Raises ValueError where it is no TOML, or the line is written in a way that is left to people.
+    Raises ValueError if the text is not TOML, or if only a person can change the line.
     """
     before = parse_toml(text.removeprefix(BYTE_ORDER_MARK))
     if before.get("disabled", False) == disabled:
@@ -114,15 +114,15 @@ def with_disabled(text: str, *, disabled: bool) -> str:
     wanted = {key: value for key, value in before.items() if key != "disabled"}
     wanted |= {"disabled": True} if disabled else {}
     if parse_toml(changed) != wanted:
-        raise ValueError("`disabled` is written there in a way of its own: change it by hand")
+        raise ValueError("the spelling of `disabled` in this file is unusual: change it by hand")
     return changed
 
 
-# --- What it would change ---------------------------------------------------------------------------------------------
+# --- Changes ----------------------------------------------------------------------------------------------------------
 
 
 def describe(loaded: LoadedPartner | None) -> Description:
-    """What a directory means, in lines to compare; nothing where there is none, or it is out of use by mistake."""
+    """The content of a partner's directory as lines to compare; empty if an error disables the partner."""
     partner = (loaded.partner or loaded.held) if loaded else None
     if loaded is None or partner is None:
         return {}
@@ -146,7 +146,7 @@ def describe(loaded: LoadedPartner | None) -> Description:
 
 
 def revocation_lines(revocation: Revocation) -> Iterator[str]:
-    """The settings of revocation that are not as for most partners."""
+    """The settings of revocation that differ from the defaults."""
     for key in Revocation.__slots__:
         value = getattr(revocation, key)
         if value != getattr(BY_DEFAULT, key):
@@ -154,13 +154,13 @@ def revocation_lines(revocation: Revocation) -> Iterator[str]:
 
 
 def crl_line(crl: RevocationList) -> str:
-    """A revocation list, as one knows it again."""
+    """A revocation list on one line."""
     until = f" until {crl.next_update:%Y-%m-%d}" if crl.next_update else ""
     return f"{crl.issuer} ({crl.sha256[:SHORT]}) of {crl.this_update:%Y-%m-%d}{until}, {crl.size} revoked"
 
 
 def differences(before: Description, after: Description) -> list[str]:
-    """A line for each thing that goes, with a minus, and for each that comes, with a plus."""
+    """A line with a minus for each removed value, and one with a plus for each added value."""
     lines: list[str] = []
     for key in dict.fromkeys((*after, *before)):
         old, new = before.get(key, ()), after.get(key, ())
@@ -170,7 +170,7 @@ def differences(before: Description, after: Description) -> list[str]:
 
 
 def renamed(loaded: LoadedPartner, staged: Path, target: Path) -> LoadedPartner:
-    """What was loaded beside its place, as if it were there already."""
+    """A partner that was loaded from a staged directory, with the names of the target directory."""
 
     def moved(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         return tuple(replace(each, file=target / each.file.relative_to(staged)) for each in problems)
@@ -191,23 +191,28 @@ def renamed(loaded: LoadedPartner, staged: Path, target: Path) -> LoadedPartner:
 def conflicts(
     directory: Path, loaded: Iterable[LoadedPartner], proposed: Iterable[LoadedPartner]
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """What two partners would claim that no two claim now, if the proposed ones were there, and who would lose a pin.
+    """The problems and the warnings if the proposed partners were added.
 
-    The doubts are who would lose what is a root anyway.
+    A problem is a new conflict between partners, or a partner that loses a public certificate. It is only a warning if
+    the lost certificate is also a root under which others of the partner's certificates were issued.
     """
     now = {each.name: each for each in loaded}
     then = now | {each.name: each for each in proposed}
-    before, known = build_trust_store(directory, tuple(now.values()))
-    after, problems = build_trust_store(directory, tuple(then.values()))
-    lost = [_lost(directory, name, before, after) for name in before.partners]
-    taken = tuple(each for pair in lost for each in pair[0])
-    return (*(each for each in problems if each not in known), *taken), tuple(each for pair in lost for each in pair[1])
+    before, after = (build_trust_store(directory, each.values()) for each in (now, then))
+    known = before.problems()
+    problems = [each for each in after.problems() if each not in known]
+    warnings: list[Problem] = []
+    for name in before.partners:
+        lost, only_roots = _lost(directory, name, before, after)
+        problems += lost
+        warnings += only_roots
+    return tuple(problems), tuple(warnings)
 
 
 def lost_pins(store: TrustStore, name: str) -> Iterator[tuple[Certificate, tuple[str, ...]]]:
-    """What a partner has for its connections and cannot use, since it is the root of others, too: of whom.
+    """A partner's public certificates that it cannot use, because other partners have them as a root, with their names.
 
-    A CA that issued another of its certificates is left out: to share that is what roots are for.
+    A CA that issued another certificate of the partner is left out, because partners may share a root.
     """
     loaded = store.loaded[name]
     for each in loaded.public_certificates:
@@ -217,8 +222,8 @@ def lost_pins(store: TrustStore, name: str) -> Iterator[tuple[Certificate, tuple
 
 
 def pin_is_lost(certificate: Certificate, others: Iterable[str]) -> str:
-    """What that means, in words."""
-    return f"{certificate.subject} is a root only, and nobody connects with it: {', '.join(others)} has it, too"
+    """The text of the problem that a certificate no longer identifies its partner."""
+    return f"nobody can connect with {certificate.subject}: it is also a root of {', '.join(others)}"
 
 
 def _issued_one(certificate: Certificate, loaded: LoadedPartner) -> bool:
@@ -230,21 +235,21 @@ def _issued_one(certificate: Certificate, loaded: LoadedPartner) -> bool:
 def _lost(
     directory: Path, name: str, before: TrustStore, after: TrustStore
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """What a partner would lose that it connects with, and what it would lose that it hardly does."""
+    """The problems and the warnings about the public certificates that a partner would lose."""
     had = before.partners[name].public_certificates
     pins = [(each, others) for each, others in lost_pins(after, name) if each in had]
     kept = {*(each for each, _ in pins), *(after.partners[name].public_certificates if name in after.partners else had)}
     roots = [
         (each, others)
         for each in had
-        if each not in kept and (others := [holder for holder in after.holders.get(each.sha256, ()) if holder != name])
+        if each not in kept and (others := [holder for holder in after.holders(each) if holder != name])
     ]
     problems = tuple(Problem(directory / name, pin_is_lost(*each)) for each in pins)
-    doubts = (
-        Problem(directory / name, f"{each.subject} is a root only from now on: {', '.join(others)} has it, too")
+    warnings = (
+        Problem(directory / name, f"{each.subject} will only be a root: it is also a root of {', '.join(others)}")
         for each, others in roots
     )
-    return problems, tuple(doubts)
+    return problems, tuple(warnings)
 
 
 def _tables(key: str, value: object) -> Iterator[tuple[str, Mapping[str, object]]]:

@@ -1,4 +1,4 @@
-"""A virtual host's key pairs: those that it serves, and those that it shows where it brings an asynchronous MDN."""
+"""The key pairs of a virtual host: for its own clients, and for the servers to which it sends asynchronous MDNs."""
 
 import os
 from dataclasses import dataclass
@@ -7,10 +7,9 @@ from pathlib import Path
 
 from mtlsd.config.fields import table
 from mtlsd.config.schema import Schema, read_optional_toml
-from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import missing_directory
+from mtlsd.errors import Problem
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded
 from mtlsd.partners.rollover import current
 from mtlsd.pki.key_pair import KeyPair
 
@@ -32,7 +31,7 @@ SCHEMA = Schema(HostSettings)
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """The pairs of one virtual host; there is one server pair at least."""
+    """The pairs of one virtual host; there is at least one server pair."""
 
     server: tuple[KeyPair, ...]
     client: tuple[KeyPair, ...] = ()
@@ -42,39 +41,24 @@ class HostKeys:
         return (*self.server, *self.client)
 
     def client_at(self, now: datetime) -> KeyPair:
-        """What is shown to a server that takes MDNs: a pair for clients, or else what the host serves."""
+        """The pair for a server that receives MDNs: a client pair, or else a server pair."""
         return current(self.client or self.server, now)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedHost:
-    """A host's key pairs that are fit for use, and what the operators should know about them."""
-
-    keys: HostKeys
-    warnings: tuple[Problem, ...] = ()
-
-    @property
-    def key_pair(self) -> KeyPair:
-        """The server pair in the host's own directory."""
-        return self.keys.server[0]
-
-
-def load_host(directory: Path, credentials: Path | None = None) -> LoadedHost:
+def load_host(directory: Path, credentials: Path | None = None) -> Loaded[HostKeys]:
     """Read `certs/hosts/<name>/`; raises ConfigurationError with everything that is wrong.
 
     A chain that does not cover the name is a warning.
     """
-    if problem := missing_directory(directory):
-        raise ConfigurationError((problem,))
     reading = read_optional_toml(directory / SETTINGS, SCHEMA)
     rows = reading.value.pair if reading.value else ()
-    rings = Keyrings(directory, reading.document, rows, credentials, f"host.{directory.name}", CHAIN, lambda *_: ())
-    rings.problems += (*reading.problems, *twice(rows, reading.document))
+    prefix = f"host.{directory.name}"
+    rings = Keyrings(directory, reading.document, rows, credentials, prefix, CHAIN, problems=[*reading.problems])
     server = rings.read(reserved=(CLIENT,))
     client = rings.read(CLIENT) if os.path.lexists(directory / CLIENT) else ()
     rings.finish()
-    doubts = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
-    return LoadedHost(HostKeys(server, client), (*rings.warnings, *filter(None, doubts)))
+    uncovered = (_not_covered(directory, each, CHAIN if each is server[0] else ".") for each in server)
+    return Loaded(HostKeys(server, client), (*rings.warnings, *filter(None, uncovered)))
 
 
 def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
@@ -88,7 +72,7 @@ def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
 
 
 def _covers(pair: KeyPair, host: str) -> bool:
-    """RFC 9525, section 6.3: a name of its own, or a wildcard as the whole first label; never the CN."""
+    """Whether the certificate covers a name (RFC 9525, section 6.3): by the exact name or a wildcard, never the CN."""
     host = host.lower()
     parent = host.partition(".")[2]
     return not {f"dns:{host}", f"ip:{host}", f"dns:*.{parent}"}.isdisjoint(pair.certificate.san)

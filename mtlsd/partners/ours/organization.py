@@ -1,4 +1,4 @@
-"""Organizations: who we are in AS2, with the keys that sign our receipts and open the messages sent to us."""
+"""Organizations: our identities in AS2, with the keys that sign our receipts and decrypt the messages sent to us."""
 
 import os
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.config import fields, values
 from mtlsd.config.schema import Reading, Schema, read_optional_toml
-from mtlsd.errors import ConfigurationError, Problem
-from mtlsd.files.reading import FileRefused, missing_directory
+from mtlsd.errors import Problem
+from mtlsd.files.reading import FileRefused
 from mtlsd.partners.dates import PairRow
-from mtlsd.partners.ours.key_ring import Keyrings, twice
+from mtlsd.partners.ours.key_ring import Keyrings, Loaded
 from mtlsd.partners.rollover import current
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.formats.on_disk import read_public_file
@@ -45,17 +45,21 @@ class Organization:
     name: str
     as2_id: str
     signing: KeyPair
-    decryption: tuple[KeyPair, ...]  # all of them, retired ones too
-    backend_certificates: tuple[Certificate, ...] = ()  # with which a backend signs MDNs of its own
-    later_signing: tuple[KeyPair, ...] = ()  # pairs that take, or took, the place of `signing`
+    decryption: tuple[KeyPair, ...]  # all pairs, also retired ones
+    backend_certificates: tuple[Certificate, ...] = ()  # for the MDNs that a backend signs itself
+    later_signing: tuple[KeyPair, ...] = ()  # pairs that replace, or have replaced, `signing`
 
     @property
     def signing_pairs(self) -> tuple[KeyPair, ...]:
         return (self.signing, *self.later_signing)
 
     @property
+    def pairs(self) -> tuple[KeyPair, ...]:
+        return (*self.signing_pairs, *self.decryption)
+
+    @property
     def receipt_certificates(self) -> tuple[Certificate, ...]:
-        """Whose signature an MDN in this organization's name may bear."""
+        """The certificates that may verify an MDN in this organization's name."""
         return (*(each.certificate for each in self.signing_pairs), *self.backend_certificates)
 
     def signing_at(self, now: datetime) -> KeyPair:
@@ -63,58 +67,49 @@ class Organization:
         return current(self.signing_pairs, now)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedOrganization:
-    """An organization that is fit for use, and what the operators should know about it."""
-
-    organization: Organization
-    warnings: tuple[Problem, ...] = ()
-
-
-def load_organization(directory: Path, credentials: Path | None = None) -> LoadedOrganization:
+def load_organization(directory: Path, credentials: Path | None = None) -> Loaded[Organization]:
     """Read `certs/organizations/<name>/`; raises ConfigurationError with everything that is wrong."""
-    if problem := missing_directory(directory):
-        raise ConfigurationError((problem,))
     reading = read_settings(directory)
     settings = reading.value or OrganizationSettings()
-    as2_id, mistakes = _as2_id(directory, settings, reading.problems)
-    prefix = f"organization.{directory.name}"
-    rings = Keyrings(directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2)
-    rings.problems += (*mistakes, *twice(settings.pair, reading.document))
+    prefix, problems = f"organization.{directory.name}", [*reading.problems]
+    rings = Keyrings(
+        directory, reading.document, settings.pair, credentials, prefix, "cert.pem", _not_for_as2, problems
+    )
+    as2_id = settings.as2_id or ("" if reading.problems else _as2_id(directory, problems))
     signing, decryption = _read_pairs(directory, rings)
-    backend, mistakes = _backend_certificates(directory / BACKEND)
-    rings.problems += mistakes
+    backend = _backend_certificates(directory / BACKEND, problems)
     rings.finish()
     first, *later = signing
     organization = Organization(directory.name, as2_id, first, decryption, backend, tuple(later))
-    return LoadedOrganization(organization, tuple(rings.warnings))
+    return Loaded(organization, tuple(rings.warnings))
 
 
 def read_settings(directory: Path) -> Reading[OrganizationSettings]:
-    """What organization.toml says, which need not be there."""
+    """The settings in organization.toml; the file is optional."""
     return read_optional_toml(directory / SETTINGS, SCHEMA)
 
 
 def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:
-    """What signs, and what decrypts where that is something else."""
+    """The pairs that sign, and the pairs that decrypt; the same pairs unless sign/ or decrypt/ exists."""
     if any(os.path.lexists(directory / each) for each in (SIGN, DECRYPT)):
         return rings.read(SIGN), rings.read(DECRYPT)
     both = rings.read()
     return both, both
 
 
-def _backend_certificates(path: Path) -> tuple[tuple[Certificate, ...], tuple[Problem, ...]]:
-    """The certificates of a backend that signs its MDNs with another key than ours; there need be none."""
+def _backend_certificates(path: Path, problems: list[Problem]) -> tuple[Certificate, ...]:
+    """The certificates of a backend that signs its MDNs with its own key; there may be none."""
     if not os.path.lexists(path):
-        return (), ()
+        return ()
     try:
-        return read_public_file(path).certificates, ()
+        return read_public_file(path).certificates
     except (FileRefused, CertificateUnreadable) as error:
-        return (), (Problem(path, str(error)),)
+        problems.append(Problem(path, str(error)))
+        return ()
 
 
 def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
-    """What we sign receipts with and have messages encrypted to: RSA, which every AS2 product has, or a NIST curve."""
+    """The problem of a key that AS2 products do not support: they all have RSA, and most of them the NIST curves."""
     key = pair.private_key
     if isinstance(key, RSAPrivateKey) and key.key_size >= RSA_BITS:
         return ()
@@ -123,13 +118,10 @@ def _not_for_as2(place: Path, pair: KeyPair) -> tuple[Problem, ...]:
     return (Problem(place / "key.pem", f"AS2 needs RSA with {RSA_BITS} bits or more here, or P-256 or better"),)
 
 
-def _as2_id(
-    directory: Path, settings: OrganizationSettings, mistakes: tuple[Problem, ...]
-) -> tuple[str, tuple[Problem, ...]]:
-    """The AS2 id that organization.toml gives, or else the directory's name; and the mistakes."""
-    if mistakes or settings.as2_id:
-        return settings.as2_id or "", mistakes
+def _as2_id(directory: Path, problems: list[Problem]) -> str:
+    """The directory's name as AS2 id."""
     try:
-        return values.as2_id(directory.name), ()
+        return values.as2_id(directory.name)
     except ValueError as error:
-        return "", (Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"),)
+        problems.append(Problem(directory, f"the name is no AS2 id ({error}): set as2_id in {SETTINGS}"))
+        return ""

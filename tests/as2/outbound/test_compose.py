@@ -45,7 +45,7 @@ def received(message: BuiltMessage) -> tuple[VerifiedMessage, bytes]:
     ours = Organization("EXAMPLE", "EXAMPLE", THEM, (THEM, THEIR_CURVE))
     them = partner(certificates=(US.certificate, CURVE.certificate), relax=frozenset({"sha1", "3des"}))
     headers = AS2Headers.parse(message.headers)
-    receiver = Receiver(headers, Agreement(ours, them, frozenset()), LIMITS, NOW)
+    receiver = Receiver(headers, Agreement(ours, them, frozenset(), is_proven=True), LIMITS, NOW)
     receiver.receive_data(message.body)
     payload = b"".join(event.data for event in receiver.events())
     verified = receiver.finish()

@@ -308,7 +308,7 @@ def test_a_test_ca_is_refused_in_production(tree: Tree, given: Path, tmp_path: P
 
 
 def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree: Tree, given: Path) -> None:
-    words = "first: CN=self is a root only, and nobody connects with it: second has it, too"
+    words = "first: nobody can connect with CN=self: it is also a root of second"
     for name, code in (("first", 0), ("second", 1)):
         more = ("--config", tree.configuration, "--as2-id", name, "--cert", given / "self.pem")
         result = mtlsd("partner", "add", name, *more)
@@ -318,7 +318,7 @@ def test_a_partner_is_not_added_that_would_take_the_certificate_of_another(tree:
     shutil.copytree(tree.certs / "partners" / "first", tree.certs / "partners" / "second")
     assert words in mtlsd("check", "--config", tree.configuration).stdout
     listed = mtlsd_json("partner", "list", "--config", tree.configuration)
-    assert "second has it, too" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
+    assert "it is also a root of second" in next(each for each in listed if each["name"] == "first")["mistakes"][-1]
 
 
 MORE = """
@@ -385,7 +385,7 @@ def test_everything_is_shown(tree: Tree, given: Path) -> None:
     assert {each["use"] for each in found["certificates"]} == {"connections, messages", "root", "MDN servers"}
 
 
-def test_doubts_are_shown(tree: Tree, given: Path) -> None:
+def test_warnings_are_shown(tree: Tree, given: Path) -> None:
     command = ("--config", tree.configuration, "--as2-id", "N", "--tls-cert", given / "f.cer")
     assert "warning: " in mtlsd("partner", "add", "NEWCO", *command).stdout
     assert "pinned without a root" in partner(tree, "show", "NEWCO").stdout

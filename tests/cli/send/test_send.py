@@ -12,7 +12,7 @@ import pytest
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS, KEY_ALGORITHMS
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.outbound.draft import Compression
-from mtlsd.cli.send import command as send
+from mtlsd.cli.send import options as send
 from mtlsd.config.addresses import Address
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import MDNListener, send_and_listen

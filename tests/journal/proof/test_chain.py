@@ -1,7 +1,7 @@
 """The hash chain: whatever is changed, removed, inserted or exchanged is named at the right place."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -10,13 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Entry, Head, Note, follow, verify
+from mtlsd.journal.proof.chain import Break, ChainFollower, Checkpoint, Entry, Head, Note, follow
 
 NODE = "a" * 32
 texts = st.text(max_size=8)
 facts = st.dictionaries(texts, st.none() | st.integers() | texts | st.lists(texts, max_size=2), max_size=3)
 notes = st.builds(Note, texts, texts, st.floats(allow_nan=False, allow_infinity=False), facts)
 chains = st.lists(notes, min_size=1, max_size=12).map(lambda some: list(follow(Head(), NODE, some)))
+
+
+def verify(node: str, entries: Iterable[Entry], checkpoints: Iterable[Checkpoint] = ()) -> Break | None:
+    """The first break of a chain, or None if it is whole."""
+    follower = ChainFollower(node, checkpoints)
+    for entry in entries:
+        if broken := follower.follow(entry):
+            return broken
+    return follower.end()
 
 
 def chain(length: int) -> list[Entry]:

@@ -42,6 +42,7 @@ async def asked(
     context: ssl.SSLContext | None = None,
     recording: Recording | None = None,
     host: str = "127.0.0.1",
+    status_decides: bool = False,
 ) -> Answer:
     """Send a request to this server."""
 
@@ -54,7 +55,17 @@ async def asked(
         address = listeners[0].socket.getsockname()
         url = Backend.parse(f"{scheme}://{host}:{address[1]}/mdn")
         try:
-            return await send(url, "POST", (), (), timeout=2, context=context, recording=recording, connect_to=address)
+            return await send(
+                url,
+                "POST",
+                (),
+                (),
+                timeout=2,
+                context=context,
+                recording=recording,
+                connect_to=address,
+                status_decides=status_decides,
+            )
         except UpstreamFailed as failure:
             failed = failure
             await wait_all_tasks_blocked(0.01)  # the server reads what it was told
@@ -328,3 +339,83 @@ async def test_over_tls_an_answer_may_end_without_close_notify(autojump_clock: M
     context = ssl.create_default_context(cadata=root.pem.decode())
     answer = await asked(server, scheme="https", context=context)
     assert (answer.status, len(answer.body)) == (200, 500_000)
+
+
+# --- The status decides ---------------------------------------------------------------------------------------
+
+SLOPPY = {
+    "a blank before the colon": OK + b"Server : IIS\r\n\r\n",
+    "a line without a colon": OK + b"Welcome\r\n\r\n",
+    "a blank field name": OK + b": x\r\n\r\n",
+    "two lengths": OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+    "a body shorter than its length": OK + b"Content-Length: 100\r\n\r\nok",
+    "a chunk without its end": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nok",
+    "no chunk at all": OK + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+    "an unknown transfer coding": OK + b"Transfer-Encoding: gzip\r\n\r\nok",
+    "a header without an end": OK + b"Server: IIS\r\n",
+    "the status line alone": OK,
+    "two blanks": b"HTTP/1.1  200 OK\r\n\r\n",
+    "no version": b"HTTP/1 200\r\n\r\n",
+    "after 100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Server : IIS\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", SLOPPY)
+async def test_the_status_decides_whatever_follows(kind: str) -> None:
+    answer = await asked(says(SLOPPY[kind]), status_decides=True)
+    assert answer.status == 200
+    assert answer.flaw
+
+
+@pytest.mark.parametrize("kind", SLOPPY)
+async def test_an_answer_whose_body_is_needed_must_be_whole(kind: str) -> None:
+    with pytest.raises((UpstreamBadAnswer, UpstreamUnreachable)):
+        await asked(says(SLOPPY[kind]))
+
+
+@pytest.mark.parametrize("status", [200, 204, 301, 400, 422, 503])
+async def test_every_status_decides(status: int) -> None:
+    answer = await asked(says(b"HTTP/1.1 %d X\r\nServer : IIS\r\n\r\n" % status), status_decides=True)
+    assert answer.status == status
+
+
+async def test_a_body_that_never_ends_is_waited_for_no_longer_than_the_timeout(autojump_clock: MockClock) -> None:
+    async def server(stream: trio.SocketStream) -> None:
+        await says(OK + b"Content-Length: 100\r\n\r\nok")(stream)
+        await trio.sleep_forever()
+
+    answer = await asked(server, status_decides=True)
+    assert (answer.status, answer.body, answer.flaw) == (200, b"ok", "the answer did not end in time")
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 2", b"HTTP/1.1 999 X\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
+async def test_without_a_status_there_is_no_answer(octets: bytes) -> None:
+    with pytest.raises((UpstreamBadAnswer, UpstreamUnreachable)):
+        await asked(says(octets), status_decides=True)
+
+
+async def test_a_sound_answer_has_no_flaw() -> None:
+    answer = await asked(says(OK + b"Content-Length: 2\r\n\r\nok"), status_decides=True)
+    assert (answer.status, answer.body, answer.flaw) == (200, b"ok", "")
+
+
+async def test_an_early_200_is_not_believed() -> None:
+    """The server cannot have the document yet."""
+
+    async def server(stream: trio.SocketStream) -> None:
+        await says(OK + b"Server : IIS\r\n\r\n")(stream)
+
+    async def ask(nursery: trio.Nursery) -> Answer:
+        listeners = await nursery.start(partial(trio.serve_tcp, server, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        pieces = [bytes(1024 * 1024)] * 64
+        fields = [("Content-Length", str(64 * 1024 * 1024))]
+        url = Backend.parse(f"http://127.0.0.1:{port}/in")
+        return await send(url, "POST", fields, pieces, timeout=20, status_decides=True)
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(UpstreamFailed):
+            await ask(nursery)
+        nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client import chunked, connect, context, opened, request, secure
+from tests.support.client import Answer, Client, chunked, connect, context, opened, request, secure
 from tests.support.daemon import Daemon, Tree, acme, keys, running
 from tests.support.partner import disposition, layered, message, send
 
@@ -137,6 +137,34 @@ def test_failures_are_limited_and_a_stranger_s_are_not_the_partner_s(limited: Da
         assert (answer.status, answer.reason, answer.get("Retry-After")) == (503, "spike_arrested", "60")
     sent = message("<not-charged@acme.example>")
     assert disposition(send(limited, sent), sent) == "processed"
+
+
+def test_a_stranger_s_messages_count_as_failures_until_they_are_complete(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    host = "drop.example.com"
+    sent = [message(f"<under-way-{number}@acme.example>") for number in range(6)]
+
+    def begin(stack: ExitStack, number: int) -> tuple[Client, Answer]:
+        """Send the header, and wait until the body may follow."""
+        client = stack.enter_context(opened(daemon.address, sni=host, source="127.9.6.2"))
+        fields = [*sent[number].fields, ("Expect", "100-continue"), ("Content-Length", str(len(sent[number].body)))]
+        return client, client.request(request(fields=fields, host=host, length=False))
+
+    with running(Tree(tmp_path_factory.mktemp("under-way"), limits="max_failures_per_hour = 3")) as daemon:
+        with ExitStack() as stack:
+            begun = [begin(stack, number) for number in range(3)]
+            assert [answer.status for _, answer in begun] == [100, 100, 100]
+            assert begin(stack, 3)[1].reason == "spike_arrested"
+            assert disposition(begun[0][0].request(sent[0].body), sent[0]) == "processed"
+            client, answer = begin(stack, 4)
+            assert answer.status == 100
+            assert disposition(client.request(sent[4].body), sent[4]) == "processed"
+        for _ in range(2):  # the other two have gone, and count for good
+            daemon.wait_for("exchange_finished", host=host, reason="bad_request")
+        with ExitStack() as stack:
+            assert begin(stack, 4)[1].status == 100
+            assert begin(stack, 5)[1].reason == "spike_arrested"
 
 
 def test_handshakes_that_never_finish_hold_nobody_up(tmp_path_factory: pytest.TempPathFactory) -> None:

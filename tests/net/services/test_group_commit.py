@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from mtlsd.errors import SpoolFull
 from mtlsd.journal.model import Acceptance, Message, Refusal
-from mtlsd.journal.protocol import Journal
+from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.group_commit import MAX_GROUP, Committer
 from tests.support.examples import delivery, message, refusal

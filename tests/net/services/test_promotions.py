@@ -15,7 +15,7 @@ from trio.testing import MockClock
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
 from mtlsd.journal.proof.chain import Note
-from mtlsd.journal.sql.proof import SQLProof
+from mtlsd.journal.sql.proof import Proof
 from mtlsd.journal.sql.sqlite import SQLiteJournal
 from mtlsd.net.services.promotions import Promoter, promotions_in, standings_in
 from mtlsd.partners.rollover import CertificateState, Use, Used
@@ -135,7 +135,7 @@ def test_each_node_knows_what_another_has_promoted_and_enters_it_no_more(tmp_pat
         journal.close()
 
 
-class Unwilling(SQLProof):
+class Unwilling(Proof):
     """Takes nothing the first time."""
 
     willing = False

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from mtlsd.cli.partner.dated import DatedCertificate
+from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.document import read_document
 from mtlsd.config.load import read_configuration
@@ -23,8 +23,8 @@ from mtlsd.partners.edit import proposal
 from mtlsd.partners.expiry import LISTED_DAYS
 from mtlsd.partners.ours.host_keys import load_host
 from mtlsd.partners.ours.organization import Organization, load_organization
-from mtlsd.partners.partner import Partner, uses_of
-from mtlsd.partners.partner_toml import Require
+from mtlsd.partners.partner import LoadedPartner, Partner, uses_of
+from mtlsd.partners.partner_toml import SETTINGS, Require
 from mtlsd.partners.registry import load_partners
 from mtlsd.partners.trust_store import TrustStore
 from mtlsd.partners.validity import Validity, certificate_files, days
@@ -33,26 +33,32 @@ from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
 from mtlsd.snapshot.snapshot import load_snapshot
 
+EMPTY = {"as2_id": "-", "relax": "nothing", "mdn_urls": "the answer only"}  # the text of a setting without a value
+
 
 @dataclass(frozen=True, slots=True)
 class PartnerEntry:
-    """A directory below partners/: the partner, or None if it is disabled, and its errors."""
+    """A directory below partners/, as it was read, and its errors."""
 
-    name: str
-    partner: Partner | None
-    certificates: tuple[DatedCertificate, ...]
+    directory: Path
+    loaded: LoadedPartner
+    certificates: tuple[ListedCertificate, ...]
     errors: tuple[str, ...]
-    as2_ids: tuple[str, ...] = ()  # as they were read, also of a disabled partner
+    lost_pins: tuple[str, ...]  # warnings about certificates that are only roots, because others have them
 
     @property
-    def ids(self) -> str:
-        return ", ".join(self.partner.as2_ids if self.partner else self.as2_ids) or "-"
+    def name(self) -> str:
+        return self.directory.name
 
     @property
-    def where(self) -> str:
-        if self.partner is None:
-            return "-"
-        return "all" if self.partner.hosts is None else ", ".join(sorted(self.partner.hosts)) or "none"
+    def partner(self) -> Partner | None:
+        """The partner, or None if it is disabled."""
+        return self.loaded.partner
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings as text, by key of partner.toml; of a disabled partner only the AS2 ids."""
+        return settings_of(self.loaded) if self.partner else {"as2_id": ", ".join(self.loaded.as2_ids) or "-"}
 
     @property
     def days(self) -> str:
@@ -64,19 +70,19 @@ class PartnerEntry:
 
     @property
     def state(self) -> str:
-        why = "; ".join(self.errors)
+        why = "; ".join((*self.errors, *self.lost_pins))
         if self.partner is None:
             return f"disabled: {why or 'disabled = true in partner.toml'}"
         return f"in use, but {why}" if why else "in use"
 
-    def as_json(self) -> dict[str, object]:
-        partner = self.partner
+    def as_json(self, partner: Partner | None) -> dict[str, object]:
+        """The values of JSON, with the settings of this partner: the one in use, or the one that is disabled."""
         match = partner.match if partner else None
         return {
             "name": self.name,
-            "state": "disabled" if partner is None else "in use",
-            "mistakes": list(self.errors),
-            "as2_ids": list(partner.as2_ids if partner else self.as2_ids),
+            "state": "in use" if self.partner else "disabled",
+            "mistakes": [*self.errors, *self.lost_pins],
+            "as2_ids": list(partner.as2_ids if partner else self.loaded.as2_ids),
             "hosts": sorted(partner.hosts) if partner and partner.hosts is not None else None,
             "require": sorted(partner.require) if partner else [],
             "relax": sorted(partner.relax) if partner else [],
@@ -88,6 +94,11 @@ class PartnerEntry:
         }
 
 
+def settings_of(loaded: LoadedPartner) -> dict[str, str]:
+    """The settings of a partner as text, even if an operator disabled it; empty if it has errors."""
+    return {key: ", ".join(values) or EMPTY.get(key, "") for key, values in proposal.describe(loaded).items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Partners:
     """All of partners/, with every error and warning."""
@@ -97,23 +108,31 @@ class Partners:
     warnings: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFiles:
+    """Our own certificates, with warnings about our files, and the name of our organization by AS2 id."""
+
+    certificates: list[ListedCertificate] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    as2_ids: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
-class Survey:
+class Inventory:
     """Everything that `mtlsd check` reports. `configuration` is None if the file itself has errors."""
 
     file: Path
     configuration: Configuration | None
-    own: tuple[DatedCertificate, ...]
+    own: OwnFiles
     partners: Partners
     problems: tuple[Problem, ...]  # outside of partners/: the daemon does not start
-    own_warnings: tuple[Problem, ...] = field(default=())
 
     @property
-    def certificates(self) -> tuple[DatedCertificate, ...]:
-        return (*self.own, *(dated for each in self.partners.partners for dated in each.certificates))
+    def certificates(self) -> tuple[ListedCertificate, ...]:
+        return (*self.own.certificates, *(listed for each in self.partners.partners for listed in each.certificates))
 
     @property
-    def expiring(self) -> list[DatedCertificate]:
+    def expiring(self) -> list[ListedCertificate]:
         """The certificates that expire within 60 days or have expired, the first to expire first."""
         found = [each for each in self.certificates if each.days_left <= LISTED_DAYS]
         return sorted(found, key=lambda each: (each.certificate.not_after, each.owner, each.use))
@@ -121,7 +140,7 @@ class Survey:
     @cached_property
     def warnings(self) -> tuple[Problem, ...]:
         dates = tuple(warning for each in self.certificates if (warning := each.warning()))
-        return (*self.own_warnings, *self.partners.warnings, *dates)
+        return (*self.own.warnings, *self.partners.warnings, *dates)
 
     def as_json(self) -> dict[str, object]:
         hosts = self.configuration.virtualhosts if self.configuration else ()
@@ -130,28 +149,28 @@ class Survey:
             "hosts": [_host(each) for each in hosts],
             "certificates": [each.as_json() for each in self.certificates],
             "ending": [each.as_json() for each in self.expiring],
-            "partners": [each.as_json() for each in self.partners.partners],
+            "partners": [each.as_json(each.partner) for each in self.partners.partners],
             "warnings": [_problem(each) for each in self.warnings],
             "mistakes": [_problem(each) for each in (*self.problems, *self.partners.problems)],
         }
 
 
-def survey(file: Path, credentials: Path | None, now: datetime) -> Survey:
+def take_inventory(file: Path, credentials: Path | None, now: datetime) -> Inventory:
     """Read everything that `file` leads to; errors in the files are part of the result."""
     problems: tuple[Problem, ...] = ()
     try:
         load_snapshot(file, credentials, time.time())
     except ConfigurationError as error:
         problems = error.problems
-    configuration = _configuration(file)
-    own = _Own(now)
-    if configuration:
-        own.read(configuration, credentials)
+    configuration = None
+    with suppress(ConfigurationError):
+        configuration = read_configuration(file)
+    own = _own(configuration, credentials, now) if configuration else OwnFiles()
     partners = Partners()
     if os.access(file, os.R_OK):  # otherwise the place of the certificates is unknown
         certs = configuration.server.certs if configuration else _certs(file)
         partners = partners_in(certs, now, configuration, own.as2_ids)
-    return Survey(file.absolute(), configuration, tuple(own.certificates), partners, problems, tuple(own.warnings))
+    return Inventory(file.absolute(), configuration, own, partners, problems)
 
 
 def partners_in(
@@ -167,83 +186,62 @@ def partners_in(
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, problems, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
-    more = [
-        each
-        for entry in entries
-        if entry.partner
-        for each in _warnings(directory / entry.name, entry.partner, hosts, own_ids or {})
-    ]
-    more += [
-        Problem(directory / entry.name, proposal.pin_is_lost(*each))
-        for entry in entries
-        for each in proposal.lost_pins(store, entry.name)
-    ]
+    more = (each for entry in entries for each in _warnings(entry, hosts, own_ids or {}))
     return Partners(entries, problems, (*warnings, *more))
 
 
 # --- Ours -----------------------------------------------------------------------------------------------------
 
 
-class _Own:
-    """Gathers our own certificates; `load_snapshot` reports those that cannot be loaded."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self.certificates: list[DatedCertificate] = []
-        self.warnings: list[Problem] = []
-        self.as2_ids: dict[str, str] = {}  # the names of the organizations, by AS2 id
-
-    def read(self, configuration: Configuration, credentials: Path | None) -> None:
-        certs = configuration.server.certs
-        self.warnings += _secrets(configuration)
-        for host in configuration.virtualhosts:
-            with suppress(ConfigurationError):
-                loaded = load_host(certs / "hosts" / host.name, credentials)
-                for use, pairs in (("server", loaded.keys.server), ("client", loaded.keys.client)):
-                    for pair in pairs:
-                        self._add("host", certs / "hosts" / host.name, use, pair)
-                self.warnings += loaded.warnings
-        for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
-            with suppress(ConfigurationError):
-                own = load_organization(certs / "organizations" / name, credentials)
-                self._organization(certs / "organizations" / name, own.organization)
-                self.warnings += own.warnings
-
-    def _organization(self, directory: Path, organization: Organization) -> None:
-        self.as2_ids[organization.as2_id] = organization.name
-        for each in organization.backend_certificates:
-            owner, place = f"organization {organization.name}", directory / "backend.pem"
-            self.certificates.append(DatedCertificate(owner, "backend's signature", each, place, self._now))
-        signing, decryption = organization.signing_pairs, organization.decryption
-        if signing == decryption:
-            for pair in signing:
-                self._add("organization", directory, "signing, decryption", pair)
-            return
-        for pair in signing:
-            self._add("organization", directory, "signing", pair)
-        for pair in decryption:
-            self._add("organization", directory, "decryption", pair)
-
-    def _add(self, kind: str, directory: Path, use: str, pair: KeyPair) -> None:
-        owner, files = f"{kind} {directory.name}", certificate_files(directory)
-        for each, its_use in ((pair.certificate, use), *((each, f"{use}, chain") for each in pair.chain)):
-            place = files.get(each.sha256, directory)
-            self.certificates.append(DatedCertificate(owner, its_use, each, place, self._now))
+def _own(configuration: Configuration, credentials: Path | None, now: datetime) -> OwnFiles:
+    """Read our own files; `load_snapshot` reports those that cannot be loaded."""
+    own, certs = OwnFiles(warnings=list(_secrets(configuration))), configuration.server.certs
+    for directory in (certs / "hosts" / host.name for host in configuration.virtualhosts):
+        with suppress(ConfigurationError):
+            host = load_host(directory, credentials)
+            pairs = (*_with_use("server", host.value.server), *_with_use("client", host.value.client))
+            own.certificates.extend(_listed(f"host {directory.name}", directory, pairs, now))
+            own.warnings.extend(host.warnings)
+    for name in sorted({route.organization for host in configuration.virtualhosts for route in host.routes}):
+        directory = certs / "organizations" / name
+        with suppress(ConfigurationError):
+            loaded = load_organization(directory, credentials)
+            own.as2_ids[loaded.value.as2_id] = name
+            own.certificates.extend(_listed(f"organization {name}", directory, _uses(loaded.value), now))
+            own.warnings.extend(loaded.warnings)
+    return own
 
 
-def _configuration(file: Path) -> Configuration | None:
-    try:
-        return read_configuration(file)
-    except ConfigurationError:
-        return None
+def _uses(organization: Organization) -> Iterator[tuple[Certificate, str]]:
+    """The certificates of an organization of ours, with their uses."""
+    yield from ((each, "backend's signature") for each in organization.backend_certificates)
+    signing, decryption = organization.signing_pairs, organization.decryption
+    if signing == decryption:
+        yield from _with_use("signing, decryption", signing)
+    else:
+        yield from _with_use("signing", signing)
+        yield from _with_use("decryption", decryption)
+
+
+def _with_use(use: str, pairs: Iterable[KeyPair]) -> Iterator[tuple[Certificate, str]]:
+    for pair in pairs:
+        yield pair.certificate, use
+        yield from ((each, f"{use}, chain") for each in pair.chain)
+
+
+def _listed(
+    owner: str, directory: Path, certificates: Iterable[tuple[Certificate, str]], now: datetime
+) -> Iterator[ListedCertificate]:
+    files = certificate_files(directory)
+    for each, use in certificates:
+        yield ListedCertificate(owner, use, each, files.get(each.sha256, directory), now)
 
 
 def _certs(file: Path) -> Path:
     """The directory of the certificates, from a file that has errors; by default `certs` beside the file."""
-    try:
+    server = None
+    with suppress(ConfigurationError):
         server = read_document(file).tables.get("server")
-    except ConfigurationError:
-        server = None
     named = server.get("certs") if isinstance(server, dict) else None
     return file.absolute().parent / (named if isinstance(named, str) and "\0" not in named else "certs")
 
@@ -266,29 +264,18 @@ def _secrets(configuration: Configuration) -> Iterator[Problem]:
 
 def _entry(directory: Path, store: TrustStore, problems: Iterable[Problem], now: datetime) -> PartnerEntry:
     name = directory.name
-    partner = store.partners.get(name)
-    loaded = store.loaded[name]
-    public = partner.public_certificates if partner else loaded.public_certificates
-    certificates = uses_of(partner).items() if partner else [(each, "not in use") for each in public]
-    own = [_shortened(each, directory) for each in problems if each.file.is_relative_to(directory)]
-    dated = _dated(directory, certificates, now)
-    lost = (proposal.pin_is_lost(*each) for each in proposal.lost_pins(store, name))
-    return PartnerEntry(name, partner, dated, (*own, *_claimed_twice(name, public, store), *lost), loaded.as2_ids)
+    loaded = store.effective[name]
+    public = loaded.partner.public_certificates if loaded.partner else store.loaded[name].public_certificates
+    uses = uses_of(loaded.partner) if loaded.partner else dict.fromkeys(public, "not in use")
+    certificates = tuple(_listed(f"partner {name}", directory, uses.items(), now))
+    errors = [_shortened(each, directory) for each in problems if each.file.is_relative_to(directory)]
+    lost = tuple(proposal.pin_is_lost(*each) for each in proposal.lost_pins(store, name))
+    return PartnerEntry(directory, loaded, certificates, (*errors, *_claimed_twice(name, public, store)), lost)
 
 
-def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[DatedCertificate, ...]:
+def certificates_of(directory: Path, partner: Partner, now: datetime) -> tuple[ListedCertificate, ...]:
     """Every certificate of a partner once, with its use and its file."""
-    return _dated(directory, uses_of(partner).items(), now)
-
-
-def _dated(
-    directory: Path, certificates: Iterable[tuple[Certificate, str]], now: datetime
-) -> tuple[DatedCertificate, ...]:
-    files = certificate_files(directory)
-    return tuple(
-        DatedCertificate(f"partner {directory.name}", use, each, files.get(each.sha256, directory), now)
-        for each, use in certificates
-    )
+    return tuple(_listed(f"partner {directory.name}", directory, uses_of(partner).items(), now))
 
 
 def _shortened(problem: Problem, directory: Path) -> str:
@@ -307,30 +294,30 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
             yield f"{certificate.subject} identifies nobody, because {', '.join(others)} also claims it"
 
 
-def _warnings(
-    directory: Path, partner: Partner, hosts: set[str] | None, own_ids: Mapping[str, str]
-) -> Iterator[Problem]:
+def _warnings(entry: PartnerEntry, hosts: set[str] | None, own_ids: Mapping[str, str]) -> Iterator[Problem]:
     """Warnings that the daemon does not log, so that an operator sees the problem before the partner does."""
-    file = directory / "partner.toml"
-    for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
-        yield Problem(file, f"{name} is not a virtual host", _line(file, "hosts"), "hosts")
-    for name in (each for each in partner.as2_ids if each in own_ids):
-        text = f"{name} is also the AS2 id of our organization {own_ids[name]}: give one of them another AS2 id"
-        yield Problem(file, text, _line(file, "as2_id"), "as2_id")
-    if Require.SIGN in partner.require and not any(map(_signs_messages, partner.message_certificates)):
-        text = "no certificate can verify messages of this partner: add its signing certificate here or in as2/"
-        yield Problem(directory, text)
+    if partner := entry.partner:
+        file = entry.directory / SETTINGS
+        for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
+            yield _at(file, "hosts", f"{name} is not a virtual host")
+        for name in (each for each in partner.as2_ids if each in own_ids):
+            text = f"{name} is also the AS2 id of our organization {own_ids[name]}: give one of them another AS2 id"
+            yield _at(file, "as2_id", text)
+        if Require.SIGN in partner.require and not any(map(_signs_messages, partner.message_certificates)):
+            text = "no certificate can verify messages of this partner: add its signing certificate here or in as2/"
+            yield Problem(entry.directory, text)
+    yield from (Problem(entry.directory, each) for each in entry.lost_pins)
 
 
 def _signs_messages(certificate: Certificate) -> bool:
     return not certificate.is_ca or may_sign(certificate)
 
 
-def _line(file: Path, key: str) -> int | None:
+def _at(file: Path, key: str, text: str) -> Problem:
     try:
-        return read_document(file).line((key,))
+        return read_document(file).problem((key,), text)
     except ConfigurationError:
-        return None
+        return Problem(file, text, key=key)
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------

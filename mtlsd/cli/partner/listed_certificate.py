@@ -13,7 +13,7 @@ SUBDIRECTORIES = ("tls", "as2", "mdn", "sign", "decrypt")
 
 
 @dataclass(frozen=True, slots=True)
-class DatedCertificate:
+class ListedCertificate:
     """A certificate with its owner, its use, and its remaining validity."""
 
     owner: str

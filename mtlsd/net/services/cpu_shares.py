@@ -1,0 +1,123 @@
+"""The CPU time that connections use for their clients, handed out in turns by fair shares.
+
+Two kinds of turns: on the event loop, one at a time and a few milliseconds each; and in threads, for what may take
+longer. Nobody holds a turn while waiting for a socket, a disk or a backend. With nobody else at work a turn costs a few
+microseconds.
+"""
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+from mtlsd.access.fair_shares import FairQueue, Group, Payer
+from mtlsd.access.rate_limits import network_of
+
+T = TypeVar("T")
+
+TURN_SECONDS = 0.005  # a longer piece of work on the event loop should be split
+THREADS = max(2, (os.cpu_count() or 1) - 1)
+
+
+class TurnQueue:
+    """At most `places` turns at a time; whoever must wait gets the next turn by fair shares."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._queue = FairQueue[trio.lowlevel.Task]()
+
+    async def begin(self, payer: Payer) -> None:
+        """Wait for a turn; whoever gets one must call `end`."""
+        if self._free and not self._queue:
+            self._free -= 1
+            self._queue.serve(payer)
+            return
+        task = trio.lowlevel.current_task()
+        self._queue.add(payer, task)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._queue.remove(payer, task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def end(self, payer: Payer, seconds: float) -> None:
+        """End a turn that used so much CPU time: the next one begins."""
+        self._queue.charge(payer, seconds)
+        if (task := self._queue.next()) is not None:
+            trio.lowlevel.reschedule(task)
+        else:
+            self._free += 1
+
+
+class CPUShares:
+    """The turns of all connections."""
+
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
+        """`clock` gives the CPU time of the current thread in seconds."""
+        self._clock = clock
+        self._on_loop = TurnQueue(1)
+        self._in_threads = TurnQueue(THREADS)
+        self._since_pause = 0.0  # seconds of turns on the loop
+
+    @asynccontextmanager
+    async def turn(self, payer: Payer) -> AsyncIterator[None]:
+        """Work on the event loop inside of the block, without awaiting anything there."""
+        await self._on_loop.begin(payer)
+        began = self._clock()
+        try:
+            yield
+        finally:
+            used = self._clock() - began
+            self._since_pause += used
+            if self._since_pause > TURN_SECONDS:  # tasks that became ready meanwhile must queue, not follow at once
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                self._since_pause = 0.0
+            self._on_loop.end(payer, used)
+
+    async def in_thread(self, payer: Payer, work: Callable[[], T]) -> T:
+        """Do the work in a thread, and return its result."""
+        used = 0.0
+
+        def measured() -> T:
+            nonlocal used
+            began = self._clock()
+            try:
+                return work()
+            finally:
+                used = self._clock() - began
+
+        await self._in_threads.begin(payer)
+        try:
+            return await trio.to_thread.run_sync(measured)
+        finally:
+            self._in_threads.end(payer, used)
+
+
+class Share:
+    """The share of one connection's client: first of its network, later of the partner that TLS proved, if any."""
+
+    def __init__(self, shares: CPUShares, address: str) -> None:
+        self._shares = shares
+        self._network = network_of(address)
+        self.payer = Payer(Group.OPENING, self._network)
+
+    def belongs_to(self, partner: str | None) -> None:
+        """Note whom TLS proved; None if nobody."""
+        self.payer = Payer(Group.PARTNER, partner) if partner else Payer(Group.NETWORK, self._network)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether TLS proved a partner."""
+        return self.payer.group is Group.PARTNER
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Work on the event loop when the client's turn comes."""
+        return self._shares.turn(self.payer)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Do the work in a thread when the client's turn comes."""
+        return await self._shares.in_thread(self.payer, work)

@@ -1,0 +1,127 @@
+"""TurnQueue on the event loop and in threads: one after another, by fair shares, and never lost."""
+
+import threading
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+import trio
+from trio.testing import Sequencer, wait_all_tasks_blocked
+
+from mtlsd.access.fair_shares import Group, Payer
+from mtlsd.net.services.cpu_shares import THREADS, TURN_SECONDS, CPUShares, Share, TurnQueue
+
+ACME, BETA = Payer(Group.PARTNER, "acme"), Payer(Group.PARTNER, "beta")
+
+
+def costing(seconds: float) -> CPUShares:
+    """Shares by whose clock every turn uses so many seconds."""
+    times: Iterator[float] = (number * seconds for number in count())
+    return CPUShares(lambda: next(times))
+
+
+async def test_a_turn_costs_no_wait_if_nobody_else_works() -> None:
+    shares = costing(TURN_SECONDS / 10)
+    with trio.CancelScope() as scope:
+        scope.cancel()  # a wait would raise now
+        async with shares.turn(ACME):
+            pass
+    assert not scope.cancelled_caught
+
+
+async def test_turns_of_one_round_end_once_they_used_their_time(nursery: trio.Nursery) -> None:
+    """Tasks that become ready in the same round must not all work, one after another, before a partner may."""
+    shares, served = costing(TURN_SECONDS * 2), list[str]()
+
+    async def work(payer: Payer) -> None:
+        async with shares.turn(payer):
+            served.append(payer.name)
+
+    nursery.start_soon(work, BETA)
+    await wait_all_tasks_blocked()
+    for _ in range(10):
+        nursery.start_soon(work, BETA)
+    nursery.start_soon(work, ACME)
+    await wait_all_tasks_blocked()
+    assert served[:4].count("acme") == 1
+    assert sorted(served) == ["acme"] + ["beta"] * 11
+
+
+async def test_a_partner_waits_for_one_turn_of_a_flood(nursery: trio.Nursery) -> None:
+    shares, served = costing(TURN_SECONDS * 2), list[str]()
+
+    async def work(payer: Payer, turns: int) -> None:
+        for _ in range(turns):
+            async with shares.turn(payer):
+                served.append(payer.name)
+
+    for _ in range(50):
+        nursery.start_soon(work, BETA, 20)
+    nursery.start_soon(work, ACME, 10)
+    await wait_all_tasks_blocked()
+    last = max(at for at, name in enumerate(served) if name == "acme")
+    assert last <= 60  # among 1,010 turns: the tasks' first ones, then every other one
+    assert len(served) == 1010
+
+
+async def test_who_is_cancelled_while_waiting_holds_nobody_up(nursery: trio.Nursery) -> None:
+    turns = TurnQueue(1)
+    await turns.begin(ACME)
+    with trio.move_on_after(0):
+        await turns.begin(BETA)
+    order = Sequencer()
+
+    async def wait() -> None:
+        async with order(0):
+            await turns.begin(BETA)
+
+    nursery.start_soon(wait)
+    await wait_all_tasks_blocked()
+    turns.end(ACME, 1.0)
+    async with order(1):
+        turns.end(BETA, 1.0)
+    await turns.begin(ACME)
+
+
+async def test_an_error_ends_the_turn() -> None:
+    shares = costing(TURN_SECONDS * 2)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="wrong"):
+            async with shares.turn(ACME):
+                raise ValueError("wrong")
+        with pytest.raises(ValueError, match="wrong"):
+            await shares.in_thread(ACME, lambda: int("wrong"))
+
+
+async def test_so_many_threads_work_and_no_more(nursery: trio.Nursery) -> None:
+    shares, go, at_work = CPUShares(), threading.Event(), list[int]()
+    started = threading.Semaphore(0)
+
+    def work() -> None:
+        at_work.append(1)
+        started.release()
+        go.wait(10)
+
+    for _ in range(THREADS + 3):
+        nursery.start_soon(shares.in_thread, BETA, work)
+    for _ in range(THREADS):
+        await trio.to_thread.run_sync(started.acquire)
+    await wait_all_tasks_blocked()
+    assert len(at_work) == THREADS
+    go.set()
+
+
+async def test_work_in_a_thread_returns_its_result() -> None:
+    assert await CPUShares().in_thread(ACME, lambda: threading.current_thread() is threading.main_thread()) is False
+
+
+@pytest.mark.parametrize(
+    ("address", "network"), [("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "2001:db8::/64"), ("::1", "::/64")]
+)
+async def test_a_share_is_the_network_s_until_tls_has_proved_a_partner(address: str, network: str) -> None:
+    share = Share(CPUShares(), address)
+    assert (share.payer, share.is_proven) == (Payer(Group.OPENING, network), False)
+    share.belongs_to(None)
+    assert (share.payer, share.is_proven) == (Payer(Group.NETWORK, network), False)
+    share.belongs_to("acme")
+    assert (share.payer, share.is_proven) == (Payer(Group.PARTNER, "acme"), True)

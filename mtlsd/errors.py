@@ -36,6 +36,7 @@ class Problem:
     key: str | None = None
     brief: str = ""  # `message` without its consequence, for a list that shows the consequence beside it
     cause: type[MtlsdError] | None = None  # the kind of error that `message` quotes
+    facts: tuple[tuple[str, str], ...] = ()  # about the certificate that `message` names, for the log
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"

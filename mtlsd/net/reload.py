@@ -163,7 +163,7 @@ def note_problems(logger: Logger, snapshot: Snapshot) -> None:
 
 def _facts(problem: Problem) -> dict[str, object]:
     facts = {"file": str(problem.file), "line": problem.line, "key": problem.key, "detail": problem.message}
-    return {name: value for name, value in facts.items() if value is not None}
+    return dict(problem.facts) | {name: value for name, value in facts.items() if value is not None}
 
 
 def _check_fixed(previous: Snapshot, snapshot: Snapshot) -> None:

@@ -211,7 +211,10 @@ class _Reader:
         for path in self._files(below, entries):
             try:
                 lists, file = self._read(path, names)
-            except (FileRefused, CertificateUnreadable, CRLUnreadable) as error:
+            except CertificateUnreadable as error:
+                self.problems.append(Problem(path, str(error), facts=tuple(error.facts.items())))
+                continue
+            except (FileRefused, CRLUnreadable) as error:
                 self.problems.append(Problem(path, str(error)))
                 continue
             if below in ("", CONNECTIONS):

@@ -49,6 +49,11 @@ class CertificateUnreadable(MtlsdError, ValueError):
         super().__init__(text)
         self.facts = facts or {}
 
+    @property
+    def described(self) -> dict[str, str]:
+        """The facts and the reason, for a log that is about another certificate."""
+        return {**self.facts, "detail": str(self)}
+
     def inside(self, name: str) -> Self:
         """The same error, prefixed with the name of the part that it is about."""
         return type(self)(f"{name}: {self}", self.facts)
@@ -123,7 +128,7 @@ class Presented:
 
     certificate: Certificate
     chain: tuple[Certificate, ...] = ()  # in the order sent, each once, without `certificate` itself
-    unreadable: tuple[str, ...] = ()  # about others that the client sent and that are not used, a sentence each
+    unreadable: tuple[CertificateUnreadable, ...] = ()  # about others that the client sent and that are not used
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from mtlsd.pki.ber import INTEGER, OBJECT_IDENTIFIER, SEQUENCE, SET, BERMalformed, Value, values
 from mtlsd.pki.tbs import signed_fields
+from mtlsd.text import cut
 
 SHORT_NAMES = {  # of attribute types (RFC 4514, section 3), by their octets in DER
     "550403": "CN",
@@ -25,7 +26,8 @@ SHORT_NAMES = {  # of attribute types (RFC 4514, section 3), by their octets in 
 }
 WIDE = {0x1E: "utf-16-be", 0x1C: "utf-32-be"}  # BMPString, UniversalString
 MAX_OID = 64  # octets
-LONGEST = 256  # characters of a name in a sentence
+LONGEST = {"subject": 256, "issuer": 256, "serial": 64}  # characters in a sentence
+MAX_TIME = 40  # octets of a time in a sentence
 TIME_FORMS = {0x17: "YYMMDDHHMMSSZ", 0x18: "YYYYMMDDHHMMSSZ"}  # UTCTime, GeneralizedTime
 
 _SPECIAL = re.compile(r'[,+"\\<>;]|^[ #]| \Z')
@@ -46,8 +48,8 @@ def sentence_about(facts: Mapping[str, str]) -> str:
     """The facts in words; empty if these octets are not even the frame of a certificate."""
     if "serial" not in facts:
         return ""
-    subject, issuer = (_shortened(facts[each]) for each in ("subject", "issuer"))
-    return f"; subject {subject}, issuer {issuer}, serial {facts['serial'][:80]}, SHA-256 {facts['sha256']}"
+    subject, issuer, serial = (cut(facts[each], longest) for each, longest in LONGEST.items())
+    return f"; subject {subject}, issuer {issuer}, serial {serial}, SHA-256 {facts['sha256']}"
 
 
 def name_of(name: Value) -> str:
@@ -64,9 +66,9 @@ def wrong_time(der: bytes) -> str:
         times = values(signed_fields(der).validity.content, at_most=2)
         for field, time in zip(("notBefore", "notAfter"), times, strict=False):
             form = TIME_FORMS.get(time.tag, "")
-            text = time.content[:LONGEST].decode("latin-1")
+            text = time.content.decode("latin-1")
             if form and not re.fullmatch(rf"[0-9]{{{len(form) - 1}}}Z", text):
-                return f"its {field} is {text!a}, and not of the form {form} (RFC 5280, section 4.1.2.5)"
+                return f"its {field} is {cut(text, MAX_TIME)!a}, and not of the form {form} (RFC 5280, section 4.1.2.5)"
     return ""
 
 
@@ -115,7 +117,3 @@ def _members(value: Value, tag: int) -> tuple[Value, ...]:
     if value.tag != tag:
         raise BERMalformed("not a name")
     return values(value.content)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"

@@ -245,14 +245,14 @@ def _read(chain: tuple[bytes, ...]) -> Presented:
     sent_along = dict.fromkeys(sent)
     sent_along.pop(leaf, None)  # some clients send their certificate twice
     readable: list[Certificate] = []
-    unreadable: list[str] = []
+    unreadable: list[CertificateUnreadable] = []
     for der in islice(sent_along, MAX_CHAIN + 1):  # one more than allowed, so that `judge` refuses it
         try:
             readable.append(Certificate.from_der(der))
         except CertificateUnreadable as error:
             if not _has_cheap_key(der):  # OpenSSL may verify with it
                 raise
-            unreadable.append(str(error))
+            unreadable.append(error)
     return Presented(Certificate.from_der(leaf), tuple(readable), tuple(unreadable))
 
 

@@ -252,7 +252,7 @@ def test_a_long_name_is_cut_in_a_sentence_only() -> None:
     der = odd(named((ORGANIZATION, PRINTABLE, b"x" * 5000)), ended(FRACTION))
     with pytest.raises(CertificateUnreadable) as raised:
         Certificate.from_der(der)
-    assert "… (5002 characters)" in str(raised.value)
+    assert "... (5002 characters)" in str(raised.value)
     assert len(str(raised.value)) < 1000
     assert raised.value.facts["subject"] == f"O={'x' * 5000}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -99,9 +100,17 @@ def service_key(what: Belongings) -> bytes:
     return f"{json.dumps(document, indent=2)}\n".encode()
 
 
+def _as_it_is(certificate: Certificate) -> x509.Certificate:
+    """The certificate itself, because `Certificate.x509` may be a copy; its names and extensions are not read."""
+    try:
+        return x509.load_der_x509_certificate(certificate.der)
+    except ValueError as error:
+        words = "has an encoding that cannot be written to PKCS#12: write a .pem or .p7b file"
+        raise click.ClickException(f"{certificate.subject} {words}") from error
+
+
 def _keystore(what: Belongings, password: str, *, legacy: bool) -> bytes:
-    if odd := next((each for each in what.certificates if each.is_copied), None):
-        raise click.ClickException(f"{odd.subject} has an encoding that PKCS#12 cannot hold: write a .pem or .p7b file")
+    certificates = list(map(_as_it_is, what.certificates))
     if not password:
         raise click.ClickException("a PKCS#12 file needs a password: give one with --out-password-file")
     builder = PrivateFormat.PKCS12.encryption_builder()
@@ -111,7 +120,6 @@ def _keystore(what: Belongings, password: str, *, legacy: bool) -> bytes:
     else:
         new = builder.kdf_rounds(ROUNDS).key_cert_algorithm(PBES.PBESv2SHA256AndAES256CBC)
         protection = new.hmac_hash(hashes.SHA256()).build(password.encode())
-    first, rest = (what.certificates[0].x509, what.certificates[1:]) if what.key else (None, what.certificates)
-    others = [each.x509 for each in rest]
+    first, others = (certificates[0], certificates[1:]) if what.key else (None, certificates)
     name = what.certificates[0].subject.encode() if what.certificates else None
     return pkcs12.serialize_key_and_certificates(name, what.key, first, others, protection)  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ class Caller:
         except (CertificateRefused, CertKnownOtherHost) as refusal:
             refusal.facts |= {"chain": [each.subject for each in presented.chain], "host": host}
             if presented.unreadable:
-                refusal.facts |= {"unreadable": list(presented.unreadable)}
+                refusal.facts |= {"unreadable": [each.described for each in presented.unreadable]}
             return refusal
         return None
 

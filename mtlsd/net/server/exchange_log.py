@@ -105,7 +105,8 @@ def _log_refusal(
     presented = caller.presented
     if presented and isinstance(refusal, CertificateRefused | CertKnownOtherHost):
         chain = [each.subject for each in presented.chain]
-        facts |= presented.certificate.facts() | {"chain": chain, "unreadable": list(presented.unreadable)}
+        unreadable = [each.described for each in presented.unreadable]
+        facts |= presented.certificate.facts() | {"chain": chain, "unreadable": unreadable}
     facts = refusal.facts | _known(facts)
     write = getattr(state.log, level)
     write(event, **{name: value for name, value in facts.items() if proved or name not in _CLAIMS})

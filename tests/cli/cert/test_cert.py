@@ -12,7 +12,17 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates, read_contents
 from tests.support import pki
-from tests.support.odd import DNS, EDI_PARTY, FRACTION, ORGANIZATION, PRINTABLE, alternative_names, ended, named, odd
+from tests.support.odd import (
+    DNS,
+    EDI_PARTY,
+    FRACTION,
+    ORGANIZATION,
+    PRINTABLE,
+    alternative_names,
+    ended,
+    named,
+    odd,
+)
 from tests.support.site import mtlsd, mtlsd_json
 
 ROOT = pki.root()
@@ -225,7 +235,11 @@ def test_an_odd_certificate_stays_as_it_is(folder: Path) -> None:
     printed = openssl("pkcs7", "-inform", "DER", "-in", path, "-print_certs")
     assert read_certificates(printed) == (ODD,)
     result = mtlsd("cert", "convert", folder / "odd.der", folder / "a.pfx", "--out-password-file", folder / "secret")
-    assert (result.exit_code, "has an encoding that PKCS#12 cannot hold" in result.stderr) == (1, True)
+    assert (result.exit_code, "cannot be written to PKCS#12: write a .pem or .p7b" in result.stderr) == (1, True)
+    (folder / "odd.der").write_bytes(IRREGULAR.der)
+    path = convert(folder, "odd.der", "a.pfx", "--out-password-file", folder / "secret")
+    printed = openssl("pkcs12", "-in", path, "-passin", f"file:{folder / 'secret'}", "-nokeys")
+    assert read_certificates(printed) == read_certificates(path.read_bytes(), "p\u00e4ss word") == (IRREGULAR,)
 
 
 @pytest.mark.parametrize(

@@ -126,11 +126,17 @@ def test_a_refused_certificate_is_named_in_the_log(daemons: dict[str, Daemon], m
     if named == UNREADABLE:
         assert "its notAfter is '99991231225959.357Z'" in line["detail"]
     if UNREADABLE_CA in shown.chain:
-        assert identity_of(UNREADABLE_CA)["sha256"] in line["unreadable"][0]
+        [about] = line["unreadable"]
+        assert {each: about[each] for each in ("subject", "issuer", "serial", "sha256")} == identity_of(UNREADABLE_CA)
+        assert "its notAfter is '99991231225959.357Z'" in about["detail"]
 
 
 def test_a_file_with_an_unreadable_certificate_is_named_with_it(daemons: dict[str, Daemon]) -> None:
     daemon = daemons["http"]
+    daemon.forget()
+    daemon.reload()
+    line = daemon.wait_for("configuration_problem")
+    assert {each: line[each] for each in ("subject", "issuer", "serial", "sha256")} == identity_of(UNREADABLE)
     note = (daemon.tree.state / "trust" / "broken" / "tls" / "client.pem.why").read_text()
     for each in ("subject CN=odd, issuer CN=Odd Root, serial ", *identity_of(UNREADABLE).values()):
         assert each in note

@@ -27,7 +27,7 @@ SHORT_NAMES = {  # of attribute types (RFC 4514, section 3), by their octets in 
 WIDE = {0x1E: "utf-16-be", 0x1C: "utf-32-be"}  # BMPString, UniversalString
 MAX_OID = 64  # octets
 LONGEST = {"subject": 256, "issuer": 256, "serial": 64}  # characters in a sentence
-MAX_TIME = 40  # octets of a time in a sentence
+MAX_TIME = 40  # characters of a time in a sentence
 TIME_FORMS = {0x17: "YYMMDDHHMMSSZ", 0x18: "YYYYMMDDHHMMSSZ"}  # UTCTime, GeneralizedTime
 
 _SPECIAL = re.compile(r'[,+"\\<>;]|^[ #]| \Z')
@@ -91,7 +91,7 @@ def _attribute(attribute: Value) -> str:
 def dotted(octets: bytes) -> str:
     """An OBJECT IDENTIFIER as people write it (X.690, section 8.19)."""
     if len(octets) > MAX_OID or not octets or octets[-1] & 0x80:
-        raise BERMalformed("no OBJECT IDENTIFIER")
+        raise BERMalformed("not an OBJECT IDENTIFIER")
     first, *rest = _arcs(octets)
     top = min(first // 40, 2)
     return ".".join(map(str, (top, first - 40 * top, *rest)))

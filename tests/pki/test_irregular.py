@@ -71,7 +71,7 @@ def without(*kinds: bytes) -> Callable[[Fields], None]:
 ODD: Mapping[str, tuple[bytes, tuple[str, ...], str]] = {  # the certificate, its alternative names, what is odd
     "an ediPartyName": (odd(alternative_names(DNS, EDI_PARTY)), (ONE,), "has an ediPartyName, which is never"),
     "an ediPartyName first": (odd(alternative_names(EDI_PARTY, DNS)), (ONE,), "has an ediPartyName"),
-    "an ediPartyName alone": (odd(alternative_names(EDI_PARTY)), (), "alternative name cannot be read"),
+    "an ediPartyName alone": (odd(alternative_names(EDI_PARTY)), (), "has an ediPartyName, which is never"),
     "an x400Address": (odd(alternative_names(X400, DNS)), (ONE,), "has an x400Address"),
     "both": (odd(alternative_names(X400, DNS, EDI_PARTY)), (ONE,), "has an x400Address and an ediPartyName"),
     **{f"an iPAddress of {size} octets": (
@@ -109,7 +109,7 @@ ODD: Mapping[str, tuple[bytes, tuple[str, ...], str]] = {  # the certificate, it
     "no other extension": (
         odd(without(BASIC_CONSTRAINTS, SUBJECT_KEY, AUTHORITY_KEY), alternative_names(EDI_PARTY)),
         (),
-        "alternative name cannot be read",
+        "has an ediPartyName, which is never",
     ),
     "no name constraints inside": (odd(extended(CONSTRAINTS, b"\5\0")), (), "name constraints cannot be read"),
     "an ediPartyName of the issuer": (

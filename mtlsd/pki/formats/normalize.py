@@ -245,9 +245,10 @@ def _plain_value(extension: _Extension) -> bytes:
 
 
 def _names(extension: _Extension, is_readable: IsReadable) -> tuple[bytes, Irregularity] | None:
-    """The alternative names without those that cannot be read; None if no name is left.
+    """The alternative names without those that cannot be read; None if they cannot be told apart.
 
-    A name that is left out is never matched. The others stay: nothing that a rule looks for is hidden.
+    A name that is left out is never matched. The others stay: nothing that a rule looks for is hidden. If none is left,
+    so is the extension.
     """
     try:
         names = _members(_alone(extension.value.content), MAX_NAMES)
@@ -257,10 +258,11 @@ def _names(extension: _Extension, is_readable: IsReadable) -> tuple[bytes, Irreg
     unmatched = {each.whole: OTHER_NAME for each in names if each.tag not in MATCHED}
     for left_out in (odd, unmatched | odd):
         kept = [each.whole for each in names if each.whole not in left_out]
-        plain = extension.with_value(encode(OCTET_STRING, encode(SEQUENCE, *kept)))
-        if kept and is_readable(plain):
+        plain = extension.with_value(encode(OCTET_STRING, encode(SEQUENCE, *kept))) if kept else b""
+        if left_out and (not kept or is_readable(plain)):
             what = " and ".join(dict.fromkeys(left_out.values()))
-            return plain, Irregularity(f"its {extension.name} has {what}, which is never matched")
+            text = f"its {extension.name} has {what}, which is never matched"
+            return plain, Irregularity(text, extension.is_critical and not kept)
     return None
 
 

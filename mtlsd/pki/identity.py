@@ -47,7 +47,7 @@ def sentence_about(facts: Mapping[str, str]) -> str:
     if "serial" not in facts:
         return ""
     subject, issuer = (_shortened(facts[each]) for each in ("subject", "issuer"))
-    return f"; subject {subject}, issuer {issuer}, serial {facts['serial'][:80]}, SHA-256 {facts['sha256']}"
+    return f"; SHA-256 {facts['sha256']}, serial {facts['serial'][:80]}, subject {subject}, issuer {issuer}"
 
 
 def name_of(name: Value) -> str:

@@ -132,7 +132,7 @@ def test_a_refused_certificate_is_named_in_the_log(daemons: dict[str, Daemon], m
 def test_a_file_with_an_unreadable_certificate_is_named_with_it(daemons: dict[str, Daemon]) -> None:
     daemon = daemons["http"]
     note = (daemon.tree.state / "trust" / "broken" / "tls" / "client.pem.why").read_text()
-    for each in ("subject CN=odd, issuer CN=Odd Root, serial ", *identity_of(UNREADABLE).values()):
+    for each in ("subject CN=odd, issuer CN=Odd Root", *identity_of(UNREADABLE).values()):
         assert each in note
 
 

@@ -1,8 +1,8 @@
-"""BER and DER, one level at a time: tags, lengths and the octets between them (ITU-T X.690, section 8.1).
+"""Reads BER and DER one level at a time: tags, lengths and contents (ITU-T X.690, section 8.1).
 
-Some products write containers before they know how long they become: with an indefinite length (8.1.3.6), which ends
-with two octets of zero. Whatever the octets, only BERMalformed is raised, and time is linear in their number.
-`as2.cms.der` reads values as they arrive; the header and the limits are these.
+Some products write a container before they know its length. The length is then indefinite (8.1.3.6), and two zero
+octets end the container. Only BERMalformed is raised, whatever the octets are, and the time is linear in their number.
+`as2.cms.der` reads values as they arrive, with the headers and the limits of this module.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OBJECT_IDENTIFIER = 0x01, 0x02
 SEQUENCE, SET = 0x30, 0x31
 CONSTRUCTED = 0x20
 INDEFINITE = 0x80
-LONG_TAG = 0x1F  # a tag number in octets of its own follows: nothing in a certificate or in CMS has one
-OCTET_STRINGS = {OCTET_STRING, 0x80}  # 0x80: where it is [0] IMPLICIT
+LONG_TAG = 0x1F  # the tag number follows in octets of its own, which neither a certificate nor CMS needs
+OCTET_STRINGS = {OCTET_STRING, 0x80}  # 0x80: if it is [0] IMPLICIT
 END_OF_CONTENTS = b"\0\0"
 MAX_LENGTH_OCTETS = 8
 MAX_DEPTH = 24
-MAX_VALUES = 10_000  # of one value: each costs far more in memory than the two octets that it may have
+MAX_VALUES = 10_000  # in one value: in memory, each needs far more than the two octets that it may have
 MAX_PIECES = 100_000
 
 
 class BERMalformed(ValueError):
-    """These octets are no value, or not a whole one."""
+    """The octets are not a value, or only a part of one."""
 
 
-class Value(NamedTuple):  # quicker to make than a dataclass, and of each certificate two dozen are made
+class Value(NamedTuple):  # faster to create than a dataclass, and each certificate needs two dozen
     """One value: its tag, its content, and all its octets."""
 
     tag: int  # the first octet
@@ -37,9 +37,9 @@ V = TypeVar("V", bound=Value)
 
 
 def read_header(data: bytes | bytearray, at: int = 0) -> tuple[int, int | None] | None:
-    """How many octets the header at `at` has, and how many follow, None if the length is indefinite.
+    """The length of the header at `at`, and the length of its content, which is None if it is indefinite.
 
-    None instead of both if the header goes on behind `data`; raises BERMalformed.
+    Returns None if the header continues after `data`; raises BERMalformed.
     """
     if at + 2 > len(data):
         return None
@@ -61,7 +61,7 @@ def read_header(data: bytes | bytearray, at: int = 0) -> tuple[int, int | None] 
 
 
 def declared_size(beginning: bytes) -> int | None:
-    """How many octets the value has that begins like this; None if the header does not say."""
+    """The length of the value that begins with these octets; None if the header does not give it."""
     try:
         header = read_header(beginning)
     except BERMalformed:
@@ -70,17 +70,17 @@ def declared_size(beginning: bytes) -> int | None:
 
 
 def first_value(data: bytes) -> Value:
-    """The value that these octets begin with; raises BERMalformed if they hold none that is whole."""
+    """The value at the beginning of these octets; raises BERMalformed if it is not complete."""
     return read_value(data, 0, Value)
 
 
 def values(content: bytes, at_most: int = MAX_VALUES) -> tuple[Value, ...]:
-    """The values that stand there one behind the other; raises BERMalformed for anything else, or for more of them."""
+    """The values that follow one another in these octets; raises BERMalformed for anything else, or for too many."""
     return tuple(read_values(content, at_most, Value))
 
 
 def read_values(content: bytes, at_most: int, kind: type[V]) -> list[V]:
-    """The same, of this kind."""
+    """The same values, as objects of this class."""
     found: list[V] = []
     at = 0
     while at < len(content):
@@ -92,7 +92,7 @@ def read_values(content: bytes, at_most: int, kind: type[V]) -> list[V]:
 
 
 def read_value(data: bytes, at: int, kind: type[V]) -> V:
-    """The value at this place, of this kind; raises BERMalformed."""
+    """The value at this index, as an object of this class; raises BERMalformed."""
     start, length = _whole_header(data, at)
     if length is None:
         end = _end_of_contents(data, start)
@@ -102,14 +102,14 @@ def read_value(data: bytes, at: int, kind: type[V]) -> V:
 
 
 def octets_of(value: Value) -> bytes:
-    """What an OCTET STRING holds, also if it is in pieces (X.690, section 8.7.3); raises BERMalformed."""
+    """The content of an OCTET STRING, also if it is in pieces (X.690, section 8.7.3); raises BERMalformed."""
     if value.tag & ~CONSTRUCTED not in OCTET_STRINGS:
-        raise BERMalformed("no OCTET STRING")
+        raise BERMalformed("not an OCTET STRING")
     return joined(value, MAX_PIECES)
 
 
 def joined(value: Value, at_most: int, depth: int = MAX_DEPTH) -> bytes:
-    """The content of a primitive value, or of all that a constructed one is made of; raises BERMalformed."""
+    """The content of a primitive value, or of all parts of a constructed value; raises BERMalformed."""
     if not value.tag & CONSTRUCTED:
         return value.content
     if not depth:
@@ -118,7 +118,7 @@ def joined(value: Value, at_most: int, depth: int = MAX_DEPTH) -> bytes:
 
 
 def integers_in(value: Value, depth: int = 8) -> Iterator[int]:
-    """Every INTEGER in it, at any depth up to this; raises BERMalformed."""
+    """Every INTEGER in a value, down to this depth; raises BERMalformed."""
     if value.tag == INTEGER:
         yield int.from_bytes(value.content, "big", signed=True)
     elif value.tag & CONSTRUCTED and depth:
@@ -127,7 +127,7 @@ def integers_in(value: Value, depth: int = 8) -> Iterator[int]:
 
 
 def encode(tag: int, *parts: bytes) -> bytes:
-    """A value with this tag and content, in DER."""
+    """Encode a value with this tag and content in DER."""
     content = b"".join(parts)
     size = len(content)
     if size < 0x80:
@@ -137,7 +137,7 @@ def encode(tag: int, *parts: bytes) -> bytes:
 
 
 def _whole_header(data: bytes, at: int) -> tuple[int, int | None]:
-    """Where the content begins and how long it is; all of it must be there."""
+    """The index and the length of the content, all of which must be present."""
     header = read_header(data, at)
     if header is None:
         raise BERMalformed("cut short inside a header")
@@ -148,7 +148,7 @@ def _whole_header(data: bytes, at: int) -> tuple[int, int | None]:
 
 
 def _end_of_contents(data: bytes, at: int) -> int:
-    """Behind the two octets of zero that end the value whose content begins at `at`."""
+    """The index after the two zero octets that end the value whose content begins at `at`."""
     depth = 1
     while depth:
         ends = data[at : at + 2] == END_OF_CONTENTS

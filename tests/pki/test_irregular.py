@@ -91,6 +91,8 @@ ODD: Mapping[str, tuple[bytes, tuple[str, ...], str]] = {  # the certificate, it
     "a SAN that is cut short": (
         odd(extended(ALTERNATIVE_NAME, b"\x30\x20" + DNS)), (), "alternative name cannot be read"
     ),
+    "one of very many": (odd(alternative_names(EDI_PARTY, *[DNS] * 500)), (), "alternative name cannot be read"),
+    "one of many": (odd(alternative_names(EDI_PARTY, *[DNS] * 499)), (ONE,) * 499, "has an ediPartyName"),
     "an empty SAN": (odd(extended(ALTERNATIVE_NAME, b"")), (), "alternative name cannot be read"),
     "Latin-1 in the AIA": (
         odd(extended(ACCESS, tlv(0x30, tlv(0x30, tlv(6, bytes.fromhex("2b06010505073002")), tlv(0x86, LATIN_1))))),

@@ -32,6 +32,7 @@ UTF8_STRING = 0x0C
 STRINGS = {UTF8_STRING, 0x12, 0x13, 0x14, 0x16, 0x1A}  # Numeric-, Printable-, Teletex-, IA5- and VisibleString
 EXTENSIONS = 0xA3  # the tag in TBSCertificate
 MAX_EXTENSIONS = 100  # each is tried alone
+MAX_NAMES = 500  # alternative names, if one of them is odd: a stranger may present the certificate
 NAMES = (2, 4)  # issuer and subject, counted from the serial number on
 FALSE, TRUE = encode(BOOLEAN, b"\0"), encode(BOOLEAN, b"\xff")
 
@@ -93,10 +94,11 @@ def readable_copy(der: bytes, is_readable: IsReadable) -> Copy:
     frame = _frame_of(der)
     if not is_readable(frame.with_extensions()):
         frame = frame.with_names_in_utf8()
+    alone = frame.without_names()  # small, because each extension is tried in it
     kept: list[bytes] = []
     irregularities = [*frame.irregularities]
     for extension in _each_once(frame.extensions):
-        readable, irregularity = _readable(extension, lambda octets: is_readable(frame.with_extensions(octets)))
+        readable, irregularity = _readable(extension, lambda octets: is_readable(alone.with_extensions(octets)))
         kept.append(readable)
         irregularities += [irregularity] if irregularity else []
     return Copy(frame.with_extensions(*filter(None, kept)), tuple(dict.fromkeys(irregularities)))
@@ -135,12 +137,19 @@ class _Frame:
         field = encode(EXTENSIONS, encode(SEQUENCE, *extensions)) if extensions else b""
         return encode(SEQUENCE, encode(SEQUENCE, *self.fields, field), self.signature)
 
+    def without_names(self) -> "_Frame":
+        """The frame with an empty issuer and an empty subject."""
+        return self._with_names(lambda _: encode(SEQUENCE))
+
     def with_names_in_utf8(self) -> "_Frame":
         """The frame with each string of its issuer and its subject in UTF-8."""
+        return replace(self._with_names(_name), irregularities=(Irregularity(SPELLED),))
+
+    def _with_names(self, spelled: Callable[[Value], bytes]) -> "_Frame":
         fields = list(self.fields)
         for index in (self.first + each for each in NAMES):
-            fields[index] = _name(first_value(fields[index]))
-        return replace(self, fields=tuple(fields), irregularities=(Irregularity(SPELLED),))
+            fields[index] = spelled(first_value(fields[index]))
+        return replace(self, fields=tuple(fields))
 
 
 def _frame_of(der: bytes) -> _Frame:
@@ -241,7 +250,7 @@ def _names(extension: _Extension, is_readable: IsReadable) -> tuple[bytes, Irreg
     A name that is left out is never matched. The others stay: nothing that a rule looks for is hidden.
     """
     try:
-        names = _members(_alone(extension.value.content))
+        names = _members(_alone(extension.value.content), MAX_NAMES)
     except BERMalformed:
         return None
     odd = {each.whole: words for each in names if (words := _what_is_odd(each))}

@@ -21,8 +21,8 @@ LABELS = {"".join(label.split()): label for label in (
     "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "PKCS7", "PKCS12", "CMS", "EC PARAMETERS", "DH PARAMETERS",
 )}  # fmt: skip  # by their letters only, because one-line forms lose the spaces
 
-DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\ufe58\ufe63\uff0d"), "-")
-LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015"), "--")  # typography replaces two hyphens by one dash
+DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2043\u2212\u2500\ufe58\ufe63\uff0d"), "-")
+LONG_DASHES = dict.fromkeys(map(ord, "\u2014\u2015\u2e3a\u2e3b"), "--")  # typography replaces two hyphens by one dash
 SPACES = dict.fromkeys(map(ord, "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f"
                                 "\u205f\u3000"), " ")  # fmt: skip
 NOTHING = dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u2060\ufeff"), "")

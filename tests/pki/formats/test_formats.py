@@ -121,7 +121,7 @@ FORMS: dict[str, tuple[bytes | str, str]] = {  # the octets, and a remark
     "F-05 en dash and hyphens": (TEXT.replace("-----", "\u2013----"), "typographic dashes"),
     "F-05 in Windows-1252": (TEXT.replace("-----", "\u2013\u2014--").encode("cp1252"), "typographic dashes"),
     **{f"F-06 U+{ord(dash):04X}": (dashed(dash), "typographic dashes")
-       for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"},
+       for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2043\u2212\u2500\u2e3a\u2e3b\ufe58\ufe63\uff0d"},
     "F-07 one line with spaces": (one_line(" "), "all on one line"),
     "F-08 one line without a break": (one_line(""), "all on one line"),
     "F-08 one line without a space": (one_line("").replace(" ", ""), "all on one line"),

@@ -124,7 +124,7 @@ def locked() -> sqlite3.Error:
     ("changes", "advice"),
     [
         ({"trouble": after(psycopg.OperationalError("refused"), JournalUnavailable("refused"))}, "Start PostgreSQL"),
-        ({"trouble": after(locked(), JournalUnavailable("database is locked"))}, "the other program that holds"),
+        ({"trouble": after(locked(), JournalUnavailable("database is locked"))}, "the other program that locks"),
         ({"trouble": after(PermissionError("no"), JournalUnavailable("no"))}, "the mode and the owner of `state`"),
         ({"trouble": after(OSError("no room"), SpoolFull("no room"))}, "Make room on the disk of `state`"),
         ({"trouble": after(psycopg.errors.DiskFull("x"), SpoolFull("x"))}, "Make room on the disk of the database"),

@@ -10,7 +10,7 @@ cannot be confused. Only the last segment of a path is passed on (RFC 6266, sect
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote
@@ -71,10 +71,8 @@ def idempotency_key(message: Message) -> str:
 
 
 def _to_backend(message: Message) -> OutgoingRequest:
-    fields = (("Content-Length", str(message.size)), *_fields(message))
-    headers = tuple((name, _fit(value)) for name, value in fields)
     assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
-    return OutgoingRequest("POST", headers, message.payload)
+    return _post(message.size, _fields(message), message.payload)
 
 
 def _message_to_backend(message: Message) -> OutgoingRequest:
@@ -84,9 +82,12 @@ def _message_to_backend(message: Message) -> OutgoingRequest:
     """
     received = (field for field in message.headers if _OF_THE_MESSAGE.fullmatch(field[0].lower()))
     described = (field for field in _fields(message) if field[0] != "Content-Type")
-    fields = (("Content-Length", str(message.original_size)), *received, *described)
-    headers = tuple((name, _fit(value)) for name, value in fields)
-    return OutgoingRequest("POST", headers, message.original)
+    return _post(message.original_size, (*received, *described), message.original)
+
+
+def _post(size: int, fields: Iterable[tuple[str, str]], body: str) -> OutgoingRequest:
+    headers = tuple((name, _fit(value)) for name, value in (("Content-Length", str(size)), *fields))
+    return OutgoingRequest("POST", headers, body)
 
 
 def _to_partner(about: Message | Refusal) -> OutgoingRequest:

@@ -193,8 +193,8 @@ def _conflicts(store: TrustStore, directory: Path) -> dict[str, tuple[Problem, .
     """The conflicts, by the thing that is claimed."""
     found: dict[str, tuple[Problem, ...]] = {}
     for sha256, names in _several(store.owners):
-        public = store.loaded[names[0]].public_certificates
-        found[f"certificate {sha256}"] = tuple(certificate_conflict(directory, sha256, public, names))
+        certificate = next(each for each in store.loaded[names[0]].public_certificates if each.sha256 == sha256)
+        found[f"certificate {sha256}"] = (certificate_conflict(directory, certificate, names),)
     for as2_id, names in _several(store.claimants):
         found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, names))
     for subject, partners in _several(store.matchers):

@@ -21,16 +21,12 @@ _MAX_NAME = 100  # characters of the partner's name for it
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Two files: `name` with the stored document, and `metadata_name` with `metadata`."""
+    """Two files: `name` with the stored document, and the same name with the ending METADATA with `metadata`."""
 
     name: str
     document: str
     size: int  # of the document, in octets
     metadata: bytes
-
-    @property
-    def metadata_name(self) -> str:
-        return f"{self.name}{METADATA}"
 
 
 def deposit_of(message: Message, delivery: Delivery) -> Deposit:

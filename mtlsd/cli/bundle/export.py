@@ -61,14 +61,8 @@ def export(
         check_strength(passphrase)
     try:
         units, withheld = packing.collect(configuration.server.certs, private_keys=include_private_keys)
-        packed = packing.pack(
-            units,
-            private_keys=include_private_keys,
-            withheld=withheld,
-            configuration=configuration.file.read_bytes(),
-            now=now,
-            made_by=__version__,
-        )
+        collected = packing.Bundle(units, include_private_keys, withheld, configuration.file.read_bytes())
+        packed = packing.pack(collected, now, __version__)
         bundle = packing.unpack(packed)  # a bundle that cannot be read again would be useless
     except (MtlsdError, OSError) as error:
         raise click.ClickException(f"{configuration.server.certs}: {error}") from error

@@ -106,10 +106,10 @@ def _held(opened: Journal, partner: str) -> Iterator[Message | Refusal]:
     while page := opened.messages(limit=PAGE, partner=partner, before=before):
         yield from (each.message for each in page)
         before = page[-1].message.id
-    after = ""
-    while refusals := opened.proof.refusals(partner, after, PAGE):
+    before = None
+    while refusals := opened.refusals(limit=PAGE, partner=partner, before=before):
         yield from refusals
-        after = refusals[-1].id
+        before = refusals[-1].id
 
 
 def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path) -> None:

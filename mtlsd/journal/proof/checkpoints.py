@@ -49,10 +49,6 @@ class NodeKey:
     def node(self) -> str:
         return node_of(self.private.public_key())
 
-    @property
-    def public_pem(self) -> bytes:
-        return pem_of(self.private.public_key())
-
 
 @dataclass(frozen=True, slots=True)
 class SignedCheckpoint:
@@ -108,7 +104,7 @@ def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckp
         make_directory(directory)
         public = directory / f"{key.node}.pem"
         if not public.exists():
-            _write_new(public, key.public_pem, PUBLIC)  # auditors must be able to read it
+            _write_new(public, pem_of(key.private.public_key()), PUBLIC)  # auditors must be able to read it
         with _locked(directory / f"{key.node}.jsonl") as fd:  # no other process can take the same sequence number
             checkpoint = replace(checkpoint, sequence=_last_sequence(fd) + 1)
             signed = SignedCheckpoint(checkpoint, key.private.sign(checkpoint.text), 0)

@@ -108,7 +108,7 @@ def test_an_auditor_can_read_the_public_key(tmp_path: Path, key: NodeKey) -> Non
 def test_the_key_of_another_node_is_refused(tmp_path: Path, key: NodeKey) -> None:
     other = load_key(tmp_path / "other")
     checkpoints.write(tmp_path, key, checkpoint(key, 1))
-    (tmp_path / f"{key.node}.pem").write_bytes(other.public_pem)
+    (tmp_path / f"{key.node}.pem").write_bytes(checkpoints.pem_of(other.private.public_key()))
     with pytest.raises(CheckpointUnreadable):
         checkpoints.public_key(tmp_path, key.node)
 

@@ -9,7 +9,7 @@ import click
 
 from mtlsd.cli.files import why
 from mtlsd.cli.options import credentials
-from mtlsd.cli.output import iso
+from mtlsd.cli.output import iso, say
 from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.integrity import NotIntact
@@ -18,7 +18,6 @@ from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
 from mtlsd.journal.protocol import Journal
 from mtlsd.journal.spool import Spool
-from mtlsd.text import printable
 
 with_id = click.argument("id_or_message_id", metavar="ID")
 MAX_HITS = 20  # messages and refusals that are listed if a Message-ID is ambiguous
@@ -109,5 +108,5 @@ def check_contents(opened: Journal, message: Message) -> None:
 
 def end(*lines: str) -> NoReturn:
     for line in lines:
-        click.echo(printable(line), err=True)
+        say(line, err=True)
     sys.exit(1)

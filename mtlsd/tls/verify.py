@@ -38,12 +38,7 @@ REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509
     26: errors.CertEKUNoClientAuth,
     32: errors.CertUntrustedIssuer,  # the issuer may not sign certificates
     34: errors.CertUnhandledCriticalExt,
-    47: errors.CertNameConstraint,
-    48: errors.CertNameConstraint,
-    49: errors.CertNameConstraint,
-    51: errors.CertNameConstraint,
-    52: errors.CertNameConstraint,
-    53: errors.CertNameConstraint,
+    **dict.fromkeys((47, 48, 49, 51, 52, 53), errors.CertNameConstraint),
     66: errors.CertKeyTooWeak,
     67: errors.CertKeyTooWeak,
     68: errors.CertSigAlgWeak,

@@ -13,9 +13,9 @@ from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.opening import ImportOptions, read_bundle
 from mtlsd.cli.files import end_unchanged, reading, refuse_link
 from mtlsd.cli.options import PATH, with_configuration, with_options
-from mtlsd.cli.output import say
+from mtlsd.cli.output import say, say_warnings
 from mtlsd.config.model import Configuration
-from mtlsd.errors import ConfigurationError
+from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files import carry_over, writing
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
@@ -168,8 +168,7 @@ def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
         return
     partners = certs / "partners"
     problems, warnings = proposal.conflicts(partners, load_each(partners), proposed)
-    for each in (*warnings, *(problem for loaded in proposed for problem in loaded.problems)):
-        say(f"warning: {each}")
+    say_warnings((*warnings, *(problem for loaded in proposed for problem in loaded.problems)))
     end_unchanged(problems)
 
 
@@ -192,18 +191,18 @@ def _broken(certs: Path, change: Change) -> list[str]:
     """Why a host or an organization that can be loaded now could not be loaded after the change."""
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
-    if load is None or not change.before:
-        return []
-    try:
-        load(certs / change.unit)
-    except ConfigurationError:
+    if load is None or not change.before or _problems(load, certs / change.unit):
         return []
     with _staged(change) as staged:
-        try:
-            load(staged)
-        except ConfigurationError as error:
-            return [str(each).replace(str(staged), str(certs / change.unit)) for each in error.problems]
-    return []
+        return [str(each).replace(str(staged), str(certs / change.unit)) for each in _problems(load, staged)]
+
+
+def _problems(load: Callable[[Path], object], directory: Path) -> tuple[Problem, ...]:
+    try:
+        load(directory)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _loaded(certs: Path, change: Change) -> LoadedPartner:

@@ -68,6 +68,14 @@ class IssueOptions(CertificateOptions):
     ca_passphrase_file: Path | None = option(OPENS_CA_KEY, type=PATH)
 
 
+@dataclass(frozen=True, slots=True)
+class SignOptions(CertificateOptions):
+    """The options of `mtlsd ca sign`."""
+
+    output: Path | None = option("The file to write; default: REQUEST with the extension .pem.", type=PATH)
+    ca_passphrase_file: Path | None = option(OPENS_CA_KEY, type=PATH)
+
+
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--name", default="mtlsd test CA", show_default=True, help="The CA's common name.")
@@ -144,18 +152,9 @@ def issue(folder: Path, name: str, options: IssueOptions, force: bool) -> None:
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("request", type=PATH)
-@with_options(CertificateOptions)
-@click.option("--output", type=PATH, help="The file to write; default: REQUEST with the extension .pem.")
-@click.option("--ca-passphrase-file", type=PATH, help=OPENS_CA_KEY)
+@with_options(SignOptions)
 @with_force
-def sign(
-    folder: Path,
-    request: Path,
-    options: CertificateOptions,
-    output: Path | None,
-    ca_passphrase_file: Path | None,
-    force: bool,
-) -> None:
+def sign(folder: Path, request: Path, options: SignOptions, force: bool) -> None:
     """Create a certificate for a REQUEST (PKCS#10) in PEM or DER.
 
     The private key stays with the creator of the request. The subject, the key and, without --san, the alternative
@@ -167,7 +166,7 @@ def sign(
 
     Exit codes: 0 success; 1 the CA or the request cannot be used, or the file already exists.
     """
-    authority = _authority(folder, ca_passphrase_file)
+    authority = _authority(folder, options.ca_passphrase_file)
     try:
         data = read_file(request).data
     except FileRefused as error:
@@ -176,7 +175,7 @@ def sign(
         found = issuing.read_request(data)
         spec = options.spec(issuing.requested_names(found))
         made = issuing.sign(authority, found, spec, datetime.now(UTC))
-    output = output or request.with_suffix(".pem")
+    output = options.output or request.with_suffix(".pem")
     _write(output.parent, {output.name: made.pem + authority.certificate.pem}, force)
     _say(made, output)
 

@@ -32,11 +32,8 @@ def reasons() -> frozenset[str]:
 
 def knows_partner(opened: Journal, certs: Path, partner: str) -> bool:
     """Whether the partner has a directory, or any record in the journal."""
-    return (
-        partner in _names(certs / "partners")
-        or bool(opened.messages(limit=1, partner=partner))
-        or bool(opened.refusals(limit=1, partner=partner))
-    )
+    records = opened.messages(limit=1, partner=partner) or opened.refusals(limit=1, partner=partner)
+    return bool(records) or partner in _names(certs / "partners")
 
 
 def nobody(certs: Path, partner: str) -> str:

@@ -12,7 +12,7 @@ import click
 
 from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
 from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
-from mtlsd.cli.output import say, say_json
+from mtlsd.cli.output import say, say_json, say_warnings
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
 from mtlsd.files import writing
@@ -244,8 +244,7 @@ def _say(plan: Plan, target: Path, *, as_json: bool, dry_run: bool, refused: boo
         return
     for line in plan.differences:
         say(line)
-    for each in plan.warnings:
-        say(f"warning: {each}")
+    say_warnings(plan.warnings)
     words = "would be" if dry_run or refused else "is"
     if not plan.differences:
         say(f"{target.name} already exists with these settings: nothing to do")

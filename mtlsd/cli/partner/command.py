@@ -8,7 +8,7 @@ import click
 
 from mtlsd.cli.files import reading, refuse_link, writing
 from mtlsd.cli.options import with_configuration, with_json, with_yes
-from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
+from mtlsd.cli.output import moment, say, say_fields, say_json, say_table, say_warnings
 from mtlsd.cli.partner import inventory
 from mtlsd.cli.partner.directory import check_readable, directory_of
 from mtlsd.cli.partner.inventory import PartnerEntry
@@ -186,8 +186,7 @@ def _say_partner(entry: PartnerEntry, warnings: list[Problem]) -> None:
     say_fields((heading, each) for heading in LINES.values() for each in lines.get(heading, ()))
     for each in entry.certificates:
         _say_certificate(each, entry.directory)
-    for problem in warnings:
-        say(f"warning: {problem}")
+    say_warnings(warnings)
 
 
 def _say_certificate(listed: ListedCertificate, directory: Path) -> None:

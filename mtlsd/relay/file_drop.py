@@ -57,6 +57,8 @@ def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, obj
         "filename": message.filename,
         "size": message.original_size if as_message else message.size,
         "mic": f"{message.mic}, {message.mic_algorithm}" if message.mic else None,
+        "sha256": dict(message.digests).get("as2" if as_message else "payload"),
+        "signer_sha256": message.signer_sha256,
         "received_at": message.received_at,
         "request_id": message.request_id,
         "host": message.host,

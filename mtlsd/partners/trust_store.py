@@ -140,7 +140,8 @@ def _indexed(pairs: Iterable[tuple[K, tuple[T]]]) -> dict[K, tuple[T, ...]]:
             values = several.setdefault(key, [*first])
             if values[-1] is not value[0]:
                 values.append(value[0])
-    return index | {key: tuple(values) for key, values in several.items()}
+    index.update((key, tuple(values)) for key, values in several.items())
+    return index
 
 
 def _indexes(names: Iterable[tuple[str]], effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _indexes(names: Iterable[tuple[str]], effective: Mapping[str, LoadedPartner]
             (each.sha256, name)
             for name, loaded in zip(names, effective.values(), strict=True)
             if loaded.partner
-            for each in (*loaded.partner.message_certificates, *loaded.partner.intermediates)
+            for each in loaded.partner.message_certificates + loaded.partner.intermediates
         ),
     }
 

@@ -16,9 +16,9 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from mtlsd.files.durable import placed, sync_directory, synced
+from mtlsd.files.private import PRIVATE
 
 PUBLIC = 0o644
-PRIVATE = 0o600  # a private key, or what unlocks one
 SEARCHED = 0o755  # a directory; what is secret in it has a mode of its own
 
 _AT_FDCWD = -100

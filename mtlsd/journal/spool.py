@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files.durable import sync_directory
+from mtlsd.files.private import PRIVATE, make_directory, make_undurable
 
 GATHERED = 64 * 1024  # bytes; smaller writes are gathered to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -47,14 +48,6 @@ class Space:
 
     free: int
     size: int
-
-
-def make_directory(directory: Path) -> None:
-    """Make a directory, and what is missing above it, so that a loss of power takes none of them."""
-    if not directory.is_dir():
-        make_directory(directory.parent)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(directory.parent)
 
 
 class SpoolFile:
@@ -132,18 +125,19 @@ class Spool:
         self._tmp = root / "tmp"
         self._messages = root / "messages"
         with disk_errors():
-            _make(root)
-            _make(self._tmp)
-            _make(self._messages)
+            for directory in (root, self._tmp, self._messages):
+                make_directory(directory)
+                sync_directory(directory.parent)  # also if a crash came between
             # All of them now: one made in `keep` could be used by a second thread before it is durable.
             for number in range(256):
-                (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+                make_undurable(self._messages / f"{number:02x}")
             sync_directory(self._messages)
 
     def create(self, mark: str = "") -> SpoolFile:
         """Open a new file for what is being received; a mark in its name says what else it is."""
         with disk_errors():
-            fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)  # O_EXCL, mode 0600
+            fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)
+            os.fchmod(fd, PRIVATE)  # whatever the umask takes away
         return SpoolFile(Path(path), fd)
 
     def keep(self, id: str, files: Mapping[str, SpoolFile]) -> dict[str, str]:  # noqa: A002  # the field's name
@@ -234,8 +228,3 @@ class Spool:
 
 def _bucket(id: str) -> str:  # noqa: A002  # as in `keep`
     return sha256(id.encode()).hexdigest()[:2]
-
-
-def _make(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sync_directory(directory.parent)

@@ -14,6 +14,7 @@ from mtlsd.cli.options import load_configuration, with_config
 from mtlsd.cli.output import say
 from mtlsd.errors import MtlsdError
 from mtlsd.files import writing
+from mtlsd.files.private import PRIVATE
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
@@ -79,7 +80,7 @@ def export(
     with audit.opened(configuration) as journal:
         audit.enter(journal, EntryKind.EXPORTED, digest[:32], now.timestamp(), facts)
     try:
-        writing.write_file(output.absolute(), sealed, writing.PRIVATE, overwrite=force)
+        writing.write_file(output.absolute(), sealed, PRIVATE, overwrite=force)
     except OSError as error:
         raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
     for name in withheld:

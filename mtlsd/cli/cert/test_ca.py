@@ -23,6 +23,7 @@ from mtlsd.cli.output import moment, say
 from mtlsd.config import values
 from mtlsd.errors import MtlsdError
 from mtlsd.files import writing
+from mtlsd.files.private import PRIVATE
 from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
@@ -236,7 +237,7 @@ def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
         raise click.ClickException(f"{', '.join(there)} already exists: use --force to overwrite")
     try:
         for name, data in files.items():
-            writing.write_file(folder / name, data, writing.PRIVATE, overwrite=force)
+            writing.write_file(folder / name, data, PRIVATE, overwrite=force)
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from error
 

@@ -32,6 +32,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
 from mtlsd.snapshot.snapshot import load_snapshot
+from mtlsd.snapshot.state_modes import open_directories
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class _Own:
     def read(self, configuration: Configuration, credentials: Path | None) -> None:
         certs = configuration.server.certs
         self.warnings += _secrets(configuration)
+        self.warnings += open_directories(configuration)
         for host in configuration.virtualhosts:
             with suppress(ConfigurationError):
                 loaded = load_host(certs / "hosts" / host.name, credentials)

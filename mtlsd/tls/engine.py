@@ -249,7 +249,7 @@ def _too_costly(presented: Presented) -> PeerError | None:
     for each in (presented.certificate, *presented.chain):
         with suppress(ValueError, UnsupportedAlgorithm):
             if is_costly(each.x509.public_key()):
-                detail = f"{each.subject} has a key that is too large to verify with"
+                detail = f"{cut(each.subject)} has a key that is too large to verify with"
                 return refused(CertKeyTooWeak, presented.certificate, detail)
     return None
 

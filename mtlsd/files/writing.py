@@ -16,9 +16,9 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from mtlsd.files.durable import placed, sync_directory, synced
+from mtlsd.files.private import PRIVATE
 
 PUBLIC = 0o644
-PRIVATE = 0o600  # a private key, or its password
 SEARCHED = 0o755  # a directory; secret files in it have their own mode
 
 _AT_FDCWD = -100

@@ -20,6 +20,7 @@ from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, Presented, is_costly
 from mtlsd.pki.policy import refused
 from mtlsd.pki.tbs import signed_fields
+from mtlsd.text import cut
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
@@ -260,7 +261,7 @@ def _too_costly(presented: Presented) -> PeerError | None:
     for each in (presented.certificate, *presented.chain):
         with suppress(ValueError, UnsupportedAlgorithm):
             if is_costly(each.x509.public_key()):
-                detail = f"{each.subject} has a key that is too large to verify with"
+                detail = f"{cut(each.subject)} has a key that is too large to verify with"
                 return refused(errors.CertKeyTooWeak, presented.certificate, detail)
     return None
 

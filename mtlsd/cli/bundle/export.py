@@ -16,7 +16,8 @@ from mtlsd.cli.options import PATH, option, with_configuration, with_options
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
 from mtlsd.errors import MtlsdError
-from mtlsd.files.writing import PRIVATE, write_file
+from mtlsd.files.private import PRIVATE
+from mtlsd.files.writing import write_file
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.pki.certificate import Certificate

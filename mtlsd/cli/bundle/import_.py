@@ -17,6 +17,7 @@ from mtlsd.cli.output import say, say_warnings
 from mtlsd.config.model import Configuration
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files import carry_over, writing
+from mtlsd.files.private import PRIVATE
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.partners.edit import proposal
@@ -221,10 +222,7 @@ def _staged(change: Change) -> Iterator[Path]:
 
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
-    return {
-        name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
-        for name, data in files.items()
-    }
+    return {name: (data, writing.PUBLIC if packing.is_public(name, data) else PRIVATE) for name, data in files.items()}
 
 
 def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:

@@ -17,8 +17,9 @@ from mtlsd.cli.options import PATH, option, with_options
 from mtlsd.cli.output import moment, say
 from mtlsd.config import values
 from mtlsd.errors import MtlsdError
+from mtlsd.files.private import PRIVATE
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.files.writing import PRIVATE, write_file
+from mtlsd.files.writing import write_file
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair

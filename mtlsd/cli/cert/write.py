@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
 from mtlsd.cli.files import USE_FORCE, writing
 from mtlsd.files.durable import placed
-from mtlsd.files.writing import PRIVATE, PUBLIC
+from mtlsd.files.private import PRIVATE
+from mtlsd.files.writing import PUBLIC
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats import pkcs7
 

@@ -32,6 +32,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
 from mtlsd.snapshot.snapshot import load_snapshot
+from mtlsd.snapshot.state_modes import open_directories
 
 EMPTY = {"as2_id": "-", "relax": "nothing", "mdn_urls": "the answer only"}  # the text of a setting without a value
 
@@ -195,7 +196,8 @@ def partners_in(
 
 def _own(configuration: Configuration, credentials: Path | None, now: datetime) -> OwnFiles:
     """Read our own files; `load_snapshot` reports those that cannot be loaded."""
-    own, certs = OwnFiles(warnings=list(_secrets(configuration))), configuration.server.certs
+    warnings = [*_secrets(configuration), *open_directories(configuration)]
+    own, certs = OwnFiles(warnings=warnings), configuration.server.certs
     for directory in (certs / "hosts" / host.name for host in configuration.virtualhosts):
         with suppress(ConfigurationError):
             host = load_host(directory, credentials)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated
 
 from mtlsd.config import fields
@@ -16,6 +17,7 @@ from mtlsd.config.addresses import Backend
 from mtlsd.config.fields import choice, text, texts
 from mtlsd.errors import CertificateRefused, CertRevoked, CRLExpired, CRLMissing, OCSPUnreachable
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.chain import issuers_of
 from mtlsd.pki.crl import RevocationList
 from mtlsd.pki.ocsp import OCSPFailure, OCSPStatus
 from mtlsd.pki.policy import refused
@@ -86,12 +88,18 @@ class _Finding:
         return f"{self.error.reason}: {self.detail}"
 
 
-def check_revocation(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now: datetime) -> tuple[str, ...]:
+def check_revocation(
+    chain: tuple[Certificate, ...],
+    evidence: RevocationEvidence,
+    now: datetime,
+    intermediates: tuple[Certificate, ...] = (),
+) -> tuple[str, ...]:
     """Return warnings; raises CertRevoked, CRLMissing, CRLExpired or OCSPUnreachable.
 
-    `chain` has verified, from the client's certificate to the root. A root cannot be revoked, only removed.
+    `chain` has verified, from the client's certificate to the root. A root cannot be revoked, only removed. For a
+    certificate without a root, the partner's `intermediates` that issued it can revoke it, but prove nothing good.
     """
-    findings = (*_by_lists(chain, evidence, now), *_by_ocsp(chain[0], evidence))
+    findings = (*_by_lists(chain, intermediates, evidence, now), *_by_ocsp(chain[0], evidence))
     hard = [each for each in findings if each.hard]
     for each in sorted(hard, key=lambda finding: finding.error is not CertRevoked):
         raise refused(each.error, chain[0], each.detail, revocation_of=each.certificate.subject)
@@ -101,7 +109,12 @@ def check_revocation(chain: tuple[Certificate, ...], evidence: RevocationEvidenc
 # --- Lists ----------------------------------------------------------------------------------------------------
 
 
-def _by_lists(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now: datetime) -> Iterator[_Finding]:
+def _by_lists(
+    chain: tuple[Certificate, ...],
+    intermediates: tuple[Certificate, ...],
+    evidence: RevocationEvidence,
+    now: datetime,
+) -> Iterator[_Finding]:
     settings = evidence.settings
     if settings.crl is RevocationCheck.OFF:
         return
@@ -109,17 +122,23 @@ def _by_lists(chain: tuple[Certificate, ...], evidence: RevocationEvidence, now:
     expected = hard or settings.fetch or bool(settings.crl_urls)
     if len(chain) == 1 and not chain[0].is_self_signed and expected:
         yield _Finding(CRLMissing, chain[0], f"no list can be verified without a root: {chain[0].issuer}", hard)
-    for at, certificate in enumerate(chain[:-1]):
-        issuer = chain[at + 1]
-        authentic = tuple(_signed_by(chain[at + 1 :], evidence.lists))
-        yield from (_revoked(certificate, each) for each in _in_force(authentic, now) if each.names(certificate))
-        own = _signed_by((issuer,), authentic)
+    has_no_root = len(chain) == 1 and bool(evidence.lists)
+    yield from _named((*chain, *issuers_of(chain[0], intermediates)) if has_no_root else chain, evidence, now)
+    for certificate, issuer in pairwise(chain):
+        own = _signed_by((issuer,), evidence.lists)
         whole = _newest(each for each in own if each.scope.holds(certificate) and each.this_update <= now)
         if not whole and expected:
             yield _Finding(CRLMissing, certificate, f"no list of {issuer.subject} for {certificate.subject}", hard)
         elif whole and all(each.has_ended(now) for each in whole):
             ended = f"the list of {issuer.subject} expired on {whole[0].next_update}"
             yield _Finding(CRLExpired, certificate, ended, hard)
+
+
+def _named(path: tuple[Certificate, ...], evidence: RevocationEvidence, now: datetime) -> Iterator[_Finding]:
+    """The certificates of a path that a list of a CA above them names."""
+    for at, certificate in enumerate(path):
+        lists = _in_force(_signed_by(path[at + 1 :], evidence.lists), now)
+        yield from (_revoked(certificate, each) for each in lists if each.names(certificate))
 
 
 def _signed_by(authorities: Iterable[Certificate], lists: Iterable[RevocationList]) -> Iterator[RevocationList]:

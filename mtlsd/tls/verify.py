@@ -123,7 +123,7 @@ def _check_revocation(_: Certificate, case: Case) -> None:
     """No responder is asked about a chain that another rule refuses, so a missing answer does not count against it."""
     unasked = case.is_broken and case.evidence.ocsp is None
     evidence = case.evidence.without_ocsp() if unasked else case.evidence
-    case.warnings = check_revocation(case.chain, evidence, case.now)
+    case.warnings = check_revocation(case.chain, evidence, case.now, case.anchors.intermediates)
 
 
 def _own(case: Case) -> tuple[Certificate, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from tests.support import authority as ca
@@ -178,6 +179,22 @@ def test_a_list_of_another_partner_s_ca_at_the_same_url_takes_no_place(tmp_path:
         assert daemon.wait_for("crl_fetched")["issuer"] == globex().issuers[0].certificate.subject
         assert reason(daemon, who) == "cert_revoked"
         assert head(daemon, globex()).status == 200
+
+
+def test_a_file_with_the_lists_of_several_cas_is_taken_whole(tmp_path: Path, server: Authority) -> None:
+    middle, root = globex().issuers
+    lists = crl_of(authority("Other Root")), crl_of(root), crl_of(middle, globex())
+    joined = b"".join(x509.load_der_x509_crl(each).public_bytes(Encoding.PEM).rstrip() for each in lists)
+    server.get = lambda _: (200, joined)
+    tree = Tree(tmp_path)
+    tree.add("globex", "GLOBEX", globex(), f'[revocation]\ncrl_urls = ["{server.url}/all.crl"]\n')
+    with running(tree) as daemon:
+        issuers = {daemon.wait_for("crl_fetched")["issuer"] for _ in range(2)}
+        assert issuers == {each.certificate.subject for each in (middle, root)}
+        assert reason(daemon, globex()) == "cert_revoked"
+    with running(tree) as daemon:  # from disk
+        assert reason(daemon, globex()) == "cert_revoked"
+    assert server.asked == ["GET /all.crl"]
 
 
 def test_a_list_from_the_future_is_not_taken(tmp_path: Path, server: Authority) -> None:

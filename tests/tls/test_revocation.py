@@ -20,6 +20,8 @@ LEAF = pki.leaf(CA)
 ANCHORS = Anchors((ROOT.certificate,))
 OFF, SOFT, HARD = RevocationCheck.OFF, RevocationCheck.SOFT, RevocationCheck.HARD
 
+NAMESAKE = pki.root("Intermediate", issuer=ROOT, key=pki.rsa_key("namesake"))
+
 OF_ROOT = pki.crl(ROOT)
 OF_CA = pki.crl(CA)
 REVOKED = pki.crl(CA, LEAF)
@@ -120,6 +122,22 @@ def test_a_pin_without_a_root_has_no_list_that_could_be_verified() -> None:
     assert isinstance(verdict.error, CRLMissing)
 
 
+@pytest.mark.parametrize("crl", [SOFT, HARD])
+def test_a_pin_without_a_root_is_revoked_by_an_issuer_that_we_have(crl: RevocationCheck) -> None:
+    anchors = Anchors(pin=LEAF.certificate, intermediates=(CA.certificate,))
+    for lists, expected in (
+        ((REVOKED,), CertRevoked),
+        ((OF_CA,), CRLMissing if crl is HARD else None),  # proves nothing good
+        ((FORGED,), CRLMissing if crl is HARD else None),
+        ((pki.crl(NAMESAKE, LEAF),), CRLMissing if crl is HARD else None),
+    ):
+        verdict = judged(*lists, crl=crl, anchors=anchors)
+        assert (type(verdict.error) if isinstance(verdict, PeerUnverified) else None) is expected
+    namesake = Anchors(pin=LEAF.certificate, intermediates=(NAMESAKE.certificate,))
+    verdict = judged(pki.crl(NAMESAKE, LEAF), crl=SOFT, anchors=namesake)
+    assert isinstance(verdict, PeerVerified)  # it has the issuer's name, and did not issue this certificate
+
+
 def test_nobody_revokes_a_self_signed_certificate_but_who_removes_it() -> None:
     own = pki.self_signed("own")
     evidence = RevocationEvidence(Revocation(HARD, ocsp=HARD))
@@ -205,7 +223,6 @@ def test_a_list_from_the_future_revokes_and_takes_nothing_back() -> None:
 
 
 STRANGER = pki.root("Stranger")
-NAMESAKE = pki.root("Intermediate", key=pki.rsa_key("namesake"))
 SERIAL = LEAF.certificate.serial
 
 

@@ -123,19 +123,20 @@ class Lists:
     async def _try(self, url: str, source: _Source, wanted: _Wanted) -> None:
         try:
             data = await fetch(url, listed=wanted.listed, limit=MAX_CRL, seconds=FETCH_SECONDS)
-            ca, crl = await trio.to_thread.run_sync(_taken, data, wanted, self._now())
-            before = source.crls.get(ca)
-            _check_age(crl, before, self._now())
-            await trio.to_thread.run_sync(self._keep, url, ca, crl)
+            taken = await trio.to_thread.run_sync(_taken, data, wanted, self._now())
+            for ca, crl in taken.items():
+                _check_age(crl, source.crls.get(ca), self._now())
+                await trio.to_thread.run_sync(self._keep, url, ca, crl)
         except (FetchFailed, OSError) as error:
             source.due = self._clock() + min(FIRST_PAUSE << min(source.failures, 10), LAST_PAUSE)
             source.failures += 1
             self._log.warning(log.CRL_FETCH_FAILED, url=url, detail=str(error), failures=source.failures)
             return
-        if crl != before:
+        for crl in set(taken.values()) - set(source.lists):
             facts = {"issuer": crl.issuer, "next_update": str(crl.next_update), "entries": crl.size}
             self._log.info(log.CRL_FETCHED, url=url, **facts)
-        source.crls[ca], source.failures = crl, 0
+        source.crls |= taken
+        source.failures = 0
         source.due = min(_next(each, self._clock()) for each in source.lists)
         self._changed()
 
@@ -146,8 +147,8 @@ class Lists:
 
     def _kept(self, url: str, ca: str, wanted: _Wanted) -> tuple[RevocationList, float]:
         path = self._path(url, ca)
-        signer, crl = _taken(path.read_bytes(), wanted, self._now())
-        if signer != ca:
+        crl = _taken(path.read_bytes(), wanted, self._now()).get(ca)
+        if crl is None:
             raise FetchFailed("a list of another CA")
         return crl, path.stat().st_mtime
 
@@ -206,17 +207,25 @@ def _wanted(truststore: TrustStore) -> dict[str, _Wanted]:
     return wanted
 
 
-def _taken(data: bytes, wanted: _Wanted, now: datetime) -> tuple[str, RevocationList]:
-    """Return the CA and its list if the list is acceptable; raises FetchFailed."""
+def _taken(data: bytes, wanted: _Wanted, now: datetime) -> dict[str, RevocationList]:
+    """The acceptable lists in a file, by CA: the newest of each; raises FetchFailed if there are none."""
     try:
-        crl = read_crls(data)[0]
+        crls = sorted(read_crls(data), key=lambda crl: crl.this_update)
     except CRLUnreadable as error:
         raise FetchFailed(str(error)) from error
+    taken = {ca: crl for crl in crls for ca in _signers(crl, wanted)}
+    for each in taken.values():
+        _check_age(each, None, now)
+    if not taken:
+        raise FetchFailed(f"no CA certificate of the partner signed this list of {crls[0].issuer}")
+    return taken
+
+
+def _signers(crl: RevocationList, wanted: _Wanted) -> Iterator[str]:
+    """The CAs that signed the list, by name and key: one at most."""
     for ca, certificates in wanted.signers.items():
         if any(each.subject == crl.issuer and crl.is_signed_by(each) for each in certificates):
-            _check_age(crl, None, now)
-            return ca, crl
-    raise FetchFailed(f"no CA certificate of the partner signed this list of {crl.issuer}")
+            yield ca
 
 
 def _check_age(crl: RevocationList, before: RevocationList | None, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,11 +129,10 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """The certificates in a file, if it has any."""
-    try:
-        found = read_certificates(data)
-    except CertificateUnreadable:
-        return ""
-    return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
+    with suppress(CertificateUnreadable):
+        found = read_certificates(data)[:3]
+        return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found)
+    return ""
 
 
 def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: list[Change]) -> None:

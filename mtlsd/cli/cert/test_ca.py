@@ -1,7 +1,7 @@
 """`mtlsd ca`: a CA for tests."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,10 +197,9 @@ def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    try:
+    with suppress(ValueError):
         return (f"dns:{values.host_reference(name)}",) if "." in name else ()
-    except ValueError:
-        return ()
+    return ()
 
 
 def _stem(name: str) -> str:

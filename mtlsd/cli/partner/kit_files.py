@@ -14,15 +14,13 @@ from importlib.resources import files
 from shlex import quote
 from textwrap import indent
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
-
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mic import DIGESTS
 from mtlsd.cli.templates import filled
 from mtlsd.partners.partner import Partner
 from mtlsd.pki.certificate import Certificate
+from mtlsd.pki.formats import pkcs7
 
 WHOAMI = "/.well-known/mtlsd/whoami"
 SELFTEST = "/.well-known/mtlsd/as2-selftest"
@@ -36,11 +34,6 @@ class KitOrganization:
 
     as2_id: str
     certificates: tuple[tuple[str, Certificate, tuple[str, ...]], ...]
-
-    @property
-    def encrypt_to(self) -> str:
-        """The file of the certificate that messages to us are encrypted to."""
-        return self.certificates[0][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +51,6 @@ class Host:
     def base(self) -> str:
         return f"https://{self.name}" + ("" if self.port == 443 else f":{self.port}")
 
-    @property
-    def place(self) -> tuple[str, int]:
-        return self.connect or (self.name, self.port)
-
 
 def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[str, bytes]:
     """Every file of the kit by its name."""
@@ -71,7 +60,7 @@ def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[
         found |= {f"{host.name}/{name}": text.encode() for name, text in _commands(partner, host)}
         for _, organization in host.routes:
             for name, certificate, _ in organization.certificates:
-                found[f"as2/{name}.pem"] = certificate.x509.public_bytes(Encoding.PEM)
+                found[f"as2/{name}.pem"] = certificate.pem
                 found[f"as2/{name}.cer"] = certificate.der
     return found
 
@@ -86,8 +75,8 @@ def slug(text: str) -> str:
 
 
 def _chain_files(chain: tuple[Certificate, ...]) -> Iterator[tuple[str, bytes]]:
-    yield "chain.pem", b"".join(each.x509.public_bytes(Encoding.PEM) for each in chain)
-    yield "chain.p7b", serialize_certificates([each.x509 for each in chain], Encoding.DER)
+    yield "chain.pem", b"".join(each.pem for each in chain)
+    yield "chain.p7b", pkcs7.bundle(each.der for each in chain)
     for at, each in enumerate(chain):
         yield _cer(at), each.der
 
@@ -164,7 +153,7 @@ def _fingerprint(certificate: Certificate) -> str:
 
 
 def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
-    place, port = host.place
+    place, port = host.connect or (host.name, host.port)
     values = {
         "name": host.name,
         "host": quote(host.name),
@@ -185,7 +174,7 @@ def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
     for path, organization in host.routes[:1]:
         names.insert(2, "message.sh")
         values["url"] = quote(host.base + path)
-        values["encrypt_to"] = quote(f"../as2/{organization.encrypt_to}.pem")
+        values["encrypt_to"] = quote(f"../as2/{organization.certificates[0][0]}.pem")
         values["headers"] = "".join(_headers(partner, organization))
     yield from ((name, _filled(name, values)) for name in names)
 

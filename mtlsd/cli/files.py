@@ -16,16 +16,16 @@ USE_FORCE = ": use --force to overwrite it"
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def read_errors(path: Path) -> Iterator[None]:
     """End the command with a message if the file cannot be read, or does not hold what it should hold."""
     try:
         yield
-    except (MtlsdError, ValueError) as error:
+    except MtlsdError as error:
         raise click.ClickException(printable(f"{path}: {error}")) from error  # the error may quote the file
 
 
 @contextmanager
-def writing(path: Path, advice: str = ", and is never overwritten: give another path") -> Iterator[None]:
+def write_errors(path: Path, advice: str = ", and is never overwritten: give another path") -> Iterator[None]:
     """End the command with a message if the file or folder exists already, or cannot be written."""
     try:
         yield
@@ -37,7 +37,7 @@ def writing(path: Path, advice: str = ", and is never overwritten: give another 
 
 def certificates_in(path: Path) -> tuple[Certificate, ...]:
     """The certificates in a file of any format; a private key in the file is an error."""
-    with reading(path):
+    with read_errors(path):
         return read_certificates(read_file(path).data)
 
 

@@ -11,7 +11,7 @@ import click
 
 from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.opening import ImportOptions, read_bundle
-from mtlsd.cli.files import end_unchanged, reading, refuse_link
+from mtlsd.cli.files import end_unchanged, read_errors, refuse_link
 from mtlsd.cli.options import PATH, with_configuration, with_options
 from mtlsd.cli.output import say, say_warnings
 from mtlsd.config.model import Configuration
@@ -93,7 +93,7 @@ def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
     for unit, files in bundle.units.items():
         directory = certs / unit
         refuse_link(directory)
-        with reading(directory):
+        with read_errors(directory):
             before = packing.files_of(directory)
         kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}

@@ -11,7 +11,7 @@ from mtlsd import __version__
 from mtlsd.as2.cms.password_recipient import seal_to, seal_with
 from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.passphrases import IN_FILE, check_strength, read_passphrase
-from mtlsd.cli.files import USE_FORCE, certificates_in, writing
+from mtlsd.cli.files import USE_FORCE, certificates_in, write_errors
 from mtlsd.cli.options import PATH, option, with_configuration, with_options
 from mtlsd.cli.output import say
 from mtlsd.config.model import Configuration
@@ -74,7 +74,7 @@ def export(configuration: Configuration, output: Path, options: ExportOptions) -
     target = f"certificate {certificate.sha256}" if certificate else "a passphrase"
     with audit.opened(configuration) as journal:
         audit.enter(journal, EntryKind.EXPORTED, sealed, bundle, now.timestamp(), to=target)
-    with writing(output, USE_FORCE):
+    with write_errors(output, USE_FORCE):
         write_file(output.absolute(), sealed, PRIVATE, overwrite=options.force)
     for name in withheld:
         say(f"left out: {name}, which is or may hold a private key")

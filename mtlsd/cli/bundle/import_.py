@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ import click
 
 from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.opening import ImportOptions, read_bundle
-from mtlsd.cli.files import end_unchanged, reading, refuse_link
+from mtlsd.cli.files import end_unchanged, read_errors, refuse_link
 from mtlsd.cli.options import PATH, with_configuration, with_options
 from mtlsd.cli.output import say, say_warnings
 from mtlsd.config.model import Configuration
@@ -94,7 +94,7 @@ def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
     for unit, files in bundle.units.items():
         directory = certs / unit
         refuse_link(directory)
-        with reading(directory):
+        with read_errors(directory):
             before = packing.files_of(directory)
         kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}
@@ -130,11 +130,10 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """The certificates in a file, if it has any."""
-    try:
-        found = read_certificates(data)
-    except CertificateUnreadable:
-        return ""
-    return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
+    with suppress(CertificateUnreadable):
+        found = read_certificates(data)[:3]
+        return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found)
+    return ""
 
 
 def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: list[Change]) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from mtlsd.cli.cert.inspect import ReadFile, describe, facts, read, roles
 from mtlsd.cli.cert.write import FORMS, KEYSTORES, WITH_KEY, Belongings, in_form, pem_of, write
-from mtlsd.cli.files import reading
+from mtlsd.cli.files import read_errors
 from mtlsd.cli.options import PATH, option, with_json, with_options
 from mtlsd.cli.output import say, say_fields, say_json
 from mtlsd.pki.formats.on_disk import password_in
@@ -177,7 +177,7 @@ def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
 def _new_password(target: Path, file: Path | None) -> str:
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
-    with reading(file):
+    with read_errors(file):
         return password_in(file)
 
 

@@ -1,7 +1,7 @@
 """`mtlsd ca`: a CA for tests."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.cert.write import Belongings, key_pem, service_key
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.options import PATH, option, with_options
 from mtlsd.cli.output import moment, say
 from mtlsd.config import values
@@ -198,10 +198,9 @@ def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    try:
+    with suppress(ValueError):
         return (f"dns:{values.host_reference(name)}",) if "." in name else ()
-    except ValueError:
-        return ()
+    return ()
 
 
 def _stem(name: str) -> str:
@@ -217,7 +216,7 @@ def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:
         raise click.ClickException(f"{', '.join(there)} already exists: use --force to overwrite")
-    with writing(folder):
+    with write_errors(folder):
         for name, data in files.items():
             write_file(folder / name, data, PRIVATE, overwrite=force)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
 from mtlsd.cli.journal.proof_folder import copy_document
 from mtlsd.cli.journal.show import whole
@@ -44,7 +44,7 @@ def export(configuration: Configuration, partner: str, output: Path) -> None:
     """
     count = 0
     spool = open_spool(configuration)
-    with open_stored(configuration) as opened, writing(output):
+    with open_stored(configuration) as opened, write_errors(output):
         output.mkdir(mode=0o700)
         for about in _held(opened, partner):
             _write(opened, spool, about, output / about.id)

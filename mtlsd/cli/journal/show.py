@@ -9,6 +9,7 @@ from mtlsd.config.addresses import without_query
 from mtlsd.journal.columns import header_fields, lane_text
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
+Attempted = list[tuple[Delivery, list[Attempt]]]
 INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
 
 
@@ -29,14 +30,12 @@ def say_about(about: Message | Refusal) -> None:
         say_fields(header_fields(about), indent="  ")
 
 
-def say_deliveries(
-    deliveries: list[tuple[Delivery, list[Attempt]]], ahead: Mapping[str, Delivery] | None = None
-) -> None:
+def say_deliveries(deliveries: Attempted, ahead: Mapping[str, Delivery]) -> None:
     """Write the deliveries with their attempts; `ahead` has, by id, what a delivery in an ordered queue waits for."""
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
-        say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
+        say_fields(_standing(delivery, ahead.get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             target = f"to {without_query(each.target)}  " if each.target else ""
@@ -74,9 +73,7 @@ def say_mdn(mdn: StoredMDN | None) -> None:
 
 
 def whole(
-    about: Message | Refusal,
-    deliveries: list[tuple[Delivery, list[Attempt]]],
-    ahead: Mapping[str, Delivery] | None = None,
+    about: Message | Refusal, deliveries: Attempted, ahead: Mapping[str, Delivery] | None = None
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
     values = _record(about)

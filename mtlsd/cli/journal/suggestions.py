@@ -1,5 +1,6 @@
 """ "Did you mean …?" for unknown reason codes and partners."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -44,7 +45,6 @@ def nobody(certs: Path, partner: str) -> str:
 
 
 def _names(directory: Path) -> list[str]:
-    try:
+    with suppress(OSError):  # the command is about the journal
         return sorted(each.name for each in directory.iterdir() if each.is_dir())
-    except OSError:  # the command is about the journal
-        return []
+    return []

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
+from mtlsd.cli.files import certificates_in, end_unchanged, read_errors, refuse_link
 from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
 from mtlsd.cli.output import say, say_json, say_warnings
 from mtlsd.config.model import Configuration
@@ -167,7 +167,7 @@ def _settings(options: PartnerOptions) -> dict[str, object]:
 def _password(file: Path | None) -> str | None:
     if file is None:
         return None
-    with reading(file):
+    with read_errors(file):
         return password_in(file)
 
 

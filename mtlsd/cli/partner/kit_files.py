@@ -35,11 +35,6 @@ class KitOrganization:
     as2_id: str
     certificates: tuple[tuple[str, Certificate, tuple[str, ...]], ...]
 
-    @property
-    def encrypt_to(self) -> str:
-        """The file of the certificate that messages to us are encrypted to."""
-        return self.certificates[0][0]
-
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -55,10 +50,6 @@ class Host:
     @property
     def base(self) -> str:
         return f"https://{self.name}" + ("" if self.port == 443 else f":{self.port}")
-
-    @property
-    def place(self) -> tuple[str, int]:
-        return self.connect or (self.name, self.port)
 
 
 def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[str, bytes]:
@@ -162,7 +153,7 @@ def _fingerprint(certificate: Certificate) -> str:
 
 
 def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
-    place, port = host.place
+    place, port = host.connect or (host.name, host.port)
     values = {
         "name": host.name,
         "host": quote(host.name),
@@ -183,7 +174,7 @@ def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
     for path, organization in host.routes[:1]:
         names.insert(2, "message.sh")
         values["url"] = quote(host.base + path)
-        values["encrypt_to"] = quote(f"../as2/{organization.encrypt_to}.pem")
+        values["encrypt_to"] = quote(f"../as2/{organization.certificates[0][0]}.pem")
         values["headers"] = "".join(_headers(partner, organization))
     yield from ((name, _filled(name, values)) for name in names)
 

@@ -1,6 +1,7 @@
 """The receipts of `mtlsd send`: the request, and reading an MDN that arrived, verified or not."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -91,8 +92,6 @@ def why_refused(error: PeerError) -> str:
 
 def unverified_text(carrier: Answer | PostedMDN) -> str:
     """The text of an MDN whose signature is not accepted; empty if it cannot be read."""
-    try:
-        found = read_unverified(carrier.fields, carrier.body)
-    except PeerError:
-        return ""
-    return found.text[:MAX_TEXT]
+    with suppress(PeerError):
+        return read_unverified(carrier.fields, carrier.body).text[:MAX_TEXT]
+    return ""

@@ -346,6 +346,8 @@ def test_every_disposition_has_its_reasons() -> None:
 def test_a_reason_that_is_named_exists(document: Path) -> None:
     named = re.findall(r"`((?:as2|cert|client_cert|tls|mdn)_[a-z0-9_]+)`", prose(document))
     known = (
-        {each.reason for each in peer_errors()} | SCHEMA.tables[()].keys | {"client_certificate", "client_cert_chain"}
+        {each.reason for each in peer_errors()}
+        | set(SCHEMA.tables[()].keys)
+        | {"client_certificate", "client_cert_chain"}
     )
     assert sorted(set(named) - known) == []

@@ -27,10 +27,7 @@ class FailureLimit:
 
     def charge(self, key: str, now: float) -> None:
         """Count one failure; raises TooManyFailures, and counts nothing, at the limit."""
-        self._full_at[key] = self._after_one_more(key, now)
-        self._full_at.move_to_end(key)
-        while len(self._full_at) > MAX_KEYS:
-            self._full_at.popitem(last=False)
+        _remember(self._full_at, key, self._after_one_more(key, now))
 
     def give_back(self, key: str) -> None:
         """Undo one `charge`: the message did not fail."""
@@ -56,10 +53,7 @@ class RequestLimit:
         full_at = _one_more(self._full_at.get(key, now), now, self.per_minute, 60)
         if full_at is None:
             raise TooManyRequests(f"{self.per_minute} requests a minute are the limit", key=key)
-        self._full_at[key] = full_at
-        self._full_at.move_to_end(key)
-        while len(self._full_at) > MAX_KEYS:
-            self._full_at.popitem(last=False)
+        _remember(self._full_at, key, full_at)
 
 
 def network_of(address: str) -> str:
@@ -73,3 +67,10 @@ def _one_more(full_at: float, now: float, most: int, seconds: float) -> float | 
     full_at = min(max(full_at, now), now + seconds)  # the clock may jump back
     full_at += seconds / most
     return full_at if full_at - now <= seconds + 0.001 else None  # floating point is not exact
+
+
+def _remember(times: OrderedDict[str, float], key: str, full_at: float) -> None:
+    times[key] = full_at
+    times.move_to_end(key)
+    while len(times) > MAX_KEYS:
+        times.popitem(last=False)

@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 
 from mtlsd.cli.options import EXIT_CONFIGURATION, Problems, credentials, with_config, with_json
-from mtlsd.cli.output import moment, say, say_json, say_table
+from mtlsd.cli.output import moment, say, say_json, say_table, say_warnings
 from mtlsd.cli.partner.inventory import Inventory, PartnerEntry, take_inventory
 from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.model import Route, VirtualHost
-from mtlsd.errors import Problem
 from mtlsd.partners.expiry import LISTED_DAYS
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.names import SHORT
@@ -57,7 +56,9 @@ def _say(found: Inventory) -> None:
     _say_expiring(found.expiring)
     if found.partners.partners:
         _say_partners(found.partners.partners)
-    _say_warnings(found.warnings)
+    if found.warnings:
+        say()
+    say_warnings(found.warnings)
     say()
 
 
@@ -122,13 +123,6 @@ def _unusual(entry: PartnerEntry) -> Iterator[str]:
         yield f"mdn_urls: {settings['mdn_urls']}"
     if partner and (partner.as2_version, partner.async_ack) != ("1.2", 200):
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
-
-
-def _say_warnings(warnings: tuple[Problem, ...]) -> None:
-    if warnings:
-        say()
-    for each in warnings:
-        say(f"warning: {each}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -15,16 +15,16 @@ USE_FORCE = ": use --force to overwrite it"
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def read_errors(path: Path) -> Iterator[None]:
     """End the command with a message if the file cannot be read, or does not hold what it should hold."""
     try:
         yield
-    except (MtlsdError, ValueError) as error:
+    except MtlsdError as error:
         raise click.ClickException(printable(f"{path}: {error}")) from error  # the error may quote the file
 
 
 @contextmanager
-def writing(path: Path, advice: str = ", and is never overwritten: give another path") -> Iterator[None]:
+def write_errors(path: Path, advice: str = ", and is never overwritten: give another path") -> Iterator[None]:
     """End the command with a message if the file or folder exists already, or cannot be written."""
     try:
         yield
@@ -39,7 +39,7 @@ def certificates_in(path: Path, password: str | None = None) -> tuple[Certificat
 
     Without `password`, the password in the file beside it is used, if there is one.
     """
-    with reading(path):
+    with read_errors(path):
         return read_public_file(path, password=password).certificates
 
 

@@ -5,40 +5,38 @@ import click
 from mtlsd.cli.lazy import Lazy, LazyGroup
 
 PARTNER = {
-    "add": Lazy("mtlsd.cli.partner.add:add", "Add a partner; either everything is applied or nothing."),
-    "list": Lazy("mtlsd.cli.partner.command:list_partners", "List the partners, and say which are in use."),
-    "show": Lazy("mtlsd.cli.partner.command:show", "Show everything about a partner, with errors and warnings."),
-    "disable": Lazy("mtlsd.cli.partner.command:disable", "Refuse every request of a partner until it is enabled."),
-    "enable": Lazy("mtlsd.cli.partner.command:enable", "Enable a partner that `mtlsd partner disable` disabled."),
-    "remove": Lazy("mtlsd.cli.partner.command:remove", "Remove a partner's directory and everything in it."),
-    "kit": Lazy("mtlsd.cli.partner.kit:kit", "Write a zip file for a partner, with everything it needs to connect."),
+    "add": Lazy("partner.add:add", "Add a partner; either everything is applied or nothing."),
+    "list": Lazy("partner.command:list_partners", "List the partners, and say which are in use."),
+    "show": Lazy("partner.command:show", "Show everything about a partner, with errors and warnings."),
+    "disable": Lazy("partner.command:disable", "Refuse every request of a partner until it is enabled."),
+    "enable": Lazy("partner.command:enable", "Enable a partner that `mtlsd partner disable` disabled."),
+    "remove": Lazy("partner.command:remove", "Remove a partner's directory and everything in it."),
+    "kit": Lazy("partner.kit:kit", "Write a zip file for a partner, with everything it needs to connect."),
 }
 CERT = {
-    "show": Lazy("mtlsd.cli.cert.command:show", "Show every certificate and private key in FILE."),
-    "doctor": Lazy("mtlsd.cli.cert.command:doctor", "Say what is wrong with FILE, and write a repaired copy in PEM."),
-    "convert": Lazy(
-        "mtlsd.cli.cert.command:convert", "Convert the file IN to the format that the name of OUT implies."
-    ),
+    "show": Lazy("cert.command:show", "Show every certificate and private key in FILE."),
+    "doctor": Lazy("cert.command:doctor", "Say what is wrong with FILE, and write a repaired copy in PEM."),
+    "convert": Lazy("cert.command:convert", "Convert the file IN to the format that the name of OUT implies."),
 }
 CA = {
-    "init": Lazy("mtlsd.cli.cert.test_ca:init", "Create a test CA: ca.pem and ca.key in FOLDER."),
-    "issue": Lazy("mtlsd.cli.cert.test_ca:issue", "Create a key and a certificate with the common name NAME."),
-    "sign": Lazy("mtlsd.cli.cert.test_ca:sign", "Create a certificate for a REQUEST (PKCS#10) in PEM or DER."),
+    "init": Lazy("cert.test_ca:init", "Create a test CA: ca.pem and ca.key in FOLDER."),
+    "issue": Lazy("cert.test_ca:issue", "Create a key and a certificate with the common name NAME."),
+    "sign": Lazy("cert.test_ca:sign", "Create a certificate for a REQUEST (PKCS#10) in PEM or DER."),
 }
 JOURNAL = {
-    "list": Lazy("mtlsd.cli.journal.command:list_messages", "List the accepted messages, newest first."),
-    "show": Lazy("mtlsd.cli.journal.command:show", "Show everything about one message."),
-    "payload": Lazy("mtlsd.cli.journal.payload:payload", "Write the document of a message, byte for byte."),
-    "replay": Lazy("mtlsd.cli.journal.replay:replay", "Retry the failed or pending deliveries of a message."),
-    "drop": Lazy("mtlsd.cli.journal.replay:drop", "Give up the failed or pending deliveries of a message."),
-    "verify": Lazy("mtlsd.cli.journal.proof:verify_journal", "Check that nothing in the journal has been changed."),
-    "prove": Lazy("mtlsd.cli.journal.proof:prove", "Write a folder that proves one exchange to a third party."),
-    "prune": Lazy("mtlsd.cli.journal.proof:prune", "Delete the contents of old messages, as [retention] says."),
-    "migrate": Lazy("mtlsd.cli.journal.command:migrate", "Upgrade the journal to the version of this mtlsd."),
+    "list": Lazy("journal.command:list_messages", "List the accepted messages, newest first."),
+    "show": Lazy("journal.command:show", "Show everything about one message."),
+    "payload": Lazy("journal.payload:payload", "Write the document of a message, byte for byte."),
+    "replay": Lazy("journal.replay:replay", "Retry the failed or pending deliveries of a message."),
+    "drop": Lazy("journal.replay:drop", "Give up the failed or pending deliveries of a message."),
+    "verify": Lazy("journal.proof:verify_journal", "Check that nothing in the journal has been changed."),
+    "prove": Lazy("journal.proof:prove", "Write a folder that proves one exchange to a third party."),
+    "prune": Lazy("journal.proof:prune", "Delete the contents of old messages, as [retention] says."),
+    "migrate": Lazy("journal.command:migrate", "Upgrade the journal to the version of this mtlsd."),
 }
 PRIVACY = {
-    "export": Lazy("mtlsd.cli.journal.privacy:export", "Write everything that the journal holds about a partner."),
-    "erase": Lazy("mtlsd.cli.journal.privacy:erase", "Erase everything that the journal holds about a partner."),
+    "export": Lazy("journal.privacy:export", "Write everything that the journal holds about a partner."),
+    "erase": Lazy("journal.privacy:erase", "Erase everything that the journal holds about a partner."),
 }
 
 

@@ -5,7 +5,7 @@ Every module of the command line imports what it needs at its top, and `mtlsd --
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import click
@@ -13,15 +13,14 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
-    """A command that is not imported yet: its place, as `module:name`, and the first sentence of its help."""
+    """A command that is not imported yet."""
 
-    place: str
-    summary: str
+    place: str  # below `mtlsd.cli`, as `module:name`
+    summary: str  # the first sentence of its help
 
     def load(self) -> click.Command:
         """Import the command."""
-        module, _, name = self.place.partition(":")
-        command = getattr(import_module(module), name)
+        command = resolve_name(f"mtlsd.cli.{self.place}")
         assert isinstance(command, click.Command)
         return command
 

@@ -19,9 +19,15 @@ NARROW = 24  # columns at least for the column that may be broken
 GAP = 2  # columns between two cells
 
 
-def say(text: str = "") -> None:
-    """Write one line."""
-    click.echo(printable(text))
+def say(text: str = "", *, err: bool = False) -> None:
+    """Write one line, to stdout or stderr."""
+    click.echo(printable(text), err=err)
+
+
+def say_warnings(warnings: Iterable[object], *, err: bool = False) -> None:
+    """Write one line for each warning."""
+    for each in warnings:
+        say(f"warning: {each}", err=err)
 
 
 def say_fields(fields: Iterable[tuple[str, object]], indent: str = "") -> None:

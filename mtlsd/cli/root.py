@@ -6,16 +6,16 @@ from mtlsd import __version__
 from mtlsd.cli.lazy import Lazy, LazyGroup
 
 COMMANDS = {
-    "run": Lazy("mtlsd.cli.run:run", "Run the daemon in the foreground until SIGTERM or SIGINT."),
-    "check": Lazy("mtlsd.cli.check:check", "Show what would be served, and every error in the configuration."),
-    "partner": Lazy("mtlsd.cli.groups:partner", "Add, show and remove trading partners."),
-    "cert": Lazy("mtlsd.cli.groups:cert", "Show, repair and convert certificate files."),
-    "ca": Lazy("mtlsd.cli.groups:ca", "Create certificates for tests, under a test CA."),
-    "send": Lazy("mtlsd.cli.send.command:send", "Send FILE to URL as an AS2 message, and check the receipt (MDN)."),
-    "journal": Lazy("mtlsd.cli.groups:journal", "Show the received messages, and manage their deliveries."),
-    "privacy": Lazy("mtlsd.cli.groups:privacy", "Export or erase everything stored about a partner."),
-    "export": Lazy("mtlsd.cli.bundle.export:export", "Write partners, certificates and policies to a sealed bundle."),
-    "import": Lazy("mtlsd.cli.bundle.import_:import_", "Apply a bundle that `mtlsd export` wrote."),
+    "run": Lazy("run:run", "Run the daemon in the foreground until SIGTERM or SIGINT."),
+    "check": Lazy("check:check", "Show what would be served, and every error in the configuration."),
+    "partner": Lazy("groups:partner", "Add, show and remove trading partners."),
+    "cert": Lazy("groups:cert", "Show, repair and convert certificate files."),
+    "ca": Lazy("groups:ca", "Create certificates for tests, under a test CA."),
+    "send": Lazy("send.command:send", "Send FILE to URL as an AS2 message, and check the receipt (MDN)."),
+    "journal": Lazy("groups:journal", "Show the received messages, and manage their deliveries."),
+    "privacy": Lazy("groups:privacy", "Export or erase everything stored about a partner."),
+    "export": Lazy("bundle.export:export", "Write partners, certificates and policies to a sealed bundle."),
+    "import": Lazy("bundle.import_:import_", "Apply a bundle that `mtlsd export` wrote."),
 }
 
 

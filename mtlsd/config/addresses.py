@@ -1,6 +1,7 @@
 """Addresses to listen on, and backends to deliver to: URLs and directories. All are read from texts."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
@@ -29,12 +30,10 @@ class Address:
     @classmethod
     def parse(cls, value: str) -> Self:
         """Read `0.0.0.0:8443` or `[::1]:8443`; raises ValueError with the expected form."""
-        try:
+        with suppress(ValueError):
             host, port = values.authority(value)
             if port is not None:
                 return cls(str(ip_address(host)), port)
-        except ValueError:
-            pass
         raise ValueError(
             'expected an IP address and a port: "0.0.0.0:8443" is every IPv4 address, "[::]:8443" is every IPv6 address'
         )

@@ -94,7 +94,8 @@ def shown(value: object) -> str:
         case dict():
             return "a table"
         case list():
-            return _shortened(f"[{', '.join(map(_shown_within, value[:_MAX_SHOWN]))}]")
+            inner = ("a list" if isinstance(each, list) else shown(each) for each in value[:_MAX_SHOWN])
+            return _shortened(f"[{', '.join(inner)}]")
     return str(value)
 
 
@@ -138,10 +139,6 @@ def _why_unreadable(file: Path, refusal: FileRefused) -> str:
         case OSError():
             return str(refusal)
     return f"is {'a directory' if is_directory(file) else refusal}: expected a TOML file"
-
-
-def _shown_within(value: object) -> str:
-    return "a list" if isinstance(value, list) else shown(value)
 
 
 def _quoted(text: str) -> str:

@@ -9,24 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mtlsd.config import model
 from mtlsd.config.addresses import DIRECTORY
 from mtlsd.config.document import TOMLDocument, read_document, shown
 from mtlsd.config.fields import table
 from mtlsd.config.locate import KeyPath
-from mtlsd.config.model import (
-    ClientCert,
-    ClientCertificate,
-    Configuration,
-    Deliver,
-    DeliverySettings,
-    Expiry,
-    Limits,
-    MDNMode,
-    ProofSettings,
-    Retention,
-    Server,
-    VirtualHost,
-)
 from mtlsd.config.schema import Schema
 from mtlsd.errors import ConfigurationError, Problem
 
@@ -36,19 +23,19 @@ from mtlsd.errors import ConfigurationError, Problem
 class _Tables:
     """The top level of the file."""
 
-    virtualhost: tuple[VirtualHost, ...]
-    server: Server = field(default_factory=Server)
-    limits: Limits = field(default_factory=Limits)
-    delivery: DeliverySettings = field(default_factory=DeliverySettings)
-    proof: ProofSettings = field(default_factory=ProofSettings)
-    retention: Retention = field(default_factory=Retention)
-    expiry: Expiry = field(default_factory=Expiry)
+    virtualhost: tuple[model.VirtualHost, ...]
+    server: model.Server = field(default_factory=model.Server)
+    limits: model.Limits = field(default_factory=model.Limits)
+    delivery: model.DeliverySettings = field(default_factory=model.DeliverySettings)
+    proof: model.ProofSettings = field(default_factory=model.ProofSettings)
+    retention: model.Retention = field(default_factory=model.Retention)
+    expiry: model.Expiry = field(default_factory=model.Expiry)
 
 
 _SCHEMA = Schema(_Tables)
 
 
-def read_configuration(path: Path) -> Configuration:
+def read_configuration(path: Path) -> model.Configuration:
     """Read the configuration; raises ConfigurationError with every problem, in the order of the lines."""
     file = path.absolute()
     document = read_document(file)
@@ -59,12 +46,12 @@ def read_configuration(path: Path) -> Configuration:
     server = _below(file.parent, tables.server)
     checkpoints = file.parent / (tables.proof.checkpoints or server.state / "checkpoints")
     proof = replace(tables.proof, checkpoints=checkpoints)
-    return Configuration(
+    return model.Configuration(
         file, server, tables.limits, tables.delivery, tables.virtualhost, proof, tables.retention, tables.expiry
     )
 
 
-def _below(directory: Path, server: Server) -> Server:
+def _below(directory: Path, server: model.Server) -> model.Server:
     """The server with absolute paths, and with the defaults that depend on other keys."""
     state, spool = directory / server.state, directory / server.spool_directory
     certs, inline_bytes = directory / server.certs, server.inline_limit
@@ -89,17 +76,18 @@ def _half_said(host: dict[str, Any], route: dict[str, Any]) -> Iterator[tuple[st
     """The settings of a route that need another setting, or do not fit another setting."""
     written = route.get("backend")
     backends = written if isinstance(written, list) else [written]
-    host_requests_none = host.get("client_certificate") == ClientCertificate.NONE
+    host_requests_none = host.get("client_certificate") == model.ClientCertificate.NONE
     has_directory = any(str(each).startswith(DIRECTORY) for each in backends)
-    if route.get("mdn") == MDNMode.BACKEND and route.get("deliver", Deliver.PAYLOAD) != Deliver.MESSAGE:
+    needs_backends_mdn = route.get("mdn") == model.MDNMode.BACKEND
+    if needs_backends_mdn and route.get("deliver") != model.Deliver.MESSAGE:
         yield "mdn", 'found "backend": only a backend that gets AS2 messages can make MDNs; add deliver = "message"'
-    if route.get("mdn") == MDNMode.BACKEND and has_directory:
+    if needs_backends_mdn and has_directory:
         yield "mdn", 'found "backend": a directory makes no MDN; expected an http or https URL in backend'
     if has_directory and len(backends) > 1:
         yield "backend", "found a directory in a list: expected one directory, or only URLs"
     if route.get("health") and has_directory:
         yield "health", "a directory has no health check: remove it"
-    if route.get("client_cert") in (ClientCert.LEAF, ClientCert.CHAIN) and host_requests_none:
+    if route.get("client_cert") in (model.ClientCert.LEAF, model.ClientCert.CHAIN) and host_requests_none:
         yield "client_cert", f'found "{route["client_cert"]}": this host asks no client for a certificate'
 
 

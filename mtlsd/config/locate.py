@@ -127,24 +127,22 @@ class _Scanner:
                 self._advance()
 
     def _array(self, path: KeyPath) -> None:
-        self._advance()
-        index = 0
-        while self._token.text != "]":
-            if self._token.text in {"\n", ","}:
-                self._advance()
-                continue
+        for index, _ in enumerate(self._elements("]")):
             self._lines[*path, index] = self._token.line
             self._value((*path, index))
-            index += 1
-        self._advance()
 
     def _inline_table(self, path: KeyPath) -> None:
+        for _ in self._elements("}"):
+            self._pair(path)
+
+    def _elements(self, end: str) -> Iterator[None]:
+        """Stop at each element of an array or an inline table, which the caller must read, and then after the end."""
         self._advance()
-        while self._token.text != "}":
+        while self._token.text != end:
             if self._token.text in {"\n", ","}:
                 self._advance()
             else:
-                self._pair(path)
+                yield
         self._advance()
 
 

@@ -22,11 +22,10 @@ Names = tuple[str, ...]  # the path of a table in a file, without the indexes of
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a file: its header, its keys, and an example of each mandatory key."""
+    """One table of a file: its header and its keys, with an example of each mandatory key."""
 
     header: str
-    examples: dict[str, str]
-    keys: frozenset[str]
+    keys: dict[str, str]
 
 
 class Schema(Generic[T]):
@@ -61,7 +60,7 @@ class Schema(Generic[T]):
         table = self.tables.get(names)
         match mistake["type"]:
             case "missing":
-                line = table.header if table else self.tables[names[:-1]].examples[names[-1]]
+                line = table.header if table else self.tables[names[:-1]].keys[names[-1]]
                 return f"is missing: expected a line such as {line}"
             case "unexpected_keyword_argument":
                 return self._unknown(names)
@@ -95,20 +94,14 @@ class Reading(NamedTuple, Generic[T]):
     problems: tuple[Problem, ...]
 
 
-def read_toml(file: Path, schema: Schema[T], within: Path | None = None) -> Reading[T]:
+def read_toml(file: Path, schema: Schema[T], within: Path | None = None, *, may_be_missing: bool = False) -> Reading[T]:
     """Read a file and check it; never raises, whatever the file is. `within` is as for `read_document`."""
-    try:
-        document = read_document(file, within)
-    except ConfigurationError as error:
-        return Reading(TOMLDocument(file, {}, ""), None, error.problems)
-    return Reading(document, *schema.check(document))
-
-
-def read_optional_toml(file: Path, schema: Schema[T]) -> Reading[T]:
-    """Read and check a file that may be missing."""
-    if os.path.lexists(file):
-        return read_toml(file, schema)
     document = TOMLDocument(file, {}, "")
+    try:
+        if os.path.lexists(file) or not may_be_missing:
+            document = read_document(file, within)
+    except ConfigurationError as error:
+        return Reading(document, None, error.problems)
     return Reading(document, *schema.check(document))
 
 
@@ -120,7 +113,7 @@ def _tables(path: Names, model: type[Any], header: str) -> Iterator[tuple[Names,
     hints = get_type_hints(model, include_extras=True)
     keys, below = {}, []
     for each in fields(model):
-        hint, *marks = get_args(hints[each.name]) if _is_annotated(hints[each.name]) else (hints[each.name],)
+        hint, *marks = get_args(hints[each.name]) if get_origin(hints[each.name]) is Annotated else (hints[each.name],)
         about = next((mark for mark in marks if isinstance(mark, FieldInfo)), FieldInfo())
         name = about.alias or each.name
         keys[name] = f"{name} = {about.examples[0]}" if about.examples else ""
@@ -130,12 +123,8 @@ def _tables(path: Names, model: type[Any], header: str) -> Iterator[tuple[Names,
                 for part in (hint, *get_args(hint))
                 if isinstance(part, type) and is_dataclass(part)
             ]
-    yield path, Table(header, keys, frozenset(keys))
+    yield path, Table(header, keys)
     for name, part, is_array in below:
         place = (*path, name)
         dotted = ".".join(place)
         yield from _tables(place, part, f"[[{dotted}]]" if is_array else f"[{dotted}]")
-
-
-def _is_annotated(hint: object) -> bool:
-    return get_origin(hint) is Annotated

@@ -18,8 +18,6 @@ STEP_SECONDS = 0.05
 OWN = ("hosts", "organizations")
 DEPTH = 4  # levels of directories below each of them; links are followed, so a loop must end
 
-Look = tuple[object, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
@@ -80,12 +78,10 @@ def _facts(of: os.stat_result) -> tuple[int, ...]:
 
 def _stats(entry: "os.DirEntry[str]") -> Iterator[os.stat_result]:
     """The status of the entry, and of its target if it is a link; nothing if it no longer exists."""
-    try:
+    with suppress(OSError):
         yield entry.stat(follow_symlinks=False)
         if entry.is_symlink():
             yield entry.stat()
-    except OSError:
-        return
 
 
 def _stamp(
@@ -106,7 +102,7 @@ def own_stamp(file: Path, certs: Path) -> bytes:
     return stamp_of(look_at(file), certs)
 
 
-def stamp_of(file: Look, certs: Path) -> bytes:
+def stamp_of(file: tuple[object, ...], certs: Path) -> bytes:
     """The stamp of the configuration file, whose status was read before its content, and of our own certificates."""
     looks = [file]
     for directory in own_directories(certs):
@@ -115,7 +111,7 @@ def stamp_of(file: Look, certs: Path) -> bytes:
     return sha256(repr(looks).encode("utf-8", "surrogateescape")).digest()
 
 
-def look_at(path: Path) -> Look:
+def look_at(path: Path) -> tuple[object, ...]:
     """The status of a path, and of its target if it is a link; never raises."""
     looks: list[object] = [os.fspath(path)]
     for look in (os.lstat, os.stat):

@@ -16,9 +16,9 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from mtlsd.files.durable import placed, sync_directory, synced
+from mtlsd.files.private import PRIVATE
 
 PUBLIC = 0o644
-PRIVATE = 0o600  # a private key, or its password
 SEARCHED = 0o755  # a directory; secret files in it have their own mode
 
 _AT_FDCWD = -100
@@ -86,8 +86,7 @@ def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] =
         sync_directory(target.parent)
         return
     if not exchange(staged, target):
-        old = target.with_name(f".{target.name}.{token_hex(8)}.old")
-        target.rename(old)
+        old = _put_aside(target)
         staged.rename(target)
         staged = old
     sync_directory(target.parent)
@@ -96,10 +95,13 @@ def publish(staged: Path, target: Path, exchange: Callable[[Path, Path], bool] =
 
 def remove_directory(target: Path) -> None:
     """Delete a directory; after the first step, nobody reads it any longer."""
-    old = target.with_name(f".{target.name}.{token_hex(8)}.old")
-    target.rename(old)
+    old = _put_aside(target)
     sync_directory(target.parent)
     discard(old)
+
+
+def _put_aside(target: Path) -> Path:
+    return target.rename(target.with_name(f".{target.name}.{token_hex(8)}.old"))
 
 
 def discard(directory: Path) -> None:

@@ -5,7 +5,6 @@ import sqlite3
 from mtlsd.errors import JournalUnavailable, SpoolFull
 
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DATABASE = "Start PostgreSQL, or check the network, `journal` and the password file."
 
 
 def remedy(error: JournalUnavailable | SpoolFull) -> str:
@@ -16,7 +15,7 @@ def remedy(error: JournalUnavailable | SpoolFull) -> str:
     if isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF in _HELD:
         return "Stop the other program that locks the journal, such as a backup or a `sqlite3` shell."
     if _is_of_postgres(cause):
-        return _DATABASE
+        return "Start PostgreSQL, or check the network, `journal` and the password file."
     if cause is None:
         return "Follow the detail; if the error remains, restart mtlsd."
     return "Check the disk, the mode and the owner of `state` and `spool`."

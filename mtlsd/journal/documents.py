@@ -29,7 +29,7 @@ class Document:
         self._spool = spool
         self._max_inline = max_inline
         self._held = bytearray()
-        self._file: SpoolFile | None = None
+        self.file: SpoolFile | None = None  # if the document is too large for the journal
         self._digest = sha256()
         self.size = 0  # octets
 
@@ -39,31 +39,26 @@ class Document:
         self._digest.update(data)
         if self.digest_only:
             return
-        if self._file is None and self.size > self._max_inline:
-            self._file = self._spool.create()
-            self._file.write(bytes(self._held))
+        if self.file is None and self.size > self._max_inline:
+            self.file = self._spool.create()
+            self.file.write(bytes(self._held))
             self._held = bytearray()
-        if self._file is None:
+        if self.file is None:
             self._held += data
         else:
-            self._file.write(data)
+            self.file.write(data)
 
     def read_back(self, chunk: int) -> Iterator[bytes]:
         """The octets written so far, at most `chunk` at a time if they are in a file."""
-        if self._file is not None:
-            yield from self._file.read_back(chunk)
+        if self.file is not None:
+            yield from self.file.read_back(chunk)
         else:
             yield bytes(self._held)
 
     def discard(self) -> None:
         """Delete the document; does nothing after `keep`."""
-        if self._file is not None:
-            self._file.discard()
-
-    @property
-    def file(self) -> SpoolFile | None:
-        """The file in the spool, if the document is too large for the journal."""
-        return self._file
+        if self.file is not None:
+            self.file.discard()
 
     @property
     def sha256(self) -> str:
@@ -108,9 +103,7 @@ def is_inline(name: str) -> bool:
 
 def remove(spool: Spool, kept: Kept) -> None:
     """Delete kept documents that the journal does not refer to."""
-    for name in kept.names.values():
-        if name not in kept.inline:
-            spool.remove(name)
+    remove_files(spool, kept.names.values())
 
 
 def remove_files(spool: Spool, names: Iterable[str]) -> None:

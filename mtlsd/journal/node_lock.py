@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mtlsd.errors import JournalUnavailable, MtlsdError
 from mtlsd.files.durable import placed
-from mtlsd.journal.spool import disk_errors, make_directory
+from mtlsd.files.private import PRIVATE, make_directory, open_private
+from mtlsd.journal.spool import disk_errors
 
 _UNFIT = re.compile(r"[^\w-]", re.ASCII)
 _NODE = re.compile(r"[\w-]{1,100}", re.ASCII)
@@ -30,7 +31,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
     """
     with disk_errors():
         make_directory(directory)
-        fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = open_private(directory / "lock")
     try:
         _lock(fd, directory)
         yield
@@ -47,7 +48,7 @@ def node_of(directory: Path, new: str) -> str:
     file = directory / "node"
     with disk_errors():
         if not file.exists():
-            with placed(file, alone=True) as opened:
+            with placed(file, PRIVATE, alone=True) as opened:
                 opened.write(_UNFIT.sub("-", new)[:100].encode("ascii") + b"\n")
         node = file.read_text("latin-1").strip()
     if not _NODE.fullmatch(node):

@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files.durable import sync_directory
+from mtlsd.files.private import PRIVATE, make_directory, make_undurable
 
 GATHERED = 64 * 1024  # bytes; smaller writes are collected to save system calls
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
@@ -47,14 +48,6 @@ class Space:
 
     free: int
     size: int
-
-
-def make_directory(directory: Path) -> None:
-    """Create a directory and its missing parents, so that all of them survive a loss of power."""
-    if not directory.is_dir():
-        make_directory(directory.parent)
-        directory.mkdir(mode=0o700, exist_ok=True)
-        sync_directory(directory.parent)
 
 
 class SpoolFile:
@@ -128,17 +121,19 @@ class Spool:
         self._tmp = root / "tmp"
         self._messages = root / "messages"
         with disk_errors():
-            for directory in (self._tmp, self._messages):
+            for directory in (root, self._tmp, self._messages):
                 make_directory(directory)
+                sync_directory(directory.parent)  # also if a crash came between
             # All are created now, because a second thread could use a new directory before it is durable.
             for number in range(256):
-                (self._messages / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+                make_undurable(self._messages / f"{number:02x}")
             sync_directory(self._messages)
 
     def create(self, mark: str = "") -> SpoolFile:
         """Open a new file for data that is being received; a file of another kind has a `mark` in its name."""
         with disk_errors():
-            fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)  # O_EXCL, mode 0600
+            fd, path = tempfile.mkstemp(prefix=f"{self._node}.{mark}", dir=self._tmp)
+            os.fchmod(fd, PRIVATE)  # whatever the umask takes away
         return SpoolFile(Path(path), fd)
 
     def keep(self, id: str, files: Mapping[str, SpoolFile]) -> dict[str, str]:  # noqa: A002  # the field's name

@@ -1,6 +1,6 @@
 """Problems for an AS2 id, a certificate or a subject that several partners claim: nobody has it until one is left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -10,21 +10,16 @@ from mtlsd.partners.partner_toml import SETTINGS
 from mtlsd.pki.certificate import Certificate
 
 
-def certificate_conflict(
-    directory: Path, sha256: str, public: Iterable[Certificate], names: tuple[str, ...]
-) -> Iterator[Problem]:
-    """The problem if more than one partner has this public certificate, which is one of `public`."""
-    for each in public if len(names) > 1 else ():
-        if each.sha256 == sha256:
-            text = f"certificate {each.subject} ({sha256[:16]}) is claimed by {together(names)}"
-            yield Problem(directory, f"{text}: the certificate identifies nobody until only one of them has it")
+def certificate_conflict(directory: Path, certificate: Certificate, names: tuple[str, ...]) -> Problem:
+    """The problem of a public certificate that several partners have."""
+    text = f"certificate {certificate.subject} ({certificate.sha256[:16]}) is claimed by {together(names)}"
+    return Problem(directory, f"{text}: the certificate identifies nobody until only one of them has it")
 
 
 def id_conflict(directory: Path, as2_id: str, names: tuple[str, ...]) -> Iterator[Problem]:
-    """A problem for each partner that claims the AS2 id, if several partners claim it."""
-    claimed = f'"{as2_id}" is claimed by {together(names)}' if names else ""
-    text = f"{claimed}: the id belongs to nobody until only one of them has it"
-    for name in names if len(names) > 1 else ():
+    """A problem for each of the partners that claim the AS2 id."""
+    text = f'"{as2_id}" is claimed by {together(names)}: the id belongs to nobody until only one of them has it'
+    for name in names:
         yield Problem(directory / name / SETTINGS, text, key="as2_id")
 
 

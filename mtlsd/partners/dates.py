@@ -5,7 +5,6 @@ A day counts as a whole, in UTC: `active_from` is its first moment, `retire_afte
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,46 +17,40 @@ from mtlsd.pki.dates import Dates
 from mtlsd.pki.formats.on_disk import read_public_file
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _DatedRow:
+    active_from: fields.FirstMoment | None = None
+    retire_after: fields.LastMoment | None = None
+
+    def __post_init__(self) -> None:
+        if self.active_from and self.retire_after and self.active_from > self.retire_after:
+            raise ValueError("expected an active_from that is before retire_after")
+
+    @property
+    def dates(self) -> Dates:
+        return Dates(self.active_from, self.retire_after)
+
+
 @fields.table
-@dataclass(frozen=True, slots=True)
-class CertificateRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRow(_DatedRow):
     """The dates of the certificates in a file, or of the certificate with this sha256."""
 
     file: fields.RelativePath | None = None
     sha256: fields.Fingerprint | None = None
-    active_from: fields.FirstMoment | None = None
-    retire_after: fields.LastMoment | None = None
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.sha256 is None):
             raise ValueError("expected either file or sha256, to say which certificate it is")
-        _check_order(self.active_from, self.retire_after)
-
-    @property
-    def dates(self) -> Dates:
-        return Dates(self.active_from, self.retire_after)
+        _DatedRow.__post_init__(self)
 
 
 @fields.table
-@dataclass(frozen=True, slots=True)
-class PairRow:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRow(_DatedRow):
     """The dates of the pair in a directory; "." is the directory of organization.toml or host.toml."""
 
     directory: Annotated[fields.RelativePath, fields.key(example='"."')]
-    active_from: fields.FirstMoment | None = None
-    retire_after: fields.LastMoment | None = None
-
-    def __post_init__(self) -> None:
-        _check_order(self.active_from, self.retire_after)
-
-    @property
-    def dates(self) -> Dates:
-        return Dates(self.active_from, self.retire_after)
-
-
-def _check_order(active_from: datetime | None, retire_after: datetime | None) -> None:
-    if active_from and retire_after and active_from > retire_after:
-        raise ValueError("expected an active_from that is before retire_after")
 
 
 # --- The certificates that the dates belong to ------------------------------------------------------------------
@@ -76,7 +69,9 @@ def dates_by_certificate(
     for index, row in enumerate(rows):
         named = _named(row, directory) & there
         if not named:
-            warnings.append(document.problem(("certificate", index), _of_nothing(row.file or row.sha256)))
+            missing = f"no certificate for connections or messages is {row.file or row.sha256}"
+            text = f"{missing}: remove these lines, or add the certificate"
+            warnings.append(document.problem(("certificate", index), text))
         if named & found.keys():
             mistakes.append(document.problem(("certificate", index), "its certificate has dates already"))
         found |= dict.fromkeys(named, row.dates)
@@ -90,7 +85,3 @@ def _named(row: CertificateRow, directory: Path) -> set[str]:
         return {each.sha256 for each in read_public_file(directory / row.file, within=directory).certificates}
     except (FileRefused, CertificateUnreadable):
         return set()  # a problem already, or removed
-
-
-def _of_nothing(name: str | None) -> str:
-    return f"no certificate for connections or messages is {name}: remove these lines, or add the certificate"

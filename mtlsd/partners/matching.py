@@ -9,41 +9,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import permutations
-from typing import Any
+from typing import Any, TypeVar
 
-from mtlsd.errors import (
-    CertAmbiguousMapping,
-    CertEKUNoClientAuth,
-    CertExpired,
-    CertificateRefused,
-    CertKeyTooWeak,
-    CertKeyUsage,
-    CertKnownButPending,
-    CertKnownButRetired,
-    CertKnownOtherHost,
-    CertNotYetValid,
-    CertPinMismatch,
-    CertRevoked,
-    CertSigAlgWeak,
-    CertSubjectNotMapped,
-    PartnerDisabled,
-    PeerError,
-)
+from mtlsd import errors
 from mtlsd.partners.partner import Partner
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.partners.trust_store import Index, TrustStore
 from mtlsd.pki.anchors import MAX_CHAIN, NO_ANCHORS, Anchors
 from mtlsd.pki.certificate import Certificate, PeerUnverified, PeerVerified, Presented
 
+Refused = TypeVar("Refused", bound=errors.CertificateRefused)
+
 ALL_THE_SAME = "and refused all the same"
 OWN: dict[type, str] = {  # the defect of a certificate that otherwise belongs to a partner
-    CertExpired: "expired",
-    CertRevoked: "revoked",
-    CertNotYetValid: "not yet valid",
-    CertEKUNoClientAuth: "but not issued for TLS clients",
-    CertKeyUsage: "but with a key usage that lets it sign no handshake",
-    CertKeyTooWeak: "but with a key that is too weak",
-    CertSigAlgWeak: "but signed with a weak algorithm",
+    errors.CertExpired: "expired",
+    errors.CertRevoked: "revoked",
+    errors.CertNotYetValid: "not yet valid",
+    errors.CertEKUNoClientAuth: "but not issued for TLS clients",
+    errors.CertKeyUsage: "but with a key usage that lets it sign no handshake",
+    errors.CertKeyTooWeak: "but with a key that is too weak",
+    errors.CertSigAlgWeak: "but signed with a weak algorithm",
 }
 MAX_ORDERED = 4  # relative names in a subject of which every order is tried; of a longer subject, only the reverse
 
@@ -91,9 +76,9 @@ def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: Trus
     """
     assert verdict.presented.certificate == claim.certificate
     if len(claim.names) > 1:
-        raise _refusal(CertAmbiguousMapping, claim, partners=claim.names)
+        raise _refusal(errors.CertAmbiguousMapping, claim, partners=claim.names)
     if claim.names and claim.partner is None:
-        raise _refusal(PartnerDisabled, claim, partner=claim.names[0])
+        raise _refusal(errors.PartnerDisabled, claim, partner=claim.names[0])
     if isinstance(verdict, PeerUnverified):
         raise _afresh(verdict, claim, truststore)
     if claim.partner is None:
@@ -101,7 +86,7 @@ def match(verdict: PeerVerified | PeerUnverified, claim: Claim, truststore: Trus
     _check_dates(claim, claim.partner, verdict.at)
     if not claim.partner.may_use(host):
         facts = {**claim.certificate.facts(), "partner": claim.partner.name, "host": host}
-        raise CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
+        raise errors.CertKnownOtherHost(f"{claim.partner.name} is not open on {host}", **facts)
     return Peer(claim.partner, claim.certificate)
 
 
@@ -142,38 +127,40 @@ def _check_dates(claim: Claim, partner: Partner, now: datetime) -> None:
     """Raises CertificateRefused if the certificate is not in use now, by its dates in partner.toml."""
     dates = partner.dates_of(claim.certificate)
     if why := not_in_use(dates, now):
-        error, which = (CertKnownButRetired, "previous") if dates.have_ended(now) else (CertKnownButPending, "next")
-        raise _refusal(error, claim, partner=partner.name, nearest=f"{partner.name}'s {which} certificate, {why}")
+        is_retired = dates.have_ended(now)
+        error = errors.CertKnownButRetired if is_retired else errors.CertKnownButPending
+        which = f"{partner.name}'s {'previous' if is_retired else 'next'} certificate"
+        raise _refusal(error, claim, partner=partner.name, nearest=f"{which}, {why}")
 
 
 # --- Refusals -------------------------------------------------------------------------------------------
 
 
-def _refusal(error: type[CertificateRefused], claim: Claim, detail: str = "", **facts: object) -> CertificateRefused:
+def _refusal(error: type[Refused], claim: Claim, detail: str = "", **facts: object) -> Refused:
     return error(detail, **{**claim.certificate.facts(), **facts})
 
 
-def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> CertificateRefused:
+def _afresh(verdict: PeerUnverified, claim: Claim, truststore: TrustStore) -> errors.CertificateRefused:
     """A copy of the verdict's error, because verdicts are cached, and an exception grows with each raise."""
     error = verdict.error
-    assert isinstance(error, CertificateRefused)
+    assert isinstance(error, errors.CertificateRefused)
     facts = {**error.facts, "nearest": nearest(claim.certificate, truststore, error)}
     if claim.partner:
         facts["partner"] = claim.partner.name
     return _refusal(type(error), claim, error.detail, **facts)
 
 
-def _not_mapped(claim: Claim, truststore: TrustStore) -> CertificateRefused:
+def _not_mapped(claim: Claim, truststore: TrustStore) -> errors.CertificateRefused:
     """The refusal of a certificate that verifies to a partner's root, but belongs to no partner."""
     holders = sorted({name for root in claim.anchors.roots for name in truststore.holders(root)})
     facts: dict[str, Any] = {"under_roots_of": tuple(holders), "nearest": nearest(claim.certificate, truststore)}
     meant = [name for name in _near(claim.certificate, truststore)[0] if name in holders] or holders
     if meant and all(truststore.partners[name].public_certificates for name in meant):
-        return _refusal(CertPinMismatch, claim, **facts)
-    return _refusal(CertSubjectNotMapped, claim, **facts)
+        return _refusal(errors.CertPinMismatch, claim, **facts)
+    return _refusal(errors.CertSubjectNotMapped, claim, **facts)
 
 
-def nearest(certificate: Certificate, truststore: TrustStore, error: PeerError | None = None) -> str:
+def nearest(certificate: Certificate, truststore: TrustStore, error: errors.PeerError | None = None) -> str:
     """The partner that the certificate nearly matches, for the log; empty if there is none.
 
     `error` is the defect of the certificate, if known.

@@ -154,7 +154,7 @@ def load_partner(directory: Path, listing: Listing | None = None) -> LoadedPartn
 
 
 def disabled_by(mistake: str, directory: Path) -> Problem:
-    """The problem of a directory whose partner is disabled by this mistake."""
+    """The problem of a directory whose partner is disabled by this error."""
     return Problem(directory, f"{mistake}: the partner is disabled", brief=mistake)
 
 

@@ -5,8 +5,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from mtlsd.errors import Problem
-from mtlsd.partners.partner import USES, LoadedPartner, Partner, disabled_by, uses_of
-from mtlsd.pki.certificate import Certificate
+from mtlsd.partners.partner import USES, LoadedPartner, disabled_by, uses_of
 from mtlsd.pki.test_ca.marks import certificates_for_tests, sentence
 
 
@@ -22,13 +21,9 @@ def without_tests(directory: Path, loaded: LoadedPartner) -> LoadedPartner:
     if not tests:
         return loaded
     problems = tuple(Problem(directory, sentence(each)) for each in sorted(tests, key=attrgetter("sha256")))
-    left = _without(partner, tests)
+    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in USES.values()}
+    left = replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them
     if not (left.public_certificates or left.trusted_roots or left.message_certificates):
         problems = (*problems, disabled_by("no other certificate", directory))
         return replace(loaded, partner=None, problems=(*loaded.problems, *problems))
     return replace(loaded, partner=left, problems=(*loaded.problems, *problems))
-
-
-def _without(partner: Partner, tests: set[Certificate]) -> Partner:
-    kept = {use: tuple(each for each in getattr(partner, use) if each not in tests) for use in USES.values()}
-    return replace(partner, **kept)  # type: ignore[arg-type]  # tuples of certificates, all of them

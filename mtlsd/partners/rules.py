@@ -68,21 +68,16 @@ class Rule(Generic[T]):
     check: Callable[[Certificate, T], None]
 
 
-KEY: Rule[Terms] = Rule(RuleName.KEY, lambda certificate, _: policy.check_key(certificate))
-KEY_USAGE: Rule[Terms] = Rule(
-    RuleName.KEY_USAGE, lambda certificate, terms: policy.check_key_usage(certificate, terms.relax)
-)
-EXTENDED_KEY_USAGE: Rule[Terms] = Rule(
-    RuleName.EXTENDED_KEY_USAGE, lambda certificate, terms: policy.check_purpose(certificate, terms.relax)
-)
-EXTENSIONS: Rule[Terms] = Rule(
-    RuleName.EXTENSIONS, lambda certificate, _: policy.check_critical_extensions(certificate)
-)
-SIGNATURE_ALGORITHM: Rule[Terms] = Rule(
-    RuleName.SIGNATURE_ALGORITHM,
-    lambda certificate, terms: policy.check_signature_algorithm(certificate, terms.relax),
-)
-IS_CA: Rule[Terms] = Rule(RuleName.CHAIN, lambda certificate, _: policy.check_is_ca(certificate))
+def _rule(name: RuleName, check: Callable[[Certificate, frozenset[str]], None]) -> Rule[Terms]:
+    return Rule(name, lambda certificate, terms: check(certificate, terms.relax))
+
+
+KEY = _rule(RuleName.KEY, lambda certificate, _: policy.check_key(certificate))
+KEY_USAGE = _rule(RuleName.KEY_USAGE, policy.check_key_usage)
+EXTENDED_KEY_USAGE = _rule(RuleName.EXTENDED_KEY_USAGE, policy.check_purpose)
+EXTENSIONS = _rule(RuleName.EXTENSIONS, lambda certificate, _: policy.check_critical_extensions(certificate))
+SIGNATURE_ALGORITHM = _rule(RuleName.SIGNATURE_ALGORITHM, policy.check_signature_algorithm)
+IS_CA = _rule(RuleName.CHAIN, lambda certificate, _: policy.check_is_ca(certificate))
 
 CLIENT_RULES = (KEY, KEY_USAGE, EXTENDED_KEY_USAGE, EXTENSIONS)
 ISSUER_RULES = (IS_CA, KEY, EXTENDED_KEY_USAGE)
@@ -90,9 +85,7 @@ ISSUER_RULES = (IS_CA, KEY, EXTENDED_KEY_USAGE)
 
 def refusals(rules: Iterable[Rule[T]], certificate: Certificate, terms: T) -> Iterator[CertificateRefused]:
     """The refusals of a certificate: one for each rule that it breaks, in the order of the rules."""
-    for rule in rules:
-        if error := refusal(rule, certificate, terms):
-            yield error
+    return filter(None, (refusal(rule, certificate, terms) for rule in rules))
 
 
 def refusal(rule: Rule[T], certificate: Certificate, terms: T) -> CertificateRefused | None:

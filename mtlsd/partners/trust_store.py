@@ -140,7 +140,8 @@ def _indexed(pairs: Iterable[tuple[K, tuple[T]]]) -> dict[K, tuple[T, ...]]:
             values = several.setdefault(key, [*first])
             if values[-1] is not value[0]:
                 values.append(value[0])
-    return index | {key: tuple(values) for key, values in several.items()}
+    index.update((key, tuple(values)) for key, values in several.items())
+    return index
 
 
 def _indexes(names: Iterable[tuple[str]], effective: Mapping[str, LoadedPartner]) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _indexes(names: Iterable[tuple[str]], effective: Mapping[str, LoadedPartner]
             (each.sha256, name)
             for name, loaded in zip(names, effective.values(), strict=True)
             if loaded.partner
-            for each in (*loaded.partner.message_certificates, *loaded.partner.intermediates)
+            for each in loaded.partner.message_certificates + loaded.partner.intermediates
         ),
     }
 
@@ -193,8 +194,8 @@ def _conflicts(store: TrustStore, directory: Path) -> dict[str, tuple[Problem, .
     """The conflicts, by the thing that is claimed."""
     found: dict[str, tuple[Problem, ...]] = {}
     for sha256, names in _several(store.owners):
-        public = store.loaded[names[0]].public_certificates
-        found[f"certificate {sha256}"] = tuple(certificate_conflict(directory, sha256, public, names))
+        certificate = next(each for each in store.loaded[names[0]].public_certificates if each.sha256 == sha256)
+        found[f"certificate {sha256}"] = (certificate_conflict(directory, certificate, names),)
     for as2_id, names in _several(store.claimants):
         found[f"id {as2_id}"] = tuple(id_conflict(directory, as2_id, names))
     for subject, partners in _several(store.matchers):

@@ -49,7 +49,7 @@ def sentence_about(facts: Mapping[str, str]) -> str:
     if "serial" not in facts:
         return ""
     subject, issuer, serial = (cut(facts[each], longest) for each, longest in LONGEST.items())
-    return f"; subject {subject}, issuer {issuer}, serial {serial}, SHA-256 {facts['sha256']}"
+    return f"; SHA-256 {facts['sha256']}, serial {serial}, subject {subject}, issuer {issuer}"
 
 
 def name_of(name: Value) -> str:

@@ -21,16 +21,12 @@ _MAX_NAME = 100  # characters of the partner's name for it
 
 @dataclass(frozen=True, slots=True)
 class Deposit:
-    """Two files: `name` with the stored document, and `metadata_name` with `metadata`."""
+    """Two files: `name` with the stored document, and the same name with the ending METADATA with `metadata`."""
 
     name: str
     document: str
     size: int  # of the document, in octets
     metadata: bytes
-
-    @property
-    def metadata_name(self) -> str:
-        return f"{self.name}{METADATA}"
 
 
 def deposit_of(message: Message, delivery: Delivery) -> Deposit:
@@ -61,6 +57,8 @@ def _metadata(message: Message, name: str, *, as_message: bool) -> dict[str, obj
         "filename": message.filename,
         "size": message.original_size if as_message else message.size,
         "mic": f"{message.mic}, {message.mic_algorithm}" if message.mic else None,
+        "sha256": dict(message.digests).get("as2" if as_message else "payload"),
+        "signer_sha256": message.signer_sha256,
         "received_at": message.received_at,
         "request_id": message.request_id,
         "host": message.host,

@@ -15,7 +15,7 @@ _OF_THE_MESSAGE = re.compile(  # the fields of an AS2 message; all others belong
     r"|content-(?:type|transfer-encoding|disposition|description|id|md5)"
     r"|mime-version|message-id|subject|date|from|to|recipient-address|user-agent"
 )
-_OURS = ("client-cert", "client-cert-chain", "forwarded", "idempotency-key")
+_OURS = ("client-cert", "client-cert-chain", "content-digest", "forwarded", "idempotency-key")
 
 
 def fields_of_the_message(message: Message) -> HeaderPairs:

@@ -11,9 +11,10 @@ cannot be confused. Only the last segment of a path is passed on (RFC 6266, sect
 """
 
 import re
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import quote
 
@@ -48,13 +49,13 @@ class OutgoingRequest:
 
 
 def build_request(about: Message | Refusal, delivery: Delivery) -> OutgoingRequest:
-    """Build the request of a delivery. It is the same for every attempt."""
+    """Build the request of a delivery. It is the same for every attempt, except for the attempt's number."""
     if delivery.kind is DeliveryKind.MDN:
         return _to_partner(about)
     assert isinstance(about, Message)
-    if delivery.kind is DeliveryKind.MESSAGE:
-        return _message_to_backend(about)
-    return _to_backend(about)
+    request = _message_to_backend(about) if delivery.kind is DeliveryKind.MESSAGE else _to_backend(about)
+    attempt = ("Mtlsd-Attempt", str(max(delivery.attempts, 1)))  # backend first: the delivery was never claimed
+    return replace(request, headers=(*request.headers, attempt))
 
 
 def idempotency_key(message: Message) -> str:
@@ -70,7 +71,7 @@ def idempotency_key(message: Message) -> str:
 
 
 def _to_backend(message: Message) -> OutgoingRequest:
-    headers = (("Content-Length", str(message.size)), *_fields(message))
+    headers = (("Content-Length", str(message.size)), *_fields(message), *_digest(message, "payload"))
     assert message.payload is not None, "what nobody opened has no payload, and goes as a message"
     return OutgoingRequest("POST", headers, message.payload)
 
@@ -86,7 +87,7 @@ def _message_to_backend(message: Message) -> OutgoingRequest:
         for name, value in fields_of_the_message(message)
     )
     ours = tuple(field for field in _fields(message) if field[0] != "Content-Type")
-    headers = (("Content-Length", str(message.original_size)), *theirs, *ours)
+    headers = (("Content-Length", str(message.original_size)), *theirs, *ours, *_digest(message, "as2"))
     return OutgoingRequest("POST", headers, message.original)
 
 
@@ -113,10 +114,20 @@ def _about(message: Message) -> Iterator[tuple[str, str]]:
         yield "Mtlsd-Mic", f"{message.mic}, {message.mic_algorithm}"
     if filename := _filename(message.filename or ""):
         yield "Mtlsd-Filename", filename
+    if message.signer_sha256:
+        yield "Mtlsd-Signer", message.signer_sha256
+    received = datetime.fromtimestamp(message.received_at, UTC)
+    yield "Mtlsd-Received", f"{received:%Y-%m-%dT%H:%M:%S}.{received.microsecond // 1000:03}Z"
     yield "Mtlsd-Request-Id", message.request_id
     yield "Forwarded", f"host={_quoted(message.host)};proto=https"  # RFC 7239
     yield "Idempotency-Key", idempotency_key(message)
     yield from client_cert_fields(message)
+
+
+def _digest(message: Message, suffix: str) -> Iterator[tuple[str, str]]:
+    """The SHA-256 of the body (RFC 9530); messages of an old journal may have none."""
+    if digest := dict(message.digests).get(suffix):
+        yield "Content-Digest", f"sha-256=:{b64encode(bytes.fromhex(digest)).decode('ascii')}:"
 
 
 def _fit(value: str) -> str:

@@ -7,9 +7,11 @@ from email.utils import parsedate_to_datetime
 
 from mtlsd.errors import Upstream5xx, UpstreamFailed, UpstreamRejected
 from mtlsd.journal.model import DeliveryState
+from mtlsd.text import printable
 
 _RETRYABLE = {408, 425, 429}  # and 5xx
 _MOST_DOUBLINGS = 32
+MAX_EXPLANATION = 500  # octets
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -25,6 +27,17 @@ class Answered:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     flaw: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """The beginning of the body in printable words, if the request was refused; empty for 2xx."""
+        if self._is_success or dict(self.headers).get("content-encoding", "identity") != "identity":
+            return ""
+        return printable(" ".join(self.body[:MAX_EXPLANATION].decode(errors="replace").split()))
+
+    @property
+    def _is_success(self) -> bool:
+        return 200 <= self.status < 300
 
 
 Outcome = Answered | UpstreamFailed

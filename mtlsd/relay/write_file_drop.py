@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from mtlsd.errors import UpstreamUnreachable
 from mtlsd.files.durable import placed, sync_directory
-from mtlsd.relay.file_drop import Deposit
+from mtlsd.relay.file_drop import METADATA, Deposit
 
 
 def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:
@@ -15,7 +15,7 @@ def put(folder: Path, deposit: Deposit, document: BinaryIO) -> None:
     Blocks on the disk.
     """
     try:
-        _write(folder, deposit.metadata_name, deposit.metadata)
+        _write(folder, f"{deposit.name}{METADATA}", deposit.metadata)
         _write(folder, deposit.name, document)
         sync_directory(folder)
     except OSError as error:

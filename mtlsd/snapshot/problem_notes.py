@@ -14,6 +14,7 @@ from string import ascii_letters, digits
 
 from mtlsd.errors import Problem
 from mtlsd.files.durable import placed
+from mtlsd.files.private import PRIVATE, make_directory
 from mtlsd.snapshot.snapshot import Snapshot
 from mtlsd.text import printable
 
@@ -94,6 +95,6 @@ def _remove_empty(folder: Path, top: Path) -> None:
 def _write(path: Path, data: bytes) -> None:
     if path.is_file() and path.read_bytes() == data:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with placed(path, alone=True, name_is_synced=False) as file:  # the next start writes it again
+    make_directory(path.parent)
+    with placed(path, PRIVATE, alone=True, name_is_synced=False) as file:  # the next start writes it again
         file.write(data)

@@ -23,6 +23,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.marks import refuse_for_tests
 from mtlsd.snapshot.digest import PartnersDigest, digest_of_own, version_of
+from mtlsd.snapshot.state_modes import open_directories
 from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
 
 WithPairs = TypeVar("WithPairs", HostKeys, Organization)
@@ -159,7 +160,7 @@ def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, n
         _listeners(configuration, keys, previous),
         organizations,
         keys,
-        (*loader.warnings, *chain.from_iterable(dates)),
+        (*loader.warnings, *chain.from_iterable(dates), *open_directories(configuration)),
         digest_of_own(configuration, keys, organizations),
     )
 

@@ -14,21 +14,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from OpenSSL import SSL, crypto
 
-from mtlsd.errors import (
-    CertKeyTooWeak,
-    CertUntrustedIssuer,
-    ClientCertMissing,
-    PeerError,
-    PlainHTTPOnTLSPort,
-    SNIUnknown,
-    TLSHandshakeFailed,
-    TLSNoCommonCipher,
-    TLSNoCommonVersion,
-)
+from mtlsd import errors
+from mtlsd.errors import PeerError
 from mtlsd.pki.anchors import MAX_CHAIN
 from mtlsd.pki.certificate import UNREADABLE, Certificate, CertificateUnreadable, Presented, is_costly
 from mtlsd.pki.policy import refused
 from mtlsd.pki.tbs import signed_fields
+from mtlsd.text import cut
 from mtlsd.tls.alerts import Alert, alert_for, alert_sent, examine_in_handshake
 from mtlsd.tls.contexts import HostContext, ListenerContexts, take_any
 
@@ -37,12 +29,12 @@ WRITE_OUT = 64 * 1024  # octets to the wire at a time
 _HANDSHAKE_RECORD = 0x16
 
 _REASONS: dict[str, type[PeerError]] = {  # OpenSSL's reason strings
-    "unsupported protocol": TLSNoCommonVersion,
-    "version too low": TLSNoCommonVersion,
-    "wrong version number": TLSNoCommonVersion,
-    "no shared cipher": TLSNoCommonCipher,
-    "no suitable signature algorithm": TLSNoCommonCipher,
-    "peer did not return a certificate": ClientCertMissing,
+    "unsupported protocol": errors.TLSNoCommonVersion,
+    "version too low": errors.TLSNoCommonVersion,
+    "wrong version number": errors.TLSNoCommonVersion,
+    "no shared cipher": errors.TLSNoCommonCipher,
+    "no suitable signature algorithm": errors.TLSNoCommonCipher,
+    "peer did not return a certificate": errors.ClientCertMissing,
 }
 Examine = Callable[[str, Presented], PeerError | None]  # why this host refuses this client, if it does
 
@@ -110,7 +102,7 @@ class Engine:
         self.server_name = server_name.decode("ascii", "backslashreplace").lower()
         host = self._listener.hosts.get(self.server_name)
         if host is None and self._host.refuses_in_handshake:
-            self._failure = self._with_alert(SNIUnknown(f"no host here is {self.server_name!r}"))
+            self._failure = self._with_alert(errors.SNIUnknown(f"no host here is {self.server_name!r}"))
             return False
         if host is not None and host is not self._host:
             self._host = host
@@ -133,7 +125,7 @@ class Engine:
             refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
             refusal = refusal or _too_costly(presented)
         except CertificateUnreadable as error:
-            refusal = CertUntrustedIssuer(str(error), **error.facts)
+            refusal = errors.CertUntrustedIssuer(str(error), **error.facts)
         except Exception as error:  # noqa: BLE001  # a bug of ours, for `next_event` to raise
             self._failure = error
             return Alert.CERTIFICATE_UNKNOWN
@@ -147,7 +139,7 @@ class Engine:
         if not self._begun and data:
             self._begun = True
             if data[0] != _HANDSHAKE_RECORD and data[:1].isalpha():
-                raise PlainHTTPOnTLSPort()
+                raise errors.PlainHTTPOnTLSPort()
         self._may_have_input = self._may_have_output = True
         if data:
             self._connection.bio_write(data)
@@ -168,7 +160,7 @@ class Engine:
             self._may_have_input = False
             return None
         except (SSL.ZeroReturnError, SSL.SysCallError):
-            return self._closed(TLSHandshakeFailed("the client closed the connection"))
+            return self._closed(errors.TLSHandshakeFailed("the client closed the connection"))
         except SSL.Error as error:
             return self._closed(_refusal(error))
 
@@ -269,8 +261,8 @@ def _too_costly(presented: Presented) -> PeerError | None:
     for each in (presented.certificate, *presented.chain):
         with suppress(ValueError, UnsupportedAlgorithm):
             if is_costly(each.x509.public_key()):
-                detail = f"{each.subject} has a key that is too large to verify with"
-                return refused(CertKeyTooWeak, presented.certificate, detail)
+                detail = f"{cut(each.subject)} has a key that is too large to verify with"
+                return refused(errors.CertKeyTooWeak, presented.certificate, detail)
     return None
 
 
@@ -284,4 +276,4 @@ def _refusal(error: SSL.Error) -> PeerError:
         words = str(error.args[0][0][2])
     except (IndexError, TypeError):
         words = ""
-    return _REASONS.get(words, TLSHandshakeFailed)(words or "TLS failed")  # no code: of OpenSSL
+    return _REASONS.get(words, errors.TLSHandshakeFailed)(words or "TLS failed")  # no code: of OpenSSL

@@ -22,6 +22,7 @@ from mtlsd.pki.anchors import MAX_CHAIN, Anchors
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable, PeerUnverified, PeerVerified, Presented
 from mtlsd.pki.policy import check_dates, refused
 from mtlsd.pki.revocation import RevocationEvidence, check_revocation
+from mtlsd.text import cut
 
 NOT_YET_VALID = 9
 EXPIRED = 10
@@ -38,12 +39,7 @@ REASONS: dict[int, type[CertificateRefused]] = {  # X509_V_ERR_…, openssl/x509
     26: errors.CertEKUNoClientAuth,
     32: errors.CertUntrustedIssuer,  # the issuer may not sign certificates
     34: errors.CertUnhandledCriticalExt,
-    47: errors.CertNameConstraint,
-    48: errors.CertNameConstraint,
-    49: errors.CertNameConstraint,
-    51: errors.CertNameConstraint,
-    52: errors.CertNameConstraint,
-    53: errors.CertNameConstraint,
+    **dict.fromkeys((47, 48, 49, 51, 52, 53), errors.CertNameConstraint),
     66: errors.CertKeyTooWeak,
     67: errors.CertKeyTooWeak,
     68: errors.CertSigAlgWeak,
@@ -234,7 +230,7 @@ def _issuer_missing(presented: Presented, anchors: Anchors, detail: str) -> Cert
     stops_short = not top.is_self_signed and top.issuer not in named
     is_known = anchors.pinned or not anchors.issuers.isdisjoint((presented.certificate.issuer, top.issuer))
     error = errors.CertChainIncomplete if is_known and anchors.roots and stops_short else errors.CertUntrustedIssuer
-    return refused(error, presented.certificate, f"{detail}; wanted: {top.issuer}", wanted_issuer=top.issuer)
+    return refused(error, presented.certificate, f"{detail}; wanted: {cut(top.issuer)}", wanted_issuer=top.issuer)
 
 
 def _top(presented: Presented, anchors: Anchors) -> Certificate:

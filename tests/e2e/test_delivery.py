@@ -3,12 +3,13 @@
 import base64
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.support.backend import Backend
 from tests.support.client import opened, request
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, keys
 from tests.support.messages import EDI
 from tests.support.partner import disposition, kept, layered, message, receipt, send
 
@@ -55,12 +56,18 @@ def test_the_public_header_fields_are_exact(daemon: Daemon, backend: Backend) ->
         ("Mtlsd-As2-To", "EXAMPLE"),
         ("Mtlsd-Mic", f"{read.mic}, {read.mic_algorithm}"),
         ("Mtlsd-Filename", "order.edi"),
+        ("Mtlsd-Signer", keys("ACME").certificate.sha256),
+        ("Mtlsd-Received", delivered.get("Mtlsd-Received")),
         ("Mtlsd-Request-Id", answer.get("Mtlsd-Request-Id")),
         ("Forwarded", 'host="as2.example.com";proto=https'),
         ("Idempotency-Key", key("EXAMPLE", "ACME", "<contract@acme.example>")),
+        ("Content-Digest", f"sha-256=:{base64.b64encode(hashlib.sha256(EDI).digest()).decode()}:"),
+        ("Mtlsd-Attempt", "1"),
         ("Connection", "close"),
     )
     assert delivered.body == EDI
+    received = datetime.strptime(delivered.get("Mtlsd-Received") or "", "%Y-%m-%dT%H:%M:%S.%f%z")
+    assert timedelta(0) <= datetime.now(UTC) - received < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("name", FORGED)
@@ -71,7 +78,7 @@ def test_what_a_client_says_of_itself_never_reaches_the_backend(daemon: Daemon, 
     delivered = backend.wait_for(message_id)
     assert not [value for _, value in delivered.fields if "forged" in value or "globex" in value.lower()]
     assert not [value for _, value in delivered.fields if "10.0.0.1" in value]
-    allowed = {"host", "content-length", "content-type", "forwarded", "idempotency-key", "connection"}
+    allowed = {"host", "content-length", "content-type", "forwarded", "idempotency-key", "connection", "content-digest"}
     names = [each.lower() for each, _ in delivered.fields]
     assert all(each in allowed or each.startswith("mtlsd-") for each in names)
     assert len(names) == len(set(names))

@@ -1,5 +1,6 @@
 """`mdn = "delivered"`: no MDN before the backend's 2xx, and nothing is remembered of a message that it did not take."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.support.backend import CLOSE, STALL, Backend
 from tests.support.daemon import Daemon, Tree, acme, running, spooled
 from tests.support.messages import EDI
 from tests.support.partner import disposition, kept, layered, message, send, with_fields
+from tests.support.site import mtlsd
 
 LARGE = EDI * 20_000  # the documents are in the spool
 
@@ -72,6 +74,28 @@ def test_a_2xx_is_a_2xx_whatever_follows(daemon: Daemon, own: Backend, sloppy: b
     warnings = [line for line in daemon.log if line["event"] == "answer_malformed"]
     assert len(warnings) == 1  # once for this backend
     assert (warnings[0]["status"], warnings[0]["backend"]) == (200, own.url.partition("?")[0])
+
+
+def test_the_words_of_a_backend_are_kept_with_the_attempt(tmp_path: Path, own: Backend) -> None:
+    sent = message(message_id := "<words@acme.example>")
+    own.sloppy = b"HTTP/1.1 422 X\r\nContent-Length: 29\r\n\r\norder 4711:\r\n unknown \x1b[31m!!"
+    try:
+        with running(Tree(tmp_path, own.url)) as daemon:
+            assert disposition(send(daemon, sent), sent) == "processed"
+            line = daemon.wait_for("delivery_finished", state="failed")
+            configuration = ["--config", str(daemon.tree.configuration)]
+            shown = mtlsd("journal", "show", message_id, *configuration)
+            as_json = json.loads(mtlsd("journal", "show", message_id, "--json", *configuration).stdout)
+            verified = mtlsd("journal", "verify", *configuration)
+    finally:
+        own.sloppy = b""
+        own.wait()
+    words = "order 4711: unknown \\x1b[31m!!"
+    assert (line["status"], line["detail"]) == (422, words)
+    assert f"422 upstream_rejected {words}" in shown.stdout
+    assert words in json.dumps(as_json, ensure_ascii=False).replace("\\\\", "\\")
+    assert verified.exit_code in (0, 1), verified.output
+    assert "altered" not in verified.stdout
 
 
 def test_k17_nothing_stays_in_the_spool(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mtlsd.files import writing
-from mtlsd.files.writing import PRIVATE, PUBLIC, publish, remove_directory, stage, write_file
+from mtlsd.files.private import PRIVATE
+from mtlsd.files.writing import PUBLIC, publish, remove_directory, stage, write_file
 
 
 def tree(directory: Path) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64encode
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 from urllib.parse import unquote
 
 import h11
@@ -32,6 +33,8 @@ MESSAGE = Message(
     filename="order.edi",
     mic="dGVzdA==",
     mic_algorithm="sha-256",
+    signer_sha256="5f" * 32,
+    digests=(("as2", "a2" * 32), ("payload", "00ff" * 16)),
 )
 DELIVERY = Delivery(
     id="d1", message_id="0001", targets=("http://127.0.0.1:9000/inbound",), not_before=0.0, created_at=0.0
@@ -46,15 +49,19 @@ NAMES = [
     "Mtlsd-As2-To",
     "Mtlsd-Mic",
     "Mtlsd-Filename",
+    "Mtlsd-Signer",
+    "Mtlsd-Received",
     "Mtlsd-Request-Id",
     "Forwarded",
     "Idempotency-Key",
+    "Content-Digest",
+    "Mtlsd-Attempt",
 ]
 TEXT = st.text() | st.text(alphabet=' \t\r\n\0\x7f\x85\xa0:;,%"\\äa')
 
 
-def built(**changes: str | None) -> dict[str, str]:
-    return dict(build_request(replace(MESSAGE, **changes), DELIVERY).headers)  # type: ignore[arg-type]  # as given
+def built(**changes: Any) -> dict[str, str]:
+    return dict(build_request(replace(MESSAGE, **changes), DELIVERY).headers)
 
 
 def as_received(request: OutgoingRequest) -> dict[str, str]:
@@ -81,10 +88,24 @@ def test_the_contract() -> None:
         ("Mtlsd-As2-To", "EXAMPLE"),
         ("Mtlsd-Mic", "dGVzdA==, sha-256"),
         ("Mtlsd-Filename", "order.edi"),
+        ("Mtlsd-Signer", "5f" * 32),
+        ("Mtlsd-Received", "1970-01-01T00:16:40.000Z"),
         ("Mtlsd-Request-Id", "r1"),
         ("Forwarded", 'host="as2.example.com";proto=https'),
         ("Idempotency-Key", "01m5Y2fU-6JaFJ78z8IJbBN14JDBXvXxcyZ8y5OneYc"),
+        ("Content-Digest", "sha-256=:AP8A/wD/AP8A/wD/AP8A/wD/AP8A/wD/AP8A/wD/AP8=:"),
+        ("Mtlsd-Attempt", "1"),
     )
+
+
+def test_each_attempt_has_its_number() -> None:
+    for attempts, number in ((0, "1"), (1, "1"), (7, "7")):
+        assert dict(build_request(MESSAGE, replace(DELIVERY, attempts=attempts)).headers)["Mtlsd-Attempt"] == number
+
+
+def test_the_digest_is_of_what_is_sent() -> None:
+    fields = dict(build_request(MESSAGE, replace(DELIVERY, kind=DeliveryKind.MESSAGE)).headers)
+    assert fields["Content-Digest"] == "sha-256=:oqKioqKioqKioqKioqKioqKioqKioqKioqKioqKioqI=:"
 
 
 def test_an_mdn_goes_out_as_it_is_stored_and_says_nothing_else() -> None:
@@ -102,9 +123,11 @@ def test_an_mdn_goes_out_as_it_is_stored_and_says_nothing_else() -> None:
         ({"mic_algorithm": None}, "Mtlsd-Mic"),
         ({"filename": None}, "Mtlsd-Filename"),
         ({"content_type": ""}, "Content-Type"),
+        ({"signer_sha256": None}, "Mtlsd-Signer"),
+        ({"digests": ()}, "Content-Digest"),
     ],
 )
-def test_what_the_message_lacks_has_no_field(changes: dict[str, str | None], name: str) -> None:
+def test_what_the_message_lacks_has_no_field(changes: dict[str, Any], name: str) -> None:
     assert built(**changes).keys() == set(NAMES) - {name}
 
 

@@ -135,3 +135,21 @@ def test_any_outcome_is_decided(outcome: Outcome, attempts: int, age: float, jit
 def test_every_cause_has_its_reason() -> None:
     for cause in UpstreamFailed.__subclasses__():
         assert decided(cause()).reason == cause.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Answered(422, body=b"order 4711 is not known"), "order 4711 is not known"),
+        (Answered(500, body=b"<p>\r\n  a\tb</p>\n"), "<p> a b</p>"),
+        (Answered(400, body=b"\x1b[31mred\x00\xe2\x80\xae"), "\\x1b[31mred\\x00\\u202e"),
+        (Answered(400, body=b"\xff\xfe"), "\ufffd\ufffd"),
+        (Answered(503, body=b"x" * 10_000), "x" * 500),
+        (Answered(503), ""),
+        (Answered(400, headers=(("content-encoding", "gzip"),), body=b"\x1f\x8b"), ""),
+        (Answered(200, body=b"accepted as 4711"), ""),
+        (Answered(204, body=b"x"), ""),
+    ],
+)
+def test_only_a_refusal_is_explained_in_printable_words(answer: Answered, words: str) -> None:
+    assert answer.explanation == words

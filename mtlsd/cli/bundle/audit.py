@@ -11,6 +11,7 @@ from mtlsd.cli.options import credentials, user_name
 from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.files import writing
+from mtlsd.files.private import make_directory
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.proof.chain import EntryKind, Note
 from mtlsd.journal.proof.checkpoints import load_key
@@ -26,7 +27,7 @@ def opened(configuration: Configuration) -> Iterator[Journal]:
     server = configuration.server
     place = Place(server.journal, server.state, credentials())
     try:
-        server.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(server.state)
         chain = load_key(server.state).node
         with closing(open_journal(place, chain=chain)) as journal:
             for each in server.state.iterdir():

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +11,13 @@ import click
 
 from mtlsd.cli.bundle import audit
 from mtlsd.cli.bundle.opening import ImportOptions, read_bundle
-from mtlsd.cli.files import end_unchanged, reading, refuse_link
+from mtlsd.cli.files import end_unchanged, read_errors, refuse_link
 from mtlsd.cli.options import PATH, with_configuration, with_options
-from mtlsd.cli.output import say
+from mtlsd.cli.output import say, say_warnings
 from mtlsd.config.model import Configuration
-from mtlsd.errors import ConfigurationError
+from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files import carry_over, writing
+from mtlsd.files.private import PRIVATE
 from mtlsd.journal.proof.chain import EntryKind
 from mtlsd.partners.edit import bundle as packing
 from mtlsd.partners.edit import proposal
@@ -93,7 +94,7 @@ def _changes(certs: Path, bundle: packing.Bundle) -> Iterator[Change]:
     for unit, files in bundle.units.items():
         directory = certs / unit
         refuse_link(directory)
-        with reading(directory):
+        with read_errors(directory):
             before = packing.files_of(directory)
         kept = {name: data for name, data in before.items() if _stays(unit, name, data, bundle, withheld)}
         after = {**kept, **files}
@@ -129,11 +130,10 @@ def _refuse_loss(certs: Path, unit: str, before: dict[str, bytes], after: dict[s
 
 def _about(data: bytes) -> str:
     """The certificates in a file, if it has any."""
-    try:
-        found = read_certificates(data)
-    except CertificateUnreadable:
-        return ""
-    return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found[:3])
+    with suppress(CertificateUnreadable):
+        found = read_certificates(data)[:3]
+        return ": " + ", ".join(f"{each.subject} until {each.not_after:%Y-%m-%d}" for each in found)
+    return ""
 
 
 def _say_changes(configuration: Configuration, bundle: packing.Bundle, changes: list[Change]) -> None:
@@ -168,8 +168,7 @@ def _refuse_conflicts(certs: Path, changes: list[Change]) -> None:
         return
     partners = certs / "partners"
     problems, warnings = proposal.conflicts(partners, load_each(partners), proposed)
-    for each in (*warnings, *(problem for loaded in proposed for problem in loaded.problems)):
-        say(f"warning: {each}")
+    say_warnings((*warnings, *(problem for loaded in proposed for problem in loaded.problems)))
     end_unchanged(problems)
 
 
@@ -192,18 +191,18 @@ def _broken(certs: Path, change: Change) -> list[str]:
     """Why a host or an organization that can be loaded now could not be loaded after the change."""
     loaders: dict[str, Callable[[Path], object]] = {"hosts": load_host, "organizations": load_organization}
     load = loaders.get(change.unit.partition("/")[0])
-    if load is None or not change.before:
-        return []
-    try:
-        load(certs / change.unit)
-    except ConfigurationError:
+    if load is None or not change.before or _problems(load, certs / change.unit):
         return []
     with _staged(change) as staged:
-        try:
-            load(staged)
-        except ConfigurationError as error:
-            return [str(each).replace(str(staged), str(certs / change.unit)) for each in error.problems]
-    return []
+        return [str(each).replace(str(staged), str(certs / change.unit)) for each in _problems(load, staged)]
+
+
+def _problems(load: Callable[[Path], object], directory: Path) -> tuple[Problem, ...]:
+    try:
+        load(directory)
+    except ConfigurationError as error:
+        return error.problems
+    return ()
 
 
 def _loaded(certs: Path, change: Change) -> LoadedPartner:
@@ -222,10 +221,7 @@ def _staged(change: Change) -> Iterator[Path]:
 
 
 def _with_modes(files: dict[str, bytes]) -> dict[str, tuple[bytes, int]]:
-    return {
-        name: (data, writing.PUBLIC if packing.is_public(name, data) else writing.PRIVATE)
-        for name, data in files.items()
-    }
+    return {name: (data, writing.PUBLIC if packing.is_public(name, data) else PRIVATE) for name, data in files.items()}
 
 
 def _apply(configuration: Configuration, bundle: packing.Bundle, sealed: bytes, changes: list[Change]) -> None:

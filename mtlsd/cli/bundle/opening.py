@@ -9,7 +9,7 @@ import click
 
 from mtlsd.as2.cms.password_recipient import open_with_key, open_with_passphrase
 from mtlsd.cli.bundle.passphrases import IN_FILE, read_passphrase
-from mtlsd.cli.files import reading
+from mtlsd.cli.files import read_errors
 from mtlsd.cli.options import PATH, option, problems
 from mtlsd.cli.output import say
 from mtlsd.partners.edit import bundle as packing
@@ -45,7 +45,7 @@ def read_bundle(path: Path, options: ImportOptions) -> tuple[bytes, packing.Bund
     _check_digest(path, sealed, options.sha256)
     pair = _pair(cert, key) if cert and key else None
     passphrase = b"" if pair else read_passphrase(options.passphrase_file, "Passphrase of the bundle")
-    with reading(path):
+    with read_errors(path):
         packed = open_with_key(sealed, [pair], datetime.now(UTC)) if pair else open_with_passphrase(sealed, passphrase)
         return sealed, packing.unpack(packed)
 

@@ -11,12 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from mtlsd.cli.cert.inspect import ReadFile, describe, facts, read, roles
 from mtlsd.cli.cert.write import FORMS, KEYSTORES, WITH_KEY, Belongings, in_form, pem_of, write
-from mtlsd.cli.files import reading
+from mtlsd.cli.files import read_errors
 from mtlsd.cli.options import PATH, option, with_json, with_options
 from mtlsd.cli.output import say, say_fields, say_json
 from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.pki.lint import oddities
-from mtlsd.text import printable
 
 a_file = click.argument("path", metavar="FILE", type=PATH)
 OPENS_FILE = "File with the password of FILE. Default: FILE.password if it exists; otherwise you are asked."
@@ -52,7 +51,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
     Exit codes: 0 success; 1 the file cannot be read; stderr has the reason.
     """
     found = read(path, password_file)
-    now = datetime.now(UTC)
+    now, remarks = datetime.now(UTC), _remarks(found)
     certificates = [facts(each, role, now) for each, role in roles(found.bundle)]
     if as_json:
         say_json({
@@ -61,7 +60,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
             "certificates": certificates,
             "private_keys": [_key_facts(found, key) for key in found.keys],
             "missing_issuers": list(found.bundle.missing),
-            "remarks": list(_remarks(found)),
+            "remarks": remarks,
         })  # fmt: skip
         return
     say(f"{path}: {found.contents.form}")
@@ -73,7 +72,7 @@ def show(path: Path, password_file: Path | None, as_json: bool) -> None:
         owner = found.owner_of(key)
         belongs = f"belongs to {owner.subject}" if owner else "belongs to none of these certificates"
         say(f"private key: {describe(key)}, {belongs}")
-    if remarks := list(_remarks(found)):
+    if remarks:
         say()
     for remark in remarks:
         say(f"note: {remark}")
@@ -100,14 +99,13 @@ def doctor(path: Path, password_file: Path | None, output: Path | None, force: b
     found = read(path, password_file)
     what = _belongings(found, None)
     odd = (f"{each.subject}: {words}" for each in found.contents.certificates for words in oddities(each))
-    remarks = [*_remarks(found), *odd]
-    for remark in remarks or ["no problem found"]:
-        click.echo(printable(f"{path}: {remark}"), err=True)
+    for remark in [*_remarks(found), *odd] or ["no problem found"]:
+        say(f"{path}: {remark}", err=True)
     if output:
         write(output, pem_of(what), secret=what.key is not None, force=force)
         return
     if found.contents.keys:
-        click.echo("the private key is not written to stdout: use --output", err=True)
+        say("the private key is not written to stdout: use --output", err=True)
     sys.stdout.flush()
     click.echo(b"".join(each.pem for each in what.certificates), nl=False)
 
@@ -179,7 +177,7 @@ def _belongings(found: ReadFile, key: PrivateKeyTypes | None) -> Belongings:
 def _new_password(target: Path, file: Path | None) -> str:
     if file is None:
         return str(click.prompt(f"password for {target.name}", hide_input=True, confirmation_prompt=True, err=True))
-    with reading(file):
+    with read_errors(file):
         return password_in(file)
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
-from mtlsd.cli.files import reading
+from mtlsd.cli.files import read_errors
 from mtlsd.cli.output import moment
 from mtlsd.files.reading import read_file
 from mtlsd.partners.validity import Validity
@@ -49,7 +49,7 @@ def read(path: Path, password_file: Path | None) -> ReadFile:
 
     The password comes from the option, from the `.password` file beside the file, or from a prompt on the terminal.
     """
-    with reading(path):
+    with read_errors(path):
         password = password_in(password_file) if password_file else password_beside(path)[0]
         contents, password = _contents(path, read_file(path).data, password)
     keys, locked = [], []

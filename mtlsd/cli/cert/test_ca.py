@@ -1,7 +1,7 @@
 """`mtlsd ca`: a CA for tests."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +12,14 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from mtlsd.cli.bundle.passphrases import read_passphrase
 from mtlsd.cli.cert.write import Belongings, key_pem, service_key
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.options import PATH, option, with_options
 from mtlsd.cli.output import moment, say
 from mtlsd.config import values
 from mtlsd.errors import MtlsdError
+from mtlsd.files.private import PRIVATE
 from mtlsd.files.reading import FileRefused, read_file
-from mtlsd.files.writing import PRIVATE, write_file
+from mtlsd.files.writing import write_file
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.reader import read_certificates
 from mtlsd.pki.key_pair import KeyPair
@@ -65,6 +66,14 @@ class IssueOptions(CertificateOptions):
     passphrase_file: Path | None = option(
         "File whose first line is the passphrase of the .pfx; otherwise you are asked.", type=PATH
     )
+    ca_passphrase_file: Path | None = option(OPENS_CA_KEY, type=PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class SignOptions(CertificateOptions):
+    """The options of `mtlsd ca sign`."""
+
+    output: Path | None = option("The file to write; default: REQUEST with the extension .pem.", type=PATH)
     ca_passphrase_file: Path | None = option(OPENS_CA_KEY, type=PATH)
 
 
@@ -144,18 +153,9 @@ def issue(folder: Path, name: str, options: IssueOptions, force: bool) -> None:
 @click.command()
 @click.argument("folder", type=PATH)
 @click.argument("request", type=PATH)
-@with_options(CertificateOptions)
-@click.option("--output", type=PATH, help="The file to write; default: REQUEST with the extension .pem.")
-@click.option("--ca-passphrase-file", type=PATH, help=OPENS_CA_KEY)
+@with_options(SignOptions)
 @with_force
-def sign(
-    folder: Path,
-    request: Path,
-    options: CertificateOptions,
-    output: Path | None,
-    ca_passphrase_file: Path | None,
-    force: bool,
-) -> None:
+def sign(folder: Path, request: Path, options: SignOptions, force: bool) -> None:
     """Create a certificate for a REQUEST (PKCS#10) in PEM or DER.
 
     The private key stays with the creator of the request. The subject, the key and, without --san, the alternative
@@ -167,7 +167,7 @@ def sign(
 
     Exit codes: 0 success; 1 the CA or the request cannot be used, or the file already exists.
     """
-    authority = _authority(folder, ca_passphrase_file)
+    authority = _authority(folder, options.ca_passphrase_file)
     try:
         data = read_file(request).data
     except FileRefused as error:
@@ -176,7 +176,7 @@ def sign(
         found = issuing.read_request(data)
         spec = options.spec(issuing.requested_names(found))
         made = issuing.sign(authority, found, spec, datetime.now(UTC))
-    output = output or request.with_suffix(".pem")
+    output = options.output or request.with_suffix(".pem")
     _write(output.parent, {output.name: made.pem + authority.certificate.pem}, force)
     _say(made, output)
 
@@ -198,10 +198,9 @@ def _authority(folder: Path, passphrase_file: Path | None) -> KeyPair:
 
 
 def _host_names(name: str) -> tuple[str, ...]:
-    try:
+    with suppress(ValueError):
         return (f"dns:{values.host_reference(name)}",) if "." in name else ()
-    except ValueError:
-        return ()
+    return ()
 
 
 def _stem(name: str) -> str:
@@ -217,7 +216,7 @@ def _write(folder: Path, files: dict[str, bytes], force: bool) -> None:
     there = [str(folder / each) for each in files if (folder / each).exists()]
     if there and not force:
         raise click.ClickException(f"{', '.join(there)} already exists: use --force to overwrite")
-    with writing(folder):
+    with write_errors(folder):
         for name, data in files.items():
             write_file(folder / name, data, PRIVATE, overwrite=force)
 

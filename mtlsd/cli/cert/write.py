@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import PBES
 
-from mtlsd.cli.files import USE_FORCE, writing
+from mtlsd.cli.files import USE_FORCE, write_errors
 from mtlsd.files.durable import placed
-from mtlsd.files.writing import PRIVATE, PUBLIC
+from mtlsd.files.private import PRIVATE
+from mtlsd.files.writing import PUBLIC
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats import pkcs7
 
@@ -72,7 +73,7 @@ def write(path: Path, data: bytes, *, secret: bool, force: bool) -> None:
     if not force and os.path.lexists(path):
         raise click.ClickException(f"{path} already exists{USE_FORCE}")
     mode = PRIVATE if secret else PUBLIC
-    with writing(path), placed(path, mode) as file:  # overwrites: not every file system has links, to avoid that
+    with write_errors(path), placed(path, mode) as file:  # overwrites: not every file system has links, to avoid that
         file.write(data)
 
 

@@ -18,7 +18,6 @@ from mtlsd.cli.output import say, say_json
 from mtlsd.config.model import Configuration
 from mtlsd.journal.location import migrate_journal
 from mtlsd.journal.sql.journal import Journal
-from mtlsd.text import printable
 
 
 @click.command("list")
@@ -54,9 +53,9 @@ def list_messages(configuration: Configuration, options: Wanted, as_json: bool, 
 def _say_hints(opened: Journal, certs: Path, wanted: Wanted) -> None:
     """Say on stderr why the list may be empty: an unknown partner or id."""
     if wanted.partner is not None and not knows_partner(opened, certs, wanted.partner):
-        click.echo(printable(nobody(certs, wanted.partner)), err=True)
+        say(nobody(certs, wanted.partner), err=True)
     if wanted.before is not None and not (opened.message(wanted.before) or opened.refusal(wanted.before)):
-        click.echo(printable(f"--before {wanted.before}: the journal has no record with this id"), err=True)
+        say(f"--before {wanted.before}: the journal has no record with this id", err=True)
 
 
 @click.command()

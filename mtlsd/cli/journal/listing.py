@@ -79,17 +79,13 @@ class Wanted:
 
     def rows(self, journal: Journal) -> list[Row]:
         """Messages and refusals together, newest first."""
-        found = [*self._messages(journal), *self._refusals(journal)]
-        return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
-
-    def _messages(self, journal: Journal) -> Iterator[Row]:
+        found: list[Row] = []
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
-            yield from map(_message, journal.messages(**self._query(), state=state))
-
-    def _refusals(self, journal: Journal) -> Iterator[Row]:
+            found += map(_message, journal.messages(**self._query(), state=state))
         if self.state == REFUSED or (self.reason and not self.state):
-            yield from map(_refusal, journal.refusals(**self._query()))
+            found += map(_refusal, journal.refusals(**self._query()))
+        return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
 
     def _query(self) -> dict[str, Any]:
         """The arguments for the journal, with a range of ids: searching by time alone would read every message."""

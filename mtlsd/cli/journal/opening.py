@@ -9,7 +9,7 @@ import click
 
 from mtlsd.cli.files import why
 from mtlsd.cli.options import credentials
-from mtlsd.cli.output import iso
+from mtlsd.cli.output import iso, say
 from mtlsd.config.model import Configuration
 from mtlsd.errors import JournalUnavailable, SpoolFull
 from mtlsd.journal.integrity import NotIntact
@@ -18,7 +18,6 @@ from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.journal import Journal
-from mtlsd.text import printable
 
 with_id = click.argument("id_or_message_id", metavar="ID")
 MAX_HITS = 20  # messages and refusals that are listed if a Message-ID is ambiguous
@@ -42,19 +41,19 @@ def place_of(configuration: Configuration) -> Iterator[Place]:
         if place.url is None:
             place.file.stat()
     except FileNotFoundError as error:
-        raise click.ClickException(
-            f"there is no journal at {place}: the daemon creates it when it first runs"
-        ) from error
+        text = f"there is no journal at {place}: the daemon creates it when it first runs"
+        raise click.ClickException(text) from error
     except OSError as error:
-        raise click.ClickException(f"the journal at {place} cannot be read: {_why(error)}") from error
+        raise click.ClickException(f"the journal at {place} cannot be read: {why(error)}") from error
     try:
         yield place
     except (NotIntact, CheckpointUnreadable) as error:
         raise click.ClickException(error.detail) from error
     except (JournalUnavailable, SpoolFull) as error:
-        raise click.ClickException(
-            f"{_what(error) or f'the journal at {place}'} cannot be read: {_why(error)}"
-        ) from error
+        what, reason, cause = f"the journal at {place}", str(error), error.__cause__
+        if isinstance(cause, OSError):  # to whose text the journal and the spool add nothing
+            what, reason = cause.filename or what, why(cause)
+        raise click.ClickException(f"{what} cannot be read: {reason}") from error
 
 
 def open_spool(configuration: Configuration) -> Spool:
@@ -109,22 +108,5 @@ def check_contents(opened: Journal, message: Message) -> None:
 
 def end(*lines: str) -> NoReturn:
     for line in lines:
-        click.echo(printable(line), err=True)
+        say(line, err=True)
     sys.exit(1)
-
-
-def _what(error: JournalUnavailable | SpoolFull) -> str | None:
-    """The file that caused the error, if the operating system named one."""
-    cause = _cause(error)
-    return str(cause.filename) if cause and cause.filename else None
-
-
-def _why(error: OSError | JournalUnavailable | SpoolFull) -> str:
-    cause = _cause(error)
-    return why(cause) if cause else str(error)
-
-
-def _cause(error: OSError | JournalUnavailable | SpoolFull) -> OSError | None:
-    """The error of the operating system, if there is one: the journal and the spool add nothing to its text."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    return cause if isinstance(cause, OSError) else None

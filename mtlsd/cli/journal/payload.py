@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.journal.opening import check_contents, end, message_of, open_spool, open_stored, with_id
 from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.config.model import Configuration
@@ -55,7 +55,7 @@ def _copy(source: BinaryIO, output: Path | None) -> None:
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
         return
-    with writing(output):
+    with write_errors(output):
         fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(fd, "wb") as sink:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.journal.opening import end, open_spool, open_stored
 from mtlsd.cli.journal.proof_folder import copy_document
 from mtlsd.cli.journal.show import whole
@@ -44,7 +44,7 @@ def export(configuration: Configuration, partner: str, output: Path) -> None:
     """
     count = 0
     spool = open_spool(configuration)
-    with open_stored(configuration) as opened, writing(output):
+    with open_stored(configuration) as opened, write_errors(output):
         output.mkdir(mode=0o700)
         for about in _held(opened, partner):
             _write(opened, spool, about, output / about.id)
@@ -106,10 +106,10 @@ def _held(opened: Journal, partner: str) -> Iterator[Message | Refusal]:
     while page := opened.messages(limit=PAGE, partner=partner, before=before):
         yield from (each.message for each in page)
         before = page[-1].message.id
-    after = ""
-    while refusals := opened.proof.refusals(partner, after, PAGE):
+    before = None
+    while refusals := opened.refusals(limit=PAGE, partner=partner, before=before):
         yield from refusals
-        after = refusals[-1].id
+        before = refusals[-1].id
 
 
 def _write(opened: Journal, spool: Spool, about: Message | Refusal, folder: Path) -> None:

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named, with_id
 from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
@@ -93,7 +93,7 @@ def prove(configuration: Configuration, directory: Path | None, id_or_message_id
         about = record_named(opened, id_or_message_id)
         spool = open_spool(configuration)
         signed = directory or configuration.checkpoints
-        with writing(output):
+        with write_errors(output):
             try:
                 try:
                     write_proof(opened, spool, signed, about, output)

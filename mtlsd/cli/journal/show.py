@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from mtlsd.cli.output import iso, say, say_fields, say_text
 from mtlsd.config.addresses import without_query
 from mtlsd.journal.columns import header_fields, lane_text
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
+Attempted = list[tuple[Delivery, list[Attempt]]]
 INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
 
 
@@ -28,14 +30,12 @@ def say_about(about: Message | Refusal) -> None:
         say_fields(header_fields(about), indent="  ")
 
 
-def say_deliveries(
-    deliveries: list[tuple[Delivery, list[Attempt]]], ahead: Mapping[str, Delivery] | None = None
-) -> None:
+def say_deliveries(deliveries: Attempted, ahead: Mapping[str, Delivery]) -> None:
     """Write the deliveries with their attempts; `ahead` has, by id, what a delivery in an ordered queue waits for."""
     for delivery, attempts in deliveries:
         say()
         say(f"delivery {delivery.id} to {shown_targets(delivery)}: {delivery.state}")
-        say_fields(_standing(delivery, (ahead or {}).get(delivery.id)), indent="  ")
+        say_fields(_standing(delivery, ahead.get(delivery.id)), indent="  ")
         for each in attempts:
             outcome = " ".join(str(word) for word in (each.status, each.reason, each.detail) if word)
             target = f"to {without_query(each.target)}  " if each.target else ""
@@ -73,9 +73,7 @@ def say_mdn(mdn: StoredMDN | None) -> None:
 
 
 def whole(
-    about: Message | Refusal,
-    deliveries: list[tuple[Delivery, list[Attempt]]],
-    ahead: Mapping[str, Delivery] | None = None,
+    about: Message | Refusal, deliveries: Attempted, ahead: Mapping[str, Delivery] | None = None
 ) -> dict[str, object]:
     mdn = about.mdn and {"headers": about.mdn.headers, "body": about.mdn.body.decode("latin-1")}
     values = _record(about)
@@ -117,38 +115,32 @@ def _place(name: str, size: int) -> str:
     return f"in the journal ({size} bytes)" if name.startswith(INLINE) else name
 
 
-def _record(about: Message | Refusal) -> dict[str, object]:
-    values: dict[str, object] = asdict(about)
+def _record(about: Message | Refusal) -> dict[str, Any]:
+    values = asdict(about)
     if not isinstance(about, Message):
         return _with_times(values, "refused_at")
     del values["client_certificates"]
     return _with_times(values | {"headers": header_fields(about)}, "received_at")
 
 
-def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, Delivery]) -> dict[str, object]:
+def _delivery(delivery: Delivery, attempts: list[Attempt], ahead: Mapping[str, Delivery]) -> dict[str, Any]:
     values = {"id": delivery.id, "target": shown_targets(delivery), **asdict(delivery)}
     del values["targets"]
-    values["lane"] = lane_text(delivery.lane)
-    values |= _without_queries(values, "pinned", "lane")
+    values = _without_queries(values | {"lane": lane_text(delivery.lane)}, "pinned", "lane")
     values = _with_times(values, "not_before", "created_at", "lease_until", "finished_at")
-    tried = [_attempt(each) for each in attempts]
     waits_for = ahead[delivery.id].id if delivery.id in ahead else None
-    return {**values, "waits_for": waits_for, "attempts_made": delivery.attempts, "attempts": tried}
+    tried = {"attempts_made": delivery.attempts, "attempts": list(map(_attempt, attempts))}
+    return {**values, "waits_for": waits_for, **tried}
 
 
-def _attempt(attempt: Attempt) -> dict[str, object]:
-    values = asdict(attempt)
-    return _with_times(values | _without_queries(values, "target"), "started_at", "finished_at")
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return _with_times(_without_queries(asdict(attempt), "target"), "started_at", "finished_at")
 
 
-def _without_queries(values: Mapping[str, object], *names: str) -> dict[str, object]:
-    """These values without the queries of URLs, which may be secret; only the journal has the whole URLs."""
-    return {name: without_query(str(values[name])) for name in names if values[name] is not None}
+def _without_queries(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The values without the queries of these URLs, which may be secret; only the journal has the whole URLs."""
+    return values | {name: without_query(values[name]) for name in names if values[name] is not None}
 
 
-def _with_times(values: dict[str, object], *names: str) -> dict[str, object]:
-    for name in names:
-        seconds = values[name]
-        assert seconds is None or isinstance(seconds, float | int)
-        values[name] = iso(seconds)
-    return values
+def _with_times(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return values | {name: iso(values[name]) for name in names}

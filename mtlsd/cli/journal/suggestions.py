@@ -1,5 +1,6 @@
 """ "Did you mean …?" for unknown reason codes and partners."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -32,11 +33,8 @@ def reasons() -> frozenset[str]:
 
 def knows_partner(opened: Journal, certs: Path, partner: str) -> bool:
     """Whether the partner has a directory, or any record in the journal."""
-    return (
-        partner in _names(certs / "partners")
-        or bool(opened.messages(limit=1, partner=partner))
-        or bool(opened.refusals(limit=1, partner=partner))
-    )
+    records = opened.messages(limit=1, partner=partner) or opened.refusals(limit=1, partner=partner)
+    return bool(records) or partner in _names(certs / "partners")
 
 
 def nobody(certs: Path, partner: str) -> str:
@@ -47,7 +45,6 @@ def nobody(certs: Path, partner: str) -> str:
 
 
 def _names(directory: Path) -> list[str]:
-    try:
+    with suppress(OSError):  # the command is about the journal
         return sorted(each.name for each in directory.iterdir() if each.is_dir())
-    except OSError:  # the command is about the journal
-        return []
+    return []

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from mtlsd.cli.output import iso, say, values_of
 from mtlsd.journal.proof.chain import Break
 from mtlsd.journal.proof.verify import Chain, Verification
-from mtlsd.text import printable
 
 MARGIN_SECONDS = 60  # the daemon checks at intervals whether a checkpoint is due, and clocks differ
 REMEDY = (
@@ -54,9 +51,9 @@ def say_verification(found: Verification, unsigned: Unsigned) -> None:
         by = f" by {deed.by}" if deed.by else ""
         say(f"{count} {deed.kind}{by}{f': {deed.why}' if deed.why else ''}")
     for warning in filter(None, map(unsigned.warning, found.chains)):
-        click.echo(printable(warning), err=True)
+        say(warning, err=True)
     if found.broken:
-        click.echo(printable(f"{_sentence(found.broken)}. {REMEDY}"), err=True)
+        say(f"{_sentence(found.broken)}. {REMEDY}", err=True)
     else:
         say(f"{found.records} messages and refusals are unchanged")
 

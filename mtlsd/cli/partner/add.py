@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from mtlsd.cli.files import certificates_in, end_unchanged, reading, refuse_link
+from mtlsd.cli.files import certificates_in, end_unchanged, read_errors, refuse_link
 from mtlsd.cli.options import PATH, option, usage_of, with_configuration, with_json, with_options
-from mtlsd.cli.output import say, say_json
+from mtlsd.cli.output import say, say_json, say_warnings
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
 from mtlsd.files import writing
@@ -167,7 +167,7 @@ def _settings(options: PartnerOptions) -> dict[str, object]:
 def _password(file: Path | None) -> str | None:
     if file is None:
         return None
-    with reading(file):
+    with read_errors(file):
         return password_in(file)
 
 
@@ -244,8 +244,7 @@ def _say(plan: Plan, target: Path, *, as_json: bool, dry_run: bool, refused: boo
         return
     for line in plan.differences:
         say(line)
-    for each in plan.warnings:
-        say(f"warning: {each}")
+    say_warnings(plan.warnings)
     words = "would be" if dry_run or refused else "is"
     if not plan.differences:
         say(f"{target.name} already exists with these settings: nothing to do")

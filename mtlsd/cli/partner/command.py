@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import reading, refuse_link, writing
+from mtlsd.cli.files import refuse_link, write_errors
 from mtlsd.cli.options import with_configuration, with_json, with_yes
-from mtlsd.cli.output import moment, say, say_fields, say_json, say_table
+from mtlsd.cli.output import moment, say, say_fields, say_json, say_table, say_warnings
 from mtlsd.cli.partner import inventory
 from mtlsd.cli.partner.directory import check_readable, directory_of
 from mtlsd.cli.partner.inventory import PartnerEntry
 from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.model import Configuration
 from mtlsd.errors import Problem
-from mtlsd.files.reading import read_file
+from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.files.writing import locked, remove_directory, write_file
 from mtlsd.partners.edit import proposal
 from mtlsd.partners.partner_toml import SETTINGS
@@ -186,8 +186,7 @@ def _say_partner(entry: PartnerEntry, warnings: list[Problem]) -> None:
     say_fields((heading, each) for heading in LINES.values() for each in lines.get(heading, ()))
     for each in entry.certificates:
         _say_certificate(each, entry.directory)
-    for problem in warnings:
-        say(f"warning: {problem}")
+    say_warnings(warnings)
 
 
 def _say_certificate(listed: ListedCertificate, directory: Path) -> None:
@@ -211,11 +210,13 @@ def _say_certificate(listed: ListedCertificate, directory: Path) -> None:
 def _switch(directory: Path, *, disabled: bool) -> None:
     path, word = directory / SETTINGS, "disabled" if disabled else "in use"
     refuse_link(path)
-    with writing(path), locked(directory.parent):
-        with reading(path):
+    with write_errors(path), locked(directory.parent):
+        try:
             content = read_file(path)
             text = content.data.decode()
             changed = proposal.with_disabled(text, disabled=disabled)
+        except (FileRefused, ValueError) as error:
+            raise click.ClickException(f"{path}: {error}") from error
         if changed != text:
             write_file(path, changed.encode(), content.mode, overwrite=True)
     say(f"{directory.name} is {word}" + (" already" if changed == text else ""))

@@ -32,7 +32,9 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.policy import may_sign
 from mtlsd.snapshot.snapshot import load_snapshot
+from mtlsd.snapshot.state_modes import open_directories
 
+NO_SECRETS = "do not keep a secret in this file; logs and lists omit the query"
 EMPTY = {"as2_id": "-", "relax": "nothing", "mdn_urls": "the answer only"}  # the text of a setting without a value
 
 
@@ -195,7 +197,8 @@ def partners_in(
 
 def _own(configuration: Configuration, credentials: Path | None, now: datetime) -> OwnFiles:
     """Read our own files; `load_snapshot` reports those that cannot be loaded."""
-    own, certs = OwnFiles(warnings=list(_secrets(configuration))), configuration.server.certs
+    warnings = [*_secrets(configuration), *open_directories(configuration)]
+    own, certs = OwnFiles(warnings=warnings), configuration.server.certs
     for directory in (certs / "hosts" / host.name for host in configuration.virtualhosts):
         with suppress(ConfigurationError):
             host = load_host(directory, credentials)
@@ -248,14 +251,10 @@ def _certs(file: Path) -> Path:
 
 def _secrets(configuration: Configuration) -> Iterator[Problem]:
     """Warnings about secrets in virtualhosts.toml."""
-    routes = ((host, route) for host in configuration.virtualhosts for route in host.routes)
-    for host, route in routes:
-        for each in route.backend:
-            if "?" in each.url:
-                url, where = without_query(each.url), f"host {host.name}, path {route.path}"
-                message = (
-                    f"{url} ({where}) has a query: do not keep a secret in this file; logs and lists omit the query"
-                )
+    for host in configuration.virtualhosts:
+        for route in host.routes:
+            for url in (each.url for each in route.backend if "?" in each.url):
+                message = f"{without_query(url)} (host {host.name}, path {route.path}) has a query: {NO_SECRETS}"
                 yield Problem(configuration.file, message, key="virtualhost.route.backend")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mtlsd.cli.files import USE_FORCE, certificates_in, writing
+from mtlsd.cli.files import USE_FORCE, certificates_in, write_errors
 from mtlsd.cli.options import PATH, with_configuration
 from mtlsd.cli.output import say
 from mtlsd.cli.partner.directory import directory_of
@@ -57,7 +57,7 @@ def kit(
     if not hosts:
         raise click.ClickException(f"{name} may not use any virtual host: check `hosts` in its partner.toml")
     output = output or Path(f"{name}-kit.zip")
-    with writing(output, USE_FORCE):
+    with write_errors(output, USE_FORCE):
         write_file(output.absolute(), _zip(kit_files(partner, hosts, now), now), overwrite=force)
     say(f"{output} is the kit for {name}: {', '.join(each.name for each in hosts)}")
 

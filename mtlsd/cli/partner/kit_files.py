@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from shlex import quote
+from textwrap import indent
 
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
@@ -34,11 +35,6 @@ class KitOrganization:
     as2_id: str
     certificates: tuple[tuple[str, Certificate, tuple[str, ...]], ...]
 
-    @property
-    def encrypt_to(self) -> str:
-        """The file of the certificate that messages to us are encrypted to."""
-        return self.certificates[0][0]
-
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -54,10 +50,6 @@ class Host:
     @property
     def base(self) -> str:
         return f"https://{self.name}" + ("" if self.port == 443 else f":{self.port}")
-
-    @property
-    def place(self) -> tuple[str, int]:
-        return self.connect or (self.name, self.port)
 
 
 def kit_files(partner: Partner, hosts: tuple[Host, ...], now: datetime) -> dict[str, bytes]:
@@ -161,10 +153,11 @@ def _fingerprint(certificate: Certificate) -> str:
 
 
 def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
-    place, port = host.place
+    place, port = host.connect or (host.name, host.port)
     values = {
         "name": host.name,
         "host": quote(host.name),
+        "host_port": host.port,
         "place": place,
         "port": port,
         "address": quote(f"{place}:{port}"),
@@ -172,18 +165,18 @@ def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
         "whoami": quote(host.base + WHOAMI),
         "whoami_path": WHOAMI,
         "whoami_text": json.dumps(host.base + WHOAMI),
+        "postman_items": _postman(host),
         "selftest": host.base + SELFTEST,
         "imports": "".join(_keytool(host)),
         "issuers": "\n".join(f"   - {_cer(at)}: {each.subject}" for at, each in enumerate(host.chain)),
     }
-    names = ["curl.sh", "openssl.sh", "keytool.sh", "dotnet.cs", "strust.txt"]
+    names = ["curl.sh", "openssl.sh", "keytool.sh", "dotnet.cs", "strust.txt", "postman_collection.json"]
     for path, organization in host.routes[:1]:
         names.insert(2, "message.sh")
         values["url"] = quote(host.base + path)
-        values["encrypt_to"] = quote(f"../as2/{organization.encrypt_to}.pem")
+        values["encrypt_to"] = quote(f"../as2/{organization.certificates[0][0]}.pem")
         values["headers"] = "".join(_headers(partner, organization))
     yield from ((name, _filled(name, values)) for name in names)
-    yield "postman_collection.json", _postman(host)
 
 
 def _headers(partner: Partner, organization: KitOrganization) -> Iterator[str]:
@@ -210,19 +203,12 @@ def _keytool(host: Host) -> Iterator[str]:
 
 
 def _postman(host: Host) -> str:
-    def request(name: str, method: str, path: str) -> dict[str, object]:
-        header = [{"key": "Accept", "value": "application/json"}]
-        return {"name": name, "request": {"method": method, "header": header, "url": host.base + path}}
-
-    schema = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
-    hint = (
-        f"Settings, Certificates: add a client certificate for {host.name}:{host.port} with your CRT and KEY (or PFX) "
-        "files, and chain.pem as a CA certificate."
-    )
-    items = [request("Who am I", "GET", WHOAMI)]
-    items += [
-        request(f"AS2 {path} (GET is refused, which shows that TLS works)", "GET", path) for path, _ in host.routes
+    """The requests of a Postman collection, as JSON."""
+    requests = [("Who am I", WHOAMI)]
+    requests += [(f"AS2 {path} (GET is refused, which shows that TLS works)", path) for path, _ in host.routes]
+    header = [{"key": "Accept", "value": "application/json"}]
+    items = [
+        {"name": name, "request": {"method": "GET", "header": header, "url": host.base + path}}
+        for name, path in requests
     ]
-    return json.dumps(
-        {"info": {"name": f"{host.name}", "description": hint, "schema": schema}, "item": items}, indent=2
-    )
+    return indent(json.dumps(items, indent=2), "  ").lstrip()

@@ -12,7 +12,7 @@ import trio
 from mtlsd import __version__
 from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE
 from mtlsd.as2.outbound.compose import BuiltMessage
-from mtlsd.cli.files import writing
+from mtlsd.cli.files import write_errors
 from mtlsd.cli.options import usage_of
 from mtlsd.cli.send import hints, mdn
 from mtlsd.cli.send.mdn import Asked
@@ -81,7 +81,7 @@ def _save(folder: Path, recording: Recording, listening: MDNListener | None) -> 
     files = {"request.http": bytes(recording.sent), "answer.http": bytes(recording.received)}
     if listening and listening.posted:
         files["mdn.http"] = listening.posted.octets
-    with writing(folder):
+    with write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for name in SAVED:
             (folder / name).unlink(missing_ok=True)

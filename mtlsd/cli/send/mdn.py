@@ -1,6 +1,7 @@
 """The receipts of `mtlsd send`: the request, and reading an MDN that arrived, verified or not."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -54,7 +55,7 @@ def receive(asked: Asked, now: datetime, posted: PostedMDN) -> Reception:
     if found.original_message_id.strip("<> ") != asked.message_id.strip("<> "):
         return Reception(200, f"an MDN for another message, {found.original_message_id}")
     try:
-        mdn = MDNReader(asked, now).read(posted)
+        mdn, _ = read_verified(asked, now, posted)
     except PeerError as error:
         return Reception(200, f"an MDN that is not accepted: {why_refused(error)}", 2 if _is_strange(error) else 3)
     if asked.mdn == "signed" and not mdn.signed:
@@ -67,22 +68,17 @@ def _is_strange(error: PeerError) -> bool:
     return isinstance(error, AS2SignerUnknown) and not error.facts
 
 
-class MDNReader:
-    """Reads an MDN, verifies the requested signature, and remembers the signer."""
+def read_verified(asked: Asked, now: datetime, carrier: Answer | PostedMDN) -> tuple[ReceivedMDN, Certificate | None]:
+    """Read an MDN and verify the requested signature; returns also the signer."""
+    signers: list[Certificate] = []
 
-    def __init__(self, asked: Asked, now: datetime) -> None:
-        self._asked = asked
-        self._now = now
-        self.signer: Certificate | None = None
-
-    def read(self, carrier: Answer | PostedMDN) -> ReceivedMDN:
-        message_id = self._asked.message_id
-        return read_mdn(carrier.fields, carrier.body, verify=self._verify, message_id=message_id, mic=None)
-
-    def _verify(self, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-        opened = open_detached(headers, body, self._asked.signers, self._now, self._asked.relax)
-        self.signer = opened.signer
+    def verify(headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+        opened = open_detached(headers, body, asked.signers, now, asked.relax)
+        signers.append(opened.signer)
         return opened.octets
+
+    mdn = read_mdn(carrier.fields, carrier.body, verify=verify, message_id=asked.message_id, mic=None)
+    return mdn, next(iter(signers), None)
 
 
 def why_refused(error: PeerError) -> str:
@@ -96,8 +92,6 @@ def why_refused(error: PeerError) -> str:
 
 def unverified_text(carrier: Answer | PostedMDN) -> str:
     """The text of an MDN whose signature is not accepted; empty if it cannot be read."""
-    try:
-        found = read_unverified(carrier.fields, carrier.body)
-    except PeerError:
-        return ""
-    return found.text[:MAX_TEXT]
+    with suppress(PeerError):
+        return read_unverified(carrier.fields, carrier.body).text[:MAX_TEXT]
+    return ""

@@ -11,6 +11,7 @@ from mtlsd.as2.cms.sign import Padding
 from mtlsd.as2.outbound import compose
 from mtlsd.as2.outbound.compose import BuiltMessage
 from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, Signing
+from mtlsd.cli.output import say_warnings
 from mtlsd.cli.send.mdn import Asked
 from mtlsd.cli.send.options import NONE, Options
 from mtlsd.errors import ConfigurationError, MtlsdError
@@ -126,8 +127,7 @@ def _warn_of_keys(options: Options) -> None:
     )
     for certificate, key in dict.fromkeys(pairs):
         if certificate and key:
-            for each in _load(certificate, key).warnings:
-                click.echo(f"warning: {each}", err=True)
+            say_warnings(_load(certificate, key).warnings, err=True)
 
 
 def _encryption(options: Options) -> Encryption | None:

@@ -10,7 +10,7 @@ from mtlsd.as2.mdn.pyas2 import ReceivedMDN
 from mtlsd.as2.mime.parser import ContentType
 from mtlsd.cli.output import say, say_fields, say_text, values_of
 from mtlsd.cli.send import hints
-from mtlsd.cli.send.mdn import Asked, MDNReader, is_mdn, unverified_text, why_refused
+from mtlsd.cli.send.mdn import Asked, is_mdn, read_verified, unverified_text, why_refused
 from mtlsd.errors import PeerError
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import PostedMDN
@@ -64,10 +64,8 @@ def judge(
     plain_http = hints.plain_http(answer)
     mdn, signer, unverified = None, None, ""
     if carrier := posted or (answer if is_mdn(answer) else None):
-        reader = MDNReader(asked, now)
         try:
-            mdn = reader.read(carrier)
-            signer = reader.signer
+            mdn, signer = read_verified(asked, now, carrier)
             failures += _failures(asked, mdn)
         except PeerError as error:
             failures.append(f"the MDN is not accepted: {why_refused(error)} ({error.reason})")

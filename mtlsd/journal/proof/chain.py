@@ -53,8 +53,9 @@ from typing import Any
 FORMAT = 1
 GENESIS = "0" * 64  # `previous` of the first entry
 
-# Facts have no circular references, and without the check for them encoding takes a third less time.
-_encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False, check_circular=False).encode
+# JSON in ASCII with sorted keys and without blanks, so that equal values give equal text. The values have no circular
+# references, and without the check for them encoding takes a third less time.
+canonical = json.JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False, check_circular=False).encode
 
 
 class EntryKind(StrEnum):
@@ -132,7 +133,7 @@ class Checkpoint:
     def text(self) -> bytes:
         """The octets that are signed: one line of JSON, without a line feed."""
         values = {"at": float(self.at), "digest": self.digest, "node": self.node, "number": self.number}
-        return _encode({**values, "sequence": self.sequence, "version": FORMAT}).encode()
+        return canonical({**values, "sequence": self.sequence, "version": FORMAT}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +146,12 @@ class Break:
     what: str
 
 
-def canonical(value: object) -> str:
-    """JSON in ASCII with sorted keys and without blanks, so that equal values give equal text."""
-    return _encode(value)
-
-
 def follow(head: Head, node: str, notes: Iterable[Note]) -> Iterator[Entry]:
     """The entries for these notes, in their order, from the head on."""
     number, previous = head.number, head.digest
     for note in notes:
         number += 1
-        facts, at = _encode(note.facts), float(note.at)
+        facts, at = canonical(note.facts), float(note.at)
         digest = _digest(_line(node, number, at, note.kind, note.subject, facts, previous))
         yield Entry(node, number, at, str(note.kind), note.subject, facts, previous, digest)
         previous = digest

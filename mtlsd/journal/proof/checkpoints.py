@@ -28,9 +28,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mtlsd.errors import JournalUnavailable
 from mtlsd.files.durable import sync_directory
-from mtlsd.files.writing import PRIVATE, PUBLIC, write_file
+from mtlsd.files.private import PRIVATE, make_directory, open_private
+from mtlsd.files.writing import PUBLIC, write_file
 from mtlsd.journal.proof.chain import Checkpoint
-from mtlsd.journal.spool import disk_errors, make_directory
+from mtlsd.journal.spool import disk_errors
 
 KEY = "node.key"
 NAME_DIGITS = 32
@@ -48,10 +49,6 @@ class NodeKey:
     @property
     def node(self) -> str:
         return node_of(self.private.public_key())
-
-    @property
-    def public_pem(self) -> bytes:
-        return pem_of(self.private.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +102,10 @@ def write(directory: Path, key: NodeKey, checkpoint: Checkpoint) -> SignedCheckp
     """Sign a checkpoint as the next one in this directory and write it; raises JournalUnavailable or SpoolFull."""
     assert checkpoint.node == key.node
     with disk_errors():
-        make_directory(directory)
+        is_ours = make_directory(directory)
         public = directory / f"{key.node}.pem"
-        if not public.exists():
-            _write_new(public, key.public_pem, PUBLIC)  # auditors must be able to read it
+        if not public.exists():  # in a directory of their own, auditors must be able to read it
+            _write_new(public, pem_of(key.private.public_key()), PRIVATE if is_ours else PUBLIC)
         with _locked(directory / f"{key.node}.jsonl") as fd:  # no other process can take the same sequence number
             checkpoint = replace(checkpoint, sequence=_last_sequence(fd) + 1)
             signed = SignedCheckpoint(checkpoint, key.private.sign(checkpoint.text), 0)
@@ -219,7 +216,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 def _locked(path: Path) -> Iterator[int]:
     """The file, locked, created if there is none: the daemon and `mtlsd journal prove` may write at the same time."""
     is_new = not path.exists()
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    fd = open_private(path, os.O_RDWR | os.O_APPEND)
     try:
         flock(fd, LOCK_EX)
         yield fd

@@ -113,21 +113,13 @@ def _follow(
         if entry.number == last + 1:
             unsigned_since = entry.at
         if entry.kind in _DEEDS:
-            deeds[_deed(entry)] += 1
+            facts = facts_of(entry.facts)
+            deeds[Deed(entry.kind, str(facts.get("by", "")), str(facts.get("why", "")))] += 1
         progress(1)
-    chain = Chain(node, follower.head.number, len(points), last, unsigned_since)
-    return chain, broken or follower.end() or _lost(node, directory)
-
-
-def _deed(entry: Entry) -> Deed:
-    facts = facts_of(entry.facts)
-    return Deed(entry.kind, str(facts.get("by", "")), str(facts.get("why", "")))
-
-
-def _lost(node: str, directory: Path) -> Break | None:
-    """The break for a checkpoint that is missing from its file, if any."""
-    found = on_disk.lost(directory, node)
-    return Break(node, found[0], "", found[1]) if found else None
+    broken = broken or follower.end()
+    if not broken and (lost := on_disk.lost(directory, node)):
+        broken = Break(node, lost[0], "", lost[1])
+    return Chain(node, follower.head.number, len(points), last, unsigned_since), broken
 
 
 def _forged(node: str, directory: Path, signed: list[on_disk.SignedCheckpoint]) -> Break | None:

@@ -6,6 +6,7 @@ Two nodes with the same messages therefore never wait for each other in a circle
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from mtlsd.journal import columns
 from mtlsd.journal.model import Acceptance, Delivery, Message, Refusal
@@ -15,18 +16,22 @@ from mtlsd.journal.sql import rows
 from mtlsd.journal.sql.port import Port, Statements
 from mtlsd.journal.sql.proof import accept_certificates, enter, salt_of
 
+_KEY = attrgetter("message_id", "as2_from", "as2_to")
+
 
 def accept_all(
     db: Statements, chain: str, acceptances: Sequence[Acceptance], refusals: Sequence[Refusal] = ()
 ) -> list[Message]:
     """Write a group of acceptances, and return for each the message that holds its key."""
-    is_new = _accept_messages(db, [each.message for each in acceptances])
-    new = [each for each, its_own in zip(acceptances, is_new, strict=True) if its_own]
+    in_order = sorted(acceptances, key=lambda each: _KEY(each.message))
+    # All at once, because a round trip for each would cost more than everything else.
+    written = db.each_changed("accept_message", [rows.message_values(each.message) for each in in_order])
+    ids = {each.message.id for each, is_new in zip(in_order, written, strict=True) if is_new}
+    new = [each for each in acceptances if each.message.id in ids]
     _accept_parts(db, new)
     refused = refuse(db, refusals)
     enter(db, chain, [*(note for each in new for note in entries.accepted(each)), *refused])
-    pairs = zip(acceptances, is_new, strict=True)
-    return [each.message if its_own else _holder(db, each.message) for each, its_own in pairs]
+    return [each.message if each.message.id in ids else _holder(db, each.message) for each in acceptances]
 
 
 def refuse(db: Statements, refusals: Sequence[Refusal], *deliveries: Delivery) -> list[Note]:
@@ -39,8 +44,7 @@ def is_to_be_made(db: Statements, delivery: Delivery) -> bool:
     """Whether the message has an equal open delivery; its lock makes two nodes ask one after the other."""
     db.one("lock_message", id=delivery.message_id)
     target = columns.targets_text(delivery.targets)
-    same = db.one("delivery_to_be_made", message_id=delivery.message_id, kind=delivery.kind, target=target)
-    return same is not None
+    return db.one("delivery_to_be_made", message_id=delivery.message_id, kind=delivery.kind, target=target) is not None
 
 
 def promised(db: Statements, delivery: Delivery) -> Note:
@@ -61,13 +65,6 @@ def as_kept(port: Port, acceptance: Acceptance) -> Acceptance:
     return replace(acceptance, message=message, attempts=tuple(attempts))
 
 
-def _accept_messages(db: Statements, messages: Sequence[Message]) -> list[bool]:
-    """Whether each message is new; all are written at once, because round trips would cost more than all the rest."""
-    in_order = sorted(range(len(messages)), key=lambda at: _key(messages[at]))
-    written = db.each_changed("accept_message", [rows.message_values(messages[at]) for at in in_order])
-    return [is_new for _, is_new in sorted(zip(in_order, written, strict=True))]
-
-
 def _accept_parts(db: Statements, new: Iterable[Acceptance]) -> None:
     accept_certificates(db, {name: der for each in new for name, der in each.certificates.items()})
     db.each("accept_document", [pair for each in new for pair in each.documents.items()])
@@ -80,7 +77,3 @@ def _holder(db: Statements, message: Message) -> Message:
     earlier = find(db, message.as2_from, message.as2_to, message.message_id)
     assert earlier is not None
     return earlier
-
-
-def _key(message: Message) -> tuple[str, str, str]:
-    return message.message_id, message.as2_from, message.as2_to

@@ -5,6 +5,7 @@ are in `accept`, `lanes` and `rows`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypedDict, Unpack
 
 from mtlsd.journal.model import (
     NO_LANES,
@@ -32,6 +33,20 @@ from mtlsd.journal.sql.proof import Proof, document_names, enter, salt_of
 PAGE = 1000  # messages per read of `spool_names`
 
 
+class Filter(TypedDict, total=False):
+    """The messages or refusals to list; `after` and `before` are ids of ours."""
+
+    partner: str | None
+    reason: str | None
+    since: float | None
+    until: float | None
+    after: str | None
+    before: str | None
+
+
+_EVERYTHING: dict[str, None] = dict.fromkeys(Filter.__optional_keys__)
+
+
 class Journal:
     """The records of our promises, in the database behind a port; `node` is the name of the chain for new entries.
 
@@ -42,7 +57,6 @@ class Journal:
     def __init__(self, port: Port, node: str) -> None:
         self.port = port
         self.proof = Proof(port, node)
-        self._read = port.read
         self._write = port.write
 
     def accept(self, acceptances: Iterable[Acceptance], refusals: Iterable[Refusal] = ()) -> list[Message]:
@@ -104,19 +118,19 @@ class Journal:
 
     def find(self, as2_from: str, as2_to: str, message_id: str) -> Message | None:
         """Return the message that holds this key."""
-        with self._read() as db:
+        with self.port.read() as db:
             return find(db, as2_from, as2_to, message_id)
 
     def message(self, id_or_message_id: str) -> Message | None:
         """Return the message with this id of ours, or else the newest message with this Message-ID."""
-        with self._read() as db:
+        with self.port.read() as db:
             row = db.one("message", id=id_or_message_id)
             row = row or db.one("message_by_message_id", message_id=id_or_message_id, limit=1)
         return rows.message(row) if row else None
 
     def refusal(self, id_or_message_id: str) -> Refusal | None:
         """Return the refusal with this id of ours, or else the newest refusal with this Message-ID."""
-        with self._read() as db:
+        with self.port.read() as db:
             row = db.one("refusal", id=id_or_message_id)
             row = row or db.one("refusal_by_message_id", message_id=id_or_message_id, limit=1)
         return rows.refusal(row) if row else None
@@ -126,49 +140,27 @@ class Journal:
 
         Two partners may use one Message-ID, and one partner may use it in several messages that are refused.
         """
-        with self._read() as db:
+        with self.port.read() as db:
             messages = db.all("message_by_message_id", message_id=message_id, limit=limit)
             refusals = db.all("refusal_by_message_id", message_id=message_id, limit=limit)
         return [*map(rows.message, messages), *map(rows.refusal, refusals)]
 
     def messages(
-        self,
-        *,
-        limit: int,
-        partner: str | None = None,
-        state: DeliveryState | None = None,
-        reason: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        after: str | None = None,
-        before: str | None = None,
+        self, *, limit: int, state: DeliveryState | None = None, **wanted: Unpack[Filter]
     ) -> list[ListedMessage]:
         """List messages, the newest first; `before` is the last id of the previous page.
 
         `state` is the state of the delivery to the backend, `reason` the last reason of any delivery. `since <=
         received_at < until` is compared for each message; the ids `after` and `before` limit the number of messages.
         """
-        wanted = {"limit": limit, "partner": partner, "state": state, "reason": reason}
-        between = {"since": since, "until": until, "after": after, "before": before or None}
-        found = read_all(self.port, rows.list_query(partner, state, reason), **wanted, **between)
-        return [rows.listed(row) for row in found]
+        query = rows.list_query(wanted.get("partner"), state, wanted.get("reason"))
+        return [
+            rows.listed(row) for row in read_all(self.port, query, limit=limit, state=state, **_EVERYTHING | wanted)
+        ]
 
-    def refusals(
-        self,
-        *,
-        limit: int,
-        partner: str | None = None,
-        reason: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        after: str | None = None,
-        before: str | None = None,
-    ) -> list[Refusal]:
+    def refusals(self, *, limit: int, **wanted: Unpack[Filter]) -> list[Refusal]:
         """List the refusals, like `messages`; `reason` is the reason of the refusal."""
-        wanted = {"limit": limit, "partner": partner, "reason": reason}
-        between = {"since": since, "until": until, "after": after, "before": before or None}
-        found = read_all(self.port, "list_refusals", **wanted, **between)
-        return [rows.refusal(row) for row in found]
+        return [rows.refusal(row) for row in read_all(self.port, "list_refusals", limit=limit, **_EVERYTHING | wanted)]
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of the message or refusal with this id of ours."""
@@ -176,7 +168,7 @@ class Journal:
 
     def attempts(self, delivery_id: str) -> list[Attempt]:
         """List the recorded attempts at a delivery, oldest first."""
-        with self._read() as db:
+        with self.port.read() as db:
             return _attempts(db, delivery_id)
 
     def counts(self) -> dict[DeliveryState, int]:
@@ -279,14 +271,14 @@ class Journal:
 
         Lanes without `room` do not count.
         """
-        with self._read() as db:
+        with self.port.read() as db:
             return min((max(each, now) for each in lanes.next_due(db, room)), default=None)
 
     def ahead(self, delivery: Delivery) -> Delivery | None:
         """Return the delivery that this delivery waits for, which is the first of an ordered lane."""
         if not delivery.lane.ordered:
             return None
-        with self._read() as db:
+        with self.port.read() as db:
             first = lanes.first(db, delivery.lane)
         return first if first and first.id < delivery.id else None
 

@@ -39,7 +39,7 @@ limit, which `pool` sets.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields, replace
 from functools import partial
 from hashlib import sha256
@@ -102,10 +102,8 @@ class PostgresPort:
     def write(self, work: Callable[["PostgresStatements"], Result], begin: str = READ_COMMITTED) -> Result:
         with postgres_errors():
             for _ in range(TRIES - 1):
-                try:
+                with suppress(errors.DeadlockDetected, errors.SerializationFailure):
                     return self._transact(work, begin)
-                except (errors.DeadlockDetected, errors.SerializationFailure):
-                    continue
             return self._transact(work, begin)
 
     def accept(self, work: Callable[["PostgresStatements"], Result]) -> Result:

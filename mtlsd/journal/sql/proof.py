@@ -131,11 +131,6 @@ class Proof:
 
     # --- Privacy --------------------------------------------------------------------------------------------------
 
-    def refusals(self, partner: str, after: str, limit: int) -> list[Refusal]:
-        """The refusals of a partner, the oldest first; `after` is the last id of the previous page."""
-        found = read_all(self._port, "refusals_of_partner", partner=partner, after=after, limit=limit)
-        return [rows.refusal(row) for row in found]
-
     def erase(self, partner: str, reason: Reason, limit: int, *, undelivered: bool = False) -> tuple[int, list[str]]:
         """Erase up to `limit` records of a partner; return their number, and the names to delete from the spool.
 

@@ -79,9 +79,6 @@ WHERE id = :id AND NOT EXISTS (
 )
 FOR UPDATE OF r;
 
--- name: refusals_of_partner
-SELECT * FROM refusals WHERE partner = :partner AND id > :after ORDER BY id LIMIT :limit;
-
 -- name: open_deliveries
 SELECT count(*) AS count FROM (
     SELECT d.id FROM messages m JOIN deliveries d ON d.message_id = m.id

@@ -16,8 +16,9 @@ from threading import Lock
 from typing import Any
 
 from mtlsd.errors import CommitUnclear, JournalUnavailable, SpoolFull
+from mtlsd.files.private import make_directory, open_private
 from mtlsd.journal.proof.checkpoints import UNNAMED
-from mtlsd.journal.spool import disk_errors, make_directory
+from mtlsd.journal.spool import disk_errors
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.port import Record, Result, Values
 from mtlsd.journal.sql.queries import load_migrations, load_queries
@@ -193,7 +194,7 @@ def _create(path: Path) -> None:
     """Create the file with our mode: SQLite gives the same mode to the files beside it."""
     with disk_errors():
         make_directory(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(open_private(path))
 
 
 def _connect(path: Path) -> sqlite3.Connection:

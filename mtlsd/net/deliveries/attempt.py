@@ -189,11 +189,12 @@ def _note_use(state: State, host: str, now: datetime) -> None:
 
 
 def _words(outcome: Outcome) -> str:
-    return outcome.flaw if isinstance(outcome, Answered) else str(outcome)
+    """What is kept with the attempt beside its status: why it failed, in our words or in those of the server."""
+    return outcome.explanation or outcome.flaw if isinstance(outcome, Answered) else str(outcome)
 
 
 def _said(outcome: Outcome) -> str:
-    return str(outcome.status) if isinstance(outcome, Answered) else str(outcome)
+    return f"{outcome.status} {outcome.explanation}".strip() if isinstance(outcome, Answered) else str(outcome)
 
 
 async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: int) -> None:

@@ -16,6 +16,7 @@ import trio
 
 from mtlsd import log
 from mtlsd.files.durable import placed
+from mtlsd.files.private import PRIVATE, make_directory
 from mtlsd.log import Logger
 from mtlsd.net.client.fetch import FetchFailed, fetch
 from mtlsd.partners.partner import Partner
@@ -152,8 +153,9 @@ class Lists:
         return crl, path.stat().st_mtime
 
     def _keep(self, url: str, ca: str, crl: RevocationList) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with placed(self._path(url, ca), alone=True, name_is_synced=False) as file:  # the list can be fetched again
+        make_directory(self._directory)
+        path = self._path(url, ca)
+        with placed(path, PRIVATE, alone=True, name_is_synced=False) as file:  # the list can be fetched again
             file.write(crl.der)
 
     def _path(self, url: str, ca: str) -> Path:

@@ -115,19 +115,11 @@ def is_public(name: str, data: bytes) -> bool:
     return not _BLOCK.sub(b"", data).strip() and all(_is_der(_decoded(body)) for _, body in blocks)
 
 
-def pack(
-    units: Units,
-    *,
-    private_keys: bool,
-    withheld: tuple[str, ...] = (),
-    configuration: bytes = b"",
-    now: datetime,
-    made_by: str = "",
-) -> bytes:
+def pack(bundle: Bundle, now: datetime, made_by: str = "") -> bytes:
     """The bytes of an archive; raises BundleRefused for a name that an archive cannot have."""
-    members = {f"{unit}/{name}": data for unit, files in units.items() for name, data in files.items()}
-    if configuration:
-        members[CONFIGURATION] = configuration
+    members = {f"{unit}/{name}": data for unit, files in bundle.units.items() for name, data in files.items()}
+    if bundle.configuration:
+        members[CONFIGURATION] = bundle.configuration
     for name in members:
         _check_name(name)
     manifest = {
@@ -135,9 +127,9 @@ def pack(
         "version": VERSION,
         "made_at": now.isoformat(),
         "made_by": made_by,
-        "private_keys": private_keys,
-        "units": sorted(units),
-        "withheld": list(withheld),
+        "private_keys": bundle.private_keys,
+        "units": sorted(bundle.units),
+        "withheld": list(bundle.withheld),
         "members": {name: sha256(data).hexdigest() for name, data in members.items()},
     }
     made = io.BytesIO()
@@ -153,8 +145,6 @@ def unpack(data: bytes) -> Bundle:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _members(archive)
-    except BundleRefused:
-        raise
     except _BROKEN as error:
         raise BundleRefused(f"not an archive that can be read: {error}") from error
     if MANIFEST not in members:
@@ -198,9 +188,8 @@ def _manifest(text: bytes) -> dict[str, Any]:
     if found.get("version") != VERSION:
         raise BundleRefused(f"a bundle of another version than {VERSION}: a newer mtlsd reads it")
     lists = (found.get("units"), found.get("withheld"))
-    if not all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists):
-        raise BundleRefused(f"{MANIFEST} is not one of ours")
-    if not isinstance(found.get("private_keys"), bool) or not isinstance(found.get("members"), dict):
+    has_names = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
+    if not (has_names and isinstance(found.get("private_keys"), bool) and isinstance(found.get("members"), dict)):
         raise BundleRefused(f"{MANIFEST} is not one of ours")
     return found
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from mtlsd.config.fields import table
-from mtlsd.config.schema import Schema, read_optional_toml
+from mtlsd.config.schema import Schema, read_toml
 from mtlsd.errors import Problem
 from mtlsd.partners.dates import PairRow
 from mtlsd.partners.ours.key_ring import Keyrings, Loaded
@@ -50,7 +50,7 @@ def load_host(directory: Path, credentials: Path | None = None) -> Loaded[HostKe
 
     A chain that does not cover the name is a warning.
     """
-    reading = read_optional_toml(directory / SETTINGS, SCHEMA)
+    reading = read_toml(directory / SETTINGS, SCHEMA, may_be_missing=True)
     rows = reading.value.pair if reading.value else ()
     prefix = f"host.{directory.name}"
     rings = Keyrings(directory, reading.document, rows, credentials, prefix, CHAIN, problems=[*reading.problems])
@@ -62,17 +62,14 @@ def load_host(directory: Path, credentials: Path | None = None) -> Loaded[HostKe
 
 
 def _not_covered(directory: Path, pair: KeyPair, place: str) -> Problem | None:
-    if _covers(pair, directory.name):
+    """The warning if the certificate does not cover the host (RFC 9525, section 6.3).
+
+    The exact name counts, or a wildcard as the whole first label; the CN never counts.
+    """
+    host = directory.name.lower()
+    wildcard = f"*.{host.partition('.')[2]}"
+    if not {f"dns:{host}", f"ip:{host}", f"dns:{wildcard}"}.isdisjoint(pair.certificate.san):
         return None
     names = ", ".join(pair.certificate.san) or f"{pair.certificate.subject}, without an alternative name"
-    file = directory / place
-    return Problem(
-        file if file.exists() else directory, f"the certificate does not cover {directory.name}: it is for {names}"
-    )
-
-
-def _covers(pair: KeyPair, host: str) -> bool:
-    """Whether the certificate covers a name (RFC 9525, section 6.3): by the exact name or a wildcard, never the CN."""
-    host = host.lower()
-    parent = host.partition(".")[2]
-    return not {f"dns:{host}", f"ip:{host}", f"dns:*.{parent}"}.isdisjoint(pair.certificate.san)
+    text = f"the certificate does not cover {directory.name}: it is for {names}"
+    return Problem(directory / place if (directory / place).exists() else directory, text)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, S
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from mtlsd.config import fields, values
-from mtlsd.config.schema import Reading, Schema, read_optional_toml
+from mtlsd.config.schema import Reading, Schema, read_toml
 from mtlsd.errors import Problem
 from mtlsd.files.reading import FileRefused
 from mtlsd.partners.dates import PairRow
@@ -86,7 +86,7 @@ def load_organization(directory: Path, credentials: Path | None = None) -> Loade
 
 def read_settings(directory: Path) -> Reading[OrganizationSettings]:
     """The settings in organization.toml; the file is optional."""
-    return read_optional_toml(directory / SETTINGS, SCHEMA)
+    return read_toml(directory / SETTINGS, SCHEMA, may_be_missing=True)
 
 
 def _read_pairs(directory: Path, rings: Keyrings) -> tuple[tuple[KeyPair, ...], tuple[KeyPair, ...]]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 
 from mtlsd.as2.cms.password_recipient import seal_with
 from mtlsd.journal.location import Place, open_journal
-from mtlsd.partners.edit.bundle import pack
+from mtlsd.partners.edit.bundle import Bundle, pack
 from tests.support import pki
 from tests.support.client import Answer, opened, request
 from tests.support.daemon import LONG, Daemon, Tree, acme, globex, running
@@ -281,7 +281,7 @@ def test_a_directory_that_is_a_link_is_left_alone(there: Tree, secret: Path, tmp
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (there.certs / "partners" / "linked").symlink_to(elsewhere)
-    packed = pack({"partners/linked": {"a.toml": b""}}, private_keys=False, now=NOW)
+    packed = pack(Bundle({"partners/linked": {"a.toml": b""}}, private_keys=False), NOW)
     (tmp_path / "bundle").write_bytes(seal_with(packed, PASSPHRASE.encode(), 1))
     result = import_(there, tmp_path / "bundle", secret, "--yes")
     assert (result.exit_code, list(elsewhere.iterdir())) == (1, [])

@@ -105,10 +105,16 @@ def test_an_auditor_can_read_the_public_key(tmp_path: Path, key: NodeKey) -> Non
     assert (tmp_path / f"{key.node}.pem").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_directory_of_ours_is_closed(tmp_path: Path, key: NodeKey) -> None:
+    checkpoints.write(tmp_path / "ours", key, checkpoint(key, 1))
+    modes = {each.name: each.stat().st_mode & 0o777 for each in (tmp_path / "ours", *(tmp_path / "ours").iterdir())}
+    assert modes == {"ours": 0o700, f"{key.node}.pem": 0o600, f"{key.node}.jsonl": 0o600}
+
+
 def test_the_key_of_another_node_is_refused(tmp_path: Path, key: NodeKey) -> None:
     other = load_key(tmp_path / "other")
     checkpoints.write(tmp_path, key, checkpoint(key, 1))
-    (tmp_path / f"{key.node}.pem").write_bytes(other.public_pem)
+    (tmp_path / f"{key.node}.pem").write_bytes(checkpoints.pem_of(other.private.public_key()))
     with pytest.raises(CheckpointUnreadable):
         checkpoints.public_key(tmp_path, key.node)
 

@@ -315,7 +315,7 @@ def test_what_is_erased_leaves_its_entries(journal: Journal, spool: Spool, tmp_p
     refused = refusal(4)
     journal.promise(mdn_delivery(refused), refused)
     finish(journal)
-    assert journal.proof.refusals("acme", "", 9) == [refused]
+    assert journal.refusals(limit=9, partner="acme") == [refused]
     counts = [journal.proof.erase("acme", REASON, 2)[0] for _ in range(3)]
     assert sum(counts) == 3
     assert counts[-1] == 0

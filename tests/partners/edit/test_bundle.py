@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.errors import MtlsdError
-from mtlsd.partners.edit.bundle import BundleRefused, collect, is_public, pack, unpack
+from mtlsd.partners.edit.bundle import Bundle, BundleRefused, collect, is_public, pack, unpack
 from tests.support import pki
 from tests.support.pki import NOW
 
@@ -25,7 +25,7 @@ UNITS = {"partners/acme": {"partner.toml": b'as2_id = "ACME"\n', "tls/root.pem":
 
 
 def packed(units: Mapping[str, Mapping[str, bytes]] = UNITS, **more: Any) -> bytes:
-    return pack(units, **{"private_keys": False, "now": NOW, **more})
+    return pack(Bundle(units, **{"private_keys": False, **more}), NOW)
 
 
 def forged(members: dict[str, bytes], /, **changed: object) -> bytes:

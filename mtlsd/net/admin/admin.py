@@ -50,8 +50,7 @@ class Admin:
         """Serve one connection, from its request to its end; raises nothing."""
         connection = RequestConnection.opened(LIMITS)
         async with stream:
-            if not self._make_room():
-                return
+            self._make_room()
             self._open.append(connection)
             try:
                 with connection.scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -61,20 +60,19 @@ class Admin:
             finally:
                 self._leave(connection)
 
-    def _make_room(self) -> bool:
-        """Close a connection that waits for its client if too many are open; return whether there is room.
+    def _make_room(self) -> None:
+        """Close a connection if too many are open.
 
-        The one that has been silent longest goes first, then the one that was answered first: a client that asks for
-        its health is silent only for a moment, so others cannot keep it out.
+        The one that has been silent longest goes first, then the oldest that was answered, then the oldest: a client
+        that asks for our health is silent and answered only for a moment, so others cannot keep it out.
         """
         if len(self._open) < MAX_CONNECTIONS:
-            return True
-        waiting = [each for each in self._open if each.silent] or [each for each in self._open if each.answered]
-        if not waiting:
-            return False
-        waiting[0].scope.cancel()
-        self._leave(waiting[0])
-        return True
+            return
+        silent = [each for each in self._open if each.silent]
+        answered = [each for each in self._open if each.answered]
+        oldest = (silent or answered or self._open)[0]
+        oldest.scope.cancel()
+        self._leave(oldest)
 
     def _leave(self, connection: RequestConnection) -> None:
         with suppress(ValueError):  # already removed, to make room

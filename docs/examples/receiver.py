@@ -20,7 +20,7 @@ class Receiver(BaseHTTPRequestHandler):
         digest = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
         key = self.headers.get("Idempotency-Key", "")
         if self.headers.get("Content-Digest") != digest:
-            self.answer(422, "the body does not have the digest in Content-Digest")  # mtlsd logs these words
+            self.answer(503, "the body does not have the digest in Content-Digest")  # mtlsd logs this, and tries again
         elif not KEY.fullmatch(key):
             self.answer(400, "no Idempotency-Key")
         else:
@@ -32,7 +32,7 @@ class Receiver(BaseHTTPRequestHandler):
         if path.exists():
             return
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{self.headers['Mtlsd-Attempt']}")
-        with temporary.open("wb") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

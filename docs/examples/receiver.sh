@@ -10,6 +10,10 @@ answer() {  # STATUS WORDS; mtlsd logs the words unless the status is 2xx
     exit 0
 }
 
+store() {  # the name can begin with a hyphen
+    sync "$temporary" && mv "$temporary" "./$key" && sync .
+}
+
 length=0 key='' digest='' temporary='' return=$(printf '\r')
 IFS= read -r request
 while IFS= read -r line && line=${line%"$return"} && [ -n "$line" ]; do
@@ -27,6 +31,6 @@ temporary=$(mktemp .document.XXXXXX)
 trap 'rm -f "$temporary"' EXIT
 head -c "$length" >"$temporary"
 found="sha-256=:$(openssl dgst -sha256 -binary "$temporary" | openssl base64 -A):"
-[ "$found" = "$digest" ] || answer '422 Unprocessable Content' 'the body does not have the digest in Content-Digest'
-[ -e "$key" ] || { sync "$temporary" && mv "$temporary" "$key" && sync .; }
+[ "$found" = "$digest" ] || answer '503 Service Unavailable' 'the body does not have the digest in Content-Digest'
+[ -e "./$key" ] || store || answer '503 Service Unavailable' 'the document cannot be stored'
 answer '204 No Content' ''

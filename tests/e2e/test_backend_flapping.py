@@ -132,6 +132,15 @@ WAYS: dict[str, Way] = {
 }
 
 
+TAKEN = {  # ways to answer 200 to the whole request, whatever follows
+    "200 and a body that ends early",
+    "half a header",
+    "a long header",
+    "a header that trickles",
+    "a body that trickles",
+}
+
+
 @contextmanager
 def flapping(ways: dict[str, Way]) -> Iterator[Flapping]:
     backend = Flapping(ways)
@@ -141,27 +150,31 @@ def flapping(ways: dict[str, Way]) -> Iterator[Flapping]:
         backend.close()
 
 
-def test_a_bad_answer_is_no_answer_and_the_delivery_is_made_in_the_end(tmp_path: Path) -> None:
+def test_an_answer_without_a_status_is_no_answer_and_the_delivery_is_made_in_the_end(tmp_path: Path) -> None:
     payload = bytes(range(256)) * 40_000  # 10 MB, more than the buffers of a socket hold
-    ways = {f"<bad-{number}@acme.example>": way for number, way in enumerate(WAYS.values())}
+    ids = {name: f"<bad-{number}@acme.example>" for number, name in enumerate(WAYS)}
+    ways = {ids[name]: way for name, way in WAYS.items()}
+    again = [ids[name] for name in WAYS if name not in TAKEN]
     settings = "timeout_seconds = 1\nfailures_to_pause = 1000"
     with flapping(ways) as backend, running(Tree(tmp_path, backend.url, delivery=settings)) as daemon:
         send(daemon, message("<good@acme.example>", layered("sE", payload)))
         before = resident(daemon)
         for message_id, way in ways.items():
             send(daemon, message(message_id, layered("sE", payload if way is answer_unread else b"small")))
-        for message_id in ways:
+        for name in TAKEN:
+            daemon.wait_for("delivery_finished", message_id=ids[name], state="delivered", attempt=1, status=200)
+        for message_id in again:
             first = daemon.wait_for("delivery_finished", message_id=message_id)
             assert (first["state"], first["level"]) == ("pending", "warning"), message_id
             assert first["reason"].startswith("upstream_")
-        for message_id in ways:
+        for message_id in again:
             daemon.wait_for("delivery_finished", message_id=message_id, state="delivered", attempt=2)
         assert resident(daemon) - before < 64 * MIB
     taken = {each.get("Mtlsd-Message-Id"): each for each in backend.taken}
-    assert len(backend.taken) == len(taken) == len(ways) + 1
+    assert len(backend.taken) == len(taken) == len(again) + 1
     for seen in backend.seen:
-        again = taken[seen.get("Mtlsd-Message-Id")]
-        assert (seen.fields, seen.body) == (again.fields, again.body)
+        if seen.get("Mtlsd-Message-Id") in again:
+            assert seen.without_number() == taken[seen.get("Mtlsd-Message-Id")].without_number()
 
 
 def test_a_redirect_is_a_refusal_and_is_not_followed(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_kill_during_a_delivery_delivers_it_again_under_the_same_key(
             second = backend.wait_for("<again@acme.example>")
             again.wait_for("delivery_finished", state="delivered")
         assert second.get("Idempotency-Key") == first.get("Idempotency-Key")
-        assert (second.fields, second.body) == (first.fields, first.body)
+        assert second.without_number() == first.without_number()
 
 
 def test_what_was_not_acknowledged_leaves_nothing_behind(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tests.support.messages import EDI
 from tests.support.partner import disposition, kept, layered, message, send
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
-KEY = "A" * 43
+KEYS = ("A" * 43, "-" + "K" * 42, "--" + "a" * 41, "_" * 43)  # base64url can begin with a hyphen
 
 
 @contextmanager
@@ -87,14 +88,31 @@ def post(port: int, body: bytes, **fields: str) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
-def test_it_stores_a_document_once_and_no_damaged_one(receiver: tuple[int, Path]) -> None:
+@pytest.mark.parametrize("key", KEYS)
+def test_it_stores_a_document_once_and_no_damaged_one(receiver: tuple[int, Path], key: str) -> None:
     port, folder = receiver
     digest = f"sha-256=:{base64.b64encode(hashlib.sha256(EDI).digest()).decode()}:"
-    whole = {"Content_Digest": digest, "Idempotency_Key": KEY, "Mtlsd_Attempt": "1"}
-    assert post(port, EDI[:-1], **whole) == (422, b"the body does not have the digest in Content-Digest")
+    whole = {"Content_Digest": digest, "Idempotency_Key": key, "Mtlsd_Attempt": "1"}
+    assert post(port, EDI[:-1], **whole) == (503, b"the body does not have the digest in Content-Digest")
     assert post(port, EDI, Content_Digest=digest) == (400, b"no Idempotency-Key")
     assert post(port, EDI, **(whole | {"Idempotency_Key": "../x"}))[0] == 400
     assert stored(folder) == {}
     for _ in range(2):
         assert post(port, EDI, **whole) == (204, b"")
-    assert stored(folder) == {KEY: EDI}
+    assert stored(folder) == {key: EDI}
+
+
+def test_the_shell_answers_503_if_the_document_cannot_be_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub, folder = tmp_path / "bin" / "sync", tmp_path / "documents"
+    for each in (stub.parent, folder):
+        each.mkdir()
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(EDI).digest()).decode()}:"
+    with shell(folder) as port:
+        status, words = post(port, EDI, Content_Digest=digest, Idempotency_Key=KEYS[0])
+    assert (status, words) == (503, b"the document cannot be stored")
+    assert stored(folder) == {}

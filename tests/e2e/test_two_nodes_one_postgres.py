@@ -90,7 +90,7 @@ def test_deliveries_and_mdns_of_a_dead_node_go_on_within_one_lease(tmp_path: Pat
             for kind in ("backend", "mdn"):
                 b.wait_for("delivery_finished", kind=kind, state="delivered")
         assert took < LEASE + SLACK
-        assert (again.fields, again.body) == (first.fields, first.body)
+        assert again.without_number() == first.without_number()
         assert (mdn_again.fields, mdn_again.body) == (mdn.fields, mdn.body)
         assert disposition(Answer(b"", 200, mdn.fields, mdn.body), sent) == "processed"
         for each in site.deliveries("<taken@acme.example>"):

@@ -28,6 +28,10 @@ class Delivered:
     def all(self, name: str) -> list[str]:
         return [value for each, value in self.fields if each.lower() == name.lower()]
 
+    def without_number(self) -> "Delivered":
+        """The request without the number of the attempt: every attempt is the same but for that."""
+        return replace(self, fields=tuple(field for field in self.fields if field[0] != "Mtlsd-Attempt"))
+
     def get(self, name: str) -> str | None:
         return next(iter(self.all(name)), None)
 

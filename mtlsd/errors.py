@@ -741,13 +741,13 @@ class UpstreamUntrusted(UpstreamTLS):
 
 
 class UpstreamTimeout(UpstreamFailed):
-    """The server did not accept the connection, take the body, or complete its answer within the deadline."""
+    """The server did not accept the connection, take the body, or begin its answer within the deadline."""
 
     reason = "upstream_timeout"
 
 
 class UpstreamBadAnswer(UpstreamFailed):
-    """The server's answer is not HTTP, or does not end."""
+    """The server's answer has no status, or an MDN in it is not whole."""
 
     reason = "upstream_bad_answer"
 

@@ -32,7 +32,7 @@ class Receiver(BaseHTTPRequestHandler):
         if path.exists():
             return
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{self.headers['Mtlsd-Attempt']}")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(body)
             file.flush()
             os.fsync(file.fileno())

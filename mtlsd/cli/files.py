@@ -11,6 +11,7 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.on_disk import read_public_file
 from mtlsd.text import printable
 
+CRLS = "and copy the list into the partner's directory"
 USE_FORCE = ": use --force to overwrite it"
 
 
@@ -40,7 +41,12 @@ def certificates_in(path: Path, password: str | None = None) -> tuple[Certificat
     Without `password`, the password in the file beside it is used, if there is one.
     """
     with read_errors(path):
-        return read_public_file(path, password=password).certificates
+        file = read_public_file(path, password=password, lists=True)
+    if file.lists:
+        raise click.ClickException(
+            printable(f"{path} also holds a revocation list: give the certificates alone, {CRLS}")
+        )
+    return file.certificates
 
 
 def refuse_link(path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mtlsd.errors import CertificateRefused, CertUnhandledCriticalExt
 from mtlsd.partners.partner_toml import Match
-from mtlsd.pki import policy
+from mtlsd.pki import ber, policy
 from mtlsd.pki.ber import first_value
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import distribution_points
@@ -297,3 +297,12 @@ def test_a_damaged_certificate_is_read_or_refused_and_named(der: bytes, data: st
     for check in (policy.check_key, policy.check_key_usage, policy.check_purpose, policy.check_signature_algorithm):
         with suppress(CertificateRefused):
             check(certificate)
+
+
+@pytest.mark.parametrize("present", range(6))
+def test_fields_that_are_missing_before_the_extensions_are_an_error_of_ours(present: int) -> None:
+    fields = [ber.encode(0x02, b"\1"), *[ber.encode(ber.SEQUENCE)] * 5][:present]
+    extensions = ber.encode(0xA3, ber.encode(ber.SEQUENCE))
+    der = ber.encode(ber.SEQUENCE, ber.encode(ber.SEQUENCE, *fields, extensions))
+    with pytest.raises(CertificateUnreadable):
+        Certificate.from_der(der)

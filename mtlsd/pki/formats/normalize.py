@@ -157,12 +157,12 @@ def _frame_of(der: bytes) -> _Frame:
     parts = _members(certificate)
     fields = _members(parts[0]) if parts else ()
     first = 1 if fields and fields[0].tag == VERSION else 0
-    if len(fields) <= first + max(NAMES):
-        raise BERMalformed("fields are missing")
     extensions: tuple[_Extension, ...] = ()
-    if fields[-1].tag == EXTENSIONS:
+    if fields and fields[-1].tag == EXTENSIONS:
         extensions = tuple(map(_extension, _members(_alone(fields[-1].content))))
         fields = fields[:-1]
+    if len(fields) <= first + max(NAMES):
+        raise BERMalformed("fields are missing")
     plain = tuple(each.whole for each in fields)
     return _Frame(plain, first, b"".join(each.whole for each in parts[1:]), extensions)
 

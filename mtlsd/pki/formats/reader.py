@@ -25,6 +25,7 @@ from mtlsd.pki.formats.detect import PRIVATE_KEY, Shape, cut_short, shape_of
 from mtlsd.pki.formats.pem import Block
 
 EMPTY = "empty"
+SEVERAL = "has several values in one PEM block"
 COSTLY = f"an RSA key of more than {MAX_RSA_BITS} bits, or with a public exponent of 2**32 or more: use a smaller one"
 IGNORED_LABELS: Final = {"EC PARAMETERS", "DH PARAMETERS", "X9.42 DH PARAMETERS"}
 CRL_LABEL: Final = "X509 CRL"
@@ -212,7 +213,7 @@ class _Reader:
                 self._lists[der] = None
                 self._remarks += remarks
             elif "CERTIFICATE" in block.label or shape_of(der) is not Shape.OTHER:
-                self._der(der)
+                self._values(der)
                 self._remarks += remarks
             else:
                 self._others.append(f"a PEM block of {block.label}, not a certificate")
@@ -223,7 +224,15 @@ class _Reader:
         try:
             self._certificate(der)
         except CertificateUnreadable:
-            self._der(der)  # this finds out what it is instead
+            self._values(der)  # this finds out what it is instead
+
+    def _values(self, der: bytes) -> None:
+        """Read the value in a PEM block, or several values that somebody joined: no key or certificate is skipped."""
+        values = _joined(der)
+        if len(values) > 1:
+            self._remarks.append(SEVERAL)
+        for value in values:
+            self._der(value)
 
     # --- DER --------------------------------------------------------------------------------------------
 
@@ -319,13 +328,29 @@ class _Reader:
             self._forms.append(found.form)
 
 
+def _joined(der: bytes) -> list[bytes]:
+    """The values that these octets are; OpenSSL's settings for trust stay with their certificate."""
+    values: list[bytes] = []
+    while True:
+        try:
+            value = first_value(der).whole
+            following = first_value(der[len(value) :]).whole if der[len(value) :] else b""
+        except ValueError:
+            return [*values, der]
+        if not following or shape_of(following) is Shape.OTHER:
+            return [*values, der]
+        values.append(value)
+        der = der[len(value) :]
+
+
 def _without_trust(der: bytes) -> bytes:
     """The certificate of a TRUSTED CERTIFICATE, which is followed by OpenSSL's own settings."""
     try:
-        first, second = first_value(der), der[len(first_value(der).whole) :]
+        first = first_value(der).whole
+        second = first_value(der[len(first) :]).whole if der[len(first) :].startswith(detect.DER) else b""
     except ValueError as error:
         raise CertificateUnreadable(cut_short(der) or f"not a readable certificate: {error}") from error
-    return first.whole if second.startswith(detect.DER) else der
+    return first if first + second == der else der
 
 
 def _affordable(certificate: Certificate) -> Certificate:

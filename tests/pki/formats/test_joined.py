@@ -1,5 +1,6 @@
 """PEM blocks without a line break between them: each one is read, and a private key among them is noticed."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -216,3 +217,34 @@ def test_a_file_with_a_joined_key_is_exported_only_with_private_keys() -> None:
     assert is_public("chain.pem", JOINED.encode())
     for key in (LEAF.key_pem.decode(), old):
         assert not is_public("chain.pem", (PLAIN[0] + key).encode())
+
+
+def in_one_block(*values: bytes) -> bytes:
+    body = base64.encodebytes(b"".join(values)).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n".encode()
+
+
+def key_der() -> bytes:
+    return LEAF.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_several_certificates_in_one_block_are_all_read() -> None:
+    found = read_contents(in_one_block(*(each.der for each in CHAIN)))
+    assert found.certificates == CHAIN
+    assert "the file has several values in one PEM block" in [f"the file {each}" for each in found.remarks]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_private_key_in_a_block_of_certificates_is_noticed(at: int) -> None:
+    values = [each.der for each in CHAIN]
+    values.insert(at, key_der())
+    with pytest.raises(PrivateKeyPresent):
+        read_public(in_one_block(*values))
+
+
+def test_other_octets_behind_a_certificate_in_its_block_are_damage_or_openssl_s_settings() -> None:
+    with pytest.raises(CertificateUnreadable):
+        read_certificates(in_one_block(LEAF.certificate.der, b"nonsense"))
+    with pytest.raises(CertificateUnreadable):
+        read_certificates(in_one_block(LEAF.certificate.der, b"\x30\x82\xff\xff"))
+    assert read_certificates(in_one_block(LEAF.certificate.der, b"\x30\x02\x0c\x00")) == (LEAF.certificate,)

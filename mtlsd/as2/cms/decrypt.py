@@ -5,7 +5,7 @@ the point at which damaged content would fail (RFC 3218, section 2.3.2).
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NoReturn, Protocol
 
@@ -151,7 +151,7 @@ class GCMDecryptor:
         attributes = ended.authenticated_attributes
         encoded = encode(SET, attributes.content) if attributes else b""  # RFC 5083, section 2.2
         if encoded != self._hints.authenticated_attributes:
-            raise ReadAgain(Hints(self._hints.digests, encoded))
+            raise ReadAgain(replace(self._hints, authenticated_attributes=encoded))
         try:
             return self._context.finalize_with_tag(ended.tag)
         except (InvalidTag, ValueError):

@@ -174,6 +174,10 @@ class MultipartReader:
             raise AS2MIMEMalformed("a multipart without a usable boundary")
         self._delimiter = b"--" + boundary_octets
         self._has_blanks = boundary_octets != declared  # then blanks may precede the closing hyphens
+        blanks = rb"[ \t\r]{0,%d}" % MAX_BOUNDARY
+        rest = (blanks if self._has_blanks else b"") + rb"(--)?" + blanks + rb"\n"
+        self._first_line = re.compile(re.escape(self._delimiter) + rest)
+        self._later_line = re.compile(rb"\n" + re.escape(self._delimiter) + rest)
         self._part = part
         self._number = 0
         self._sink: Sink | None = None
@@ -207,17 +211,17 @@ class MultipartReader:
             raise AS2MIMEMalformed("the multipart has no closing boundary")
 
     def _find_delimiter(self) -> tuple[int, int, bool] | None:
-        """The next delimiter line: its first octet, the octet after it, and whether it closes the multipart."""
-        at = self._buffer.find(self._delimiter)
-        while at >= 0:
-            after = at + len(self._delimiter)
-            newline = self._buffer.find(b"\n", after, after + MAX_BOUNDARY)
-            line_start = self._buffer[at - 1 : at] == b"\n" if at else self._at_line_start
-            if line_start and newline >= 0:
-                rest = self._after_delimiter(self._buffer[after:newline])
-                if rest in (b"", b"--"):
-                    return at, newline + 1, rest == b"--"
-            at = self._buffer.find(self._delimiter, after)
+        """The next delimiter line: its first octet, the octet after it, and whether it closes the multipart.
+
+        One regular expression finds it, because content may consist of lines that almost are one.
+        """
+        found = self._first_line.match(self._buffer) if self._at_line_start else None
+        start = 0
+        while found or (found := self._later_line.search(self._buffer, start)):
+            start = found.start() + found[0].startswith(b"\n")
+            if found.end() - start <= len(self._delimiter) + MAX_BOUNDARY:
+                return start, found.end(), found[1] is not None
+            found = None
         return None
 
     def _undecided(self) -> int:

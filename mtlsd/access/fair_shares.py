@@ -73,6 +73,7 @@ class FairQueue(Generic[T]):
         self._groups = _Accounts[Group]()
         self._accounts = {group: _Accounts[Payer]() for group in Group}
         self._payers: dict[Group, list[tuple[float, int, Payer]]] = {group: [] for group in Group}  # heaps
+        self._in_heap: set[Payer] = set()  # also payers whose work was removed meanwhile
         self._work: dict[Payer, deque[T]] = {}
         self._arrivals = 0
 
@@ -120,6 +121,7 @@ class FairQueue(Generic[T]):
             heapreplace(heap, (accounts.of(payer), arrival, payer))
             account, arrival, payer = heap[0]
         heappop(heap)
+        self._in_heap.remove(payer)
         return payer
 
     def _take(self, payer: Payer) -> T:
@@ -132,6 +134,9 @@ class FairQueue(Generic[T]):
         return work
 
     def _wait(self, payer: Payer) -> None:
+        if payer in self._in_heap:
+            return
+        self._in_heap.add(payer)
         self._arrivals += 1
         account = self._accounts[payer.group].of(payer)
         heappush(self._payers[payer.group], (account, self._arrivals, payer))

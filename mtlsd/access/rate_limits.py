@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
+from threading import Lock
 
 from mtlsd.errors import TooManyFailures, TooManyRequests
 
@@ -20,6 +21,7 @@ class FailureLimit:
 
     per_hour: int
     _full_at: OrderedDict[str, float] = field(default_factory=OrderedDict)  # theoretical arrival times
+    _lock: Lock = field(default_factory=Lock)  # messages are verified in threads
 
     def check(self, key: str, now: float) -> None:
         """Raises TooManyFailures while the key's failures are at the limit."""
@@ -27,12 +29,14 @@ class FailureLimit:
 
     def charge(self, key: str, now: float) -> None:
         """Count one failure; raises TooManyFailures, and counts nothing, at the limit."""
-        _remember(self._full_at, key, self._after_one_more(key, now))
+        with self._lock:
+            _remember(self._full_at, key, self._after_one_more(key, now))
 
     def give_back(self, key: str) -> None:
         """Undo one `charge`: the message did not fail."""
-        if key in self._full_at:
-            self._full_at[key] -= 3600 / self.per_hour
+        with self._lock:
+            if key in self._full_at:
+                self._full_at[key] -= 3600 / self.per_hour
 
     def _after_one_more(self, key: str, now: float) -> float:
         full_at = _one_more(self._full_at.get(key, now), now, self.per_hour, 3600)

@@ -78,6 +78,7 @@ class Findings:
     sealed: AS2RecipientUnknown | None = None  # why the envelope stays closed
     signature: VerifiedSignature | None = None
     signed_part_is_complete: bool = False  # a well-formed signed part was read to its end
+    inflated: int = 0  # octets
     is_postponed: bool = False  # compressed content was not decompressed, because nobody is proven yet
     payload_header: HeaderBlock | None = None
     payload_digests: FormDigests | None = None
@@ -293,14 +294,17 @@ class CompressedLayer:
         context.open(Layer.COMPRESSED)
         if started.algorithm.oid != ZLIB:
             raise AS2DecompressFailed(f"compression {started.algorithm.oid} is not supported")
-        self._content: Sink = Nowhere()
+        self._findings = context.findings
+        self._content: Inflater | Nowhere = Nowhere()
         if is_signed and not context.is_proven:
-            context.findings.is_postponed = True
+            self._findings.is_postponed = True
         else:
             self._content = Inflater(context.entity(), context.expansion_limits)
 
     def write(self, data: bytes) -> None:
         self._content.write(data)
+        if isinstance(self._content, Inflater):
+            self._findings.inflated = self._content.written
 
     def close(self, _: reader.ContentInfoEnded) -> None:
         self._content.close()

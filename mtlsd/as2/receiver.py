@@ -104,6 +104,16 @@ class Receiver:
                 f"the envelope, or the data after it, cannot be read ({refusal.detail})"
             ) from refusal
 
+    @property
+    def inflated(self) -> int:
+        """The octets that were decompressed in this pass."""
+        return self._context.findings.inflated
+
+    @property
+    def needs_another_pass(self) -> bool:
+        """Whether it is known already that `finish` will raise ReadAgain."""
+        return self._again is not None
+
     def events(self) -> Iterator[PayloadReceived]:
         """The payload received since the last call."""
         for data in self._payload:

@@ -29,7 +29,7 @@ class Inflater:
         self._limits = limits
         self._zlib = zlib.decompressobj()
         self._taken = 0
-        self._given = 0
+        self.written = 0  # octets
 
     def write(self, data: bytes) -> None:
         self._taken += len(data)
@@ -52,7 +52,7 @@ class Inflater:
             plain = self._zlib.decompress(data, CHUNK)
         except zlib.error as error:
             raise AS2DecompressFailed("the compressed content is damaged") from error
-        self._given += len(plain)
+        self.written += len(plain)
         self._check_limits()
         if plain:
             self._sink.write(plain)
@@ -60,7 +60,7 @@ class Inflater:
 
     def _check_limits(self) -> None:
         limits = self._limits
-        if self._given > limits.max_octets:
+        if self.written > limits.max_octets:
             raise AS2DecompressFailed(f"the content expands beyond {limits.max_octets} octets")
-        if self._given > limits.grace + self._taken * limits.max_ratio:
+        if self.written > limits.grace + self._taken * limits.max_ratio:
             raise AS2DecompressFailed(f"the content expands more than {limits.max_ratio} times")

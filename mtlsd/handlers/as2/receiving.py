@@ -3,7 +3,7 @@
 The files belong to `Receiving` until `keep` or `abort`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mtlsd.as2 import explain
 from mtlsd.as2.agreement import Agreement
@@ -20,7 +20,9 @@ from mtlsd.journal.documents import Document, Kept
 from mtlsd.partners.partner_toml import Require
 
 SMALL = 64 * 1024  # octets that are verified without a separate thread
-READ_AGAIN = 256 * 1024  # octets at a time, if the body must be read once more
+READ_AGAIN = 64 * 1024  # octets at a time, if the body must be read once more
+
+Pause = Callable[[], None]  # called between two pieces of long work: others may need the processor
 
 
 class Receiving:
@@ -33,13 +35,14 @@ class Receiving:
         self._receiver: Receiver | None = None
         self._documents: dict[str, Document] = {}
         self._counts_as_failure = False
+        self._pause: Pause = _go_on
 
-    def begin(self) -> None:
+    def begin(self, pause: Pause) -> None:
         """Let the message of a stranger count as failed until it is complete; raises TooManyFailures.
 
         Otherwise a stranger could cause any amount of work with messages that neither succeed nor fail.
         """
-        call = self._inbound.call
+        call, self._pause = self._inbound.call, pause
         if call.peer is None:
             self._services.failures.charge(self._inbound.failure_key, call.now)
             self._counts_as_failure = True
@@ -60,6 +63,9 @@ class Receiving:
     @property
     def is_small(self) -> bool:
         """Whether `finish` touches no file, and takes no longer than a few milliseconds."""
+        read = self._receiver
+        if read is not None and (read.inflated > SMALL or read.needs_another_pass):
+            return False
         return all(document.file is None and document.size <= SMALL for document in self._documents.values())
 
     def finish(self) -> VerifiedMessage | SealedMessage:
@@ -89,7 +95,12 @@ class Receiving:
 
     def candidates(self) -> list[Candidate]:
         """Every digest that could be the MIC. Call before `keep` or `abort`, because the message is read once more."""
-        return candidates_in(self._documents["as2"].read_back(READ_AGAIN), self._inbound, self._services)
+        body = pausing(self._documents["as2"].read_back(READ_AGAIN), self._pause)
+        return candidates_in(body, self._inbound, self._services)
+
+    def excuse(self) -> None:
+        """Note that the failure is ours, and not the sender's."""
+        self._complete()
 
     def _complete(self) -> None:
         """From now on the verdict decides whether the message counts as failed."""
@@ -138,8 +149,19 @@ class Receiving:
         for suffix in self._documents.keys() - {"as2"}:
             self._documents.pop(suffix).discard()
         self._open(hints)
-        for data in self._documents["as2"].read_back(READ_AGAIN):
+        for data in pausing(self._documents["as2"].read_back(READ_AGAIN), self._pause):
             self._read(data)
+
+
+def _go_on() -> None:
+    pass
+
+
+def pausing(pieces: Iterator[bytes], pause: Pause) -> Iterator[bytes]:
+    """The same pieces, with a pause before each."""
+    for piece in pieces:
+        pause()
+        yield piece
 
 
 def agreement_of(inbound: Inbound) -> Agreement:

@@ -21,7 +21,7 @@ from mtlsd.config.model import ClientCert, MDNMode, Route, VirtualHost
 from mtlsd.errors import AS2HeaderMissing, AS2Refused, MethodNotAllowed, NoRoute
 from mtlsd.handlers.as2 import answer, receipts
 from mtlsd.handlers.as2.begin import check, read_header
-from mtlsd.handlers.as2.receiving import Receiving
+from mtlsd.handlers.as2.receiving import Pause, Receiving
 from mtlsd.handlers.context import Call, Inbound, Services
 from mtlsd.handlers.well_known.selftest_report import SelfTestReport, as_json, as_text
 from mtlsd.http.messages import Request, Response
@@ -91,9 +91,13 @@ class SelfTest:
             return self._refuse(refusal)
         return None
 
-    def begin(self) -> None:
+    def begin(self, pause: Pause) -> None:
         """Begin to receive the body; raises TooManyFailures."""
-        self._receiving.begin()
+        self._receiving.begin(pause)
+
+    def excuse(self) -> None:
+        """Note that the failure is ours, and not the sender's."""
+        self._receiving.excuse()
 
     def receive_data(self, data: bytes) -> None:
         """Take some octets of the body; raises SpoolFull or JournalUnavailable."""
@@ -119,7 +123,7 @@ class SelfTest:
 
     def _pass(self, verified: VerifiedMessage) -> Response:
         candidates: list[Candidate] = []
-        if verified.signer is not None and self._size <= MAX_EXPLAINED:
+        if verified.signer is not None and max(self._size, verified.size) <= MAX_EXPLAINED:
             candidates = self._receiving.candidates()
         report = self._report(verified, candidates)
         mdn = self._receipt(verified, as_text(report))
@@ -170,7 +174,7 @@ class SelfTest:
             target=self._target,
             verified=verified,
             candidates=tuple(candidates),
-            too_large=self._size > MAX_EXPLAINED,
+            too_large=max(self._size, verified.size if verified else 0) > MAX_EXPLAINED,
         )
 
     def _enter(self, mdn: StoredMDN) -> None:

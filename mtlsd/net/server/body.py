@@ -8,7 +8,7 @@ import h11
 import trio
 
 from mtlsd.config.model import Limits
-from mtlsd.errors import BodyTooFragmented, BodyTooLarge, PeerError, RequestTimeout
+from mtlsd.errors import BodyTooFragmented, BodyTooLarge, JournalUnavailable, PeerError, RequestTimeout, SpoolFull
 from mtlsd.handlers.as2.exchange import Exchange
 from mtlsd.handlers.well_known.selftest import SelfTest
 from mtlsd.http.messages import Response
@@ -16,7 +16,7 @@ from mtlsd.net.server.wire import Wire
 from mtlsd.net.services.cpu_shares import TURN_SECONDS, Share
 from mtlsd.net.services.state import State
 
-SMALL = 64 * 1024  # octets of a proven partner that are read on the event loop
+SMALL = 16 * 1024  # octets of a proven partner that are read on the event loop
 PIECE = 64 * 1024  # octets that a thread reads at a time
 MIN_MEAN = 16  # octets of a chunk or of a TLS record, once `TOLERATED` octets have arrived
 TOLERATED = 64 * 1024
@@ -36,15 +36,18 @@ async def receive_body(
 ) -> Response:
     """Pass the whole body to an exchange, and return its response; raises PeerError."""
     try:
-        exchange.begin()
+        exchange.begin(share.pause)
         if wire.waits_for_continue:
-            await wire.send_continue()
+            with deadline(limits.write_seconds, RequestTimeout):
+                await wire.send_continue()
         await _Body(state, wire, limits, exchange, share).receive()
         if not (exchange.is_small and share.is_proven):
             return await share.in_thread(exchange.finish)
         async with share.turn():
             return exchange.finish()
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, SpoolFull | JournalUnavailable | trio.Cancelled):
+            exchange.excuse()
         exchange.abort()
         raise
 
@@ -63,16 +66,12 @@ class _Body:
         self._size = 0
         self._chunks = 0
         self._records_before, self._bytes_before = wire.records, wire.bytes_in
-        self._started = trio.current_time()
+        self._waited = 0.0  # seconds, for the client alone
 
     async def receive(self) -> None:
         """Receive the body; raises BodyTooLarge, BodyTooFragmented, SpoolFull, or RequestTimeout if it is slow."""
-        limits = self._limits
-        pace = f"slower than {limits.min_body_bytes_per_second} octets a second"
-        with deadline(limits.body_grace_seconds, RequestTimeout, pace) as scope:
-            while not await self._receive_some():
-                rest = self._size / limits.min_body_bytes_per_second
-                scope.deadline = self._started + limits.body_grace_seconds + rest
+        while not await self._receive_some():
+            pass
 
     async def _receive_some(self) -> bool:
         """Take what has arrived, or wait for more; return whether the body is complete."""
@@ -82,8 +81,17 @@ class _Body:
         if self._held_size >= PIECE or (is_complete and self._held):
             await self._read_in_thread()
         elif event is None:
-            await self._wire.receive()
+            await self._wait_for_client()
         return is_complete
+
+    async def _wait_for_client(self) -> None:
+        """Wait for more octets. Only this counts against the client, and not our own work for it or for others."""
+        rate = self._limits.min_body_bytes_per_second
+        allowed = self._limits.body_grace_seconds + self._size / rate - self._waited
+        began = trio.current_time()
+        with deadline(max(allowed, 0), RequestTimeout, f"slower than {rate} octets a second"):
+            await self._wire.receive()
+        self._waited += trio.current_time() - began
 
     def _take(self) -> h11.Data | h11.EndOfMessage | h11.ConnectionClosed | h11.Request | None:
         """Take what has arrived, as much as a turn and a thread's piece allow; return the last event."""

@@ -19,6 +19,7 @@ RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
 DRAIN_SECONDS = 30
 DRAIN_IDLE_SECONDS = 5
+RECORDS = 150  # of TLS that are read in one turn, if they complete nothing
 NO_CONTENT = 204  # has no Content-Length (RFC 9110, section 8.6)
 
 
@@ -40,6 +41,7 @@ class Wire:
         self._bytes_in = 0  # of plaintext, since `take_counts`
         self._bytes_out = 0
         self.records = 0  # of TLS that brought plaintext
+        self._has_more = False  # whether a turn ended before all that arrived was read
 
     async def handshake(self) -> HandshakeCompleted:
         """Complete the TLS handshake; raises PeerError."""
@@ -70,7 +72,11 @@ class Wire:
 
     def poll(self) -> HTTPEvent | None:
         """Return the next event of HTTP in what has arrived, or None; raises BadRequest and similar errors."""
+        before = self.records
         while (event := self._http.next_event()) is None:
+            if self.records - before >= RECORDS:
+                self._has_more = True
+                return None
             if not self._pass_on():
                 return None
         return event
@@ -84,13 +90,17 @@ class Wire:
             await self.receive()
 
     async def receive(self) -> None:
-        """Wait for octets from the client."""
+        """Wait for octets from the client, unless some are left that arrived before."""
+        if self._has_more:
+            self._has_more = False
+            await trio.lowlevel.checkpoint()
+            return
         await self._flush()
         self._tls.receive_data(await self._stream.receive_some(RECEIVE))
 
     def _pass_on(self) -> bool:
         """Pass one more piece of plaintext, or its end, to HTTP; return whether there was one."""
-        while True:
+        for _ in range(RECORDS):
             match self._tls.next_event():
                 case PlaintextReceived(data):
                     self.records += 1
@@ -102,6 +112,8 @@ class Wire:
                     return True
                 case _:
                     return False
+        self._has_more = True
+        return False
 
     @property
     def bytes_in(self) -> int:

@@ -78,23 +78,58 @@ class CPUShares:
                 self._since_pause = 0.0
             self._on_loop.end(payer, used)
 
-    async def in_thread(self, payer: Payer, work: Callable[[], T]) -> T:
-        """Do the work in a thread, and return its result."""
-        used = 0.0
+    async def in_thread(self, payer: Payer, work: Callable[[Callable[[], None]], T]) -> T:
+        """Do the work in a thread, and return its result.
 
-        def measured() -> T:
-            nonlocal used
-            began = self._clock()
-            try:
-                return work()
-            finally:
-                used = self._clock() - began
-
-        await self._in_threads.begin(payer)
+        The work gets a function to call between its pieces: it gives up the turn, if the turn has lasted long enough,
+        and waits for another one. It raises trio.Cancelled if the task is cancelled.
+        """
+        turn = _ThreadTurn(self._in_threads, payer, self._clock)
+        await turn.begin()
         try:
-            return await trio.to_thread.run_sync(measured)
+            return await trio.to_thread.run_sync(turn.run, work)
         finally:
-            self._in_threads.end(payer, used)
+            turn.end()
+
+
+class _ThreadTurn:
+    """The turns of one piece of work, one after another."""
+
+    def __init__(self, turns: TurnQueue, payer: Payer, clock: Callable[[], float]) -> None:
+        self._turns = turns
+        self._payer = payer
+        self._clock = clock
+        self._is_on = False
+        self._used = 0.0
+        self._began = 0.0
+
+    async def begin(self) -> None:
+        await self._turns.begin(self._payer)
+        self._is_on, self._used = True, 0.0
+
+    def end(self) -> None:
+        if self._is_on:
+            self._is_on = False
+            self._turns.end(self._payer, self._used)
+
+    def run(self, work: Callable[[Callable[[], None]], T]) -> T:
+        """In the thread: do the work."""
+        self._began = self._clock()
+        try:
+            return work(self._pause)
+        finally:
+            self._used = self._clock() - self._began
+
+    def _pause(self) -> None:
+        self._used = self._clock() - self._began
+        if self._used >= TURN_SECONDS:
+            trio.from_thread.run(self._renew)
+            self._began = self._clock()
+
+    async def _renew(self) -> None:
+        await trio.lowlevel.checkpoint()  # also if nobody else waits: the task may have been cancelled
+        self.end()
+        await self.begin()
 
 
 class Share:
@@ -104,6 +139,7 @@ class Share:
         self._shares = shares
         self._network = network_of(address)
         self.payer = Payer(Group.OPENING, self._network)
+        self._pause: Callable[[], None] | None = None  # of the work in a thread
 
     def belongs_to(self, partner: str | None) -> None:
         """Note whom TLS proved; None if nobody."""
@@ -120,4 +156,17 @@ class Share:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Do the work in a thread when the client's turn comes."""
-        return await self._shares.in_thread(self.payer, work)
+
+        def with_pauses(pause: Callable[[], None]) -> T:
+            self._pause = pause
+            try:
+                return work()
+            finally:
+                self._pause = None
+
+        return await self._shares.in_thread(self.payer, with_pauses)
+
+    def pause(self) -> None:
+        """Let others work, if this is in a thread and has lasted long; raises trio.Cancelled."""
+        if self._pause is not None:
+            self._pause()

@@ -1,7 +1,8 @@
 """TurnQueue on the event loop and in threads: one after another, by fair shares, and never lost."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
@@ -90,14 +91,14 @@ async def test_an_error_ends_the_turn() -> None:
             async with shares.turn(ACME):
                 raise ValueError("wrong")
         with pytest.raises(ValueError, match="wrong"):
-            await shares.in_thread(ACME, lambda: int("wrong"))
+            await shares.in_thread(ACME, lambda _: int("wrong"))
 
 
 async def test_so_many_threads_work_and_no_more(nursery: trio.Nursery) -> None:
     shares, go, at_work = CPUShares(), threading.Event(), list[int]()
     started = threading.Semaphore(0)
 
-    def work() -> None:
+    def work(_: object) -> None:
         at_work.append(1)
         started.release()
         go.wait(10)
@@ -112,7 +113,7 @@ async def test_so_many_threads_work_and_no_more(nursery: trio.Nursery) -> None:
 
 
 async def test_work_in_a_thread_returns_its_result() -> None:
-    assert await CPUShares().in_thread(ACME, lambda: threading.current_thread() is threading.main_thread()) is False
+    assert await CPUShares().in_thread(ACME, lambda _: threading.current_thread() is threading.main_thread()) is False
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,60 @@ async def test_a_share_is_the_network_s_until_tls_has_proved_a_partner(address: 
     assert (share.payer, share.is_proven) == (Payer(Group.NETWORK, network), False)
     share.belongs_to("acme")
     assert (share.payer, share.is_proven) == (Payer(Group.PARTNER, "acme"), True)
+
+
+async def test_long_work_in_a_thread_gives_up_its_place_between_its_pieces(nursery: trio.Nursery) -> None:
+    shares, order = CPUShares(), list[str]()
+    began, go = threading.Semaphore(0), threading.Event()
+
+    def long(pause: Callable[[], None]) -> None:
+        began.release()
+        go.wait(10)
+        order.append("piece")
+        until = time.thread_time() + 2 * TURN_SECONDS
+        while time.thread_time() < until:
+            pass
+        pause()
+        order.append("rest")
+
+    async def short() -> None:
+        await shares.in_thread(ACME, lambda _: order.append("short"))
+
+    for _ in range(THREADS):
+        nursery.start_soon(shares.in_thread, BETA, long)
+    for _ in range(THREADS):
+        await trio.to_thread.run_sync(began.acquire)
+    nursery.start_soon(short)
+    await wait_all_tasks_blocked()
+    go.set()
+    while len(order) < 2 * THREADS + 1:
+        await trio.lowlevel.checkpoint()
+    assert order.index("short") < len(order) - 1  # before the last of the rest
+    assert order.count("rest") == THREADS
+
+
+async def test_a_cancelled_task_ends_its_work_at_the_next_pause_and_its_place_is_free() -> None:
+    shares, began = CPUShares(), threading.Event()
+    ended = list[str]()
+
+    def endless(pause: Callable[[], None]) -> None:
+        began.set()
+        try:
+            while True:
+                pause()
+        finally:
+            ended.append("ended")
+
+    async def cancel(scope: trio.CancelScope) -> None:
+        await trio.to_thread.run_sync(began.wait)
+        scope.cancel()
+
+    for _ in range(THREADS + 2):
+        began.clear()
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                nursery.start_soon(cancel, scope)
+                await shares.in_thread(BETA, endless)
+        assert scope.cancelled_caught
+    assert len(ended) == THREADS + 2
+    assert await shares.in_thread(ACME, lambda _: 1) == 1

@@ -1,6 +1,7 @@
 """The daemon as one call: connects all parts, and returns an exit code if the start fails."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import trio
@@ -14,6 +15,7 @@ from mtlsd.journal.node_lock import DirectoryInUse
 from mtlsd.net.runtime import Runtime
 
 EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
+SWITCH_SECONDS = 0.0005  # that a busy thread may keep the event loop waiting; the default of Python is 0.005
 
 
 def run(file: Path) -> int:
@@ -22,6 +24,7 @@ def run(file: Path) -> int:
     Raises ConfigurationError if an error in the files prevents the start.
     """
     logger = log.configure()
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         trio.run(Runtime(file, logger).run)
     except BaseExceptionGroup as group:

@@ -19,7 +19,7 @@ RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
 DRAIN_SECONDS = 30
 DRAIN_IDLE_SECONDS = 5
-RECORDS = 150  # of TLS that are read in one turn, if they complete nothing
+RECORDS = 60  # of TLS that are read in one turn, if they complete nothing
 NO_CONTENT = 204  # has no Content-Length (RFC 9110, section 8.6)
 
 

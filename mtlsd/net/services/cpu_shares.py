@@ -18,8 +18,8 @@ from mtlsd.access.rate_limits import network_of
 
 T = TypeVar("T")
 
-TURN_SECONDS = 0.005  # a longer piece of work on the event loop should be split
-THREADS = max(2, (os.cpu_count() or 1) - 1)
+TURN_SECONDS = 0.002  # a longer piece of work on the event loop should be split
+THREADS = max(1, (os.cpu_count() or 1) - 1)  # one processor is left for the event loop
 
 
 class TurnQueue:

@@ -17,7 +17,7 @@ from mtlsd.net.services.cpu_shares import TURN_SECONDS, Share
 from mtlsd.net.services.state import State
 
 SMALL = 16 * 1024  # octets of a proven partner that are read on the event loop
-PIECE = 64 * 1024  # octets that a thread reads at a time
+PIECE = 128 * 1024  # octets that a thread reads at a time
 MIN_MEAN = 16  # octets of a chunk or of a TLS record, once `TOLERATED` octets have arrived
 TOLERATED = 64 * 1024
 

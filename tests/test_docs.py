@@ -30,6 +30,7 @@ from mtlsd.errors import CertificateRefused, CertKnownOtherHost, peer_errors
 from mtlsd.partners.partner_toml import SCHEMA
 from mtlsd.pki.relaxations import RELAXATIONS
 from tests.support.named import exists
+from tests.support.site import mtlsd
 from tests.test_architecture import BESIDE, HOMES, RANKS
 
 ROOT = Path(__file__).parent.parent
@@ -206,11 +207,9 @@ COMMANDS = {
 
 @pytest.mark.parametrize(("command", "options"), sorted(COMMANDS), ids=lambda words: " ".join(words) or "plain")
 def test_a_command_line_that_is_shown_works(command: tuple[str, ...], options: tuple[str, ...]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "mtlsd", *command, "--help"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert [option for option in options if option not in done.stdout] == []
+    done = mtlsd(*command, "--help")
+    assert done.exit_code == 0, done.output
+    assert [option for option in options if option not in done.output] == []
 
 
 def test_every_command_is_shown() -> None:

@@ -9,7 +9,7 @@ at 1,024, a list at half as many items, and the longest values further until the
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import TextIO
 
@@ -76,9 +76,9 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     if console:
         # The plain traceback, because the rich one shows the values of variables: keys and documents.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        ending: list[structlog.typing.Processor] = [_short(_MAX_BARE), _printable, renderer]
+        ending: list[structlog.typing.Processor] = [_short(_MAX_BARE, _size_on_terminal), _printable, renderer]
     else:
-        ending = [_short(MAX_LINE), structlog.processors.JSONRenderer(_json)]
+        ending = [_short(MAX_LINE, _size_in_json), structlog.processors.JSONRenderer(_json)]
     structlog.configure(
         processors=shared + ending,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -116,15 +116,18 @@ class _Libraries(logging.Handler):
         self._logger.warning(LIBRARY_TROUBLE, library=record.name, detail=text)
 
 
-def _short(max_line: int) -> structlog.typing.Processor:
-    """A processor that cuts the values, so that the line has at most so many octets; a traceback stays whole."""
+def _short(max_line: int, size: Callable[[Mapping[str, object]], int]) -> structlog.typing.Processor:
+    """A processor that cuts the values, so that the line has at most so many octets; a traceback stays whole.
+
+    `size` gives the octets that an event, or a part of it, takes in the line.
+    """
 
     def shorten(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         traceback = {"exception": event.pop("exception")} if "exception" in event else {}
         longest = {name: _LONGEST_OF_OURS.get(name, LONGEST) for name in event}
         short = {name: _cut(value, longest[name]) for name, value in event.items()}
-        while len(_json(short)) >= max_line:  # one octet ends the line
-            name = max(short, key=lambda each: len(_json(short[each])))
+        while size(short) >= max_line:  # one octet ends the line
+            name = max(short, key=lambda each: size({each: short[each]}))
             if not longest[name]:
                 break
             longest[name] //= 2
@@ -156,6 +159,15 @@ def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structl
 def _shown(value: object) -> object:
     text = value if isinstance(value, str) else repr(value)
     return value if text.isprintable() else printable(text)
+
+
+def _size_in_json(event: Mapping[str, object]) -> int:
+    return len(_json(event))
+
+
+def _size_on_terminal(event: Mapping[str, object]) -> int:
+    """Without the colours, and as if all values were quoted: backslashes of escapes and quotes count twice then."""
+    return sum(len(f"{name}={_shown(value)!r} ".encode()) for name, value in event.items())
 
 
 def _json(event: object, **_: object) -> str:

@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtlsd import log
@@ -131,12 +131,19 @@ def test_the_longest_value_gives_way_first() -> None:
     assert line["detail"].endswith("... (2000 characters)")
 
 
+ESCAPED = {
+    "detail": None,
+    "file": "\x0c" * 319,
+    "path": "\x1f" * 257,
+    "chain": "\x0c" * 257,
+}  # and quoted on a terminal
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 
+@example(ESCAPED)
 @given(
     st.dictionaries(
         st.sampled_from(["detail", "file", "path", "chain", "subject", *map(str, range(20))]),
@@ -149,7 +156,9 @@ def test_no_line_is_long(facts: dict[str, object]) -> None:
         assert line.count("\n") == 1
 
 
-@pytest.mark.parametrize("value", ["\xff" * 60_000, "\U0001f600" * 60_000, '"' * 60_000, "\x9b " * 60_000])
+@pytest.mark.parametrize(
+    "value", ["\xff" * 60_000, "\U0001f600" * 60_000, '"' * 60_000, "\x9b " * 60_000, "'\"" * 60_000, "\x0c " * 60_000]
+)
 def test_what_grows_when_it_is_escaped_is_not_long_either(value: str) -> None:
     for line in lines(**{f"field_{at}": value for at in range(30)}, detail=[value] * 50, chain={value: [value] * 9}):
         assert len(line.encode()) <= log.MAX_LINE

@@ -18,7 +18,7 @@ from mtlsd.errors import AS2DuplicateOtherContent, AS2Refused, BackendUnavailabl
 from mtlsd.handlers.as2 import answer, backend_mdn, records
 from mtlsd.handlers.as2.answer import Read
 from mtlsd.handlers.as2.backend_mdn import BackendReceipt
-from mtlsd.handlers.as2.receiving import READ_AGAIN, Pause, Receiving, candidates_in, pausing
+from mtlsd.handlers.as2.receiving import READ_AGAIN, Pause, Receiving
 from mtlsd.handlers.context import Inbound, Services
 from mtlsd.http.messages import Response
 from mtlsd.journal import documents
@@ -41,7 +41,6 @@ class Exchange:
 
     def begin(self, pause: Pause) -> None:
         """Begin to receive the body; raises TooManyFailures."""
-        self._pause = pause
         self._receiving.begin(pause)
 
     def excuse(self) -> None:
@@ -185,5 +184,4 @@ class Exchange:
         """Return every digest of this message, which is stored and is read once more."""
         assert self._kept is not None
         with open_kept(self._services.spool, self._kept.inline, self._kept.names["as2"]) as file:
-            body = pausing(iter(partial(file.read, READ_AGAIN), b""), self._pause)
-            return candidates_in(body, self._inbound, self._services)
+            return self._receiving.candidates_in(iter(partial(file.read, READ_AGAIN), b""))

@@ -95,8 +95,12 @@ class Receiving:
 
     def candidates(self) -> list[Candidate]:
         """Every digest that could be the MIC. Call before `keep` or `abort`, because the message is read once more."""
-        body = pausing(self._documents["as2"].read_back(READ_AGAIN), self._pause)
-        return candidates_in(body, self._inbound, self._services)
+        return self.candidates_in(self._documents["as2"].read_back(READ_AGAIN))
+
+    def candidates_in(self, body: Iterator[bytes]) -> list[Candidate]:
+        """Every digest that the sender of this body could have used as the MIC."""
+        inbound, pieces = self._inbound, _pausing(body, self._pause)
+        return explain.explain(inbound.headers, agreement_of(inbound), self._services.limits, inbound.call.time, pieces)
 
     def excuse(self) -> None:
         """Note that the failure is ours, and not the sender's."""
@@ -149,7 +153,7 @@ class Receiving:
         for suffix in self._documents.keys() - {"as2"}:
             self._documents.pop(suffix).discard()
         self._open(hints)
-        for data in pausing(self._documents["as2"].read_back(READ_AGAIN), self._pause):
+        for data in _pausing(self._documents["as2"].read_back(READ_AGAIN), self._pause):
             self._read(data)
 
 
@@ -157,7 +161,7 @@ def _go_on() -> None:
     pass
 
 
-def pausing(pieces: Iterator[bytes], pause: Pause) -> Iterator[bytes]:
+def _pausing(pieces: Iterator[bytes], pause: Pause) -> Iterator[bytes]:
     """The same pieces, with a pause before each."""
     for piece in pieces:
         pause()
@@ -179,11 +183,6 @@ def agreement_of(inbound: Inbound) -> Agreement:
         passed_on=passed_on,
         is_proven=call.peer is not None,
     )
-
-
-def candidates_in(body: Iterator[bytes], inbound: Inbound, services: Services) -> list[Candidate]:
-    """Every digest that a sender of this body could have used as the MIC."""
-    return explain.explain(inbound.headers, agreement_of(inbound), services.limits, inbound.call.time, body)
 
 
 def check_no_mdn(content_type: str) -> None:

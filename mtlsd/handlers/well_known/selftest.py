@@ -123,7 +123,7 @@ class SelfTest:
 
     def _pass(self, verified: VerifiedMessage) -> Response:
         candidates: list[Candidate] = []
-        if verified.signer is not None and max(self._size, verified.size) <= MAX_EXPLAINED:
+        if verified.signer is not None and not self._is_too_large(verified):
             candidates = self._receiving.candidates()
         report = self._report(verified, candidates)
         mdn = self._receipt(verified, as_text(report))
@@ -174,8 +174,12 @@ class SelfTest:
             target=self._target,
             verified=verified,
             candidates=tuple(candidates),
-            too_large=max(self._size, verified.size if verified else 0) > MAX_EXPLAINED,
+            too_large=self._is_too_large(verified),
         )
+
+    def _is_too_large(self, verified: VerifiedMessage | None) -> bool:
+        """Whether the message, as received or expanded, is larger than what is explained."""
+        return max(self._size, verified.size if verified else 0) > MAX_EXPLAINED
 
     def _enter(self, mdn: StoredMDN) -> None:
         """Enter the receipt into the chain as one of a self-test; raises JournalUnavailable."""

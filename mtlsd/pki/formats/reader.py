@@ -334,23 +334,25 @@ def _joined(der: bytes) -> list[bytes]:
     while True:
         try:
             value = first_value(der).whole
-            following = first_value(der[len(value) :]).whole if der[len(value) :] else b""
+            rest = der[len(value) :]
+            has_another = bool(rest) and shape_of(first_value(rest).whole) is not Shape.OTHER
         except ValueError:
-            return [*values, der]
-        if not following or shape_of(following) is Shape.OTHER:
+            has_another = False
+        if not has_another:
             return [*values, der]
         values.append(value)
-        der = der[len(value) :]
+        der = rest
 
 
 def _without_trust(der: bytes) -> bytes:
     """The certificate of a TRUSTED CERTIFICATE, which is followed by OpenSSL's own settings."""
     try:
         first = first_value(der).whole
-        second = first_value(der[len(first) :]).whole if der[len(first) :].startswith(detect.DER) else b""
+        rest = der[len(first) :]
+        are_settings = rest.startswith(detect.DER) and first_value(rest).whole == rest
     except ValueError as error:
         raise CertificateUnreadable(cut_short(der) or f"not a readable certificate: {error}") from error
-    return first if first + second == der else der
+    return first if are_settings else der
 
 
 def _affordable(certificate: Certificate) -> Certificate:

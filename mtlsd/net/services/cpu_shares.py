@@ -7,8 +7,8 @@ microseconds.
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 import trio
@@ -26,13 +26,14 @@ class TurnQueue:
     """At most `places` turns at a time; whoever must wait gets the next turn by fair shares."""
 
     def __init__(self, places: int) -> None:
-        self._free = places
+        self._places = places
+        self._taken = 0
         self._queue = FairQueue[trio.lowlevel.Task]()
 
     async def begin(self, payer: Payer) -> None:
         """Wait for a turn; whoever gets one must call `end`."""
-        if self._free and not self._queue:
-            self._free -= 1
+        if self._taken < self._places and not self._queue:
+            self._taken += 1
             self._queue.serve(payer)
             return
         task = trio.lowlevel.current_task()
@@ -47,10 +48,18 @@ class TurnQueue:
     def end(self, payer: Payer, seconds: float) -> None:
         """End a turn that used so much CPU time: the next one begins."""
         self._queue.charge(payer, seconds)
-        if (task := self._queue.next()) is not None:
+        self._taken -= 1
+        self._fill()
+
+    def resize(self, places: int) -> None:
+        """Change the number of places; with 0, all must wait."""
+        self._places = places
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._taken < self._places and (task := self._queue.next()) is not None:
+            self._taken += 1
             trio.lowlevel.reschedule(task)
-        else:
-            self._free += 1
 
 
 class CPUShares:
@@ -59,24 +68,12 @@ class CPUShares:
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         """`clock` gives the CPU time of the current thread in seconds."""
         self._clock = clock
-        self._on_loop = TurnQueue(1)
+        self._on_loop = LoopTurns(clock)
         self._in_threads = TurnQueue(THREADS)
-        self._since_pause = 0.0  # seconds of turns on the loop
 
-    @asynccontextmanager
-    async def turn(self, payer: Payer) -> AsyncIterator[None]:
+    def turn(self, payer: Payer) -> AbstractAsyncContextManager[None]:
         """Work on the event loop inside of the block, without awaiting anything there."""
-        await self._on_loop.begin(payer)
-        began = self._clock()
-        try:
-            yield
-        finally:
-            used = self._clock() - began
-            self._since_pause += used
-            if self._since_pause > TURN_SECONDS:  # tasks that became ready meanwhile must queue, not follow at once
-                await trio.lowlevel.cancel_shielded_checkpoint()
-                self._since_pause = 0.0
-            self._on_loop.end(payer, used)
+        return _LoopTurn(self._on_loop, payer)
 
     async def in_thread(self, payer: Payer, work: Callable[[Callable[[], None]], T]) -> T:
         """Do the work in a thread, and return its result.
@@ -90,6 +87,59 @@ class CPUShares:
             return await trio.to_thread.run_sync(turn.run, work)
         finally:
             turn.end()
+
+
+class LoopTurns:
+    """The turns on the event loop: in each of its rounds as many as take about TURN_SECONDS together.
+
+    A round for each turn would cost as much as a short turn does.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._turns = TurnQueue(1)
+        self._mean = TURN_SECONDS  # seconds of one turn, of late
+        self._since_pause = 0.0  # seconds of turns
+        self._is_paused = False
+
+    async def begin(self, payer: Payer) -> None:
+        """Wait for a turn; whoever gets one must call `end`."""
+        await self._turns.begin(payer)
+
+    async def end(self, payer: Payer, seconds: float) -> None:
+        """End a turn that used so much CPU time."""
+        self._mean += (seconds - self._mean) / 16
+        self._since_pause += seconds
+        pauses = self._since_pause > TURN_SECONDS and not self._is_paused
+        if pauses:
+            self._turns.resize(0)
+        self._turns.end(payer, seconds)
+        if pauses:
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Let the tasks that became ready meanwhile queue, instead of following at once."""
+        self._is_paused = True
+        try:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        finally:
+            self._is_paused, self._since_pause = False, 0.0
+            self._turns.resize(max(1, int(TURN_SECONDS / self._mean)))
+
+
+class _LoopTurn:
+    """One turn on the event loop."""
+
+    def __init__(self, turns: LoopTurns, payer: Payer) -> None:
+        self._turns = turns
+        self._payer = payer
+
+    async def __aenter__(self) -> None:
+        await self._turns.begin(self._payer)
+        self._began = self._turns.clock()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._turns.end(self._payer, self._turns.clock() - self._began)
 
 
 class _ThreadTurn:

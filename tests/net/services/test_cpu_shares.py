@@ -48,6 +48,37 @@ async def test_turns_of_one_round_end_once_they_used_their_time(nursery: trio.Nu
     assert sorted(served) == ["acme"] + ["beta"] * 11
 
 
+class Rounds(trio.abc.Instrument):
+    """Counts the rounds of the event loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+@pytest.mark.parametrize(("seconds", "fewest", "most"), [(TURN_SECONDS / 10, 20, 60), (TURN_SECONDS, 200, 400)])
+async def test_short_turns_share_a_round_and_long_ones_do_not(
+    seconds: float, fewest: int, most: int, nursery: trio.Nursery
+) -> None:
+    shares, rounds = costing(seconds), Rounds()
+
+    async def work(turns: int) -> None:
+        for _ in range(turns):
+            async with shares.turn(BETA):
+                pass
+
+    nursery.start_soon(work, 100)  # the first turns tell what a turn costs
+    await wait_all_tasks_blocked()
+    trio.lowlevel.add_instrument(rounds)
+    for _ in range(20):
+        nursery.start_soon(work, 10)
+    await wait_all_tasks_blocked()
+    trio.lowlevel.remove_instrument(rounds)
+    assert fewest <= rounds.count <= most
+
+
 async def test_a_partner_waits_for_one_turn_of_a_flood(nursery: trio.Nursery) -> None:
     shares, served = costing(TURN_SECONDS * 2), list[str]()
 

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import postgres as postgres_server
 from tests.support.postgres import Server
+
+settings.register_profile("mtlsd", deadline=None)  # a slow machine is no failure
+settings.load_profile("mtlsd")
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtlsd.config.addresses import Address, Backend
@@ -41,7 +41,6 @@ ROUTE = (
     'organization = "EXAMPLE"\nbackend = "http://127.0.0.1:9000/inbound"\n'
 )
 
-patient = settings(deadline=None)  # a slow machine is no failure
 Write = Callable[[str | bytes], Path]
 
 
@@ -686,20 +685,17 @@ def survives(file: Path) -> None:
         assert read_configuration(file).virtualhosts
 
 
-@patient
 @given(st.binary(max_size=200))
 @example(b"a = 1\x00")
 def test_any_bytes_raise_only_our_own_error(write: Write, data: bytes) -> None:
     survives(write(data))
 
 
-@patient
 @given(st.lists(st.sampled_from(SPLINTERS), max_size=30).map("".join))
 def test_any_pieces_of_toml_raise_only_our_own_error(write: Write, text: str) -> None:
     survives(write(text))
 
 
-@patient
 @given(mutations())
 def test_any_mutation_of_a_right_file_raises_only_our_own_error(write: Write, text: str) -> None:
     survives(write(text))
@@ -728,7 +724,6 @@ def toml(value: object) -> str:
     return str(value)
 
 
-@patient
 @given(st.sampled_from(sorted(set(paths(tomllib.loads(EXAMPLE))), key=str)), VALUES)
 def test_any_value_in_any_place_raises_only_our_own_error(write: Write, path: KeyPath, value: object) -> None:
     tables: Any = tomllib.loads(EXAMPLE)

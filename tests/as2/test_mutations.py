@@ -83,7 +83,7 @@ def check_alike(one: Outcome, other: Outcome) -> None:
     assert isinstance(one, type) or one == other
 
 
-many = settings(max_examples=450, deadline=None, derandomize=True, database=None)
+many = settings(max_examples=450, derandomize=True, database=None)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)

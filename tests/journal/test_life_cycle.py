@@ -18,7 +18,7 @@ from tests.support.postgres import Server
 OWNERS = st.sampled_from(["a", "b"])
 OUTCOMES = st.sampled_from([DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.FAILED])
 LEASE = 15.0
-SETTINGS = settings(max_examples=60, stateful_step_count=30, deadline=None)
+SETTINGS = settings(max_examples=60, stateful_step_count=30)
 
 
 class LifeCycle(RuleBasedStateMachine):

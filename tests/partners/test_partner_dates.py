@@ -167,7 +167,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from(["file", "sha256", "active_from", "retire_after", "other"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(rows=st.lists(st.dictionaries(KEYS, VALUES, max_size=4), max_size=3))
 def test_any_rows_are_read_or_named(acme: Path, rows: list[dict[str, str]]) -> None:
     lines = "".join("[[certificate]]\n" + "".join(f"{key} = {value}\n" for key, value in each.items()) for each in rows)

@@ -114,7 +114,7 @@ class Changes(RuleBasedStateMachine):
 
 
 TestChanges = Changes.TestCase
-TestChanges.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+TestChanges.settings = settings(max_examples=60, stateful_step_count=12)
 
 
 def test_a_store_before_a_change_stays_as_it_was() -> None:

@@ -154,7 +154,7 @@ def test_the_handshake_verifies_no_chain(listener: ListenerContexts) -> None:
 
 
 @given(payload=st.binary(max_size=60_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_goes_in_comes_out(listener: ListenerContexts, payload: bytes) -> None:
     engine, client = Engine(listener), Client()
     shake_hands(engine, client)
@@ -203,7 +203,6 @@ def test_http_is_told_from_tls(listener: ListenerContexts, data: bytes) -> None:
 
 
 @given(st.binary(min_size=1, max_size=600), st.booleans())
-@settings(deadline=None)
 def test_any_octets_raise_only_our_errors(listener: ListenerContexts, data: bytes, record: bool) -> None:
     engine = Engine(listener)
     with suppress(TLSRefused, PlainHTTPOnTLSPort):
@@ -216,7 +215,7 @@ def test_any_octets_raise_only_our_errors(listener: ListenerContexts, data: byte
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_octets_changed_on_the_way_never_pass_for_a_client(listener: ListenerContexts, data: st.DataObject) -> None:
     """A changed hello may fail or not; a certificate is never reported that was not proven."""
     issued = pki.self_signed("client.example")

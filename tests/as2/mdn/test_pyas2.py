@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.as2.mdn.pyas2 import MAX_MDN_SIZE, ReceivedMDN, read_mdn
@@ -312,13 +312,11 @@ CONTENT_TYPES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(CONTENT_TYPES | st.text(), st.binary(max_size=400))
 def test_arbitrary_bytes_raise_only_our_own_errors(content_type: str, body: bytes) -> None:
     survives([("Content-Type", content_type)], body)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_mutated_mdn_raises_only_our_own_errors(data: st.DataObject) -> None:
     headers, body, _ = mdn_of_pyas2lib(False)
@@ -327,7 +325,6 @@ def test_a_mutated_mdn_raises_only_our_own_errors(data: st.DataObject) -> None:
     survives(headers, body[:start] + data.draw(st.binary(max_size=20)) + body[end:])
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

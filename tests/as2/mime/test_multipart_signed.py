@@ -128,7 +128,7 @@ def test_what_is_no_multipart_of_two_parts_is_malformed(headers: Headers, change
         verify_detached(headers, change(body), [SIGNER.certificate], NOW)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_mutation_yields_the_signed_octets_or_an_as2_error(data: st.DataObject) -> None:
     headers, original = parts_of(sign(ENTITY, SIGNER))
@@ -143,7 +143,7 @@ def test_a_mutation_yields_the_signed_octets_or_an_as2_error(data: st.DataObject
     assert signed.replace(b"\r", b"") == ENTITY.replace(b"\r", b"")  # lone line feeds are taken as CRLF
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(content_type=st.text(max_size=60), body=st.binary(max_size=400))
 def test_anything_else_raises_an_as2_error(content_type: str, body: bytes) -> None:
     for headers in ((("Content-Type", content_type),), (("Content-Type", f"multipart/signed; {content_type}"),)):

@@ -9,7 +9,7 @@ import pytest
 from asn1crypto import cms
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.as2.agreement import Agreement, MessageLimits
@@ -134,7 +134,6 @@ def test_several_documents_are_one_multipart(signing: str, compression: Compress
     ]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_a_document_arrives_untouched(data: bytes) -> None:
     draft = replace(FULL, documents=(DraftDocument(data, "text/plain", "x"),), compression=Compression.BEFORE)

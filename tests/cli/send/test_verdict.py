@@ -187,7 +187,7 @@ def test_what_may_be_anybodys_is_noted_by_what_speaks_for_it() -> None:
         assert (each.status, words in (each.note or "")) == (200, True)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["multipart/report; boundary=x", "multipart/signed; boundary=x", "multipart/signed", ""]),
     st.binary(max_size=300) | st.just(b"--x\r\n\r\n--x\r\n\r\n--x--\r\n"),
@@ -217,7 +217,7 @@ def test_the_page_of_another_product_is_shown_without_its_control_characters(
     assert "  Bad\\x1b[2J\n  gateway\ufffd\n" in capsys.readouterr().out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     status=st.integers(200, 599),
     content_type=st.sampled_from(

@@ -475,7 +475,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)  # no lone
 FREE = ("content_type", "subject", "filename", "mic", "host", "route")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_text_is_kept_and_only_nul_is_shown_in_another_way(
     any_journal: PostgresJournal, data: st.DataObject
@@ -490,7 +490,7 @@ def test_any_text_is_kept_and_only_nul_is_shown_in_another_way(
     assert any_journal.message(id_) == replace(stored, **shown)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(key=st.tuples(TEXT, TEXT, TEXT))
 def test_any_key_can_be_asked_for(any_journal: PostgresJournal, key: tuple[str, str, str]) -> None:
     assert any_journal.find(*key) is None

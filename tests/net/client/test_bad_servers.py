@@ -50,7 +50,7 @@ def saying(*pieces: bytes) -> Server:
     return serve
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200) | st.binary(max_size=50).map(b"HTTP/1.1 200 OK\r\n".__add__))
 async def test_only_our_own_errors_escape_whatever_the_backend_says(said: bytes) -> None:
     try:

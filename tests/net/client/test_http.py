@@ -189,7 +189,7 @@ async def test_an_answer_that_is_none(
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=60).map(lambda rest: OK + rest))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 async def test_only_our_own_errors_escape(octets: bytes) -> None:
     try:
         await asked(says(octets))

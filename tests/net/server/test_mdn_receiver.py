@@ -257,7 +257,7 @@ async def test_the_notes_are_limited() -> None:
     assert len(listener.notes) == MAX_NOTES
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda data: HEAD + data))
 async def test_no_octets_of_a_stranger_break_it(sent: bytes) -> None:
     listener, _ = await met(says(sent, closes=True), says(OURS), waits=True)

@@ -454,7 +454,7 @@ def attempt(data: bytes) -> None:
         assert found.certificates or found.keys
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_file_of_any_form_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     sample = bytearray(data.draw(st.sampled_from(SAMPLES)))
@@ -464,7 +464,7 @@ def test_a_damaged_file_of_any_form_is_read_or_refused_and_nothing_else(data: st
     attempt(bytes(sample[: data.draw(st.integers(0, len(sample)))]))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([b"", *{data[:12] for data in SAMPLES}]), st.binary(max_size=300), st.sampled_from(SAMPLES))
 @example(b"", b"\x30\x80" * 100_000, b"")
 @example(b"", b"\x24\x80" * 100_000, b"")

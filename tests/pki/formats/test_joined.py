@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.partners.edit.bundle import is_public
@@ -123,7 +123,6 @@ def test_the_end_of_another_text_is_no_damage() -> None:
     assert read_certificates(text.encode()) == (LEAF.certificate,)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([0, 1, 2, None]), min_size=1, max_size=5),
     st.sampled_from(["", "\n", " ", "\t", "\u200b", "\\n"]),

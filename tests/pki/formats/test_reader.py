@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlsd.files.reading import FileRefused, read_file
@@ -120,7 +120,6 @@ def test_a_file_is_read_or_refused_and_nothing_else(before: bytes, after: bytes)
             continue
 
 
-@settings(deadline=None)  # OpenSSL looks long at what may be a damaged RSA key
 @given(st.data())
 def test_a_damaged_pem_file_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
     pem = bytearray(data.draw(st.sampled_from([BUNDLE, LEAF.certificate.der, key_der()])))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush, heapreplace
 from operator import itemgetter
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -31,9 +31,10 @@ class Group(Enum):
     PARTNER = "partner"  # by name, if TLS proved the partner
     NETWORK = "network"  # by network, if TLS proved nobody
 
+    __hash__ = object.__hash__  # Enum's own runs in Python, several times a turn
 
-@dataclass(frozen=True, slots=True)
-class Payer:
+
+class Payer(NamedTuple):
     """Whose share a piece of work is."""
 
     group: Group

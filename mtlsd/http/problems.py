@@ -1,13 +1,16 @@
 """The bodies of refusals: an nginx error page, which partners and their tools know, or problem+json (RFC 9457).
 
-Both have the reason code, the request id and an advice that is safe to show to a stranger, and nothing else.
+Both have the reason code, the request id and an advice that is safe to show to a stranger. A page about a certificate
+also names whoami, which says what mtlsd saw of the certificate.
 """
 
 import json
+from html import escape
 from http import HTTPStatus
 
 from mtlsd.errors import (
     CertificateRefused,
+    CertKnownOtherHost,
     ClientCertMissing,
     MethodNotAllowed,
     PeerError,
@@ -24,8 +27,10 @@ _SENTENCES: dict[type[PeerError], str] = {  # nginx's own words; the first that 
 }
 
 
-def respond(error: PeerError, *, request_id: str, as_json: bool, close: bool = True) -> Response:
-    """The response for a refusal over HTTP."""
+def respond(
+    error: PeerError, *, request_id: str, as_json: bool, close: bool = True, whoami: str | None = None
+) -> Response:
+    """The response for a refusal over HTTP. `whoami` is the path of that page, if the host has it."""
     assert error.http_status is not None
     fields: Fields = (("Mtlsd-Request-Id", request_id), ("Mtlsd-Reason", error.reason))
     if error.retry_after is not None:
@@ -33,7 +38,7 @@ def respond(error: PeerError, *, request_id: str, as_json: bool, close: bool = T
     if isinstance(error, MethodNotAllowed):
         fields += (("Allow", error.allow),)
     content_type = "application/problem+json" if as_json else "text/html"
-    body = _json(error, request_id) if as_json else _page(error, request_id)
+    body = _json(error, request_id) if as_json else _page(error, request_id, whoami)
     return Response(error.http_status, (("Content-Type", content_type), *fields), body, close, error)
 
 
@@ -42,11 +47,17 @@ def phrase(status: int) -> str:
     return HTTPStatus(status).phrase
 
 
-def _page(error: PeerError, request_id: str) -> bytes:
+def _page(error: PeerError, request_id: str, whoami: str | None) -> bytes:
+    """nginx's lines, and below them what a person needs."""
     assert error.http_status is not None
     heading = f"{error.http_status} {phrase(error.http_status)}"
     sentence = next((text for kind, text in _SENTENCES.items() if isinstance(error, kind)), "")
     title = f"{error.http_status} {sentence}" if sentence else heading
+    link = (
+        f'<a href="{whoami}">{whoami}</a>'
+        if whoami and isinstance(error, CertificateRefused | CertKnownOtherHost)
+        else ""
+    )
     lines = [
         "<html>",
         f"<head><title>{title}</title></head>",
@@ -54,9 +65,11 @@ def _page(error: PeerError, request_id: str) -> bytes:
         f"<center><h1>{heading}</h1></center>",
         *([f"<center>{sentence}</center>"] if sentence else []),
         f"<hr><center>{PRODUCT}</center>",
+        f"<p>{error.reason}: {escape(error.advice)}</p>",
+        *([f"<p>What we saw of your certificate: {link}</p>"] if link else []),
+        f"<p>Request {request_id}</p>",
         "</body>",
         "</html>",
-        f"<!-- {error.reason}: {error.advice} Request {request_id} -->",
         "",
     ]
     return "\r\n".join(lines).encode("ascii")

@@ -1,10 +1,11 @@
 """The bodies of refusals: every cause has a page and a problem, and both say no more than a stranger may know."""
 
 import json
+from html import escape
 
 import pytest
 
-from mtlsd.errors import PeerError, peer_errors
+from mtlsd.errors import CertificateRefused, CertKnownOtherHost, PeerError, peer_errors
 from mtlsd.http.problems import respond
 
 ANSWERED = [error for error in peer_errors() if error.http_status is not None]
@@ -17,7 +18,7 @@ def test_every_cause_has_a_page(error: type[PeerError]) -> None:
     page = response.body.decode("ascii")
     assert response.status == error.http_status
     assert dict(response.fields)["Mtlsd-Reason"] == error.reason
-    assert f"<!-- {error.reason}: {error.advice} Request the-id -->" in page
+    assert f"<p>{error.reason}: {escape(error.advice)}</p>\r\n<p>Request the-id</p>\r\n" in page
     assert page.startswith("<html>\r\n<head><title>")
     assert "ACME" not in page
     assert response.close
@@ -39,5 +40,9 @@ def test_a_client_s_own_fault_is_no_5xx_and_ours_says_when_to_come_back(error: t
     assert (fields.get("Retry-After") is not None) == (error.http_status in (429, 503))
 
 
-def test_no_advice_ends_the_comment_that_it_stands_in() -> None:
-    assert not [error for error in ANSWERED if "--" in error.advice or ">" in error.advice]
+@pytest.mark.parametrize("error", ANSWERED, ids=lambda error: error.__name__)
+def test_a_page_about_a_certificate_names_whoami_if_the_host_has_it(error: type[PeerError]) -> None:
+    link = b'<a href="/whoami">/whoami</a>'
+    is_about = issubclass(error, CertificateRefused | CertKnownOtherHost)
+    assert (link in respond(error(), request_id="", as_json=False, whoami="/whoami").body) is is_about
+    assert b"<a" not in respond(error(), request_id="", as_json=False).body

@@ -45,6 +45,12 @@ class Caller:
         return self._handshake.presented if self._handshake else None
 
     @property
+    def has_whoami(self) -> bool:
+        """Whether the client can ask whoami what mtlsd saw of its certificate."""
+        host = self._state.snapshot.hosts.get(self._handshake.host) if self._handshake else None
+        return host is not None and host.whoami
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The warnings of the current judgement."""
         return self._judgement.warnings

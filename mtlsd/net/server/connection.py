@@ -231,7 +231,8 @@ class Connection:
 
     def _refuse(self, refusal: PeerError, record: Record) -> Response:
         as_json = record.request is not None and record.request.wants_json
-        return problems.respond(refusal, request_id=record.request_id, as_json=as_json)
+        page = whoami.PATH if self._caller.has_whoami else None
+        return problems.respond(refusal, request_id=record.request_id, as_json=as_json, whoami=page)
 
     async def _send(self, response: Response, record: Record) -> bool:
         """Answer, log, and return whether the connection stays open."""

@@ -27,7 +27,12 @@ HEADER = (
     r"Content-Type: text/html\r\nContent-Length: {length}\r\nConnection: close\r\n"
     r"Mtlsd-Request-Id: [0-9a-f-]{{36}}\r\nMtlsd-Reason: {reason}\r\n\r\n"
 )
-COMMENT = re.compile(r"<!-- \w+: [^<>]+ Request [0-9a-f-]{36} -->\r\n")
+# What is below nginx's lines.
+HELP = re.compile(
+    r"<p>\w+: [^<>]+</p>\r\n"
+    r'(?:<p>What we saw of your certificate: <a href="(/[a-z/.-]+)">\1</a></p>\r\n)?'
+    r"<p>Request [0-9a-f-]{36}</p>\r\n"
+)
 NO_CERTIFICATE = PAGE.format("No required SSL certificate was sent")
 BAD_CERTIFICATE = PAGE.format("The SSL certificate error")
 PLAIN_HTTP = PAGE.format("The plain HTTP request was sent to HTTPS port")
@@ -43,10 +48,12 @@ def check(answer: Answer, status: str, reason: str, page: str, *, head: bool = F
         assert body == ""
         return
     assert len(answer.body) == int(length or 0)
-    assert COMMENT.sub("", body) == page
-    assert len(COMMENT.findall(body)) == 1
-    assert f"{reason}: " in body
-    assert f"Request {answer.get('Mtlsd-Request-Id')} -->" in body
+    assert HELP.sub("", body) == page
+    assert len(HELP.findall(body)) == 1
+    assert f"<p>{reason}: " in body
+    assert f"<p>Request {answer.get('Mtlsd-Request-Id')}</p>" in body
+    names_whoami = reason in ("client_cert_missing", "cert_untrusted_issuer", "cert_known_other_host")
+    assert ('href="/.well-known/mtlsd/whoami"' in body) is names_whoami
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -63,7 +70,7 @@ def test_a_missing_certificate_over_http_1_0(daemon: Daemon, version: ssl.TLSVer
     with opened(daemon.address, version=version) as client:
         answer = client.request(request(version="1.0"))
         assert answer.raw.startswith(b"HTTP/1.1 400 Bad Request\r\nServer: mtlsd\r\n")
-        assert COMMENT.sub("", answer.body.decode()) == NO_CERTIFICATE
+        assert HELP.sub("", answer.body.decode()) == NO_CERTIFICATE
         assert answer.closes
         assert client.is_closed()
 

@@ -18,12 +18,13 @@ EXIT_FINE, EXIT_REFUSED, EXIT_USAGE, EXIT_CONFIGURATION = 0, 1, 2, 78
 SWITCH_SECONDS = 0.0005  # that a busy thread may keep the event loop waiting; the default of Python is 0.005
 
 
-def run(file: Path) -> int:
+def run(file: Path, *, verbose: bool = False, colours: bool = True) -> int:
     """Run the daemon until it is stopped, and return the exit code.
 
+    `verbose` and `colours` are for a log that goes to a terminal.
     Raises ConfigurationError if an error in the files prevents the start.
     """
-    logger = log.configure()
+    logger = log.configure(verbose=verbose, colours=colours)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         trio.run(Runtime(file, logger).run)

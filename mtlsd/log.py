@@ -1,4 +1,4 @@
-"""The log: one JSON object per line on stderr, or coloured lines if stderr is a terminal.
+"""The log: one JSON object per line on stderr, or one short line for people if stderr is a terminal.
 
 Events are names, not sentences. No payload, key, token or passphrase is ever logged, at any level.
 
@@ -15,6 +15,7 @@ from typing import TextIO
 
 import structlog
 
+from mtlsd.log_lines import short_line
 from mtlsd.text import LONGEST, cut, printable
 
 EXCHANGE_FINISHED = "exchange_finished"
@@ -65,17 +66,19 @@ _ENCODER = json.JSONEncoder(default=repr)  # created once: `json.dumps` with any
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Logger:
-    """Set up the log, once, and return it."""
+def configure(
+    stream: TextIO = sys.stderr, *, console: bool | None = None, verbose: bool = False, colours: bool = True
+) -> Logger:
+    """Set up the log, once, and return it. With `verbose`, a terminal gets every value of an event."""
     console = stream.isatty() if console is None else console
+    short = console and not verbose
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if short else "iso", utc=not short, key="time"),
         structlog.processors.format_exc_info,
     ]
     if console:
-        # The plain traceback, because the rich one shows the values of variables: keys and documents.
-        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        renderer = _for_people(colours=colours) if short else _with_all_values(colours=colours)
         ending: list[structlog.typing.Processor] = [_short(_MAX_BARE, _size_on_terminal), _printable, renderer]
     else:
         ending = [_short(MAX_LINE, _size_in_json), structlog.processors.JSONRenderer(_json)]
@@ -88,6 +91,15 @@ def configure(stream: TextIO = sys.stderr, *, console: bool | None = None) -> Lo
     logger: Logger = structlog.get_logger().bind()  # bound once: the lazy proxy would create one per line
     _adopt_libraries(logger)
     return logger
+
+
+def _for_people(*, colours: bool) -> structlog.typing.Processor:
+    return lambda _, __, event: short_line(event, colours=colours)
+
+
+def _with_all_values(*, colours: bool) -> structlog.typing.Processor:
+    # The plain traceback, because the rich one shows the values of variables: keys and documents.
+    return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 
 
 def _adopt_libraries(logger: Logger) -> None:

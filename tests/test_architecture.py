@@ -16,7 +16,11 @@ ORDER = (
     "handlers · net · app · cli · __main__"
 )
 RANKS = {name: rank for rank, name in enumerate(ORDER.replace("·", " ").split())}
-BESIDE = {"log": {"text"}, "metrics": set[str]()}  # used by `net` and what stands right of it; what they import
+BESIDE = {  # used by `net` and what stands right of it; what they import
+    "log": {"text", "log_lines"},
+    "log_lines": set[str](),
+    "metrics": set[str](),
+}
 
 # The third-party libraries, and the rooms that are their homes.
 HOMES = {

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -25,9 +26,9 @@ class Odd:
         return "<\x9b2J>"
 
 
-def written(**facts: object) -> str:
+def written(*, verbose: bool = True, **facts: Any) -> str:
     """What a terminal gets for one event."""
-    log.configure(terminal := Terminal()).warning(log.EXCHANGE_FINISHED, **facts)
+    log.configure(terminal := Terminal(), verbose=verbose).warning(log.EXCHANGE_FINISHED, **facts)
     return terminal.getvalue()
 
 
@@ -52,15 +53,16 @@ def test_a_terminal_gets_an_escape_for_what_is_not_visible(value: object, shown:
     assert plain.count("\n") == 1
 
 
-@given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()))
-def test_no_value_commands_a_terminal(value: object) -> None:
-    line = written(detail=value)
+@given(st.text() | st.lists(st.text()) | st.dictionaries(st.text(), st.text()), st.booleans())
+def test_no_value_commands_a_terminal(value: object, verbose: bool) -> None:
+    line = written(detail=value, verbose=verbose)
     assert line.removesuffix("\n").replace("\x1b[", "").isprintable()
-    assert line.count("\x1b[") == written(detail="").count("\x1b[")  # the colours alone
+    assert line.count("\x1b[") == written(detail="", verbose=verbose).count("\x1b[")  # the colours alone
 
 
-def test_the_traceback_of_a_bug_is_escaped_line_by_line() -> None:
-    logger = log.configure(terminal := Terminal())
+@pytest.mark.parametrize("verbose", [True, False])
+def test_the_traceback_of_a_bug_is_escaped_line_by_line(verbose: bool) -> None:
+    logger = log.configure(terminal := Terminal(), verbose=verbose)
     secret = "a value that no log shows"  # a variable, as keys and documents are
     try:
         raise RuntimeError("\x9b2J and\nmore")
@@ -97,10 +99,10 @@ def test_a_driver_of_a_database_says_nothing_by_itself() -> None:
 # --- What a peer cannot make long ---------------------------------------------------------------------------------
 
 
-def lines(**facts: object) -> tuple[str, str]:
-    """The line of one event as JSON, and on a terminal."""
+def lines(**facts: Any) -> tuple[str, str, str]:
+    """The line of one event as JSON, and on a terminal with all values and with those that people want."""
     log.configure(stream := io.StringIO()).warning(log.EXCHANGE_FINISHED, **facts)
-    return stream.getvalue(), written(**facts)
+    return stream.getvalue(), written(**facts), written(verbose=False, **facts)
 
 
 @pytest.mark.parametrize("name", ["path", "sni", "subject", "as2_from", "anything"])

@@ -20,7 +20,7 @@ from mtlsd.partners.partner import LoadedPartner, Partner, list_partner, load_pa
 from mtlsd.partners.production import without_tests
 from mtlsd.partners.trust_store import TrustStore, changed
 from mtlsd.partners.validity import date_warnings
-from mtlsd.partners.warnings import partner_warnings
+from mtlsd.partners.warnings import partner_warnings, pinned_warning
 
 T = TypeVar("T")
 
@@ -68,6 +68,7 @@ class Registry:
         those = [_chosen(each, names) for each in (self.found, self.unusual, self.dates)]
         problems = [problem for each in those for remarks in each for problem in remarks.problems]
         warnings = [warning for each in those for remarks in each for warning in remarks.warnings]
+        warnings += pinned_warning(self.directory, _chosen(self.store.partners, names))
         known = frozenset(previous.about_whole()) if previous else frozenset()
         return Remarks((*problems, *(each for each in self.about_whole() if each not in known)), tuple(warnings))
 
@@ -204,8 +205,8 @@ def _is_stale(registry: Registry, name: str) -> bool:
 # --- Remarks --------------------------------------------------------------------------------------------
 
 
-def _chosen(remarks: Mapping[str, Remarks], names: Iterable[str] | None) -> tuple[Remarks, ...]:
-    return tuple(remarks[name] for name in sorted(remarks if names is None else names) if name in remarks)
+def _chosen(values: Mapping[str, T], names: Iterable[str] | None) -> tuple[T, ...]:
+    return tuple(values[name] for name in sorted(values if names is None else names) if name in values)
 
 
 def _unusual(directory: Path, partner: Partner | None, now: datetime | None) -> Remarks | None:

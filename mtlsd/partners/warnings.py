@@ -1,6 +1,6 @@
 """Warnings about a partner's directory: valid but probably unintended settings, each with a fix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +15,8 @@ from mtlsd.pki.lint import same_issuer_and_serial
 from mtlsd.pki.policy import may_sign
 
 SOON = timedelta(days=1)  # most lists are reissued each day or each week
+NAMED = 5  # partners in one warning
+_EXACTLY = "only exactly these certificates are accepted"
 NOBODY = "nobody can connect as this partner"
 
 
@@ -35,9 +37,17 @@ def partner_warnings(directory: Path, partner: Partner, now: datetime | None = N
         yield Problem(directory, text)
 
 
+def pinned_warning(directory: Path, partners: Iterable[Partner]) -> Iterator[Problem]:
+    """One warning about all partners that are pinned, which is usual; `directory` has one directory for each."""
+    names = [each.name for each in partners if each.public_certificates and not each.trusted_roots]
+    if len(names) == 1:
+        yield Problem(directory / names[0], f"pinned without a root: {_EXACTLY}")
+    elif names:
+        some = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        yield Problem(directory, f"{len(names)} partners are pinned without a root ({some}): {_EXACTLY}")
+
+
 def _general(partner: Partner) -> Iterator[str]:
-    if partner.public_certificates and not partner.trusted_roots:
-        yield "pinned without a root: only exactly these certificates are accepted"
     yield from same_issuer_and_serial((*partner.public_certificates, *partner.message_certificates))
     if _leads_nowhere(partner):
         yield "an intermediate certificate alone identifies nobody: add a public certificate or [match]"

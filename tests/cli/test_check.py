@@ -304,3 +304,15 @@ def test_partners_that_are_for_others_are_not_called_none(open_folder: Path, mod
     partners.chmod(0o700)
     advice = "cannot be read: Permission denied: run this as root or as the user of mtlsd"
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"Error: {partners} {advice}\n")
+
+
+@pytest.mark.parametrize(("count", "named"), [(2, "(pinned0, pinned1)"), (7, "pinned4 and 2 more)")])
+def test_partners_pinned_without_a_root_are_one_warning(tree: Tree, count: int, named: str) -> None:
+    for number in range(count):
+        own = pki.leaf(pki.root("Elsewhere"), f"p{number}.example", end=NOW + timedelta(days=99)).pem
+        add_partner(tree, f"pinned{number}", f'as2_id = "P{number}"\n', own=own)
+    result = mtlsd("check", "--config", tree.configuration)
+    lines = [line for line in result.stdout.splitlines() if "pinned without a root" in line]
+    assert len(lines) == 1
+    assert f"{count} partners are pinned without a root" in lines[0]
+    assert named in lines[0]

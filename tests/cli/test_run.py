@@ -1,9 +1,17 @@
 """`mtlsd run`: it starts, or it says every mistake and exits with 78."""
 
 import json
+import os
+import pty
+import re
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from tests.support.daemon import Daemon, Tree
 from tests.support.site import Site, mtlsd
@@ -82,3 +90,25 @@ def test_an_address_in_use_is_said(site: Site, tmp_path: Path) -> None:
     daemon = Daemon(tree)
     assert daemon.wait() == 78
     assert str(site.daemon.address[1]) in json.dumps(daemon.log)
+
+
+@pytest.mark.parametrize(("options", "environment"), [((), {}), ((), {"NO_COLOR": "1"}), (("--verbose",), {})])
+def test_a_terminal_gets_lines_for_people(
+    tmp_path: Path, options: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    tree = Tree(tmp_path)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mtlsd", "run", "--config", str(tree.configuration), *options]
+    variables = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | environment
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=variables) as process:
+        os.close(theirs)
+        text = ""
+        while " started " not in re.sub(r"\x1b\[\d*m", "", text):
+            text += os.read(ours, 4096).decode()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        os.close(ours)
+    assert not text.startswith("{")
+    assert ("\x1b[" in text) is not bool(environment)
+    short = bool(re.search(r"^\S*\d\d:\d\d:\d\d\S* started listening=", text, re.MULTILINE))
+    assert short is not bool(options)

@@ -23,7 +23,7 @@ from mtlsd.partners.partner import LoadedPartner, load_partner
 from mtlsd.partners.production import without_tests
 from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
-from mtlsd.partners.warnings import partner_warnings
+from mtlsd.partners.warnings import partner_warnings, pinned_warning
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.formats.on_disk import password_in
 from mtlsd.text import printable
@@ -210,6 +210,7 @@ def _plan(configuration: Configuration, staged: Path, target: Path) -> Plan:
         *loaded.warnings,
         *lost,
         *partner_warnings(target, partner, now),
+        *pinned_warning(target.parent, (partner,)),
         *date_warnings(target, certificates, now),
     )
     there = target.exists() and any(target.iterdir())  # an empty directory is not a partner yet

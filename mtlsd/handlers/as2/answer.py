@@ -11,6 +11,7 @@ from mtlsd.as2.receiver import SealedMessage, VerifiedMessage
 from mtlsd.errors import AS2Refused, BackendRefused, PeerError
 from mtlsd.handlers.as2 import receipts, records
 from mtlsd.handlers.as2.backend_mdn import BackendReceipt
+from mtlsd.handlers.as2.filenames import filename_of
 from mtlsd.handlers.as2.used import used_for
 from mtlsd.handlers.context import Inbound, Services
 from mtlsd.http import problems
@@ -165,6 +166,7 @@ def _facts(read: Read) -> dict[str, Any]:
         return {"cipher": read.cipher, "sealed": read.recipients}
     return {
         "payload_bytes": read.size,
+        "filename": filename_of(read.disposition, read.content_type),
         "mic": str(read.mic),
         "signer": read.signer.sha256 if read.signer else None,
         "cipher": read.cipher,

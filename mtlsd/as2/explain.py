@@ -9,26 +9,33 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 
 from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers
-from mtlsd.as2.mic import DIGESTS, MIC, Form, FormDigests
+from mtlsd.as2.mic import DIGESTS, MENDELSON_DIGEST, MIC, Form, FormDigests, UnsignedDigests, hashed
 from mtlsd.as2.mime.parser import HeaderBlock, HeaderBlockReader
 from mtlsd.as2.receiver import Receiver
 from mtlsd.as2.second_pass import ReadAgain
 from mtlsd.as2.sink import Sink
 from mtlsd.errors import AS2Refused
+from mtlsd.partners.partner_toml import MICProfile
 
 _NAMES = {"e": "decrypted", "c": "decompressed", "s": "signed part"}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One digest, and a description of what was hashed, such as `decrypted, signed part, with header`."""
+    """One digest, and a description of what was hashed, such as `decrypted, signed part, with header`.
+
+    `profiles` are those whose MIC of this message is this digest, if the partner asks for this algorithm. A signed
+    message has none: its MIC does not depend on a profile.
+    """
 
     what: str
     form: Form
     mic: MIC
+    profiles: tuple[MICProfile, ...] = ()
 
 
 def explain(
@@ -42,9 +49,27 @@ def explain(
         observed.append(_Candidates(", ".join(_NAMES[layer] for layer in layers)))
         return _Both(observed[-1], entity)
 
-    receiver = Receiver(headers, replace(agreement, is_proven=True), limits, now, observe=observe)
+    proven = replace(agreement, is_proven=True)
+    receiver = Receiver(headers, proven, limits, now, observe=observe, every_mic=True)
     _read(receiver, outermost, body)
-    return [candidate for each in observed for candidate in each.results()]
+    found = [candidate for each in observed for candidate in each.results()]
+    return _with_profiles(found, *receiver.unsigned) if receiver.unsigned else found
+
+
+def _with_profiles(found: list[Candidate], layers: str, digests: UnsignedDigests) -> list[Candidate]:
+    """The candidates of a message that is not signed, with their profiles, and those that only a profile hashes."""
+    profiles: dict[bytes, tuple[MICProfile, ...]] = {}  # by digest
+    more: dict[bytes, Candidate] = {}
+    for profile, name in product(MICProfile, DIGESTS):
+        if profile is MICProfile.MENDELSON and name != MENDELSON_DIGEST:
+            continue
+        way = hashed(profile, layers)
+        digest = digests.digest(way, name)
+        profiles[digest] = (*profiles.get(digest, ()), profile)
+        more[digest] = Candidate(way, Form.RAW, MIC(digest, name, name))
+    known = {each.mic.digest for each in found}
+    found = [*found, *(each for digest, each in more.items() if digest not in known)]
+    return [replace(each, profiles=profiles.get(each.mic.digest, ())) for each in found]
 
 
 def _read(receiver: Receiver, outermost: "_Candidates", body: Iterable[bytes]) -> None:

@@ -4,9 +4,10 @@ Text that is echoed to the partner keeps its octets, because it is decoded as La
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from mtlsd.as2.mime.parser import HeaderBlock
 from mtlsd.errors import (
     AS2HeaderMissing,
     AS2MessageIDInvalid,
@@ -94,11 +95,11 @@ class AS2Headers:
     as2_to: AS2Name
     message_id: str
     subject: str
-    entity: Mapping[str, str]  # the fields that describe the body: content-type, content-disposition, …
+    entity: HeaderBlock  # the fields that describe the body: content-type, content-disposition, …, as received
     receipt: ReceiptRequest | None
 
     @classmethod
-    def parse(cls, fields: Iterable[tuple[str, str]]) -> "AS2Headers":
+    def parse(cls, fields: Collection[tuple[str, str]]) -> "AS2Headers":
         """Read the header of a request; raises AS2HeaderMissing. `check` judges the requested receipt later."""
         header = _collect(fields)
         for name in ("as2-from", "as2-to", "message-id", "content-type"):
@@ -109,7 +110,7 @@ class AS2Headers:
             as2_to=AS2Name.parse(header["as2-to"]),
             message_id=header["message-id"],
             subject=header.get("subject", ""),
-            entity={name: value for name, value in header.items() if name.startswith("content-")},
+            entity=_entity(fields),
             receipt=_receipt_request(header),
         )
 
@@ -121,6 +122,18 @@ class AS2Headers:
             raise AS2MessageIDInvalid("it can be read in two ways")
         if isinstance(self.receipt, RefusedReceiptRequest):
             raise self.receipt.error
+
+
+def _entity(fields: Iterable[tuple[str, str]]) -> HeaderBlock:
+    """The header block of the body as a MIME entity; Content-Length is HTTP's alone."""
+    named = [(name, value.strip(_BLANKS)) for name, value in fields if _describes_body(name.lower())]
+    lines = "".join(f"{name}: {value}\r\n" for name, value in named)
+    first = {name.lower(): value for name, value in reversed(named)}
+    return HeaderBlock(f"{lines}\r\n".encode("latin-1", "replace"), first)
+
+
+def _describes_body(name: str) -> bool:
+    return name.startswith("content-") and name != "content-length"
 
 
 @dataclass(frozen=True, slots=True)

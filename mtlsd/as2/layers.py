@@ -24,8 +24,8 @@ from mtlsd.as2.cms.algorithms import DIGEST_OIDS
 from mtlsd.as2.cms.decompress import UNPROVEN_GRACE, ZLIB, ExpansionLimits, Inflater
 from mtlsd.as2.cms.decrypt import Sealed, open_envelope
 from mtlsd.as2.cms.verify import DigestNotComputed, VerifiedSignature
-from mtlsd.as2.headers import ReceiptRequest, choose_mic
-from mtlsd.as2.mic import FormDigests
+from mtlsd.as2.headers import DEFAULT_LABELS, ReceiptRequest, choose_mic
+from mtlsd.as2.mic import DIGESTS, MENDELSON_DIGEST, Hashed, UnsignedDigests, hashed
 from mtlsd.as2.mime.multipart_signed import (
     Deferred,
     SignedMultipart,
@@ -47,7 +47,7 @@ from mtlsd.errors import (
     AS2SecurityTooLow,
     AS2SignerUnknown,
 )
-from mtlsd.partners.partner_toml import Require
+from mtlsd.partners.partner_toml import MICProfile, Require
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate
 
@@ -81,7 +81,7 @@ class Findings:
     inflated: int = 0  # octets
     is_postponed: bool = False  # compressed content was not decompressed, because nobody is proven yet
     payload_header: HeaderBlock | None = None
-    payload_digests: FormDigests | None = None
+    payload_digests: UnsignedDigests | None = None
     payload_size: int = 0
 
 
@@ -116,6 +116,7 @@ class Context:
     payload: Callable[[bytes], None]
     observe: Observe
     witness: Witness
+    every_mic: bool = False  # hash a message that is not signed in every way and with every algorithm
     findings: Findings = field(default_factory=Findings)
 
     def open(self, layer: Layer) -> None:
@@ -147,6 +148,21 @@ class Context:
     def entity(self) -> Sink:
         """The sink for a MIME entity inside the open layers."""
         return self.observe(self.findings.layers, Entity(self))
+
+    def unsigned_mic(self) -> tuple[Hashed, str, str]:
+        """What the MIC of an unsigned message is over, its algorithm, and the spelling of that."""
+        profile = self.agreement.partner.mic_profile
+        algorithm, label = choose_mic(self.receipt, None)
+        if profile is MICProfile.MENDELSON:
+            algorithm, label = MENDELSON_DIGEST, DEFAULT_LABELS[MENDELSON_DIGEST]
+        return hashed(profile, self.findings.layers), algorithm, label
+
+    def unsigned_digests(self, block: HeaderBlock) -> UnsignedDigests:
+        """The digests to compute of a payload with this header that nobody signed."""
+        if self.every_mic:
+            return UnsignedDigests(Hashed, DIGESTS, block)
+        way, algorithm, _ = self.unsigned_mic()
+        return UnsignedDigests([way], [algorithm], block)
 
     def witness_signature(self, data: bytes) -> None:
         """Take some octets of a detached SignedData."""
@@ -196,7 +212,7 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
         return transfer_decoder(encoding_of_multipart(block), layer)
     if context.lacks_signature:
         return _unsigned(block, context)
-    return Payload(block, context, outermost=outermost)
+    return Payload(block, context)
 
 
 def _unsigned(block: HeaderBlock, context: Context) -> Sink:
@@ -216,18 +232,16 @@ def _check_length(block: HeaderBlock) -> None:
 class Payload:
     """The innermost layer: hashes the octets if nobody signed them, decodes them, and hands them over."""
 
-    def __init__(self, block: HeaderBlock, context: Context, *, outermost: bool) -> None:
-        self._context = context
-        self._digests: FormDigests | None = None
+    def __init__(self, block: HeaderBlock, context: Context) -> None:
+        self._digests: UnsignedDigests | None = None
         context.findings.payload_header = block
         if Layer.SIGNED not in context.findings.layers:
-            self._digests = context.findings.payload_digests = FormDigests([choose_mic(context.receipt, None)[0]])
-            self._digests.header(HeaderBlock(b"", {}) if outermost else block)  # RFC 4130, section 7.3.1
-        self._decoder = transfer_decoder(block.transfer_encoding(), _Delivery(context))
+            self._digests = context.findings.payload_digests = context.unsigned_digests(block)
+        self._decoder = transfer_decoder(block.transfer_encoding(), _Delivery(context, self._digests))
 
     def write(self, data: bytes) -> None:
         if self._digests:
-            self._digests.body(data)
+            self._digests.encoded(data)
         self._decoder.write(data)
 
     def close(self) -> None:
@@ -235,11 +249,14 @@ class Payload:
 
 
 class _Delivery:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, digests: UnsignedDigests | None) -> None:
         self._context = context
+        self._digests = digests
 
     def write(self, data: bytes) -> None:
         self._context.findings.payload_size += len(data)
+        if self._digests:
+            self._digests.decoded(data)
         if data:
             self._context.payload(data)
 

@@ -2,6 +2,9 @@
 
 Products change line ends after signing. So an entity is hashed as received and also in its canonical forms; the hash
 of a form is forked at the first octet that differs. The MIC is over the form whose digest the signature confirms.
+
+If a message is not signed, products do not agree which of its octets are hashed. `hashed` says what each profile
+means; signed messages are the same in all of them.
 """
 
 import base64
@@ -12,11 +15,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mtlsd.as2.mime.parser import HeaderBlock
+from mtlsd.partners.partner_toml import MICProfile
 
 if TYPE_CHECKING:
     from _hashlib import HASH  # hashlib has no public name for this type
 
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # the names of hashlib, and ours
+
+MENDELSON_DIGEST = "sha1"  # of unsigned messages, whatever was asked for
 
 _LINE_ENCODINGS = ("7bit", "8bit")
 
@@ -43,6 +49,24 @@ class MIC:
 
     def __str__(self) -> str:
         return f"{self.value}, {self.label}"
+
+
+class Hashed(StrEnum):
+    """What the MIC of an unsigned message is over."""
+
+    BODY = "the body as received"
+    BODY_WITH_FIELDS = "the body, with its Content-* fields as received"
+    ENTITY = "the entity, with its header"
+    DOCUMENT = "the document alone, decompressed and transfer-decoded"
+
+
+def hashed(profile: MICProfile, layers: str) -> Hashed:
+    """What the MIC of an unsigned message with these layers is over (RFC 4130, section 7.3.1; RFC 5402, section 4)."""
+    if profile is MICProfile.MENDELSON or (profile is MICProfile.OPENAS2 and layers == "c"):
+        return Hashed.DOCUMENT
+    if layers:
+        return Hashed.ENTITY
+    return Hashed.BODY_WITH_FIELDS if profile is MICProfile.WITH_HEADERS else Hashed.BODY
 
 
 class FormDigests:
@@ -95,6 +119,33 @@ class FormDigests:
     def _update(self, form: Form, data: bytes) -> None:
         for each in self._forms[form]:
             each.update(data)
+
+
+class UnsignedDigests:
+    """Hashes a message that is not signed, in the ways that are asked for."""
+
+    def __init__(self, ways: Iterable[Hashed], algorithms: Iterable[str], block: HeaderBlock) -> None:
+        names = tuple(algorithms)
+        self._digests = {way: FormDigests(names) for way in ways}
+        self._encoded = [each for way, each in self._digests.items() if way is not Hashed.DOCUMENT]
+        self._document = self._digests.get(Hashed.DOCUMENT)
+        for way, digests in self._digests.items():
+            if way in (Hashed.BODY_WITH_FIELDS, Hashed.ENTITY):
+                digests.header(block)
+
+    def encoded(self, data: bytes) -> None:
+        """Take some octets of the body in its transfer encoding."""
+        for each in self._encoded:
+            each.body(data)
+
+    def decoded(self, data: bytes) -> None:
+        """Take some octets of the document."""
+        if self._document:
+            self._document.body(data)
+
+    def digest(self, way: Hashed, algorithm: str) -> bytes:
+        """The digest of what was hashed in this way, in its most canonical form."""
+        return self._digests[way].canonical(algorithm)
 
 
 def _canonical(data: bytes, *, after_cr: bool) -> bytes:

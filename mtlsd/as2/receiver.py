@@ -16,8 +16,7 @@ from datetime import datetime
 from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers, choose_mic
 from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_nothing, witness_nothing
-from mtlsd.as2.mic import MIC
-from mtlsd.as2.mime.parser import HeaderBlock
+from mtlsd.as2.mic import MIC, UnsignedDigests
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.partners.partner_toml import Require
@@ -68,6 +67,8 @@ class Receiver:
         hints: Hints = Hints(),  # noqa: B008 - it is immutable
         observe: Observe = observe_nothing,
         witness: Witness = witness_nothing,
+        *,
+        every_mic: bool = False,
     ) -> None:
         self._agreement = agreement
         self._payload: list[bytes] = []
@@ -80,9 +81,9 @@ class Receiver:
             payload=self._payload.append,
             observe=observe,
             witness=witness,
+            every_mic=every_mic,
         )
-        outermost = HeaderBlock(b"", headers.entity)
-        self._body = body_of(outermost, self._context, outermost=True)
+        self._body = body_of(headers.entity, self._context, outermost=True)
         self._again: ReadAgain | None = None
 
     def receive_data(self, data: bytes) -> None:
@@ -113,6 +114,12 @@ class Receiver:
     def needs_another_pass(self) -> bool:
         """Whether it is known already that `finish` will raise ReadAgain."""
         return self._again is not None
+
+    @property
+    def unsigned(self) -> tuple[str, UnsignedDigests] | None:
+        """The layers of a message that is not signed, and the digests of what is inside."""
+        findings = self._context.findings
+        return (findings.layers, findings.payload_digests) if findings.payload_digests else None
 
     def events(self) -> Iterator[PayloadReceived]:
         """The payload received since the last call."""
@@ -165,9 +172,9 @@ class Receiver:
         """The MIC: over the content that verified, or over the payload of an unsigned message (RFC 4130, 7.3.1)."""
         findings, receipt = self._context.findings, self._context.receipt
         if findings.signature is None:
-            algorithm, label = choose_mic(receipt, None)
+            way, algorithm, label = self._context.unsigned_mic()
             assert findings.payload_digests is not None
-            return MIC(findings.payload_digests.canonical(algorithm), algorithm, label)
+            return MIC(findings.payload_digests.digest(way, algorithm), algorithm, label)
         algorithm, label = choose_mic(receipt, findings.signature.algorithm)
         if algorithm not in findings.signature.digests:
             raise ReadAgain(self._context.with_digest(algorithm))

@@ -15,6 +15,7 @@ from mtlsd.cli.partner.listed_certificate import ListedCertificate
 from mtlsd.config.addresses import without_query
 from mtlsd.config.model import Route, VirtualHost
 from mtlsd.partners.expiry import LISTED_DAYS
+from mtlsd.partners.partner_toml import MICProfile
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.names import SHORT
 
@@ -121,6 +122,8 @@ def _unusual(entry: PartnerEntry) -> Iterator[str]:
         yield f"match: {settings['match']}"
     if partner and partner.mdn_urls:
         yield f"mdn_urls: {settings['mdn_urls']}"
+    if partner and partner.mic_profile is not MICProfile.RFC:
+        yield f"mic_profile: {partner.mic_profile}"
     if partner and (partner.as2_version, partner.async_ack) != ("1.2", 200):
         yield f"as2_version: {partner.as2_version}, async_ack: {partner.async_ack}"
 

@@ -26,6 +26,7 @@ class Request:
     fields: Fields
     http_version: str
     host: str | None  # None only for HTTP/1.0 without Host
+    spelled: Fields = ()  # the same fields, with their names as received
 
     @property
     def path(self) -> str:
@@ -87,10 +88,11 @@ def read_request(event: h11.Request) -> Request:
     headers = event.headers.raw_items()  # one list, because `event.headers` creates each pair anew
     if _CONTROL.search(b"".join([value for _, value in headers])):
         raise BadRequest("a control character in a header field")
-    fields = tuple([(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in headers])
+    spelled = tuple([(name.decode("ascii"), value.decode("latin-1")) for name, value in headers])
+    fields = tuple([(name.lower(), value) for name, value in spelled])
     target = event.target.decode("latin-1")
     version = event.http_version.decode("ascii")
-    return Request(event.method.decode("ascii"), target, fields, version, _host(target, fields, version))
+    return Request(event.method.decode("ascii"), target, fields, version, _host(target, fields, version), spelled)
 
 
 def _host(target: str, fields: Fields, version: str) -> str | None:

@@ -18,7 +18,15 @@ from mtlsd.files.reading import MAX_FILE, FileRefused, read_file
 from mtlsd.files.stamps import DirectoryEntry, Listing, list_directory, stays_within
 from mtlsd.partners.dates import dates_by_certificate
 from mtlsd.partners.mdn_urls import is_allowed
-from mtlsd.partners.partner_toml import DEFAULT_VERSION, EVERYTHING, Match, PartnerSettings, Require, read_partner_toml
+from mtlsd.partners.partner_toml import (
+    DEFAULT_VERSION,
+    EVERYTHING,
+    Match,
+    MICProfile,
+    PartnerSettings,
+    Require,
+    read_partner_toml,
+)
 from mtlsd.partners.rollover import Promotions, Registered, Standing, Use, standings, usable_first
 from mtlsd.pki.certificate import Certificate, CertificateUnreadable
 from mtlsd.pki.crl import MAX_CRL, SUFFIX, CRLUnreadable, RevocationList, take_crls
@@ -62,6 +70,7 @@ class Partner:
     mdn_roots: tuple[Certificate, ...] = ()  # only for the servers that receive the partner's MDNs
     as2_version: str = DEFAULT_VERSION  # in our MDNs
     async_ack: int = 200  # the status that acknowledges a message whose MDN is sent later
+    mic_profile: MICProfile = MICProfile.RFC
     revocation: Revocation = BY_DEFAULT
     crls: tuple[RevocationList, ...] = ()  # as read; their signatures are verified later
     retention_days: int | None = None  # of contents; None: as for all partners
@@ -188,6 +197,7 @@ class _Reader:
             hosts=settings.hosts,
             require=settings.require,
             relax=settings.relax,
+            mic_profile=settings.mic_profile,
             mdn_urls=settings.mdn_urls,
             match=settings.match,
             public_certificates=tuple(each for each in connections if not each.is_ca or each in pins),

@@ -41,6 +41,15 @@ class Require(StrEnum):
 EVERYTHING = frozenset(Require)
 
 
+class MICProfile(StrEnum):
+    """What the partner's product hashes as the MIC of a message that is not signed; docs/as2.md has the table."""
+
+    RFC = "rfc"
+    OPENAS2 = "openas2"
+    MENDELSON = "mendelson"
+    WITH_HEADERS = "with-headers"
+
+
 @fields.table
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -72,6 +81,7 @@ class PartnerSettings:
     hosts: Annotated[frozenset[str] | None, _HOSTS] = None  # None: all
     require: Annotated[frozenset[Require], choices(Require)] = EVERYTHING
     relax: Annotated[frozenset[str], choices(RELAXATIONS)] = frozenset()
+    mic_profile: Annotated[MICProfile, choice(MICProfile)] = MICProfile.RFC
     mdn_urls: Annotated[tuple[str, ...], texts(url_prefix, "a list of URLs")] = ()
     as2_version: Annotated[str, choice(VERSIONS)] = DEFAULT_VERSION
     async_ack: Annotated[int | None, choice(ACKNOWLEDGEMENTS)] = None  # None: depends on as2_version

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.support import messages
 from tests.support.backend import Backend
 from tests.support.client import opened, request
-from tests.support.daemon import Daemon, Tree, acme, keys, running
+from tests.support.daemon import Daemon, Tree, acme, globex, keys, running
 from tests.support.messages import EDI
 from tests.support.partner import disposition, kept, layered, message, send
 
@@ -105,6 +106,48 @@ def test_r15_across_a_restart(tmp_path_factory: pytest.TempPathFactory, backend:
     with running(tree) as daemon:
         assert send(daemon, sent).body == first.body
         once(daemon, None, "<r15@acme.example>")
+
+
+@pytest.mark.parametrize("before", ["rfc", "openas2", "mendelson"])
+@pytest.mark.parametrize("after", ["rfc", "openas2", "mendelson", "with-headers"])
+@pytest.mark.parametrize("payload", [EDI, EDI * 5000], ids=["small", "large"])
+def test_a_duplicate_is_known_by_its_content_after_the_profile_changed(
+    loose: Daemon, backend: Backend, before: str, after: str, payload: bytes
+) -> None:
+    message_id = f"<{before}-{after}-{len(payload)}@acme.example>"
+    sent, other = (message(message_id, layered("c", each), as2_from="LOOSE") for each in (payload, payload + b"other"))
+    use_profile(loose, before)
+    first = send(loose, sent, globex())
+    assert disposition(first, sent) == "processed"
+    use_profile(loose, after)
+    assert send(loose, sent, globex()).body == first.body
+    assert disposition(send(loose, other, globex()), other) == "processed/error: duplicate-document"
+    once(loose, backend, message_id)
+
+
+@pytest.fixture(scope="module")
+def loose(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Iterator[Daemon]:
+    """A daemon with a partner that need not sign."""
+    tree = Tree(tmp_path_factory.mktemp("loose"), backend.url, limits="max_failures_per_hour = 100_000")
+    tree.add("loose", "LOOSE", globex(), "require = []")
+    (tree.certs / "partners" / "globex" / "tls" / "client.pem").unlink()
+    (tree.certs / "partners" / "loose" / "partner.toml").write_text(settings_with("rfc"))
+    with running(tree) as daemon:
+        yield daemon
+
+
+def settings_with(profile: str) -> str:
+    return f'as2_id = "LOOSE"\nrequire = []\nmic_profile = "{profile}"\n'
+
+
+def use_profile(daemon: Daemon, profile: str) -> None:
+    settings, file = settings_with(profile), daemon.tree.certs / "partners" / "loose" / "partner.toml"
+    if file.read_text() != settings:
+        new = daemon.tree.root / "partner.toml"
+        new.write_text(settings)
+        daemon.forget()
+        new.replace(file)
+        daemon.wait_for("reloaded", changed=["loose"])
 
 
 def once(daemon: Daemon, backend: Backend | None, message_id: str) -> bytes:

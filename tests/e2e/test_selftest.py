@@ -1,6 +1,7 @@
 """`POST /.well-known/mtlsd/as2-selftest`: the real MDN and a report; nothing is delivered or kept."""
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -171,6 +172,21 @@ def test_of_a_message_without_a_signature_nothing_inside_is_told_even_where_it_i
     answer = post(daemon, sent, globex())
     assert disposition(answer, sent) == "processed"
     assert b"EDIFACT" not in explanation(answer)
+
+
+@pytest.mark.parametrize(("layers", "profiles"), [("", {"rfc", "openas2"}), ("c", {"rfc", "with-headers"})])
+def test_of_a_message_in_the_clear_every_mic_is_told_with_its_profile(
+    daemon: Daemon, layers: str, profiles: set[str]
+) -> None:
+    sent = message(f"<clear-{layers}@x.example>", layered(layers), as2_from="LOOSE")
+    found = report(daemon, sent, globex())
+    (ours,) = (each for each in found["mics"] if each["ours"])
+    assert set(ours["profiles"]) == profiles
+    assert found["mic"].startswith(ours["value"])
+    document = base64.b64encode(hashlib.sha1(EDI, usedforsecurity=False).digest()).decode()
+    (mendelson,) = (each for each in found["mics"] if each["value"] == document)
+    assert "mendelson" in mendelson["profiles"]
+    assert f"{document} {mendelson['what']}, raw, sha1 (mic_profile ".encode() in post(daemon, sent, globex()).body
 
 
 def test_an_asynchronous_mdn_is_in_the_answer_and_goes_nowhere(daemon: Daemon) -> None:

@@ -27,7 +27,9 @@ def candidates(configuration: Configuration, opened: Journal, message: Message) 
     now = datetime.fromtimestamp(message.received_at, UTC)
     spool = Spool(configuration.server.spool_directory)
     with open_intact(opened, spool, message, message.original) as original:
-        headers, pieces = AS2Headers.parse(message.headers), iter(partial(original.read, PIECE), b"")
+        # The journal has the names of fields in lower case; senders mostly write them as RFC 2045 does.
+        headers = AS2Headers.parse([(name.title(), value) for name, value in message.headers])
+        pieces = iter(partial(original.read, PIECE), b"")
         return explain(headers, _agreement(configuration, message), limits, now, pieces)
 
 
@@ -51,16 +53,35 @@ def say_candidates(found: list[Candidate], ours: str | None, theirs: str) -> Non
     """Write all candidates, ours marked; or those with the partner's value, which may have spaces and an algorithm."""
     value = theirs.partition(",")[0].replace(" ", "")
     if not value:
-        rows = [(*as_json(each).values(), "ours" if each.mic.value == ours else "") for each in found]
-        say_table(("WHAT WAS HASHED", "FORM", "ALGORITHM", "VALUE", ""), rows, fold="VALUE")
+        rows = [
+            (
+                each.what,
+                each.form,
+                each.mic.algorithm,
+                each.mic.value,
+                ", ".join(each.profiles),
+                "ours" if each.mic.value == ours else "",
+            )
+            for each in found
+        ]
+        say_table(("WHAT WAS HASHED", "FORM", "ALGORITHM", "VALUE", "PROFILE", ""), rows, fold="VALUE")
         return
     matching = [each for each in found if each.mic.value == value]
     for each in matching:
         say(f"this value is the {each.mic.algorithm} of: {each.what}, {each.form}")
+        if each.profiles and value != ours:
+            several = " or ".join(f'mic_profile = "{profile}"' for profile in each.profiles)
+            say(f"it would be our MIC with {several} in the partner's partner.toml")
     if not matching:
         say("no layer of this message has this value, in any form, with any algorithm: the partner hashed other bytes")
 
 
-def as_json(candidate: Candidate) -> dict[str, str]:
+def as_json(candidate: Candidate) -> dict[str, object]:
     mic = candidate.mic
-    return {"what": candidate.what, "form": candidate.form, "algorithm": mic.algorithm, "value": mic.value}
+    return {
+        "what": candidate.what,
+        "form": candidate.form,
+        "algorithm": mic.algorithm,
+        "value": mic.value,
+        "profiles": list(candidate.profiles),
+    }

@@ -20,6 +20,7 @@ from mtlsd.files.reading import FileRefused, read_file
 from mtlsd.partners.edit import merge
 from mtlsd.partners.edit import proposal as proposals
 from mtlsd.partners.partner import LoadedPartner, load_partner
+from mtlsd.partners.partner_toml import MICProfile
 from mtlsd.partners.production import without_tests
 from mtlsd.partners.registry import load_each
 from mtlsd.partners.validity import date_warnings
@@ -62,6 +63,10 @@ class PartnerOptions:
         type=click.Choice(["sign", "encrypt", "nothing"]),
     )
     relax: tuple[str, ...] = option("A relaxation, by name; may be repeated.", multiple=True)
+    mic_profile: str | None = option(
+        "What the partner's product hashes as the MIC of a message that is not signed; default: rfc.",
+        type=click.Choice([each.value for each in MICProfile]),
+    )
     as2_version: str | None = option("The AS2-Version of our MDNs; default: 1.2.", type=click.Choice(["1.2", "1.3"]))
     async_ack: int | None = option(
         "Status of the empty answer to a message with an asynchronous MDN; default: 200, or 204 with AS2 1.3.",
@@ -157,7 +162,9 @@ def _settings(options: PartnerOptions) -> dict[str, object]:
             raise click.UsageError(f"{printable(text)!r} is not printable")
     match = {"subject": subject, "san": options.match_san}
     settings = {"as2_id": ids[0] if len(ids) == 1 else ids, "match": {key: each for key, each in match.items() if each}}
-    settings |= {key: getattr(options, key) for key in ("hosts", "relax", "mdn_urls", "as2_version", "async_ack")}
+    settings |= {
+        key: getattr(options, key) for key in ("hosts", "relax", "mic_profile", "mdn_urls", "as2_version", "async_ack")
+    }
     found: dict[str, object] = {key: value for key, value in settings.items() if value}
     if options.require:
         found["require"] = tuple(each for each in options.require if each != "nothing")

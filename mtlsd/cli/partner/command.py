@@ -26,6 +26,7 @@ HEADINGS = {  # of the settings, by key of partner.toml
     "hosts": "hosts",
     "require": "must",
     "relax": "relax",
+    "mic_profile": "MIC profile",
     "mdn_urls": "MDNs to",
     "match": "match",
     "as2_version": "AS2 version",

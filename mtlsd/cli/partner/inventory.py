@@ -88,6 +88,7 @@ class PartnerEntry:
             "hosts": sorted(partner.hosts) if partner and partner.hosts is not None else None,
             "require": sorted(partner.require) if partner else [],
             "relax": sorted(partner.relax) if partner else [],
+            "mic_profile": partner.mic_profile.value if partner else None,
             "mdn_urls": list(partner.mdn_urls) if partner else [],
             "as2_version": partner.as2_version if partner else None,
             "async_ack": partner.async_ack if partner else None,

@@ -48,7 +48,7 @@ def read_header(call: Call) -> Inbound:
         raise ContentCodingUnsupported(f"Content-Encoding {cut(call.request.get('content-encoding') or '')!r}")
     if not call.request.has_body:
         raise LengthRequired()
-    headers = AS2Headers.parse(call.request.fields)
+    headers = AS2Headers.parse(call.request.spelled or call.request.fields)
     inbound = Inbound(call, headers, _partner(call, headers))
     _check_target(inbound)
     return inbound
@@ -65,7 +65,7 @@ def check(inbound: Inbound, services: Services) -> None:
         raise AS2ToUnknown(f"this route is {call.organization.as2_id!r}")
     services.failures.check(inbound.failure_key, call.now)
     headers.check()
-    check_no_mdn(headers.entity.get("content-type", ""))
+    check_no_mdn(headers.entity.fields.get("content-type", ""))
 
 
 def _partner(call: Call, headers: AS2Headers) -> Partner | None:

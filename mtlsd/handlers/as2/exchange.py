@@ -176,9 +176,11 @@ class Exchange:
         if earlier.mic is None or not isinstance(verified, VerifiedMessage):
             return True
         algorithm = algorithm_of(earlier.mic_algorithm or "")
-        if algorithm == verified.mic.algorithm:
+        is_signed = verified.signer is not None
+        if algorithm == verified.mic.algorithm and (is_signed or earlier.mic == verified.mic.value):
             return earlier.mic == verified.mic.value
-        return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in self._explain())
+        candidates = (each for each in self._explain() if is_signed or each.profiles)  # the profile may have changed
+        return any((each.mic.value, each.mic.algorithm) == (earlier.mic, algorithm) for each in candidates)
 
     def _explain(self) -> list[Candidate]:
         """Return every digest of this message, which is stored and is read once more."""

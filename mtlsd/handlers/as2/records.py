@@ -79,7 +79,7 @@ def _verified(verified: VerifiedMessage, kept: Kept) -> dict[str, Any]:
 
 def _sealed(sealed: SealedMessage, inbound: Inbound, kept: Kept) -> dict[str, Any]:
     return {
-        "content_type": inbound.headers.entity["content-type"],
+        "content_type": inbound.headers.entity.fields["content-type"],
         "size": kept.sizes["as2"],
         "payload": None,
         "encrypted_with": sealed.cipher,

@@ -23,7 +23,7 @@ from mtlsd.handlers.as2 import answer, receipts
 from mtlsd.handlers.as2.begin import check, read_header
 from mtlsd.handlers.as2.receiving import Pause, Receiving
 from mtlsd.handlers.context import Call, Inbound, Services
-from mtlsd.handlers.well_known.selftest_report import SelfTestReport, as_json, as_text
+from mtlsd.handlers.well_known.selftest_report import SelfTestReport, as_json, as_text, may_be_reported
 from mtlsd.http.messages import Request, Response
 from mtlsd.journal.model import StoredMDN
 from mtlsd.journal.proof.chain import EntryKind, Note
@@ -123,7 +123,7 @@ class SelfTest:
 
     def _pass(self, verified: VerifiedMessage) -> Response:
         candidates: list[Candidate] = []
-        if verified.signer is not None and not self._is_too_large(verified):
+        if may_be_reported(verified) and not self._is_too_large(verified):
             candidates = self._receiving.candidates()
         report = self._report(verified, candidates)
         mdn = self._receipt(verified, as_text(report))

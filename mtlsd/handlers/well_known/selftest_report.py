@@ -1,6 +1,6 @@
 """The report of a self-test: the findings about a message, for people in the MDN's text, and for programs as JSON.
 
-The report describes the content of the envelope only if a signature has verified.
+The report describes the content of an envelope only if a signature has verified.
 """
 
 from base64 import b64encode
@@ -16,7 +16,7 @@ from mtlsd.journal.model import StoredMDN
 from mtlsd.text import printable
 
 NOTHING_KEPT = "This was a self-test: nothing was stored, and nothing is delivered."
-UNSIGNED = "The message is not signed, so its content is not reported."
+UNSIGNED = "The message is encrypted and not signed, so its content is not reported."
 TOO_LARGE = "The message is too large for the list of every possible MIC."
 LINE = 200  # characters of one line of the text
 
@@ -40,7 +40,12 @@ class SelfTestReport:
     @property
     def inside(self) -> VerifiedMessage | None:
         """The message, if its content may be reported."""
-        return self.verified if self.verified and self.verified.signer else None
+        return self.verified if self.verified and may_be_reported(self.verified) else None
+
+
+def may_be_reported(verified: VerifiedMessage) -> bool:
+    """Whether the sender certainly knows the content: it signed the content, or sent it in the clear."""
+    return verified.signer is not None or Layer.ENCRYPTED not in verified.layers
 
 
 def as_json(report: SelfTestReport, mdn: StoredMDN | None) -> dict[str, Any]:
@@ -79,7 +84,8 @@ def _lines(report: SelfTestReport) -> Iterator[str]:
             yield f"Layer {number}: {_described(each)}"
         yield f"Document: {inside.content_type}, {inside.size} bytes"
         yield f"MIC: {inside.mic}"
-        yield from (_mic(each, inside) for each in report.candidates if each.mic.algorithm == inside.mic.algorithm)
+        usual = inside.mic.algorithm
+        yield from (_mic(each, inside) for each in report.candidates if each.mic.algorithm == usual or each.profiles)
     yield from (f"Odd: {each}" for each in report.oddities)
 
 
@@ -94,7 +100,6 @@ def _remarks(report: SelfTestReport) -> Iterator[str]:
 
 
 def _layers(inside: VerifiedMessage) -> Iterator[dict[str, object]]:
-    assert inside.signer is not None
     for letter in inside.layers:
         match Layer(letter):
             case Layer.ENCRYPTED:
@@ -103,6 +108,7 @@ def _layers(inside: VerifiedMessage) -> Iterator[dict[str, object]]:
                 yield {"layer": "compressed", "algorithm": "zlib"}
             case Layer.SIGNED:
                 signer = inside.signer
+                assert signer is not None
                 yield {
                     "layer": "signed",
                     "algorithm": inside.digest,
@@ -122,7 +128,8 @@ def _described(layer: dict[str, object]) -> str:
 
 def _mic(candidate: Candidate, inside: VerifiedMessage) -> str:
     ours = " (ours)" if candidate.mic.digest == inside.mic.digest else ""
-    return f"  {candidate.mic.value} {candidate.what}, {candidate.form}{ours}"
+    profiles = f" (mic_profile {', '.join(candidate.profiles)})" if candidate.profiles else ""
+    return f"  {candidate.mic.value} {candidate.what}, {candidate.form}, {candidate.mic.algorithm}{profiles}{ours}"
 
 
 def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, object]:
@@ -131,6 +138,7 @@ def _candidate(candidate: Candidate, inside: VerifiedMessage) -> dict[str, objec
         "form": candidate.form,
         "algorithm": candidate.mic.algorithm,
         "value": candidate.mic.value,
+        "profiles": list(candidate.profiles),
         "ours": candidate.mic.digest == inside.mic.digest,
     }
 

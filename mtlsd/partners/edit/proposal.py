@@ -131,6 +131,7 @@ def describe(loaded: LoadedPartner | None) -> Description:
         "hosts": ("all",) if partner.hosts is None else tuple(sorted(partner.hosts)) or ("none",),
         "require": tuple(sorted(partner.require)) or ("nothing",),
         "relax": tuple(sorted(partner.relax)),
+        "mic_profile": (partner.mic_profile.value,),
         "mdn_urls": partner.mdn_urls,
         "as2_version": (partner.as2_version,),
         "async_ack": (str(partner.async_ack),),

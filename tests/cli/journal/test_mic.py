@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Tree, running
-from tests.support.messages import EDI, build
+from mtlsd.partners.partner_toml import MICProfile
+from tests.support.daemon import Tree, globex, running
+from tests.support.messages import EDI, build, entity
 from tests.support.partner import disposition, layered, message, send
 from tests.support.site import mtlsd, mtlsd_json
 
@@ -43,6 +44,22 @@ def test_it_lists_all_and_marks_ours(tree: Tree) -> None:
     assert "decrypted, signed part, with header" in marked[0]
     listed = mtlsd_json("journal", "show", ID, "--mic", "--config", tree.configuration)
     assert {each["algorithm"] for each in listed} == {"sha1", "sha256", "sha384", "sha512"}
+
+
+def test_it_names_the_profile_of_a_message_that_is_not_signed(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.add("loose", "LOOSE", globex(), "require = []")
+    (tree.certs / "partners" / "globex" / "tls" / "client.pem").unlink()
+    with running(tree) as daemon:
+        sent = message(ID, layered("c"), as2_from="LOOSE")
+        assert disposition(send(daemon, sent, globex()), sent) == "processed"
+    openas2, mendelson = explain(tree, EDI, "sha256"), explain(tree, EDI, "sha1")
+    assert 'it would be our MIC with mic_profile = "openas2" in the partner\'s partner.toml' in openas2
+    assert 'it would be our MIC with mic_profile = "openas2" or mic_profile = "mendelson" in' in mendelson
+    ours = explain(tree, entity(EDI, Content_Disposition='attachment; filename="order.edi"'), "sha256")
+    assert "mic_profile" not in ours
+    listed = mtlsd_json("journal", "show", ID, "--mic", "--config", tree.configuration)
+    assert {profile for each in listed for profile in each["profiles"]} == set(MICProfile)
 
 
 def test_a_partner_who_is_gone_is_said(tree: Tree, tmp_path: Path) -> None:

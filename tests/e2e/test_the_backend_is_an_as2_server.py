@@ -51,9 +51,9 @@ class AS2Server:
 class Says:
     """A backend that answers with an MDN of our making: a MIC, a disposition and a signer as it pleases."""
 
-    def __init__(self, mic: MIC | None, modifier: str | None = None, signer: str = "EXAMPLE") -> None:
+    def __init__(self, mic: MIC | None, modifier: str | None = None, signer: str | None = "EXAMPLE") -> None:
         self._receipt = (mic, Disposition.of(modifier))
-        self._signing = (keys(signer), "sha256")
+        self._signing = (keys(signer), "sha256") if signer else None
 
     def __call__(self, request: Delivered) -> Answered:
         mic, said = self._receipt
@@ -350,6 +350,17 @@ def test_a_mic_of_other_octets_is_named_as_such(daemon: Daemon, own: Backend, an
 def test_a_missing_mic_raises_an_alert(daemon: Daemon, own: Backend, answering: Answering) -> None:
     answering(Says(None))
     assert "has no MIC" in alerted(daemon, own, "<mic-none@acme.example>")
+
+
+def test_an_mdn_that_is_not_signed_needs_no_mic(daemon: Daemon, own: Backend, answering: Answering) -> None:
+    """RFC 4130, section 7.4.3; a MIC that is there is compared."""
+    answering(Says(None, signer=None))
+    assert send(daemon, message("<no-mic@acme.example>", mdn="")).status == 200
+    own.wait()
+    assert "alert" not in daemon.wait_for("exchange_finished", message_id="<no-mic@acme.example>")
+    answering(Says(MIC(b"x" * 32, "sha256", "sha-256"), signer=None))
+    wrong = message("<wrong-mic@acme.example>", mdn="")
+    assert "theirs is of other octets" in alerted(daemon, own, "<wrong-mic@acme.example>", wrong)
 
 
 def test_a_mic_with_another_algorithm_is_compared_with_that(daemon: Daemon, own: Backend, answering: Answering) -> None:

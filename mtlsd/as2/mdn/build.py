@@ -88,7 +88,7 @@ def _report(receipt: Receipt, product: str) -> tuple[str, bytes]:
     )
     notification = entity(
         {"Content-Type": "message/disposition-notification", "Content-Transfer-Encoding": "7bit"},
-        fields(_notification(receipt, product)),
+        fields(_notification(receipt, product)) + b"\r\n",  # phpas2 finds the last field only before an empty line
     )
     content_type = f'multipart/report; report-type=disposition-notification; boundary="{boundary}"'
     return content_type, multipart(boundary, text, notification)

@@ -28,16 +28,24 @@ from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, encode
 
 @dataclass(frozen=True, slots=True)
 class BuiltMessage:
-    """An AS2 message, ready for HTTP; `covered` are the octets that the MIC is over (RFC 4130, section 7.3.1)."""
+    """An AS2 message, ready for HTTP; `covered` are the octets that the MIC is over (RFC 4130, section 7.3.1).
+
+    `stages` are the octets of each step from the document to the message, by name: a receiver may hash any of them.
+    """
 
     headers: tuple[tuple[str, str], ...]
     body: bytes
     covered: bytes
+    stages: tuple[tuple[str, bytes], ...] = ()
 
     def mic(self, algorithm: str) -> str:
         """The MIC with this digest, in base64."""
-        digest = hashlib.new(algorithm, self.covered, usedforsecurity=False).digest()
-        return base64.b64encode(digest).decode("ascii")
+        return mic_of(self.covered, algorithm)
+
+
+def mic_of(octets: bytes, algorithm: str) -> str:
+    """The digest of these octets, in base64."""
+    return base64.b64encode(hashlib.new(algorithm, octets, usedforsecurity=False).digest()).decode("ascii")
 
 
 def compose(draft: Draft, *, now: float) -> BuiltMessage:
@@ -50,16 +58,20 @@ def compose(draft: Draft, *, now: float) -> BuiltMessage:
     header, body = _content(draft)
     layered = draft.signing or draft.encryption or draft.compression is not Compression.NONE
     covered = entity(header, body) if layered else body
+    stages = [("the document", body), ("the document, with its header", entity(header, body))]
     if draft.compression is Compression.BEFORE or (draft.compression is not Compression.NONE and not draft.signing):
         header, body = _compressed(header, body)
+        stages.append(("the compressed data, with their header", entity(header, body)))
     if draft.signing:
         covered = entity(header, body)
         header, body = _signed(covered, draft.signing)
+        stages.append(("the signed message, with its header", entity(header, body)))
         if draft.compression is Compression.AFTER:
             header, body = _compressed(header, body)
     if draft.encryption:
         header, body = _encrypted(entity(header, body), draft.encryption)
-    return BuiltMessage((*_fields(draft, now).items(), *header.items()), body, covered)
+    stages.append(("the message's body, as sent", body))
+    return BuiltMessage((*_fields(draft, now).items(), *header.items()), body, covered, tuple(stages))
 
 
 Parts = tuple[dict[str, str], bytes]  # the header and the body of a MIME entity

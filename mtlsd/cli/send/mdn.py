@@ -8,8 +8,10 @@ from typing import Literal
 
 from mtlsd.as2.mdn.pyas2 import ReceivedMDN, read_mdn
 from mtlsd.as2.mdn.verify import read_unverified
+from mtlsd.as2.mic import DIGESTS
 from mtlsd.as2.mime.multipart_signed import open_detached
 from mtlsd.as2.mime.parser import ContentType
+from mtlsd.as2.outbound.compose import mic_of
 from mtlsd.errors import AS2SecurityTooLow, AS2SignerUnknown, PeerError
 from mtlsd.net.client.http import Answer
 from mtlsd.net.server.mdn_receiver import PostedMDN, Reception
@@ -24,17 +26,26 @@ MAX_TEXT = 2000  # characters of the text of an MDN that is not accepted
 class Asked:
     """What our message requested.
 
-    `mics` are the correct MICs, by algorithm. `waits` is the number of seconds to wait for an asynchronous MDN; None if
-    the MDN is expected in the answer.
+    `mics` are the correct MICs, by algorithm, and `hashable` is what another product could hash instead, by name.
+    `waits` is the number of seconds to wait for an asynchronous MDN; None if the MDN is expected in the answer.
     """
 
     message_id: str
     mdn: Literal["none", "unsigned", "signed"]
     mics: Mapping[str, str]
-    signed: bool
     signers: tuple[Certificate, ...]
     relax: frozenset[str] = frozenset()  # relaxations of our policy for the signature of the MDN
     waits: float | None = None
+    hashable: tuple[tuple[str, bytes], ...] = ()
+
+    def hashed_by(self, mic: str) -> list[str]:
+        """What a receiver hashed that reports this MIC, such as `the sha1 of: the document`."""
+        return [
+            f"the {algorithm} of: {name}"
+            for name, octets in self.hashable
+            for algorithm in DIGESTS
+            if mic == mic_of(octets, algorithm)
+        ]
 
 
 def is_mdn(answer: Answer) -> bool:

@@ -35,10 +35,10 @@ def prepare(options: Options, receipt_url: str | None, now: datetime) -> tuple[B
         message_id=draft.message_id,
         mdn=draft.mdn,
         mics={algorithm: message.mic(algorithm) for algorithm in _mic_algorithms(draft)},
-        signed=draft.signing is not None,
         signers=signers,
         relax=frozenset({"sha1"} & {draft.micalg}),
         waits=options.timeout if receipt_url else None,
+        hashable=message.stages,
     )
     return message, asked
 

@@ -145,9 +145,9 @@ def _failures(asked: Asked, mdn: ReceivedMDN) -> list[str]:
 
 
 def _wrong_mic(asked: Asked, mdn: ReceivedMDN) -> str | None:
-    """The failure of the MIC. An unsigned MDN for an unsigned message needs no MIC (RFC 4130, section 7.4.3)."""
+    """The failure of the MIC. An MDN that is not signed needs no MIC (RFC 4130, section 7.4.3)."""
     if mdn.mic is None:
-        return "the MDN has no MIC" if asked.signed or asked.mdn == "signed" else None
+        return "the MDN is signed, and has no MIC" if mdn.signed else None
     expected = _expected_mics(asked, mdn)
     if not expected:
         return f"the MIC uses {mdn.mic_algorithm}, which was not requested"
@@ -172,7 +172,8 @@ def _compared(asked: Asked, mdn: ReceivedMDN | None) -> str:
     if mdn.mic in expected:
         return f"equal ({said})"
     ours = f"; ours is {', '.join(expected)}" if expected else ""
-    return f"differs: the MDN has {said}{ours}"
+    theirs = "; ".join(asked.hashed_by(mdn.mic)) or "of other octets than any layer of this message"
+    return f"differs: the MDN has {said}{ours}; theirs is {theirs}"
 
 
 def _sender(posted: PostedMDN | None) -> str | None:

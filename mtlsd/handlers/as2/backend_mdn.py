@@ -116,22 +116,19 @@ def _complaints(
     if receipt and receipt.signed and not said.signed:
         yield "The backend's MDN is not signed, though a signed one was asked for."
     if isinstance(message, VerifiedMessage) and said.is_positive:
-        is_wanted = message.signer is not None or bool(receipt and receipt.signed)
-        yield from _mic_complaints(message, said.mic, said.mic_algorithm, explain, is_wanted=is_wanted)
+        yield from _mic_complaints(message, said, explain)
 
 
 def _mic_complaints(
     message: VerifiedMessage,
-    value: str | None,
-    label: str | None,
+    said: ReceivedMDN,
     explain: Callable[[], list[Candidate]],
-    *,
-    is_wanted: bool,
 ) -> Iterator[str]:
-    ours = message.mic
+    """The differences of the MIC; an MDN that is not signed needs none (RFC 4130, section 7.4.3)."""
+    ours, value, label = message.mic, said.mic, said.mic_algorithm
     if value is None:
-        if is_wanted:
-            yield "The backend's MDN has no MIC."
+        if said.signed:
+            yield "The backend's MDN is signed, and has no MIC."
         return
     if (value, algorithm_of(label or "")) == (ours.value, ours.algorithm):
         return

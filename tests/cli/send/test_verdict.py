@@ -1,6 +1,7 @@
 """What an answer is worth: only a receipt as it was asked for is OK."""
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.build import Receipt, build_mdn
 from mtlsd.as2.mdn.disposition import Disposition
 from mtlsd.as2.mic import MIC
+from mtlsd.as2.outbound.compose import compose
+from mtlsd.as2.outbound.draft import Compression, Draft, DraftDocument, Encryption, Signing
 from mtlsd.cli.send.mdn import Asked, receive
 from mtlsd.cli.send.verdict import judge, say_verdict
 from mtlsd.net.client.http import Answer
@@ -20,7 +23,7 @@ from tests.support.messages import NOW, key_pair
 
 SIGNER = key_pair("EXAMPLE")
 OURS = MIC(b"\x01" * 32, "sha256", "sha-256")
-ASKED = Asked("<1@acme.example>", "signed", {"sha256": OURS.value}, signed=True, signers=(SIGNER.certificate,))
+ASKED = Asked("<1@acme.example>", "signed", {"sha256": OURS.value}, signers=(SIGNER.certificate,))
 
 
 def mdn(
@@ -57,7 +60,7 @@ def test_a_receipt_as_it_was_asked_for_is_ok() -> None:
 OTHER = MIC(b"\x02" * 32, "sha256", "sha-256")
 NOT_OK: dict[str, tuple[Asked, Answer, str]] = {
     "another MIC": (ASKED, mdn(mic=OTHER), "the MIC does not match the message"),
-    "no MIC": (ASKED, mdn(mic=None), "the MDN has no MIC"),
+    "no MIC": (ASKED, mdn(mic=None), "the MDN is signed, and has no MIC"),
     "a MIC of another algorithm": (
         ASKED,
         mdn(mic=MIC(b"1", "sha1", "sha1")),
@@ -103,8 +106,27 @@ def test_an_mdn_that_is_accepted_has_nothing_unverified() -> None:
 
 def test_a_mic_is_shown_beside_ours_where_it_differs() -> None:
     assert judge(ASKED, mdn(), NOW).mic == f"equal ({OURS})"
-    assert judge(ASKED, mdn(mic=OTHER), NOW).mic == f"differs: the MDN has {OTHER}; ours is {OURS.value}"
+    differs = judge(ASKED, mdn(mic=OTHER), NOW).mic
+    assert differs.startswith(f"differs: the MDN has {OTHER}; ours is {OURS.value}; theirs is of other octets")
     assert judge(ASKED, mdn(mic=None), NOW).mic == "none"
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
+@pytest.mark.parametrize("layers", ["", "c", "s", "cs", "sc", "csE"])
+def test_a_mic_that_differs_is_explained(algorithm: str, layers: str) -> None:
+    draft = Draft("ACME", "EXAMPLE", "<1@acme.example>", (DraftDocument(b"the document", "text/plain", "order.txt"),))
+    if "s" in layers:
+        draft = replace(draft, signing=Signing(SIGNER))
+    if "c" in layers:
+        draft = replace(draft, compression=Compression.AFTER if layers == "sc" else Compression.BEFORE)
+    if "E" in layers:
+        draft = replace(draft, encryption=Encryption(SIGNER.certificate))
+    message = compose(draft, now=NOW.timestamp())
+    digest = hashlib.new(algorithm, b"the document").digest()
+    asked = replace(ASKED, mics={"sha256": "other"}, hashable=message.stages)
+    verdict = judge(asked, mdn(mic=MIC(digest, algorithm, algorithm)), NOW)
+    assert not verdict.ok
+    assert f"theirs is the {algorithm} of: the document" in verdict.mic
 
 
 def test_each_algorithm_that_was_asked_for_is_compared() -> None:
@@ -112,8 +134,8 @@ def test_each_algorithm_that_was_asked_for_is_compared() -> None:
     assert judge(asked, mdn(), NOW).ok
 
 
-def test_an_unsigned_receipt_for_an_unsigned_message_needs_no_mic() -> None:
-    asked = replace(ASKED, mdn="unsigned", signed=False)
+def test_a_receipt_that_is_not_signed_needs_no_mic() -> None:
+    asked = replace(ASKED, mdn="unsigned")
     assert judge(asked, mdn(signed=False, mic=None), NOW).ok
     assert not judge(asked, mdn(signed=False, mic=OTHER), NOW).ok
 

@@ -34,7 +34,14 @@ from mtlsd.as2.mime.multipart_signed import (
     encoding_of_multipart,
 )
 from mtlsd.as2.mime.one_reading import check_one_reading
-from mtlsd.as2.mime.parser import ContentType, HeaderBlock, HeaderBlockReader, transfer_decoder
+from mtlsd.as2.mime.parser import (
+    ContentType,
+    HeaderBeginning,
+    HeaderBlock,
+    HeaderBlockReader,
+    transfer_decoder,
+    unquoted,
+)
 from mtlsd.as2.mime.transfer_encoding import Unarmoured, WithoutPreamble
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.as2.sink import Nowhere, Sink
@@ -50,8 +57,10 @@ from mtlsd.errors import (
 from mtlsd.partners.partner_toml import MICProfile, Require
 from mtlsd.partners.rollover import not_in_use
 from mtlsd.pki.certificate import Certificate
+from mtlsd.text import cut
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
+MULTIPART_SIGNED = "multipart/signed"
 PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 
 
@@ -200,19 +209,32 @@ class Entity:
 
 def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     """The sink for the body that a header describes."""
-    content_type = block.content_type() or ContentType("")
     _check_length(block)
+    content_type = _content_type(block, context, outermost=outermost)
     if content_type.value in PKCS7_MIME:
         value = Unarmoured(CMSLayer(context))
         return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
-    if content_type.value == "multipart/signed":
+    if content_type.value == MULTIPART_SIGNED:
         if outermost and context.agreement.passed_on:
             check_one_reading(block)
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
     if context.lacks_signature:
         return _unsigned(block, context)
-    return Payload(block, context)
+    if content_type.value.startswith("message/"):
+        return Payload(block, context)
+    return DocumentOrEntity(block, context)
+
+
+def _content_type(block: HeaderBlock, context: Context, *, outermost: bool) -> ContentType:
+    """The type of the body; raises AS2MIMEMalformed for a type that no reader, or not every reader, understands."""
+    text = block.fields.get("content-type", "")
+    content_type = ContentType.parse(text)
+    if text and not content_type.is_media_type:
+        raise AS2MIMEMalformed(f"the Content-Type is not a media type: {cut(text)!r}")
+    if outermost and context.agreement.passed_on and unquoted(text) != text:
+        raise AS2MIMEMalformed("the Content-Type is in quotes: the next reader could take it for another type")
+    return content_type
 
 
 def _unsigned(block: HeaderBlock, context: Context) -> Sink:
@@ -227,6 +249,42 @@ def _check_length(block: HeaderBlock) -> None:
     """Refuse a field that is too long for the backend and the journal, where the description of the body ends up."""
     if any(len(block.fields.get(name, "")) > MAX_FIELD for name in ("content-type", "content-disposition")):
         raise AS2MIMEMalformed("a field that describes the body is too long")
+
+
+class DocumentOrEntity:
+    """A document, unless it begins with the MIME header of a layer: then it is the entity that this header describes.
+
+    Some products put a plain Content-Type around a message whose body is an entity. A document that only looks like
+    one has other fields, too, such as an e-mail.
+    """
+
+    def __init__(self, block: HeaderBlock, context: Context) -> None:
+        self._block = block
+        self._context = context
+        self._beginning = HeaderBeginning()
+        self._body: Sink | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._body is not None:
+            self._body.write(data)
+        elif found := self._beginning.receive_data(data):
+            self._begin(*found)
+
+    def close(self) -> None:
+        body = self._body or self._begin(None, self._beginning.octets)
+        body.close()
+
+    def _begin(self, inner: HeaderBlock | None, octets: bytes) -> Sink:
+        if inner and ContentType.parse(inner.fields.get("content-type", "")).value in (*PKCS7_MIME, MULTIPART_SIGNED):
+            if self._context.agreement.passed_on:
+                raise AS2MIMEMalformed("the body has a MIME header of its own: the next reader could overlook it")
+            self._body = body_of(inner, self._context, outermost=False)
+            octets = octets[len(inner.raw) :]
+        else:
+            self._body = Payload(self._block, self._context)
+        if octets:
+            self._body.write(octets)
+        return self._body
 
 
 class Payload:

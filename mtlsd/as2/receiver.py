@@ -17,6 +17,7 @@ from mtlsd.as2.agreement import Agreement, MessageLimits
 from mtlsd.as2.headers import AS2Headers, choose_mic
 from mtlsd.as2.layers import Context, Layer, Observe, Witness, body_of, observe_nothing, witness_nothing
 from mtlsd.as2.mic import MIC, UnsignedDigests
+from mtlsd.as2.mime.parser import unquoted
 from mtlsd.as2.second_pass import Hints, ReadAgain
 from mtlsd.errors import AS2DecryptFailed, AS2MIMEMalformed, AS2SecurityTooLow
 from mtlsd.partners.partner_toml import Require
@@ -145,7 +146,7 @@ class Receiver:
         self._check_security()
         verified = findings.signature
         return VerifiedMessage(
-            content_type=findings.payload_header.fields.get("content-type", "application/octet-stream"),
+            content_type=unquoted(findings.payload_header.fields.get("content-type", "application/octet-stream")),
             disposition=findings.payload_header.fields.get("content-disposition"),
             size=findings.payload_size,
             mic=self._mic(),

@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any, Literal, cast
 
 from mtlsd.as2.mdn import oscrypto_standin
+from mtlsd.as2.mime.parser import ContentType, HeaderBlockReader, unquoted
+from mtlsd.as2.mime.writer import fields
 from mtlsd.errors import MDNUnreadable
 
 Headers = Sequence[tuple[str, str]]
@@ -73,7 +75,7 @@ def read_mdn(
         raise MDNUnreadable("longer than an MDN can be", size=len(body))
     content_type = _one_content_type(headers)
     signed = content_type.partition(";")[0].strip().lower() == "multipart/signed"
-    entity = verify(headers, body) if signed else _entity(content_type, body)
+    entity = _readable(verify(headers, body)) if signed else _entity(content_type, body)
     try:
         return _read_report(_report(entity), signed, message_id, mic)
     except MDNUnreadable:
@@ -95,7 +97,16 @@ def _one_content_type(headers: Headers) -> str:
     found = [value for name, value in headers if name.lower() == "content-type"]
     if len(found) != 1:
         raise MDNUnreadable("no Content-Type, or several")
-    return " ".join(found[0].splitlines())
+    return unquoted(" ".join(found[0].splitlines()))
+
+
+def _readable(entity: bytes) -> bytes:
+    """The entity with its Content-Type out of quotes, which `email` does not read."""
+    found = HeaderBlockReader().receive_data(entity)
+    if not found or unquoted(text := found[0].fields.get("content-type", "")) == text:
+        return entity
+    others = {name: value for name, value in found[0].fields.items() if name != "content-type"}
+    return fields({"Content-Type": unquoted(text), **others}) + b"\r\n" + found[1]
 
 
 def _entity(content_type: str, body: bytes) -> bytes:
@@ -151,8 +162,11 @@ def _fields(part: Part) -> Part | None:
     if "Content-Type" not in part:
         bare = part if "Disposition" in part else email.message_from_bytes(_content(part).lstrip())
         return bare if "Disposition" in bare else None
-    if part.get_content_type() != "message/disposition-notification":
+    content_type = ContentType.parse(str(part["Content-Type"])).value
+    if content_type != "message/disposition-notification":
         return None
+    if part.get_content_type() != content_type:  # in quotes, which email does not read
+        return email.message_from_bytes(_content(part).lstrip())
     inner = cast("Part", part.get_payload(0))  # email parses what a message/* holds, whatever its encoding
     if "Disposition" in inner:
         return inner

@@ -47,8 +47,13 @@ MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
 _COMMENT = re.compile(r"\([^()]*\)")
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+", re.IGNORECASE)
+_QUOTED_WHOLE = re.compile(r"""\s*(["'])\s*([^\s"';]+\s*(?:;.*)?)\1\s*""", re.DOTALL)
+_QUOTED_TYPE = re.compile(r"""\s*(["'])\s*([^\s"';]+)\s*\1\s*((?:;.*)?)""", re.DOTALL)
 _NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
+_PREFIXES = tuple(each.encode() for each in _MIME_FIELDS)
+_LONGEST_PREFIX = max(_PREFIXES, key=len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,32 @@ class ContentType:
 
         Two different boundaries count as none, because another reader could take the other one.
         """
+        text = unquoted(text)
         value, _, _ = text.partition(";")
         found = [(name.lower(), _unquote(raw)) for name, raw in _PARAMETER.findall(text)]
         parameters = dict(reversed(found))
         if len({raw for name, raw in found if name == "boundary"}) > 1:
             parameters["boundary"] = ""
         return cls(value.strip().lower(), parameters)
+
+    @property
+    def is_media_type(self) -> bool:
+        """Whether it is a type, a slash and a subtype (RFC 2045, section 5.1)."""
+        return bool(_MEDIA_TYPE.fullmatch(self.value))
+
+
+def unquoted(text: str) -> str:
+    """A Content-Type without the quotes that some products put around all of it, or around the type.
+
+    They are only removed if a media type is inside, and no half of another pair, so that nothing else could be meant.
+    """
+    found = _QUOTED_TYPE.fullmatch(text) or _QUOTED_WHOLE.fullmatch(text)
+    if not found:
+        return text
+    mark, *pieces = found.groups()
+    inner = "".join(pieces)
+    is_safe = _MEDIA_TYPE.fullmatch(inner.partition(";")[0].strip()) and inner.count(mark) % 2 == 0
+    return inner if is_safe else text
 
 
 def _unquote(raw: str) -> str:
@@ -127,6 +152,28 @@ class HeaderBlockReader:
 
     def _without_header(self) -> tuple[HeaderBlock, bytes]:
         return HeaderBlock(b"", {}), bytes(self._buffer)
+
+
+class HeaderBeginning:
+    """Finds out whether a document begins with a header of MIME fields alone, and never holds more than a header."""
+
+    def __init__(self) -> None:
+        self.octets = b""  # until it is known
+
+    def receive_data(self, data: bytes) -> tuple[HeaderBlock | None, bytes] | None:
+        """The header, if there is one, and all octets so far; None until it is known."""
+        searched = max(len(self.octets) - 3, 0)
+        self.octets += data
+        start = self.octets[: len(_LONGEST_PREFIX)].lower()
+        if not any(start.startswith(each) or each.startswith(start) for each in _PREFIXES):
+            return None, self.octets
+        end = _end_of_block(bytearray(self.octets), searched)
+        if end is None:
+            return (None, self.octets) if len(self.octets) > MAX_HEADER_BLOCK else None
+        raw = self.octets[:end]
+        fields = _fields(raw) if raw.count(b"\n") <= MAX_HEADER_FIELDS else None
+        is_mime = fields is not None and all(name.startswith(_MIME_FIELDS) for name in fields)
+        return (HeaderBlock(raw, fields) if fields and is_mime else None), self.octets
 
 
 def _may_begin_a_header(data: bytes | bytearray) -> bool:

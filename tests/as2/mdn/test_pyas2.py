@@ -352,3 +352,17 @@ def test_a_mutated_mdn_raises_only_our_own_errors(data: st.DataObject) -> None:
 )
 def test_pieces_of_mdns_in_any_order_raise_only_our_own_errors(body: bytes) -> None:
     survives(REPORT_HEADERS, body)
+
+
+@pytest.mark.parametrize("mark", ['"', "'"])
+@pytest.mark.parametrize("signed", [True, False])
+def test_types_in_quotes_are_read(mark: str, signed: bool) -> None:
+    """The whole value in quotes, in the header, in the signed part and in the notification."""
+    body = report(ID, PROCESSED).replace(
+        b"message/disposition-notification", f"{mark}message/disposition-notification{mark}".encode()
+    )
+    kind = f"{mark}multipart/report; boundary=b{mark}"
+    headers = [("Content-Type", f"{mark}multipart/signed; boundary=b{mark}" if signed else kind)]
+    entity = f"Content-Type: {kind}\r\n\r\n".encode() + body
+    said = read_mdn(headers, body, verify=lambda *_: entity, message_id=MESSAGE_ID, mic=None)
+    assert (said.disposition_type, said.signed) == ("processed", signed)

@@ -52,11 +52,15 @@ class ConfigurationError(MtlsdError):
 
 
 class PeerError(MtlsdError):
-    """A peer's bytes, certificate or request were refused. `detail` and `facts` go to the log only."""
+    """A peer's bytes, certificate or request were refused. `detail` and `facts` go to the log.
+
+    Only `said` goes to the peer.
+    """
 
     reason: ClassVar[str]
     http_status: ClassVar[int | None]
     advice: ClassVar[str]
+    tells_cause: ClassVar[bool] = False  # whether the peer may know `detail`, too
     disposition: ClassVar[str | None] = None
     log_level: ClassVar[str] = "warning"
     retry_after: ClassVar[int | None] = None  # seconds
@@ -65,6 +69,12 @@ class PeerError(MtlsdError):
         super().__init__(detail or self.reason)
         self.detail = detail
         self.facts = facts
+
+    @property
+    def said(self) -> str:
+        """What the peer is told: the cause, if it may know the cause, and the advice."""
+        cause = f"{self.detail[:1].upper()}{self.detail[1:]}. " if self.tells_cause and self.detail else ""
+        return f"{cause}{self.advice}"
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------
@@ -512,6 +522,7 @@ class AS2SecurityTooLow(AS2Refused):
     """The message lacks a signature or encryption that the agreement requires."""
 
     reason = "as2_security_too_low"
+    tells_cause = True
     http_status = 403
     disposition = "processed/error: insufficient-message-security"
     advice = "Sign and encrypt the message as agreed, with the agreed algorithms."
@@ -527,11 +538,22 @@ class AS2DecryptFailed(AS2Refused):
 
     reason = "as2_decrypt_failed"
     disposition = "processed/error: decryption-failed"
-    advice = "Encrypt to our current certificate, and check that nothing changes the body in transit."
+    advice = (
+        "Encrypt to our current certificate, sign the message, and check that nothing changes the body in transit. "
+        "Of a message that is not signed we do not say more, because anyone could have changed it."
+    )
 
 
 class AS2RecipientUnknown(AS2DecryptFailed):
-    """The message is encrypted to none of our keys; the log names its recipients and our certificates."""
+    """The message is encrypted to none of our keys; the cause names its recipients and our certificates."""
+
+    tells_cause = True  # an envelope names its recipients in the clear
+
+
+class AS2CipherUnsupported(AS2DecryptFailed):
+    """The message is encrypted with an algorithm that mtlsd does not support."""
+
+    tells_cause = True  # an envelope names its algorithm in the clear
 
 
 class AS2SignatureBad(AS2Refused):
@@ -618,6 +640,7 @@ class AS2MIMEMalformed(AS2Refused):
     """The MIME or CMS structure cannot be read, or has its layers in an order that AS2 does not allow."""
 
     reason = "as2_mime_malformed"
+    tells_cause = True  # inside of an envelope, it becomes AS2DecryptFailed
     advice = "Check boundaries, transfer encodings and the order of signing, compressing and encrypting."
 
 

@@ -1,7 +1,7 @@
 """The bodies of refusals: an nginx error page, which partners and their tools know, or problem+json (RFC 9457).
 
-Both have the reason code, the request id and an advice that is safe to show to a stranger. A page about a certificate
-also names whoami, which says what mtlsd saw of the certificate.
+Both have the reason code, the request id, and what a stranger may know about the cause and what to do. A page about a
+certificate also names whoami, which says what mtlsd saw of the certificate.
 """
 
 import json
@@ -65,14 +65,14 @@ def _page(error: PeerError, request_id: str, whoami: str | None) -> bytes:
         f"<center><h1>{heading}</h1></center>",
         *([f"<center>{sentence}</center>"] if sentence else []),
         f"<hr><center>{PRODUCT}</center>",
-        f"<p>{error.reason}: {escape(error.advice)}</p>",
+        f"<p>{error.reason}: {escape(error.said)}</p>",
         *([f"<p>What we saw of your certificate: {link}</p>"] if link else []),
         f"<p>Request {request_id}</p>",
         "</body>",
         "</html>",
         "",
     ]
-    return "\r\n".join(lines).encode("ascii")
+    return "\r\n".join(lines).encode("ascii", "xmlcharrefreplace")
 
 
 def _json(error: PeerError, request_id: str) -> bytes:
@@ -81,7 +81,7 @@ def _json(error: PeerError, request_id: str) -> bytes:
         "type": "about:blank",
         "title": phrase(error.http_status),
         "status": error.http_status,
-        "detail": error.advice,
+        "detail": error.said,
         "reason": error.reason,
         "request_id": request_id,
     }

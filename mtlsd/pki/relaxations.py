@@ -14,6 +14,7 @@ class Relax(StrEnum):
     SERVER_AUTH_ONLY = "server-auth-only"
     ANY_KEY_USAGE = "any-key-usage"
     SHA1_CHAIN = "sha1-chain"
+    GCM_IN_ENVELOPED_DATA = "gcm-in-enveloped-data"
 
 
 # The risk of each. docs/as2.md also names the quirk that needs it and the test that shows it.
@@ -25,4 +26,5 @@ RELAXATIONS: Mapping[Relax, str] = {
     Relax.SERVER_AUTH_ONLY: "a web server's certificate opens connections as the partner",
     Relax.ANY_KEY_USAGE: "a key that its CA meant for encryption, or for signing other certificates, opens connections",
     Relax.SHA1_CHAIN: "collisions are practical: whoever finds one has a certificate that the CA never issued",
+    Relax.GCM_IN_ENVELOPED_DATA: "no standard has this form: another reader could take the tag for content",
 }

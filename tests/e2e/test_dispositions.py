@@ -1,15 +1,18 @@
 """K-01 to K-14 and K-20: what an MDN says of a message that is refused, and that nothing of it goes any further."""
 
 import base64
+import json
 import zlib
+from html import escape
 
 import pytest
 
+from mtlsd.handlers.well_known.selftest import PATH
 from tests.support import messages
 from tests.support.backend import Backend
 from tests.support.client import opened, request
 from tests.support.daemon import Daemon, acme, keys, resident
-from tests.support.messages import Sent
+from tests.support.messages import EDI, Sent
 from tests.support.partner import disposition, kept, layered, message, receipt, send, with_fields
 
 LONG_ID = f"<{'x' * 1000}@acme.example>"
@@ -57,11 +60,49 @@ def test_k03_signed_with_a_certificate_that_has_expired(daemon: Daemon) -> None:
 def test_k04_encrypted_to_another(daemon: Daemon) -> None:
     sent = message("<k04@acme.example>", layered(recipient=keys("ANOTHER")))
     check(daemon, sent, "processed/error: decryption-failed", "as2_decrypt_failed")
+    theirs, ours = (keys(name).certificate.serial for name in ("ANOTHER", "EXAMPLE"))
+    said = f"Encrypted to serial number {theirs:x}; we hold the serial numbers {ours:x}."
+    assert said in receipt(send(daemon, sent), sent).text.replace("\r\n", "\n")
+
+
+def damaged() -> bytes:
+    header, blank, body = layered("E").partition(b"\r\n\r\n")
+    return header + blank + flipped(body, -1)
 
 
 def flipped(body: bytes, at: int) -> bytes:
     at %= len(body)
     return body[:at] + bytes([body[at] ^ 0x5A]) + body[at + 1 :]
+
+
+TOLD = {
+    "another recipient": (layered(recipient=keys("ANOTHER")), "we hold the serial numbers"),
+    "not allowed": (layered(cipher="des3"), "encrypted with 3des, which is not allowed"),
+    "not signed": (layered("c"), "the message is not signed"),
+    "no media type": (
+        b'Content-Type: "edi"\r\n\r\n' + EDI,
+        "the Content-Type is not a media type",
+    ),
+    "damaged": (damaged(), "sign the message"),
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_the_cause_is_told_alike_in_an_mdn_over_http_and_to_a_self_test(daemon: Daemon, name: str) -> None:
+    entity, words = TOLD[name]
+    sent, without = (message("<told@acme.example>", entity, mdn=mdn) for mdn in ("required,sha-256", None))
+    with opened(daemon.address, acme()) as client:
+        fields = (*without.fields, ("Accept", "application/problem+json"))
+        detail = json.loads(client.request(request(fields=fields, body=without.body)).body)["detail"]
+    with opened(daemon.address, acme()) as client:
+        page = client.request(request(fields=without.fields, body=without.body)).body.decode()
+    with opened(daemon.address, acme()) as client:
+        fields = (*without.fields, ("Accept", "application/json"))
+        test = json.loads(client.request(request("POST", PATH, fields, without.body)).body)["advice"]
+    assert words.lower() in detail.lower()
+    assert detail == test
+    assert escape(detail) in page
+    assert detail in receipt(send(daemon, sent), sent).text
 
 
 @pytest.mark.parametrize("at", [-1, -17, -33])
@@ -84,8 +125,8 @@ def test_k05_truncated(daemon: Daemon, keep: int) -> None:
 
 
 def test_k05_the_words_do_not_tell_a_wrong_key_from_wrong_padding(daemon: Daemon) -> None:
-    wrong_key = message("<k05-o@acme.example>", layered(recipient=keys("ANOTHER")))
     whole = message("<k05-o@acme.example>")
+    wrong_key = Sent(whole.fields, flipped(whole.body, whole.body.index(b"\x04\x82\x01\x00") + 100))
     wrong_padding = Sent(whole.fields, flipped(whole.body, -1))
     texts = set()
     for sent in (wrong_key, wrong_padding):

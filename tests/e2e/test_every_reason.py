@@ -284,7 +284,7 @@ def test_it_is_answered_with_its_reason(
         assert (problem["reason"], problem["status"], problem["request_id"]) == (code, row.status, identifier)
     else:
         assert f"{code}: ".encode() in answer.body
-        assert f"Request {identifier} -->".encode() in answer.body
+        assert f"<p>Request {identifier}</p>".encode() in answer.body
     assert not re.search(rb"acme|globex|initech|127\.|cn=", answer.body.lower())
     check_log(daemon.wait_for("exchange_finished", request_id=identifier), row, code)
 

@@ -28,6 +28,14 @@ DIGEST_OIDS = {
     "2.16.840.1.101.3.4.2.2": "sha384",
     "2.16.840.1.101.3.4.2.3": "sha512",
 }
+_UNSUPPORTED = {  # what some products can send
+    "1.2.840.113549.2.5": "MD5",
+    "2.16.840.1.101.3.4.2.4": "SHA-224",
+    "2.16.840.1.101.3.4.2.6": "SHA-512/256",
+    "2.16.840.1.101.3.4.2.8": "SHA3-256",
+    "2.16.840.1.101.3.4.2.9": "SHA3-384",
+    "2.16.840.1.101.3.4.2.10": "SHA3-512",
+}
 HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),  # noqa: S303 - refused by `verify` unless the partner's `relax` has it
     "sha256": hashes.SHA256(),
@@ -71,7 +79,8 @@ def scheme_of(
     """The scheme of a SignerInfo; raises AS2SecurityTooLow if it is not supported."""
     digest = DIGEST_OIDS.get(digest_algorithm.oid)
     if digest is None:
-        raise AS2SecurityTooLow(f"digest algorithm {digest_algorithm.oid} is not supported")
+        name = _UNSUPPORTED.get(digest_algorithm.oid, digest_algorithm.oid)
+        raise AS2SecurityTooLow(f"the digest algorithm {name} is not supported: sign with SHA-256, SHA-384 or SHA-512")
     oid = signature_algorithm.oid
     if oid in _RSA and _RSA[oid] in (None, digest):
         return Scheme(digest, _rsa(padding.PKCS1v15(), digest, min_rsa_bits), min_rsa_bits)
@@ -80,7 +89,7 @@ def scheme_of(
         return Scheme(digest, _rsa(pss, digest, min_rsa_bits), min_rsa_bits)
     if oid in ECDSA and ECDSA[oid] in (None, digest):
         return Scheme(digest, _ecdsa(digest), min_rsa_bits)
-    raise AS2SecurityTooLow(f"signature algorithm {oid} is not supported with {digest}")
+    raise AS2SecurityTooLow(f"the signature algorithm {oid} is not supported with {digest}")
 
 
 def _rsa(scheme: padding.PKCS1v15 | padding.PSS, digest: str, min_bits: int) -> Check:
@@ -107,6 +116,11 @@ def _pss(parameters: Element | None, digest: str) -> padding.PSS:
     named = AlgorithmIdentifier.parse(fields[0]).oid if 0 in fields else "1.3.14.3.2.26"
     mask = mask_digest(fields.get(1))
     salt = fields[2].integer() if 2 in fields else 20
+    if mask == "sha1" != digest:
+        raise AS2SecurityTooLow(
+            f"RSASSA-PSS with {digest}, but with SHA-1 in its mask generation function (MGF1), which is the default of "
+            f"Java: set MGF1 to {digest} (PSSParameterSpec), or sign with RSA PKCS #1 v1.5"
+        )
     if DIGEST_OIDS.get(named) != digest or mask != digest or not 0 <= salt <= 512:
         raise AS2SecurityTooLow("RSASSA-PSS with digests that differ, or with an odd salt")
     return padding.PSS(padding.MGF1(HASHES[mask]), salt)

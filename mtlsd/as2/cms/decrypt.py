@@ -19,12 +19,12 @@ from mtlsd.as2.cms.der import Element
 from mtlsd.as2.cms.reader import ContentInfoEnded, EnvelopedDataStarted
 from mtlsd.as2.cms.recipients import content_key, means
 from mtlsd.as2.second_pass import Hints, ReadAgain
-from mtlsd.errors import AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
+from mtlsd.errors import AS2CipherUnsupported, AS2DecryptFailed, AS2RecipientUnknown, AS2SecurityTooLow
 from mtlsd.pki.ber import OCTET_STRING, SEQUENCE, SET, encode
 from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.relaxations import Relax
 
-MIN_TAG = 12  # octets of an authentication tag (RFC 5084, section 3.2)
+MIN_TAG, MAX_TAG = 12, 16  # octets of an authentication tag (RFC 5084, section 3.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,24 @@ CBC = {
     "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", AES, 32),
     "1.2.840.113549.3.7": ContentCipher("3des", TripleDES, 24, block_length=8, relax=Relax.TRIPLE_DES),
 }
-GCM = {  # RFC 5084; in AuthEnvelopedData only
+GCM = {  # RFC 5084; in AuthEnvelopedData, and with a relaxation in EnvelopedData
     "2.16.840.1.101.3.4.1.6": ContentCipher("aes128-gcm", AES, 16),
     "2.16.840.1.101.3.4.1.26": ContentCipher("aes192-gcm", AES, 24),
     "2.16.840.1.101.3.4.1.46": ContentCipher("aes256-gcm", AES, 32),
+}
+
+
+UNSUPPORTED = {  # what some products can send
+    "2.16.840.1.101.3.4.1.7": "AES-128-CCM",
+    "2.16.840.1.101.3.4.1.27": "AES-192-CCM",
+    "2.16.840.1.101.3.4.1.47": "AES-256-CCM",
+    "1.2.840.113549.1.9.16.3.18": "ChaCha20-Poly1305",
+    "1.2.392.200011.61.1.1.1.2": "Camellia-128-CBC",
+    "1.2.392.200011.61.1.1.1.3": "Camellia-192-CBC",
+    "1.2.392.200011.61.1.1.1.4": "Camellia-256-CBC",
+    "1.2.840.113549.3.2": "RC2",
+    "1.2.840.113549.3.4": "RC4",
+    "1.3.14.3.2.7": "DES",
 }
 
 
@@ -66,22 +80,49 @@ class Decryptor(Protocol):
 
 def open_envelope(started: EnvelopedDataStarted, agreement: Agreement, hints: Hints, now: datetime) -> Decryptor:
     """The decryptor for an envelope; raises AS2DecryptFailed, AS2RecipientUnknown or AS2SecurityTooLow."""
-    cipher = (GCM if started.is_authenticated else CBC).get(started.algorithm.oid)
-    if cipher is None:
-        _refuse(f"content encryption {started.algorithm.oid} is not supported here")
-    if cipher.relax and cipher.relax not in agreement.partner.relax:
-        raise AS2SecurityTooLow(f"{cipher.name} is not allowed: the partner's `relax` does not list it")
+    cipher = _cipher(started, agreement)
     parameters = started.algorithm.parameters
-    iv = _nonce(parameters) if started.is_authenticated else _initialization_vector(parameters, cipher)
+    is_gcm = started.algorithm.oid in GCM
+    iv = _nonce(parameters) if is_gcm else _initialization_vector(parameters, cipher)
+    tag_length = _tag_length(parameters) if is_gcm and not started.is_authenticated else 0
     try:
         key, pair = content_key(started.recipients, agreement.organization.decryption, cipher.key_length, now)
     except AS2RecipientUnknown as refusal:
         if not _is_for_backend(started, agreement):
             raise
         return Sealed(cipher.name, refusal)
-    if started.is_authenticated:
-        return GCMDecryptor(cipher, key, iv, pair.certificate, hints)
+    if is_gcm:
+        return GCMDecryptor(cipher, key, iv, pair.certificate, hints, tag_length)
     return CBCDecryptor(cipher, key, iv, pair.certificate)
+
+
+def _cipher(started: EnvelopedDataStarted, agreement: Agreement) -> ContentCipher:
+    """The content cipher; raises AS2CipherUnsupported, or AS2SecurityTooLow if the partner may not use it."""
+    oid, relax = started.algorithm.oid, agreement.partner.relax
+    cipher = GCM.get(oid) if started.is_authenticated else CBC.get(oid)
+    if cipher is None and oid in GCM:
+        if Relax.GCM_IN_ENVELOPED_DATA not in relax:
+            _forbid(
+                f"{GCM[oid].name} in EnvelopedData",
+                "send AuthEnvelopedData (RFC 5084) or AES-CBC",
+                Relax.GCM_IN_ENVELOPED_DATA,
+            )
+        cipher = GCM[oid]
+    if cipher is None:
+        what = UNSUPPORTED.get(oid) or (CBC[oid].name if oid in CBC else oid)
+        kind = "AuthEnvelopedData" if started.is_authenticated else "EnvelopedData"
+        raise AS2CipherUnsupported(
+            f"encrypted with {what} in {kind}, which is not supported: encrypt with AES in CBC or GCM mode"
+        )
+    if cipher.relax and cipher.relax not in relax:
+        _forbid(cipher.name, "encrypt with AES", cipher.relax)
+    return cipher
+
+
+def _forbid(what: str, instead: str, relax: Relax) -> NoReturn:
+    raise AS2SecurityTooLow(
+        f"encrypted with {what}, which is not allowed: {instead}, or ask us to allow it for you (`relax`: {relax})"
+    )
 
 
 def _is_for_backend(started: EnvelopedDataStarted, agreement: Agreement) -> bool:
@@ -128,13 +169,20 @@ class CBCDecryptor:
 class GCMDecryptor:
     """Decrypts GCM, whose tag, at the end, authenticates the content and the attributes.
 
-    The attributes follow the content and must be hashed before it: if there are any, the body is read again.
+    The attributes follow the content and must be hashed before it: if there are any, the body is read again. In
+    EnvelopedData, the tag is the last `tag_length` octets of the content, and there are no attributes.
     """
 
     is_authenticated = True
 
     def __init__(
-        self, cipher: ContentCipher, key: bytes | None, nonce: bytes, recipient: Certificate, hints: Hints
+        self,
+        cipher: ContentCipher,
+        key: bytes | None,
+        nonce: bytes,
+        recipient: Certificate,
+        hints: Hints,
+        tag_length: int = 0,
     ) -> None:
         self.name = cipher.name
         self.recipient: Certificate | None = recipient
@@ -142,8 +190,16 @@ class GCMDecryptor:
         mode = modes.GCM(nonce, tag=None, min_tag_length=MIN_TAG)
         self._context = Cipher(AES(key or os.urandom(cipher.key_length)), mode).decryptor()
         self._context.authenticate_additional_data(hints.authenticated_attributes)
+        self._tag_length = tag_length
+        self._held = b""  # may be the tag
 
     def update(self, ciphertext: bytes) -> bytes:
+        """Decrypt; what may be the tag is held back."""
+        if not self._tag_length:
+            return self._context.update(ciphertext)
+        self._held += ciphertext
+        count = max(len(self._held) - self._tag_length, 0)
+        ciphertext, self._held = self._held[:count], self._held[count:]
         return self._context.update(ciphertext)
 
     def finalize(self, ended: ContentInfoEnded) -> bytes:
@@ -152,8 +208,11 @@ class GCMDecryptor:
         encoded = encode(SET, attributes.content) if attributes else b""  # RFC 5083, section 2.2
         if encoded != self._hints.authenticated_attributes:
             raise ReadAgain(replace(self._hints, authenticated_attributes=encoded))
+        tag = self._held if self._tag_length else ended.tag
+        if self._tag_length and len(tag) != self._tag_length:
+            _refuse("the content is shorter than its authentication tag")
         try:
-            return self._context.finalize_with_tag(ended.tag)
+            return self._context.finalize_with_tag(tag)
         except (InvalidTag, ValueError):
             _refuse("the content does not decrypt")
 
@@ -189,6 +248,15 @@ def _nonce(parameters: Element | None) -> bytes:
     if not 8 <= len(nonce) <= 64:
         _refuse("the nonce has a length that is not supported")
     return nonce
+
+
+def _tag_length(parameters: Element | None) -> int:
+    """The octets of a tag inside of EnvelopedData: aes-ICVlen of GCMParameters, or 16, as products have it."""
+    fields = parameters.expect(SEQUENCE).children() if parameters else []
+    length = fields[1].integer() if len(fields) > 1 else MAX_TAG
+    if not MIN_TAG <= length <= MAX_TAG:
+        _refuse("the authentication tag has a length that is not supported")
+    return length
 
 
 def _refuse(detail: str) -> NoReturn:

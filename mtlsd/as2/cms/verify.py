@@ -87,7 +87,7 @@ def _verify_signer(
     rsa_bits = RELAXED_RSA_BITS if Relax.RSA_1024 in relax else MIN_RSA_BITS
     scheme = scheme_of(info.digest_algorithm, info.signature_algorithm, rsa_bits)
     if scheme.digest == "sha1" and Relax.SHA1 not in relax:
-        words = "signed with SHA-1: the partner's `relax` does not list sha1"
+        words = "signed with SHA-1: sign with SHA-256, or ask us to allow it for you (`relax`: sha1)"
         raise AS2SecurityTooLow(words, relaxation=Relax.SHA1)
     if scheme.digest not in content.digests[Form.RAW]:
         raise DigestNotComputed(scheme.digest)

@@ -11,7 +11,6 @@ from mtlsd.errors import (
     AS2FromUnknown,
     AS2ReceiptFormatUnsupported,
     AS2Refused,
-    AS2SecurityTooLow,
     AS2ToUnknown,
 )
 from mtlsd.journal.model import StoredMDN
@@ -57,17 +56,12 @@ def refused(headers: AS2Headers, refusal: AS2Refused, sender: Sender) -> StoredM
         original_message_id=headers.message_id,
         disposition=Disposition.of(refusal.disposition),
         mic=None,
-        explanation=f"The message was refused ({refusal.reason}). {_cause(refusal)}{refusal.advice}",
+        explanation=f"The message was refused ({refusal.reason}). {refusal.said}",
         reference=sender.reference,
     )
     assert headers.receipt is not None
     signed = headers.receipt.signed and not isinstance(refusal, UNSIGNED)
     return _build(receipt, sender, choose_mic(headers.receipt, None)[0] if signed else None)
-
-
-def _cause(refusal: AS2Refused) -> str:
-    """Which of several causes applied, if it concerns the agreement and reveals nothing about the content."""
-    return f"{refusal.detail[:1].upper()}{refusal.detail[1:]}. " if isinstance(refusal, AS2SecurityTooLow) else ""
 
 
 def _build(receipt: Receipt, sender: Sender, algorithm: str | None) -> StoredMDN:

@@ -55,7 +55,7 @@ def as_json(report: SelfTestReport, mdn: StoredMDN | None) -> dict[str, Any]:
         "request_id": report.request_id,
         "verdict": "refused" if report.refusal else "accepted",
         "reason": report.refusal.reason if report.refusal else None,
-        "advice": report.refusal.advice if report.refusal else None,
+        "advice": report.refusal.said if report.refusal else None,
         "status": report.status,
         "as2_from": report.as2_from,
         "as2_to": report.as2_to,

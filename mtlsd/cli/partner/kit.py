@@ -38,8 +38,8 @@ def kit(
     """Write a zip file for a partner, with everything it needs to connect.
 
     The file has our TLS chain for each host of the partner (PEM, DER, P7B), our AS2 certificates (PEM, DER), a settings
-    sheet with the fingerprints of the partner's own certificates, and ready-to-run commands for curl, OpenSSL, Java,
-    .NET, SAP STRUST and Postman. It has no private key.
+    sheet with the fingerprints of the partner's own certificates, ready-to-run commands for curl, OpenSSL, Java, .NET,
+    SAP STRUST and Postman, and the settings for OpenAS2 and mendelson. It has no private key.
 
     \b
     Example:

@@ -13,6 +13,7 @@ from datetime import datetime
 from importlib.resources import files
 from shlex import quote
 from textwrap import indent
+from xml.sax.saxutils import quoteattr
 
 from mtlsd.as2.cms.encrypt import ENCRYPT_ALGORITHMS
 from mtlsd.as2.headers import AS2Name
@@ -176,13 +177,36 @@ def _commands(partner: Partner, host: Host) -> Iterator[tuple[str, str]]:
         values["url"] = quote(host.base + path)
         values["encrypt_to"] = quote(f"../as2/{organization.certificates[0][0]}.pem")
         values["headers"] = "".join(_headers(partner, organization))
+        values |= _products(partner, organization, host.base + path)
+        names += ["openas2.xml", "mendelson.txt"]
     yield from ((name, _filled(name, values)) for name in names)
+
+
+def _products(partner: Partner, organization: KitOrganization, url: str) -> dict[str, str]:
+    """The values of the sheets for AS2 products."""
+    theirs = partner.as2_ids[0] if partner.as2_ids else ""
+    ours, certificate = organization.as2_id, f"../as2/{organization.certificates[0][0]}.cer"
+    return {
+        "your_name": quoteattr(theirs),
+        "your_id": quoteattr(theirs),
+        "your_id_text": theirs,
+        "our_name": quoteattr(ours),
+        "our_id": quoteattr(ours),
+        "our_id_text": ours,
+        "partnership": quoteattr(f"{theirs}-to-{ours}"),
+        "as2_url": quoteattr(url),
+        "as2_url_text": url,
+        "ask_for_mdn": ASK_FOR_MDN,
+        "certificate": certificate,
+        "certificate_name": organization.certificates[0][0],
+    }
 
 
 def _headers(partner: Partner, organization: KitOrganization) -> Iterator[str]:
     """The header of a signed and encrypted message, for curl."""
     fields = {
         "Content-Type": "application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",
+        "MIME-Version": "1.0",
         "AS2-Version": "1.2",
         "AS2-From": AS2Name.of(partner.as2_ids[0]).spelled if partner.as2_ids else "",
         "AS2-To": AS2Name.of(organization.as2_id).spelled,

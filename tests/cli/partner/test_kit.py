@@ -5,11 +5,13 @@ import os
 import subprocess
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
+from mtlsd.cli.partner.kit_files import ASK_FOR_MDN
 from mtlsd.pki.formats.reader import read_certificates
 from tests.support import pki, standins
 from tests.support.daemon import LONG, Tree, acme, keys
@@ -48,6 +50,35 @@ def test_our_certificates_are_there_in_every_form(tree: Tree, tmp_path: Path) ->
     own = keys("EXAMPLE").certificate
     assert (kit / "as2" / "EXAMPLE-cert.cer").read_bytes() == own.der
     assert read_certificates((kit / "as2" / "EXAMPLE-cert.pem").read_bytes()) == (own,)
+
+
+def sheet(kit: Path, *, ours: str, theirs: str) -> None:
+    """Check the settings for OpenAS2 and mendelson."""
+    root = ElementTree.parse(kit / "as2.example.com" / "openas2.xml").getroot()  # noqa: S314 - ours
+    assert {each.get("as2_id") for each in root.iter("partner")} == {ours, theirs}
+    (partnership,) = root.iter("partnership")
+    assert [partnership.find(each).get("name") for each in ("sender", "receiver")] == [theirs, ours]  # type: ignore[union-attr]
+    attributes = {each.get("name"): each.get("value") for each in partnership.iter("attribute")}
+    assert str(attributes["as2_url"]).startswith("https://as2.example.com:")
+    assert str(attributes["as2_url"]).endswith("/as2")
+    assert attributes["as2_mdn_options"] == ASK_FOR_MDN
+    assert (attributes["sign"], attributes["encrypt"]) == ("SHA-256", "AES256")
+    assert attributes["subject"] == "File $attributes.filename$ from $sender.name$ to $receiver.name$"
+    text = (kit / "as2.example.com" / "mendelson.txt").read_text()
+    assert ours in text
+    assert theirs in text
+    assert str(attributes["as2_url"]) in text
+
+
+def test_openas2_and_mendelson_have_their_settings(tree: Tree, tmp_path: Path) -> None:
+    sheet(made(tree, tmp_path), ours="EXAMPLE", theirs="ACME")
+
+
+@pytest.mark.parametrize("odd", ["A&B", "A<B>", "\"A\" 'B'", "a--b"])
+def test_odd_ids_are_the_same_in_the_settings(tree: Tree, tmp_path: Path, odd: str) -> None:
+    settings = tree.certs / "partners" / "acme" / "partner.toml"
+    settings.write_text(f"as2_id = {json.dumps(odd)}\n", encoding="utf-8")
+    sheet(made(tree, tmp_path), ours="EXAMPLE", theirs=odd)
 
 
 def test_no_private_key_is_in_a_kit(tree: Tree, tmp_path: Path) -> None:

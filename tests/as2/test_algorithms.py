@@ -9,7 +9,7 @@ from mtlsd.as2.agreement import Agreement
 from mtlsd.as2.headers import AS2Name
 from mtlsd.as2.mdn.build import Receipt, build_mdn
 from mtlsd.as2.mdn.disposition import Disposition
-from mtlsd.errors import AS2DecryptFailed, AS2SignatureBad, AS2SignerUnknown, PeerError
+from mtlsd.errors import AS2DecryptFailed, AS2SecurityTooLow, AS2SignatureBad, AS2SignerUnknown, PeerError
 from mtlsd.partners.partner_toml import Require
 from mtlsd.pki.key_pair import KeyPair
 from tests.as2.test_receiver import NOTHING, receive
@@ -50,6 +50,23 @@ def test_a_signature_verifies_and_a_changed_content_does_not(name: str) -> None:
     assert (payload, verified.mic.digest) == (EDI, hashlib.new(digest, ENTITY).digest())
     with pytest.raises((AS2SignatureBad, AS2SignerUnknown)):
         receive(message(whole.replace(b"ORDERS", b"ORDERZ")), agreed(pair))
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha512"])
+def test_pss_with_the_mask_of_java_is_named_as_such(digest: str) -> None:
+    """Java's default: another digest for the message than for the mask generation function."""
+    options = [*PSS, "-keyopt", "rsa_mgf1_md:sha1"]
+    signature = messages.signed_data_by_openssl(ENTITY, key_pair("ACME"), digest, *options)
+    with pytest.raises(AS2SecurityTooLow, match="SHA-1 in its mask generation function") as refused:
+        receive(message(messages.multipart_signed(ENTITY, signature)), agreed())
+    assert f"set MGF1 to {digest} (PSSParameterSpec)" in refused.value.said
+
+
+@pytest.mark.parametrize(("digest", "name"), [("sha224", "SHA-224"), ("sha3-256", "SHA3-256"), ("md5", "MD5")])
+def test_a_digest_that_is_not_supported_is_named(digest: str, name: str) -> None:
+    signature = messages.signed_data_by_openssl(ENTITY, key_pair("ACME"), digest)
+    with pytest.raises(AS2SecurityTooLow, match=f"the digest algorithm {name} is not supported: sign with"):
+        receive(message(messages.multipart_signed(ENTITY, signature)), agreed())
 
 
 @pytest.mark.parametrize("chunk", [1, 100, 1 << 20])

@@ -98,6 +98,9 @@ ROWS = {
     "MIME: file names by RFC 2047": "tests/handlers/as2/test_filenames.py::test_the_name",
     "MIME: extra characters in a boundary": f"{QUIRKS}::test_row_a_boundary_with_extra_characters",
     "MIME: blanks that end a boundary": f"{QUIRKS}::test_row_a_boundary_with_blanks_at_its_end_inside_the_quotes",
+    "MIME: an S/MIME entity in the place of the document": (
+        "tests/as2/mime/test_document.py::test_row_an_entity_in_the_place_of_the_document_is_read"
+    ),
     "MIME: wrong line ends": f"{QUIRKS}::test_row_a_boundary_with_wrong_line_ends",
     "MDN: dispositions": f"{PYAS2}::test_a_disposition_is_read_in_every_known_spelling",
     "MDN: MIC": f"{PYAS2}::test_a_mic_is_read_in_every_known_spelling",

@@ -26,6 +26,7 @@ from mtlsd.as2.cms.decrypt import Sealed, open_envelope
 from mtlsd.as2.cms.verify import DigestNotComputed, VerifiedSignature
 from mtlsd.as2.headers import DEFAULT_LABELS, ReceiptRequest, choose_mic
 from mtlsd.as2.mic import DIGESTS, MENDELSON_DIGEST, Hashed, UnsignedDigests, hashed
+from mtlsd.as2.mime.document import MESSAGE, PKCS7_MIME, DocumentBeginning
 from mtlsd.as2.mime.multipart_signed import (
     Deferred,
     SignedMultipart,
@@ -35,8 +36,8 @@ from mtlsd.as2.mime.multipart_signed import (
 )
 from mtlsd.as2.mime.one_reading import check_one_reading
 from mtlsd.as2.mime.parser import (
+    IDENTITY,
     ContentType,
-    HeaderBeginning,
     HeaderBlock,
     HeaderBlockReader,
     transfer_decoder,
@@ -60,8 +61,6 @@ from mtlsd.pki.certificate import Certificate
 from mtlsd.text import cut
 
 MAX_FIELD = 4096  # characters of Content-Type and Content-Disposition
-MULTIPART_SIGNED = "multipart/signed"
-PKCS7_MIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 
 
 class Layer(StrEnum):
@@ -214,16 +213,19 @@ def body_of(block: HeaderBlock, context: Context, *, outermost: bool) -> Sink:
     if content_type.value in PKCS7_MIME:
         value = Unarmoured(CMSLayer(context))
         return WithoutPreamble(value) if outermost and not context.agreement.passed_on else value
-    if content_type.value == MULTIPART_SIGNED:
+    if content_type.value == "multipart/signed":
         if outermost and context.agreement.passed_on:
             check_one_reading(block)
         layer = SignedLayer(content_type, context)
         return transfer_decoder(encoding_of_multipart(block), layer)
-    if context.lacks_signature:
-        return _unsigned(block, context)
-    if content_type.value.startswith("message/"):
-        return Payload(block, context)
-    return DocumentOrEntity(block, context)
+    may_hold_entity = block.transfer_encoding() in IDENTITY and not context.agreement.passed_on
+    if may_hold_entity and not content_type.value.startswith(MESSAGE):
+        return DocumentOrEntity(block, context)
+    return _document(block, context)
+
+
+def _document(block: HeaderBlock, context: Context) -> Sink:
+    return _unsigned(block, context) if context.lacks_signature else Payload(block, context)
 
 
 def _content_type(block: HeaderBlock, context: Context, *, outermost: bool) -> ContentType:
@@ -252,38 +254,39 @@ def _check_length(block: HeaderBlock) -> None:
 
 
 class DocumentOrEntity:
-    """A document, unless it begins with the MIME header of a layer: then it is the entity that this header describes.
-
-    Some products put a plain Content-Type around a message whose body is an entity. A document that only looks like
-    one has other fields, too, such as an e-mail.
-    """
+    """A document, or an S/MIME entity that a product put in its place, which is then read as such."""
 
     def __init__(self, block: HeaderBlock, context: Context) -> None:
         self._block = block
         self._context = context
-        self._beginning = HeaderBeginning()
+        self._beginning = DocumentBeginning()
+        self._held = bytearray()  # until the beginning is known
         self._body: Sink | None = None
 
     def write(self, data: bytes) -> None:
         if self._body is not None:
             self._body.write(data)
-        elif found := self._beginning.receive_data(data):
-            self._begin(*found)
+            return
+        self._held += data
+        self._beginning.write(data)
+        if self._beginning.is_known:
+            self._begin()
 
     def close(self) -> None:
-        body = self._body or self._begin(None, self._beginning.octets)
+        self._beginning.close()
+        body = self._body or self._begin()
         body.close()
 
-    def _begin(self, inner: HeaderBlock | None, octets: bytes) -> Sink:
-        if inner and ContentType.parse(inner.fields.get("content-type", "")).value in (*PKCS7_MIME, MULTIPART_SIGNED):
-            if self._context.agreement.passed_on:
-                raise AS2MIMEMalformed("the body has a MIME header of its own: the next reader could overlook it")
-            self._body = body_of(inner, self._context, outermost=False)
-            octets = octets[len(inner.raw) :]
+    def _begin(self) -> Sink:
+        begins = bytes(self._held)
+        self._held.clear()
+        if self._beginning.entity is None:
+            self._body = _document(self._block, self._context)
         else:
-            self._body = Payload(self._block, self._context)
-        if octets:
-            self._body.write(octets)
+            header, begins = self._beginning.entity
+            self._body = body_of(header, self._context, outermost=False)
+        if begins:
+            self._body.write(begins)
         return self._body
 
 
@@ -295,7 +298,8 @@ class Payload:
         context.findings.payload_header = block
         if Layer.SIGNED not in context.findings.layers:
             self._digests = context.findings.payload_digests = context.unsigned_digests(block)
-        self._decoder = transfer_decoder(block.transfer_encoding(), _Delivery(context, self._digests))
+        delivery = _Delivery(block, context, self._digests)
+        self._decoder = transfer_decoder(block.transfer_encoding(), delivery)
 
     def write(self, data: bytes) -> None:
         if self._digests:
@@ -307,11 +311,24 @@ class Payload:
 
 
 class _Delivery:
-    def __init__(self, context: Context, digests: UnsignedDigests | None) -> None:
+    """Hands over a document, and refuses one that turns out to be an S/MIME entity, which nobody opened.
+
+    This happens if the entity is behind a transfer encoding, and if a backend gets the message: the backend goes by the
+    header of the message, and would take the entity for the document.
+    """
+
+    def __init__(self, block: HeaderBlock, context: Context, digests: UnsignedDigests | None) -> None:
         self._context = context
         self._digests = digests
+        self._beginning = DocumentBeginning()
+        content_type = block.content_type()
+        if content_type and content_type.value.startswith(MESSAGE):
+            self._beginning.close()
 
     def write(self, data: bytes) -> None:
+        if not self._beginning.is_known:
+            self._beginning.write(data)
+            self._check()
         self._context.findings.payload_size += len(data)
         if self._digests:
             self._digests.decoded(data)
@@ -319,7 +336,12 @@ class _Delivery:
             self._context.payload(data)
 
     def close(self) -> None:
-        pass
+        self._beginning.close()
+        self._check()
+
+    def _check(self) -> None:
+        if self._beginning.entity:
+            raise AS2MIMEMalformed("the document has a MIME header of its own, and is an entity that was not opened")
 
 
 class CMSLayer:

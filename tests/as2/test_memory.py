@@ -70,6 +70,8 @@ ZEROS = zlib.compress(bytes(64 << 20), 9)
 # name: a header, how the body begins, and what then comes again and again
 STRUCTURES: dict[str, tuple[str, bytes, bytes]] = {
     "a document without an end": ("Content-Type: a/b\r\n\r\n", b"", b"x"),
+    "a document that begins like a header": ("Content-Type: a/b\r\n\r\n", b"Content-Type: x/y", b"x"),
+    "a document of blank lines": ("Content-Type: a/b\r\n\r\n", b"", b"\r\n"),
     "base64 without an end": (BASE64, b"", b"MIAG"),
     "base64 of blanks": (BASE64, b"M", b" \r\n"),
     "a quoted-printable line that is too long": (QUOTED, b"", b"x"),

@@ -43,17 +43,16 @@ MAX_HEADER_BLOCK = 64 * 1024  # octets
 MAX_HEADER_FIELDS = 200
 BEGINNING = 1000  # octets from which it is decided whether an entity begins with a header
 MAX_BOUNDARY = 200  # RFC 2046 says 70; products exceed it
+IDENTITY = ("binary", "7bit", "8bit")  # transfer encodings that change nothing (RFC 2045, section 6.2)
 
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*:")
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*("+(?:[^"\\]|\\.)*"+|[^;]*)')
 _COMMENT = re.compile(r"\([^()]*\)")
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+", re.IGNORECASE)
+_MEDIA_TYPE = re.compile(r"[!#$%&*+.^_`|~0-9a-z-]+/[!#$%&*+.^_`|~0-9a-z-]+", re.IGNORECASE)  # without quotes
 _QUOTED_WHOLE = re.compile(r"""\s*(["'])\s*([^\s"';]+\s*(?:;.*)?)\1\s*""", re.DOTALL)
 _QUOTED_TYPE = re.compile(r"""\s*(["'])\s*([^\s"';]+)\s*\1\s*((?:;.*)?)""", re.DOTALL)
 _NOT_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 _MIME_FIELDS = ("content-", "mime-version")
-_PREFIXES = tuple(each.encode() for each in _MIME_FIELDS)
-_LONGEST_PREFIX = max(_PREFIXES, key=len)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +86,15 @@ def unquoted(text: str) -> str:
     """A Content-Type without the quotes that some products put around all of it, or around the type.
 
     They are only removed if a media type is inside, and no half of another pair, so that nothing else could be meant.
+    Inside double quotes, the quotes of parameters may have backslashes, as in phase2 4.4.2.
     """
     found = _QUOTED_TYPE.fullmatch(text) or _QUOTED_WHOLE.fullmatch(text)
     if not found:
         return text
     mark, *pieces = found.groups()
     inner = "".join(pieces)
+    if mark == '"' and not _QUOTED_TYPE.fullmatch(text):
+        inner = inner.replace(r"\"", '"')
     is_safe = _MEDIA_TYPE.fullmatch(inner.partition(";")[0].strip()) and inner.count(mark) % 2 == 0
     return inner if is_safe else text
 
@@ -152,28 +154,6 @@ class HeaderBlockReader:
 
     def _without_header(self) -> tuple[HeaderBlock, bytes]:
         return HeaderBlock(b"", {}), bytes(self._buffer)
-
-
-class HeaderBeginning:
-    """Finds out whether a document begins with a header of MIME fields alone, and never holds more than a header."""
-
-    def __init__(self) -> None:
-        self.octets = b""  # until it is known
-
-    def receive_data(self, data: bytes) -> tuple[HeaderBlock | None, bytes] | None:
-        """The header, if there is one, and all octets so far; None until it is known."""
-        searched = max(len(self.octets) - 3, 0)
-        self.octets += data
-        start = self.octets[: len(_LONGEST_PREFIX)].lower()
-        if not any(start.startswith(each) or each.startswith(start) for each in _PREFIXES):
-            return None, self.octets
-        end = _end_of_block(bytearray(self.octets), searched)
-        if end is None:
-            return (None, self.octets) if len(self.octets) > MAX_HEADER_BLOCK else None
-        raw = self.octets[:end]
-        fields = _fields(raw) if raw.count(b"\n") <= MAX_HEADER_FIELDS else None
-        is_mime = fields is not None and all(name.startswith(_MIME_FIELDS) for name in fields)
-        return (HeaderBlock(raw, fields) if fields and is_mime else None), self.octets
 
 
 def _may_begin_a_header(data: bytes | bytearray) -> bool:
@@ -314,7 +294,7 @@ def _line_end_before(data: bytes, at: int) -> int:
 
 def transfer_decoder(encoding: str, sink: Sink) -> Sink:
     """A sink that decodes a Content-Transfer-Encoding and writes to `sink`; raises AS2MIMEMalformed."""
-    if encoding in ("binary", "7bit", "8bit"):
+    if encoding in IDENTITY:
         return sink
     if encoding == "base64":
         return Base64Decoder(sink)

@@ -366,3 +366,9 @@ def test_types_in_quotes_are_read(mark: str, signed: bool) -> None:
     entity = f"Content-Type: {kind}\r\n\r\n".encode() + body
     said = read_mdn(headers, body, verify=lambda *_: entity, message_id=MESSAGE_ID, mic=None)
     assert (said.disposition_type, said.signed) == ("processed", signed)
+
+
+def test_the_quoted_type_of_phase2_4_4_2_is_read() -> None:
+    kind = r'"multipart/report; report-type=disposition-notification;    boundary=\"b\""'
+    said = read_mdn([("Content-Type", kind)], report(ID, PROCESSED), verify=lambda *_: b"", message_id=None, mic=None)
+    assert said.is_positive

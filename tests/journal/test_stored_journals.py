@@ -131,6 +131,12 @@ def test_every_document_is_what_was_kept(stored: Stored, tmp_path: Path) -> None
                 assert sha256(payload).hexdigest() == dict(each.digests)["payload"]
 
 
+def test_messages_of_old_journals_are_found_by_their_texts(stored: Stored) -> None:
+    named = next(each for each in stored.messages() if each.filename)
+    assert named.id in stored.ids("--filename", (named.filename or "").upper())
+    assert named.id in stored.ids("--search", named.message_id.strip("<").upper()[:20])
+
+
 # --- Going on with it -----------------------------------------------------------------------------------------
 
 

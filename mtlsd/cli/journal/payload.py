@@ -26,9 +26,9 @@ from mtlsd.journal.integrity import open_intact
 def payload(configuration: Configuration, id_or_message_id: str, output: Path | None, original: bool) -> None:
     """Write the document of a message, byte for byte.
 
-    ID is an id from `mtlsd journal list`, or the Message-ID. If the stored document has been changed, nothing is
-    written. An existing file is not overwritten. Nothing is written to a terminal, because a document may contain
-    control characters.
+    ID is an id from `mtlsd journal list`, the Message-ID, or the file name. If the stored document has been changed,
+    nothing is written. An existing file is not overwritten. Nothing is written to a terminal, because a document may
+    contain control characters.
 
     \b
     Examples:

@@ -76,11 +76,11 @@ def verify_journal(configuration: Configuration, directory: Path | None, no_docu
 def prove(configuration: Configuration, directory: Path | None, id_or_message_id: str, output: Path) -> None:
     """Write a folder that proves one exchange to a third party.
 
-    The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, or the Message-ID. The folder
-    has the signed content and the signature, the signer's certificate, the MDN, the entries of the chain up to a signed
-    checkpoint, and INSTRUCTIONS.txt. If no checkpoint has been signed since the message arrived, the command signs one
-    with the key of this node: run it on the node that accepted the message, as root or as the user of mtlsd. The daemon
-    signs a checkpoint every ten minutes, and when it stops.
+    The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, the Message-ID, or the file
+    name. The folder has the signed content and the signature, the signer's certificate, the MDN, the entries of the
+    chain up to a signed checkpoint, and INSTRUCTIONS.txt. If no checkpoint has been signed since the message arrived,
+    the command signs one with the key of this node: run it on the node that accepted the message, as root or as the
+    user of mtlsd. The daemon signs a checkpoint every ten minutes, and when it stops.
 
     \b
     Example:

@@ -26,10 +26,11 @@ OPEN = ("failed", "pending")  # the states in which an operator may act on a del
 def replay(configuration: Configuration, id_or_message_id: str, any_backend: bool) -> None:
     """Retry the failed or pending deliveries of a message.
 
-    ID is an id from `mtlsd journal list`, or the Message-ID. A running daemon attempts the delivery within a minute;
-    otherwise the daemon does when it starts. A message that was accepted more than give_up_after_seconds ago gets a
-    single attempt. If one of several backends received part of the message and did not answer, only that backend gets
-    the message again, unless you use --any-backend. In an ordered queue, earlier deliveries still go first.
+    ID is an id from `mtlsd journal list`, the Message-ID, or the file name. A running daemon attempts the delivery
+    within a minute; otherwise the daemon does when it starts. A message that was accepted more than
+    give_up_after_seconds ago gets a single attempt. If one of several backends received part of the message and did not
+    answer, only that backend gets the message again, unless you use --any-backend. In an ordered queue, earlier
+    deliveries still go first.
 
     \b
     Example:
@@ -51,8 +52,8 @@ def replay(configuration: Configuration, id_or_message_id: str, any_backend: boo
 def drop(configuration: Configuration, id_or_message_id: str) -> None:
     """Give up the failed or pending deliveries of a message.
 
-    ID is an id from `mtlsd journal list`, or the Message-ID. mtlsd makes no more attempts, and in an ordered queue the
-    next deliveries continue. The message and its documents stay in the journal.
+    ID is an id from `mtlsd journal list`, the Message-ID, or the file name. mtlsd makes no more attempts, and in an
+    ordered queue the next deliveries continue. The message and its documents stay in the journal.
 
     \b
     Example:

@@ -18,6 +18,7 @@ from mtlsd.journal.model import (
     Lane,
     LeaseLost,
     Message,
+    Reason,
     StoredMDN,
     TransitionRefused,
 )
@@ -203,6 +204,29 @@ def test_a_message_may_be_promised_another_delivery(journal: Journal) -> None:
     assert [each.id for each in journal.deliveries("0001")] == ["d0001", "m0001"]
     (claimed,) = journal.claim("a", 10.0, 15.0, 9)
     assert (claimed.delivery.id, claimed.about) == ("m0001", message(1))
+
+
+def test_a_delivered_message_is_delivered_once_more_unless_it_is_already_to_be(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    journal.repeat(delivery(message(1), id="e0001"))
+    with pytest.raises(TransitionRefused, match="already to be delivered"):
+        journal.repeat(delivery(message(1), id="f0001"))
+    (listed,) = journal.messages(limit=9)
+    assert (listed.state, [each.message.id for each in journal.messages(limit=9, state=PENDING)]) == (PENDING, ["0001"])
+    assert journal.messages(limit=9, state=DELIVERED) == []
+    finish(journal, DELIVERED)
+    journal.repeat(delivery(message(1), id="f0001"))
+    assert [each.id for each in journal.deliveries("0001")] == ["d0001", "e0001", "f0001"]
+
+
+def test_a_message_without_contents_is_not_delivered_once_more(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    journal.proof.prune(["0001"], Reason("root", "retention", 3000.0))
+    with pytest.raises(TransitionRefused, match="only its record and MDN are stored"):
+        journal.repeat(delivery(message(1), id="e0001"))
+    assert [each.id for each in journal.deliveries("0001")] == ["d0001"]
 
 
 def test_an_mdn_that_is_still_to_be_sent_is_promised_once_for_each_target(journal: Journal) -> None:

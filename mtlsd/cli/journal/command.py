@@ -130,7 +130,8 @@ def _show_mic(configuration: Configuration, id_or_message_id: str, mic: str, as_
 
 @click.command()
 @with_configuration
-def migrate(configuration: Configuration) -> None:
+@with_json
+def migrate(configuration: Configuration, as_json: bool) -> None:
     """Upgrade the journal to the version of this mtlsd.
 
     The upgrade is one transaction: either all of it is applied or nothing. Make a backup first. A PostgreSQL database
@@ -146,7 +147,9 @@ def migrate(configuration: Configuration) -> None:
     """
     with place_of(configuration) as place:
         before, after = migrate_journal(place)
-    if before == after:
+    if as_json:
+        say_json({"journal": str(place), "before": before, "after": after})
+    elif before == after:
         say(f"the journal at {place} already has version {after}")
     else:
         say(f"the journal at {place} now has version {after}; it was {before or 'empty'}")

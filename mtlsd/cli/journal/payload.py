@@ -48,10 +48,11 @@ def payload(configuration: Configuration, id_or_message_id: str, output: Path | 
         if name is None:
             end("there is no document, because the message is encrypted to a key that is not here; use --original")
         with open_intact(opened, spool, message, name) as source:
-            _copy(source, output)
+            copy_out(source, output)
 
 
-def _copy(source: BinaryIO, output: Path | None) -> None:
+def copy_out(source: BinaryIO, output: Path | None) -> None:
+    """Write the bytes to stdout, or to a new file with mode 0600."""
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
         return

@@ -22,6 +22,7 @@ from mtlsd.journal.model import (
     Message,
     Refusal,
     StoredMDN,
+    TransitionRefused,
 )
 from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.proof import entries
@@ -95,6 +96,23 @@ class Journal:
             notes = refuse(db, refused, delivery) or [promised(db, delivery)]
             db.each("accept_delivery", [rows.delivery_values(delivery)])
             enter(db, self.proof.node, notes)
+
+        self._write(work)
+
+    def repeat(self, delivery: Delivery) -> None:
+        """Write another delivery of a message to its backend, which was delivered; raises `TransitionRefused`.
+
+        The contents must be stored, and no equal delivery may be open.
+        """
+
+        def work(db: Statements) -> None:
+            row = db.one("lock_contents", id=delivery.message_id)
+            if row is None or not row["contents"]:
+                raise TransitionRefused("the contents of the message were deleted: only its record and MDN are stored")
+            if is_to_be_made(db, delivery):
+                raise TransitionRefused("the message is already to be delivered once more")
+            db.each("accept_delivery", [rows.delivery_values(delivery)])
+            enter(db, self.proof.node, [promised(db, delivery)])
 
         self._write(work)
 

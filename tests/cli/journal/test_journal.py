@@ -442,7 +442,7 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
 
 
 @pytest.mark.parametrize(
-    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001")]
+    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001"), ("mdn", "0001")]
 )
 def test_a_journal_that_is_for_others_is_said(open_folder: Path, command: tuple[str, ...]) -> None:
     (open_folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
@@ -604,7 +604,7 @@ def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> 
 # --- One Message-ID for several messages ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove"])
+@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove", "mdn"])
 def test_a_message_id_that_several_have_is_refused_and_their_ids_are_listed(tree: Tree, command: str) -> None:
     add(tree, message_id="<2@acme.example>", partner="beta", as2_from="BETA")
     (tree.state / "spool").mkdir()

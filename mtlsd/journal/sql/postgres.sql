@@ -72,7 +72,9 @@ SELECT count(*) AS count FROM (
 ) AS found;
 
 -- name: list_messages_that_begin
-SELECT m.*, d.state, d.last_reason AS reason FROM (
+SELECT m.*, d.state, d.last_reason AS reason FROM messages m
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
+WHERE m.id = ANY (ARRAY(  -- an array is expected to be short; a join would be planned as if it found many
     SELECT id FROM messages
     WHERE left(lower(filename COLLATE "C"), 100) >= :name_low
         AND left(lower(filename COLLATE "C"), 100) < :name_high
@@ -88,10 +90,8 @@ SELECT m.*, d.state, d.last_reason AS reason FROM (
     SELECT id FROM messages
     WHERE left(lower(message_id COLLATE "C"), 100) >= :angle_low
         AND left(lower(message_id COLLATE "C"), 100) < :angle_high
-) AS found
-JOIN messages m ON m.id = found.id
-LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
-WHERE (:after::text IS NULL OR m.id > :after) AND (:before::text IS NULL OR m.id < :before)
+))
+    AND (:after::text IS NULL OR m.id > :after) AND (:before::text IS NULL OR m.id < :before)
     AND (:partner::text IS NULL OR m.partner = :partner) AND (:state::text IS NULL OR d.state = :state)
     AND (:since::float8 IS NULL OR m.received_at >= :since) AND (:until::float8 IS NULL OR m.received_at < :until)
     AND (:reason::text IS NULL OR EXISTS (

@@ -86,8 +86,9 @@ def _say_hints(opened: Journal, certs: Path, wanted: Wanted) -> None:
     metavar="[VALUE]",
     help="List every digest that could be the MIC. With VALUE, say what the partner must have hashed to get it.",
 )
+@click.option("--full", is_flag=True, help="Also show certificates, long header fields, and base64 in the MDN.")
 @with_json
-def show(configuration: Configuration, id_or_message_id: str, mic: str | None, as_json: bool) -> None:
+def show(configuration: Configuration, id_or_message_id: str, mic: str | None, full: bool, as_json: bool) -> None:
     """Show everything about one message.
 
     ID is an id from `mtlsd journal list`, the Message-ID, or the file name. With --mic the command reads the message
@@ -112,9 +113,9 @@ def show(configuration: Configuration, id_or_message_id: str, mic: str | None, a
     if as_json:
         say_json(whole(about, attempted, ahead))
     else:
-        say_about(about)
+        say_about(about, full=full)
         say_deliveries(attempted, ahead)
-        say_mdn(about.mdn)
+        say_mdn(about.mdn, full=full)
 
 
 def _show_mic(configuration: Configuration, id_or_message_id: str, mic: str, as_json: bool) -> None:

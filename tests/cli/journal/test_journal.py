@@ -23,7 +23,7 @@ from mtlsd.journal.model import DeliveryState, Lane, StoredMDN
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal
 from tests.support.daemon import Tree
-from tests.support.examples import FULL, accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.support.examples import FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 from tests.support.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 
 EVIL = "\x1b[2J\x07evil\u202e"
@@ -327,7 +327,9 @@ def test_nothing_found_is_said(tree: Tree) -> None:
     ("value", "words"),
     [
         ("upstream_5x", "unknown reason 'upstream_5x'; did you mean upstream_5xx"),
-        ("QQQ", "unknown reason 'QQQ'; docs/errors.md lists all reasons"),
+        ("QQQ", "unknown reason 'QQQ'. The reasons are "),
+        ("upstream_5x", "? The reasons are "),
+        ("QQQ", ", upstream_5xx, "),
     ],
 )
 def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: str) -> None:
@@ -390,6 +392,22 @@ def test_a_message_without_mdn_says_so(tree: Tree) -> None:
         in mtlsd("journal", "show", "0003", "--config", tree.configuration).stdout
     )
     assert mtlsd_json("journal", "show", "0003", "--config", tree.configuration)["mdn"] is None
+
+
+def test_base64_is_shown_only_if_it_is_asked_for(tree: Tree) -> None:
+    lines = [f"{'A' * 62}{number:02}" for number in range(50)]
+    body = "\r\n".join(["Thank you: processed.", "", *lines, "--boundary--"])
+    add(tree, client_certificates=(b"\x30" * 900,), mdn=StoredMDN(headers=MDN.headers, body=body.encode()))
+    short = mtlsd("journal", "show", "0009", "--config", tree.configuration).stdout
+    assert "  Thank you: processed.\n\n  (50 lines of base64: --full shows them)\n  --boundary--\n" in short
+    assert f"  :client-cert  :MDAw{'MDAw' * 10}"[:40] in short
+    assert " (1202 characters: --full shows them)\n" in short
+    assert max(map(len, short.splitlines())) < 160
+    full = mtlsd("journal", "show", "0009", "--full", "--config", tree.configuration).stdout
+    assert all(f"  {line}\n" in full for line in lines)
+    assert "MDAw" * 300 in full
+    found = mtlsd_json("journal", "show", "0009", "--config", tree.configuration)
+    assert found["mdn"]["body"] == body
 
 
 def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:

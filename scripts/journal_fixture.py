@@ -40,6 +40,7 @@ ORDER = {  # the tables of both databases, and by which column their rows are or
     "attempts": "started_at",
     "entries": "position",
     "certificates": "sha256",
+    "notices": "certificate",
 }
 
 

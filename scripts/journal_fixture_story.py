@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mtlsd import log
+from mtlsd.cli.journal.replay import anew
 from mtlsd.handlers.well_known import selftest
 from mtlsd.journal.documents import remove_files
 from mtlsd.journal.model import Attempt, Claimed, DeliveryState, Reason
@@ -135,6 +136,11 @@ class Story:
         self.deliver({f"{sent[3]}-1": [SILENT, BAD]})
         for each in (f"{dropped}-1", f"{sent[2]}-mdn"):
             self.journal.drop(each, self.later())
+        once_more = self.take("one", "s", partner="globex")
+        self.deliver({})
+        (delivered,) = self.journal.deliveries(once_more)
+        self.journal.repeat(anew(delivered, f"{once_more}-2", self.later()))
+        self.deliver({})
 
     def let_go(self) -> None:
         """Contents that are pruned, a partner who is erased, a refusal that is too old."""

@@ -239,10 +239,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ListedMessage:
-    """A message and the state of its delivery to the backend, if it has one."""
+    """A message, and of its newest delivery to the backend the state and the reason of the last failed attempt."""
 
     message: Message
     state: DeliveryState | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import psycopg
 import trio
 
 from mtlsd.journal.model import Acceptance, DeliveryState
+from mtlsd.journal.search import Search
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.postgres import PostgresJournal
 from mtlsd.journal.sql.sqlite import SQLiteJournal
@@ -97,7 +98,8 @@ def acceptance(number: int) -> Acceptance:
     """One message of 10 kB, its original beside it, and its delivery."""
     key = f"{time.time_ns():020}-{number:08}"
     payload, original = f"journal/{key}.payload", f"journal/{key}.as2"
-    made = message(number, id=key, message_id=f"<{key}@bench.example>", payload=payload, original=original)
+    texts = {"message_id": f"<{key}@bench.example>", "filename": f"order-{number:08}.edi"}
+    made = message(number, id=key, payload=payload, original=original, **texts)
     return Acceptance(made, (delivery(made),), {payload: DOCUMENT, original: DOCUMENT})
 
 
@@ -196,6 +198,9 @@ def list_costs(journal: Journal) -> dict[str, float]:
         "of a partner": {"partner": "acme"},
         "pending": {"state": DeliveryState.PENDING},
         "failed": {"state": DeliveryState.FAILED},
+        "of a file name": {"search": Search(filename="order-00004711*")},
+        "of a file name that many begin with": {"search": Search(filename="order-*")},
+        "of a text that nothing begins with": {"search": Search("nothing")},
     }
     return {name: milliseconds(lambda: journal.messages(limit=50, **wanted)) for name, wanted in queries.items()}  # noqa: B023
 

@@ -331,7 +331,7 @@ def prove(tree: Tree, message_id: str) -> Path:
 def follow_instructions(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the commands of the page, as the page says."""
     text = (folder / "INSTRUCTIONS.txt").read_text()
-    command = re.search(r"^  (sed .*)$", text, re.MULTILINE)
+    command = re.search(r"^  (sh .*)$", text, re.MULTILINE)
     assert command
     return subprocess.run(["sh", "-euc", command[1]], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -374,19 +374,25 @@ def test_a_proof_compares_the_mic_with_the_mdn_and_with_what_was_signed(tree: Tr
     assert "The MIC in the record is the digest of the signed content." in text
 
 
-EVIDENCE = (
-    "record.json",
-    "signed-entity",
-    "signed-data.der",
-    "signer.pem",
-    "mdn",
-    "mdn-entity",
-    "mdn-signed-data.der",
-    "entries.jsonl",
-    "checkpoint.json",
-    "checkpoint.sig",
-    "node.pem",
-)
+EVIDENCE = {  # the files of a proof, and what the first step shows that fails if the file was changed
+    "record.json": "The record is the one",
+    "signed-entity": "The signed entity is the one",
+    "signed-data.der": "The SignedData is the one that arrived",
+    "signer.pem": "The certificate is the one that verified the signature",
+    "mdn": "The MDN is the one",
+    "mdn-entity": "The MDN is signed",
+    "mdn-signed-data.der": "The SignedData of the MDN",
+    "entries.jsonl": "",  # depends on the entry
+    "checkpoint.json": "",
+    "checkpoint.sig": "The checkpoint is signed",
+    "node.pem": "",
+}
+
+
+def test_a_proof_names_each_step_that_succeeds(tree: Tree) -> None:
+    done = follow_instructions(prove(tree, IDS[0]))
+    assert done.stdout.startswith("ok: step 1. The record is the one whose digest was entered in the chain.\n")
+    assert re.search(r"^All \d+ steps succeeded\.$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", EVIDENCE)
@@ -395,7 +401,10 @@ def test_one_octet_that_was_changed_makes_the_proof_fail(tree: Tree, name: str) 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    assert follow_instructions(path.parent).returncode != 0
+    done = follow_instructions(path.parent)
+    assert done.returncode != 0
+    (failed,) = re.findall(r"^FAILED: step \d+\. (.*)", done.stderr, re.MULTILINE)
+    assert EVIDENCE[name] in failed
 
 
 @pytest.mark.parametrize("settings", ['keep = "digests"', 'keep = "content"'])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mtlsd.journal.sql.postgres import MIGRATIONS
 from tests.support import backend as backends
 from tests.support import postgres as postgres_server
 from tests.support.backend import STALL
@@ -187,8 +188,8 @@ def test_a_database_is_migrated_by_hand_and_every_command_reads_it(tmp_path: Pat
         assert daemon.wait() == 1
         assert "run `mtlsd journal migrate`" in daemon.log[-1]["detail"]
         assert "has no journal yet" in mtlsd("journal", "list", *at).stderr
-        assert mtlsd("journal", "migrate", *at).stdout.endswith("now has version 2; it was empty\n")
-        assert mtlsd("journal", "migrate", *at).stdout.endswith("already has version 2\n")
+        assert mtlsd("journal", "migrate", *at).stdout.endswith(f"now has version {len(MIGRATIONS)}; it was empty\n")
+        assert mtlsd("journal", "migrate", *at).stdout.endswith(f"already has version {len(MIGRATIONS)}\n")
         with running(site.a) as a:
             send(a, message("<shown@acme.example>"))
             a.wait_for("delivery_finished", state="failed")
@@ -197,8 +198,14 @@ def test_a_database_is_migrated_by_hand_and_every_command_reads_it(tmp_path: Pat
             shown = mtlsd("journal", "show", "<shown@acme.example>", *at)
             assert "400 upstream_rejected" in shown.stdout
             assert mtlsd("journal", "show", "<shown@acme.example>", *at, "--mic").exit_code == 0
-            assert mtlsd("journal", "replay", "<shown@acme.example>", *at).exit_code == 0
+            many = ("--state", "failed", "--partner", "acme", "--since", "1 hour ago", "--yes")
+            assert [each["message"] for each in mtlsd_json("journal", "replay", *many, *at)["due"]] == [listed["id"]]
             a.wait_for("delivery_finished", state="delivered")
+            assert mtlsd_json("journal", "list", *at, "--search", "SHOWN@")[0]["state"] == "delivered"
+            assert mtlsd("journal", "replay", "<shown@acme.example>", "--again", *at).exit_code == 0
+            a.wait_for("delivery_finished", state="delivered")
+        keys = [backend.wait_for("<shown@acme.example>").get("Idempotency-Key") for _ in range(3)]
+        assert keys == [keys[0]] * 3
         assert mtlsd("journal", "payload", "<shown@acme.example>", *at).stdout_bytes == EDI
         verified = mtlsd("journal", "verify", *at, "--checkpoints", site.a.state / "checkpoints")
         assert verified.exit_code == 0, verified.output

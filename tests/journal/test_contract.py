@@ -18,10 +18,12 @@ from mtlsd.journal.model import (
     Lane,
     LeaseLost,
     Message,
+    Reason,
     StoredMDN,
     TransitionRefused,
 )
 from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
+from mtlsd.journal.search import Search
 from mtlsd.journal.sql.journal import Journal
 from tests.journal.conftest import OpenJournal
 from tests.support.examples import BARE, FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
@@ -202,6 +204,29 @@ def test_a_message_may_be_promised_another_delivery(journal: Journal) -> None:
     assert [each.id for each in journal.deliveries("0001")] == ["d0001", "m0001"]
     (claimed,) = journal.claim("a", 10.0, 15.0, 9)
     assert (claimed.delivery.id, claimed.about) == ("m0001", message(1))
+
+
+def test_a_delivered_message_is_delivered_once_more_unless_it_is_already_to_be(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    journal.repeat(delivery(message(1), id="e0001"))
+    with pytest.raises(TransitionRefused, match="already to be delivered"):
+        journal.repeat(delivery(message(1), id="f0001"))
+    (listed,) = journal.messages(limit=9)
+    assert (listed.state, [each.message.id for each in journal.messages(limit=9, state=PENDING)]) == (PENDING, ["0001"])
+    assert journal.messages(limit=9, state=DELIVERED) == []
+    finish(journal, DELIVERED)
+    journal.repeat(delivery(message(1), id="f0001"))
+    assert [each.id for each in journal.deliveries("0001")] == ["d0001", "e0001", "f0001"]
+
+
+def test_a_message_without_contents_is_not_delivered_once_more(journal: Journal) -> None:
+    accept_numbered(journal, 1)
+    finish(journal, DELIVERED)
+    journal.proof.prune(["0001"], Reason("root", "retention", 3000.0))
+    with pytest.raises(TransitionRefused, match="only its record and MDN are stored"):
+        journal.repeat(delivery(message(1), id="e0001"))
+    assert [each.id for each in journal.deliveries("0001")] == ["d0001"]
 
 
 def test_an_mdn_that_is_still_to_be_sent_is_promised_once_for_each_target(journal: Journal) -> None:
@@ -488,6 +513,67 @@ def test_a_message_whose_deliveries_fail_alike_is_listed_once(journal: Journal) 
     for now in (10.0, 11.0):
         finish(journal, FAILED, now)
     assert [each.message for each in journal.messages(limit=9, reason="so_failed")] == [new]
+
+
+TEXTS = {  # of messages, by number: file name and subject
+    1: ("Order-1.EDI", "first"),
+    2: ("order-2.edi", "second %"),
+    3: ("ORDER_3.txt", "ÄÖ third"),
+    4: (None, None),
+    5: ("x" * 3000, "y" * 3000),
+}
+
+
+@pytest.mark.parametrize("few", [1000, 1])  # by the index, and by reading the newest
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        (Search("order"), [3, 2, 1]),
+        (Search("ORDER-"), [2, 1]),
+        (Search("fir"), [1]),
+        (Search("ÄÖ T"), [3]),
+        (Search("<4@ACME"), [4]),
+        (Search("4@acme"), [4]),
+        (Search("rder"), []),
+        (Search("rder", anywhere=True), [3, 2, 1]),
+        (Search("%", anywhere=True), [2]),
+        (Search(filename="order-?.edi"), [2, 1]),
+        (Search(filename="order_*"), [3]),
+        (Search(filename="*.txt"), [3]),
+        (Search(filename="order-2"), []),
+        (Search(filename="ORDER-1.edi", is_glob=False), [1]),
+        (Search(filename="order-?.edi", is_glob=False), []),
+        (Search("second", "order*"), [2]),
+        (Search("x" * 150), [5]),
+        (Search("Y" * 2999 + "y"), [5]),
+        (Search("x" * 3001), []),
+    ],
+)
+def test_messages_are_found_by_their_texts(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, few: int, search: Search, found: list[int]
+) -> None:
+    monkeypatch.setattr("mtlsd.journal.sql.journal.FEW", few)
+    for number, (filename, subject) in TEXTS.items():
+        accept(journal, message(number, filename=filename, subject=subject), [])
+    assert [int(each.message.id) for each in journal.messages(limit=9, search=search)] == found
+    older = journal.messages(limit=1, search=search, before="0003")
+    assert [int(each.message.id) for each in older] == [number for number in found if number < 3][:1]
+
+
+@pytest.mark.parametrize("search", [Search("<2@ACME"), Search("2@acme"), Search("2@", anywhere=True)])
+def test_refusals_are_found_by_their_message_id(journal: Journal, search: Search) -> None:
+    journal.accept([], [refusal(1), refusal(2)])
+    assert [each.id for each in journal.refusals(limit=9, search=search)] == ["r0002"]
+
+
+def test_a_list_has_the_reason_of_the_last_failure(journal: Journal) -> None:
+    for number, state in enumerate([FAILED, PENDING, DELIVERED], 1):
+        accept_numbered(journal, number)
+        finish(journal, state)
+    reasons = ["so_failed", "so_pending", "so_delivered"]
+    assert [each.reason for each in journal.messages(limit=9)][::-1] == reasons
+    assert [each.reason for each in journal.messages(limit=9, search=Search("order"))][::-1] == reasons
+    assert [each.reason for each in journal.messages(limit=9, state=FAILED)] == ["so_failed"]
 
 
 @pytest.mark.parametrize(

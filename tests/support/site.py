@@ -32,11 +32,12 @@ def mtlsd_json(*arguments: object) -> Any:
     return json.loads(mtlsd(*arguments, "--json").stdout)
 
 
-def on_a_terminal(*arguments: object) -> tuple[int, str]:
+def on_a_terminal(*arguments: object, columns: int = 80, typed: str = "") -> tuple[int, str]:
     """Run a command in a process of its own on a terminal; the exit code, and all that the terminal got."""
     ours, its = os.openpty()
     command = [sys.executable, "-m", "mtlsd", *map(str, arguments)]
-    env = os.environ | {"TERM": "xterm"}  # a dumb one gets no progress bar
+    env = os.environ | {"TERM": "xterm", "COLUMNS": str(columns)}  # a dumb one gets no progress bar
+    os.write(ours, typed.encode())
     process = subprocess.Popen(command, env=env, stdin=its, stdout=its, stderr=its)
     os.close(its)
     written = b""

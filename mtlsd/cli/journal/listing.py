@@ -4,16 +4,17 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from mtlsd.cli.journal.moment import Moment
 from mtlsd.cli.journal.suggestions import ReasonCode
 from mtlsd.cli.options import option
 from mtlsd.cli.output import iso, say, say_json, say_table, values_of
 from mtlsd.ids import first_id
 from mtlsd.journal.model import DeliveryState, ListedMessage, Message, Refusal
+from mtlsd.journal.search import Search
 from mtlsd.journal.sql.journal import Journal
 
 REFUSED = "refused"
@@ -27,34 +28,28 @@ COLUMNS = {  # by key of JSON
     "message_id": "MESSAGE-ID",
     "size": "BYTES",
     "state": "STATE",
+    "reason": "REASON",
+    "filename": "FILE",
 }
+CUT = ("MESSAGE-ID", "FILE", "FROM", "TO", "PARTNER", "REASON")  # may be shortened on a narrow terminal
+LEFT_OUT = (
+    "TO",
+    "FROM",
+    "BYTES",
+    "MESSAGE-ID",
+    "RECEIVED",
+    "FILE",
+    "REASON",
+    "PARTNER",
+)  # in this order, if still too wide
 # An id has the time when an exchange began, at most header_seconds before the message was received.
 MARGIN_SECONDS = 2 * 3600
 POLL_SECONDS = 1
 PAGE = 500  # rows at a time
 MAX_KNOWN = 100_000  # rows that are remembered
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 Row = dict[str, Any]
 Open = Callable[[], AbstractContextManager[Journal]]
-
-
-class Moment(click.ParamType[float]):
-    """A time in ISO 8601, in UTC unless it has a zone, or an age such as 90m, 36h or 7d; in seconds of the epoch."""
-
-    name = "time"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, int | float):
-            return value
-        now = datetime.now(UTC)
-        try:
-            if value[-1:] in _UNITS and value[:-1].isascii() and value[:-1].isdigit():
-                return now.timestamp() - int(value[:-1]) * _UNITS[value[-1]]
-            found = datetime.fromisoformat(value)
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither a time such as 2026-11-21T08:00 (UTC) nor an age such as 36h", param, ctx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +66,18 @@ class Wanted:
         type=ReasonCode(),
         metavar="CODE",
     )
+    search: str | None = option(
+        "Only messages whose file name, subject or Message-ID begins with this text, in upper or lower case; with "
+        "--since, also those that have it anywhere.",
+        metavar="TEXT",
+    )
+    filename: str | None = option(
+        "Only messages with such a file name; * is any text and ? any character.", metavar="GLOB"
+    )
     since: float | None = option(
-        "Only messages received at or after this time: a time in UTC, or an age such as 36h.", type=Moment()
+        "Only messages received at or after this time: a time in UTC, an age such as 36h, or words such as today, "
+        "yesterday, 'last tuesday' or '3 days ago'.",
+        type=Moment(),
     )
     until: float | None = option("Only messages received before this time.", type=Moment())
     before: str | None = option("Only messages older than this ID, the last one of the previous page.", metavar="ID")
@@ -80,12 +85,19 @@ class Wanted:
     def rows(self, journal: Journal) -> list[Row]:
         """Messages and refusals together, newest first."""
         found: list[Row] = []
+        search = self.search_for()
         if self.state != REFUSED:
             state = DeliveryState(self.state) if self.state else None
-            found += map(_message, journal.messages(**self._query(), state=state))
-        if self.state == REFUSED or (self.reason and not self.state):
-            found += map(_refusal, journal.refusals(**self._query()))
+            found += map(_message, journal.messages(**self._query(), state=state, search=search))
+        if not self.filename and (self.state == REFUSED or ((self.reason or self.search) and not self.state)):
+            found += map(_refusal, journal.refusals(**self._query(), search=search))
         return sorted(found, key=lambda row: row["id"], reverse=True)[: self.limit]
+
+    def search_for(self) -> Search | None:
+        """The search by text, if one is wanted; a text is found anywhere only since a time, because all are read."""
+        if not (self.search or self.filename):
+            return None
+        return Search(self.search or "", self.filename or "", anywhere=self.since is not None)
 
     def _query(self) -> dict[str, Any]:
         """The arguments for the journal, with a range of ids: searching by time alone would read every message."""
@@ -101,7 +113,7 @@ def show(journal: Journal, wanted: Wanted, *, as_json: bool) -> bool:
     if as_json:
         say_json(rows)
         return bool(rows)
-    say_table(list(COLUMNS.values()), map(_cells, rows), fold="MESSAGE-ID")
+    say_table(list(COLUMNS.values()), map(_cells, rows), cut=CUT, left_out=LEFT_OUT)
     if not rows:
         say("no messages")
     elif len(rows) == wanted.limit:
@@ -184,11 +196,14 @@ class Follower:
 
 def _message(listed: ListedMessage) -> Row:
     message = listed.message
-    return _row(message, message.received_at, size=message.size, state=listed.state)
+    more = {"state": listed.state, "reason": listed.reason, "filename": message.filename, "subject": message.subject}
+    return _row(message, message.received_at, size=message.size, **more)
 
 
 def _refusal(refusal: Refusal) -> Row:
-    return _row(refusal, refusal.refused_at, size=None, state=REFUSED, reason=refusal.reason)
+    return _row(
+        refusal, refusal.refused_at, size=None, state=REFUSED, reason=refusal.reason, filename=None, subject=None
+    )
 
 
 def _row(about: Message | Refusal, received_at: float, **more: object) -> Row:

@@ -16,6 +16,7 @@ from mtlsd.journal.integrity import NotIntact
 from mtlsd.journal.location import Place, open_journal
 from mtlsd.journal.model import Message, Refusal
 from mtlsd.journal.proof.checkpoints import CheckpointUnreadable, node_name
+from mtlsd.journal.search import Search
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.journal import Journal
 
@@ -72,14 +73,26 @@ def message_of(opened: Journal, id_or_message_id: str) -> Message:
     return found
 
 
-def record_named(opened: Journal, id_or_message_id: str) -> Message | Refusal:
-    """The message or refusal; ends the command if there is none, or more than one."""
-    found = _with_id(opened, id_or_message_id) or _hits(opened.named(id_or_message_id, MAX_HITS))
+def record_named(opened: Journal, id_or_name: str) -> Message | Refusal:
+    """The message or refusal with this id, Message-ID or file name; ends the command if there is none, or several."""
+    found = _with_id(opened, id_or_name) or _hits(opened.named(id_or_name, MAX_HITS))
+    what = "Message-ID"
+    if not found:
+        found, what = _with_filename(opened, id_or_name), "file name"
     if not found:
         end("the journal has no such message")
     if len(found) > 1:
-        end(f"{len(found)} messages have this Message-ID: use one of these ids", *map(_hit, found))
+        count = f"{len(found)} or more" if len(found) == MAX_HITS else len(found)
+        end(f"{count} messages have this {what}: use one of these ids", *map(_hit, found))
     return found[0]
+
+
+def _with_filename(opened: Journal, name: str) -> list[Message | Refusal]:
+    """The messages with this file name, in upper or lower case, the newest first."""
+    if not name:
+        return []
+    listed = opened.messages(limit=MAX_HITS, search=Search(filename=name, is_glob=False))
+    return [each.message for each in listed]
 
 
 def _with_id(opened: Journal, id_: str) -> list[Message | Refusal]:

@@ -26,9 +26,9 @@ from mtlsd.journal.integrity import open_intact
 def payload(configuration: Configuration, id_or_message_id: str, output: Path | None, original: bool) -> None:
     """Write the document of a message, byte for byte.
 
-    ID is an id from `mtlsd journal list`, or the Message-ID. If the stored document has been changed, nothing is
-    written. An existing file is not overwritten. Nothing is written to a terminal, because a document may contain
-    control characters.
+    ID is an id from `mtlsd journal list`, the Message-ID, or the file name. If the stored document has been changed,
+    nothing is written. An existing file is not overwritten. Nothing is written to a terminal, because a document may
+    contain control characters.
 
     \b
     Examples:
@@ -48,10 +48,11 @@ def payload(configuration: Configuration, id_or_message_id: str, output: Path | 
         if name is None:
             end("there is no document, because the message is encrypted to a key that is not here; use --original")
         with open_intact(opened, spool, message, name) as source:
-            _copy(source, output)
+            copy_out(source, output)
 
 
-def _copy(source: BinaryIO, output: Path | None) -> None:
+def copy_out(source: BinaryIO, output: Path | None) -> None:
+    """Write the bytes to stdout, or to a new file with mode 0600."""
     if output is None:
         shutil.copyfileobj(source, sys.stdout.buffer)
         return

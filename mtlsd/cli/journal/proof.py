@@ -2,15 +2,11 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import Progress as Bar
 
 from mtlsd.cli.files import write_errors
 from mtlsd.cli.journal.opening import end, open_spool, open_stored, record_named, with_id
@@ -18,10 +14,11 @@ from mtlsd.cli.journal.proof_folder import CannotProve, NotSigned, write_proof
 from mtlsd.cli.journal.sign_now import sign_now
 from mtlsd.cli.journal.verify_report import MARGIN_SECONDS, Unsigned, say_verification, verification
 from mtlsd.cli.options import PATH, credentials, problems, user_name, with_config, with_configuration, with_json
-from mtlsd.cli.output import say, say_json
+from mtlsd.cli.output import say, say_json, values_of
+from mtlsd.cli.progress import progress
 from mtlsd.config.model import Configuration
 from mtlsd.journal import retention
-from mtlsd.journal.proof.verify import Progress, steps, verify
+from mtlsd.journal.proof.verify import steps, verify
 from mtlsd.net.background.retention import retention_of
 from mtlsd.snapshot.snapshot import load_snapshot
 
@@ -55,9 +52,9 @@ def verify_journal(configuration: Configuration, directory: Path | None, no_docu
     Exit codes: 0 unchanged; 1 something was changed, a chain has no checkpoint, or the journal cannot be read; 78 the
     configuration file has errors.
     """
-    with open_stored(configuration) as opened, _progress(steps(opened)) as progress:
+    with open_stored(configuration) as opened, progress("verifying", steps(opened), patience=0) as advance:
         spool = None if no_documents else open_spool(configuration)
-        found = verify(opened, spool, directory or configuration.checkpoints, progress)
+        found = verify(opened, spool, directory or configuration.checkpoints, advance)
     age = MARGIN_SECONDS + configuration.proof.checkpoint_seconds
     unsigned = Unsigned(directory or configuration.checkpoints, age, datetime.now(UTC).timestamp())
     if as_json:
@@ -73,14 +70,17 @@ def verify_journal(configuration: Configuration, directory: Path | None, no_docu
 @with_checkpoints
 @with_id
 @click.option("--output", required=True, type=PATH, help="The folder to create.")
-def prove(configuration: Configuration, directory: Path | None, id_or_message_id: str, output: Path) -> None:
+@with_json
+def prove(
+    configuration: Configuration, directory: Path | None, id_or_message_id: str, output: Path, as_json: bool
+) -> None:
     """Write a folder that proves one exchange to a third party.
 
-    The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, or the Message-ID. The folder
-    has the signed content and the signature, the signer's certificate, the MDN, the entries of the chain up to a signed
-    checkpoint, and INSTRUCTIONS.txt. If no checkpoint has been signed since the message arrived, the command signs one
-    with the key of this node: run it on the node that accepted the message, as root or as the user of mtlsd. The daemon
-    signs a checkpoint every ten minutes, and when it stops.
+    The third party needs openssl, but not mtlsd. ID is an id from `mtlsd journal list`, the Message-ID, or the file
+    name. The folder has the signed content and the signature, the signer's certificate, the MDN, the entries of the
+    chain up to a signed checkpoint, and INSTRUCTIONS.txt. If no checkpoint has been signed since the message arrived,
+    the command signs one with the key of this node: run it on the node that accepted the message, as root or as the
+    user of mtlsd. The daemon signs a checkpoint every ten minutes, and when it stops.
 
     \b
     Example:
@@ -104,13 +104,17 @@ def prove(configuration: Configuration, directory: Path | None, id_or_message_id
                     write_proof(opened, spool, signed, about, output)
             except CannotProve as error:
                 end(str(error))
+    if as_json:
+        say_json({"id": about.id, "folder": str(output), "files": sorted(each.name for each in output.iterdir())})
+        return
     say(f"{output} is the proof of {about.id}: start with {output / 'INSTRUCTIONS.txt'}")
 
 
 @click.command()
 @with_config
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
-def prune(file: Path, dry_run: bool) -> None:
+@with_json
+def prune(file: Path, dry_run: bool, as_json: bool) -> None:
     """Delete the contents of old messages, as [retention] says.
 
     The daemon does the same every hour. Documents and their signed copies are deleted. Records, MDNs and the chain
@@ -127,7 +131,11 @@ def prune(file: Path, dry_run: bool) -> None:
     with problems():
         snapshot = load_snapshot(file, credentials(), time.time())
     policy_of = partial(retention_of, snapshot)
-    now, went, words = datetime.now(UTC).timestamp(), False, "would be deleted" if dry_run else "are deleted"
+    now, rows, words = (
+        datetime.now(UTC).timestamp(),
+        list[dict[str, object]](),
+        "would be deleted" if dry_run else "are deleted",
+    )
     with open_stored(snapshot.configuration, read_only=dry_run) as opened:
         if dry_run:
             batches = retention.would_prune(opened, policy_of, now)
@@ -135,19 +143,11 @@ def prune(file: Path, dry_run: bool) -> None:
             spool = open_spool(snapshot.configuration)
             batches = retention.prune(opened, spool, policy_of, user_name(), now)
         for each in batches:
-            went = True
+            rows.append(values_of(each, "partner", "messages", "octets", "refusals"))
             what = f"{each.refusals} refusals" if each.refusals else f"{each.messages} messages, {each.octets} bytes"
-            say(f"{each.partner}: {what} {words}")
-    if not went:
+            if not as_json:
+                say(f"{each.partner}: {what} {words}")
+    if as_json:
+        say_json({"dry_run": dry_run, "deleted": rows})
+    elif not rows:
         say("nothing to delete")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Progress]:
-    """A progress bar, if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verifying", total=total)
-        yield lambda done: bar.advance(task, done)

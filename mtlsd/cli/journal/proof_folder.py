@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from textwrap import indent
+from shlex import quote
+from textwrap import fill, indent
 
 from mtlsd.as2.mime.multipart_signed import split_detached
 from mtlsd.cli.output import iso
@@ -24,12 +25,13 @@ from mtlsd.journal.proof.entries import facts_of
 from mtlsd.journal.proof.verify import chain_entries, next_checkpoint
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.journal import Journal
-from mtlsd.pki.certificate import pem_of
+from mtlsd.pki.certificate import Certificate, pem_of
 
 BEGINNINGS = ("accepted", "refused")
 CONTENT = "signed-content"  # the signed bytes; a command of the instructions writes this file
 HERE = files("mtlsd.cli.journal")
 STEPS = tomllib.loads((HERE / "proof_steps.toml").read_text())
+LINE = 100  # characters
 DIGESTS = ("sha1", "sha256", "sha384", "sha512")  # as openssl calls them
 
 
@@ -56,10 +58,16 @@ def write_proof(journal: Journal, spool: Spool, directory: Path, about: Message 
     checkpoint = _checkpoint(directory, first.node, needed)
     output.mkdir(mode=0o700)
     try:
-        steps = [*_record(output, about), *_signature(journal, spool, output, about), *_mdn(output, about)]
+        steps = [
+            *_record(output, about),
+            *_client(output, about),
+            *_signature(journal, spool, output, about),
+            *_mdn(output, about),
+        ]
         steps += _mic(output, about)
         steps += _chain(journal, output, directory, first, checkpoint)
         (output / "INSTRUCTIONS.txt").write_text(_instructions(about, steps))
+        (output / "verify.sh").write_text(_script(steps))
     except BaseException:
         shutil.rmtree(output)
         raise
@@ -90,6 +98,12 @@ def _checkpoint(directory: Path, node: str, number: int) -> SignedCheckpoint:
 def _record(output: Path, about: Message | Refusal) -> Iterator[Step]:
     (output / "record.json").write_bytes(record_of(about))
     yield _step("record")
+
+
+def _client(output: Path, about: Message | Refusal) -> Iterator[Step]:
+    if isinstance(about, Message) and about.client_certificates:
+        (output / "client.pem").write_bytes(b"".join(map(pem_of, about.client_certificates)))
+        yield _step("client")
 
 
 def _signature(journal: Journal, spool: Spool, output: Path, about: Message | Refusal) -> Iterator[Step]:
@@ -191,6 +205,7 @@ def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
         "id": about.id,
         "time": iso(about.received_at if isinstance(about, Message) else about.refused_at),
         "decision": "accepted" if isinstance(about, Message) else f"refused ({about.reason})",
+        "client": fill(_client_words(about), LINE),
         "missing": "".join(f"{why}\n\n" for why in _missing(about)),
         "steps": "".join(_numbered(number, *each) for number, each in enumerate(steps, 1)),
     }
@@ -199,6 +214,29 @@ def _instructions(about: Message | Refusal, steps: list[Step]) -> str:
 
 def _numbered(number: int, shows: str, commands: str) -> str:
     return f"{number}. {shows}\n\n{indent(commands, '    ')}\n\n"
+
+
+def _client_words(about: Message | Refusal) -> str:
+    """The client of the TLS connection, as far as the journal knows it."""
+    log = f"The address of the client is not stored; the log of mtlsd has it under the request id {about.request_id}."
+    if not isinstance(about, Message) or not about.client_certificates:
+        return f"TLS client: the message arrived for the host {about.host}. The certificate is not stored. {log}"
+    certificate = Certificate.from_der(about.client_certificates[0])
+    subject, digest = ascii(certificate.subject), certificate.sha256
+    place = f"connected to the host {about.host}; the file client.pem has the certificate"
+    return f"TLS client: the client with the certificate {subject}, SHA-256 {digest}, {place}. {log}"
+
+
+def _script(steps: list[Step]) -> str:
+    """A shell script of all steps, which names the step that fails."""
+    lines = [
+        "# Runs the commands of INSTRUCTIONS.txt, and names the first step that fails.",
+        "set -eu",
+        """trap 'test $? -eq 0 || echo "FAILED: step $step" >&2' EXIT""",
+    ]
+    for number, (shows, commands) in enumerate(steps, 1):
+        lines += [f"step={quote(f'{number}. {shows}')}", commands.strip(), 'echo "ok: step $step"']
+    return "\n".join([*lines, f"echo 'All {len(steps)} steps succeeded.'", ""])
 
 
 def _missing(about: Message | Refusal) -> Iterator[str]:

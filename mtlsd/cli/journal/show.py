@@ -1,7 +1,9 @@
 """One message or refusal, with its deliveries and its MDN, as text or as values of JSON."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import groupby
 from typing import Any
 
 from mtlsd.cli.output import iso, say, say_fields, say_text
@@ -10,10 +12,15 @@ from mtlsd.journal.columns import header_fields, lane_text
 from mtlsd.journal.model import Attempt, Delivery, Message, Refusal, StoredMDN
 
 Attempted = list[tuple[Delivery, list[Attempt]]]
+LONG = 120  # characters of a value of the header
+_BASE64 = re.compile(
+    r"[A-Za-z0-9+/]{16,}={0,2}|[A-Za-z0-9+/]{1,15}={1,2}"
+)  # of a signature: whole lines, the last line
 INLINE = "journal/"  # the beginning of the name of a document that is stored in the journal itself
 
 
-def say_about(about: Message | Refusal) -> None:
+def say_about(about: Message | Refusal, *, full: bool) -> None:
+    """Write the record; long values of the request's header only with `full`."""
     say_fields(
         [
             ("id", about.id),
@@ -27,7 +34,8 @@ def say_about(about: Message | Refusal) -> None:
     if isinstance(about, Message):
         say()
         say("request")
-        say_fields(header_fields(about), indent="  ")
+        fields = header_fields(about)
+        say_fields(fields if full else [(name, _shortened(value)) for name, value in fields], indent="  ")
 
 
 def say_deliveries(deliveries: Attempted, ahead: Mapping[str, Delivery]) -> None:
@@ -61,7 +69,8 @@ def _standing(delivery: Delivery, ahead: Delivery | None) -> list[tuple[str, str
     ]
 
 
-def say_mdn(mdn: StoredMDN | None) -> None:
+def say_mdn(mdn: StoredMDN | None, *, full: bool) -> None:
+    """Write the MDN; lines of base64 only with `full`."""
     say()
     if mdn is None:
         say("no MDN: the message did not request one")
@@ -69,7 +78,8 @@ def say_mdn(mdn: StoredMDN | None) -> None:
     say("MDN")
     say_fields(mdn.headers, indent="  ")
     say()
-    say_text(mdn.body.decode("latin-1"), indent="  ")
+    body = mdn.body.decode("latin-1")
+    say_text(body if full else "\n".join(_without_base64(body)), indent="  ")
 
 
 def whole(
@@ -109,6 +119,20 @@ def _about_message(message: Message) -> list[tuple[str, object]]:
         ("original", _place(message.original, message.original_size)),
         *(("note", note) for note in message.notes),
     ]
+
+
+def _shortened(value: str) -> str:
+    """The value, or its beginning and its length."""
+    if len(value) <= LONG:
+        return value
+    return f"{value[: LONG // 2]}… ({len(value)} characters: --full shows them)"
+
+
+def _without_base64(body: str) -> Iterator[str]:
+    """The lines of a body, with one line in place of several lines of base64."""
+    for is_base64, lines in groupby(body.splitlines(), lambda line: _BASE64.fullmatch(line) is not None):
+        found = list(lines)
+        yield from [f"({len(found)} lines of base64: --full shows them)"] if is_base64 and len(found) > 1 else found
 
 
 def _place(name: str, size: int) -> str:

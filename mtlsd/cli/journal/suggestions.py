@@ -20,8 +20,8 @@ class ReasonCode(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in (known := reasons()):
             alike = get_close_matches(value.lower()[:60], sorted(known), n=SHOWN, cutoff=0.4)
-            near = f"; did you mean {', '.join(alike)}?" if alike else "; docs/errors.md lists all reasons"
-            self.fail(f"unknown reason {value!r}{near}", param, ctx)
+            near = f"; did you mean {', '.join(alike)}?" if alike else "."
+            self.fail(f"unknown reason {value!r}{near} The reasons are {', '.join(sorted(known))}", param, ctx)
         return value
 
 

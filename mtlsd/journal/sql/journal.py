@@ -22,15 +22,18 @@ from mtlsd.journal.model import (
     Message,
     Refusal,
     StoredMDN,
+    TransitionRefused,
 )
 from mtlsd.journal.notices import CLAIM_SECONDS, WRONG_CLOCK_SECONDS, NoticeStanding
 from mtlsd.journal.proof import entries
+from mtlsd.journal.search import Search
 from mtlsd.journal.sql import lanes, rows
 from mtlsd.journal.sql.accept import accept_all, as_kept, find, is_to_be_made, promised, refuse
 from mtlsd.journal.sql.port import Port, Statements, read_all, read_one
 from mtlsd.journal.sql.proof import Proof, document_names, enter, salt_of
 
 PAGE = 1000  # messages per read of `spool_names`
+FEW = 1000  # messages that a search finds by an index and sorts; if there are more, a page is soon full without it
 
 
 class Filter(TypedDict, total=False):
@@ -96,6 +99,23 @@ class Journal:
 
         self._write(work)
 
+    def repeat(self, delivery: Delivery) -> None:
+        """Write another delivery of a message to its backend, which was delivered; raises `TransitionRefused`.
+
+        The contents must be stored, and no equal delivery may be open.
+        """
+
+        def work(db: Statements) -> None:
+            row = db.one("lock_contents", id=delivery.message_id)
+            if row is None or not row["contents"]:
+                raise TransitionRefused("the contents of the message were deleted: only its record and MDN are stored")
+            if is_to_be_made(db, delivery):
+                raise TransitionRefused("the message is already to be delivered once more")
+            db.each("accept_delivery", [rows.delivery_values(delivery)])
+            enter(db, self.proof.node, [promised(db, delivery)])
+
+        self._write(work)
+
     def answer(self, message: Message, mdn: StoredMDN, now: float) -> Message:
         """Add the MDN to a message without MDN; return the message with its MDN, which may be an earlier MDN."""
         headers, body = rows.mdn_values(mdn)
@@ -146,21 +166,35 @@ class Journal:
         return [*map(rows.message, messages), *map(rows.refusal, refusals)]
 
     def messages(
-        self, *, limit: int, state: DeliveryState | None = None, **wanted: Unpack[Filter]
+        self,
+        *,
+        limit: int,
+        state: DeliveryState | None = None,
+        search: Search | None = None,
+        **wanted: Unpack[Filter],
     ) -> list[ListedMessage]:
         """List messages, the newest first; `before` is the last id of the previous page.
 
-        `state` is the state of the delivery to the backend, `reason` the last reason of any delivery. `since <=
+        `state` is the state of the newest delivery to the backend, `reason` the last reason of any delivery. `since <=
         received_at < until` is compared for each message; the ids `after` and `before` limit the number of messages.
         """
-        query = rows.list_query(wanted.get("partner"), state, wanted.get("reason"))
-        return [
-            rows.listed(row) for row in read_all(self.port, query, limit=limit, state=state, **_EVERYTHING | wanted)
-        ]
+        query, values = rows.list_query(wanted.get("partner"), state, wanted.get("reason")), _EVERYTHING | wanted
+        with self.port.read() as db:
+            if search is not None:
+                query, values = f"list_messages_that_{_how(db, search)}", search.values() | values
+            return [rows.listed(row) for row in db.all(query, limit=limit, state=state, **values)]
 
-    def refusals(self, *, limit: int, **wanted: Unpack[Filter]) -> list[Refusal]:
-        """List the refusals, like `messages`; `reason` is the reason of the refusal."""
-        return [rows.refusal(row) for row in read_all(self.port, "list_refusals", limit=limit, **_EVERYTHING | wanted)]
+    def refusals(self, *, limit: int, search: Search | None = None, **wanted: Unpack[Filter]) -> list[Refusal]:
+        """List the refusals, like `messages`; `reason` is the reason of the refusal.
+
+        A refusal has no file name, so `search` compares the text with the Message-ID only.
+        """
+        query, values = "list_refusals", _EVERYTHING | wanted
+        with self.port.read() as db:
+            if search is not None and search.text:
+                how = "begin" if search.is_indexed else "contain"  # refusals are few
+                query, values = f"list_refusals_that_{how}", search.values() | values
+            return [rows.refusal(row) for row in db.all(query, limit=limit, **values)]
 
     def deliveries(self, id: str) -> list[Delivery]:  # noqa: A002  # the field's name
         """List the deliveries of the message or refusal with this id of ours."""
@@ -331,6 +365,14 @@ def _lock(db: Statements, delivery_id: str) -> Delivery | None:
     """The delivery, locked until the commit."""
     row = db.one("lock_delivery", id=delivery_id)
     return rows.delivery(row) if row else None
+
+
+def _how(db: Statements, search: Search) -> str:
+    """The query for a search: by an index, or by reading the newest records until a page is full."""
+    if not search.is_indexed:
+        return "contain"
+    row = db.one("list_breadth", **search.values(), most=FEW)
+    return "begin" if row and row["count"] < FEW else "contain"
 
 
 def _attempts(db: Statements, delivery_id: str) -> list[Attempt]:

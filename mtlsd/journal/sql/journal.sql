@@ -26,6 +26,9 @@ INSERT INTO deliveries (
 -- name: lock_message
 SELECT id FROM messages WHERE id = :id FOR NO KEY UPDATE;
 
+-- name: lock_contents
+SELECT contents FROM messages WHERE id = :id FOR NO KEY UPDATE;  -- nobody prunes them before the commit
+
 -- name: delivery_to_be_made
 SELECT id FROM deliveries
 WHERE message_id = :message_id AND kind = :kind AND target = :target AND state IN ('pending', 'claimed');

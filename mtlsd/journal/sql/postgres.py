@@ -54,7 +54,7 @@ from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.pool import NUL_SHOWN, Connections, Database, connect, postgres_errors, transaction
 from mtlsd.journal.sql.port import Record, Result, Values
-from mtlsd.journal.sql.queries import load_migrations, load_queries
+from mtlsd.journal.sql.queries import load_migrations, load_queries, newer_version
 
 TRIES = 4  # of a transaction that PostgreSQL ends in favour of another one
 READ_COMMITTED = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -234,7 +234,7 @@ def _version(db: Database) -> int:
 
 def _other_version(version: int) -> str:
     if version > len(MIGRATIONS):
-        return f"the journal has version {version}, from a newer mtlsd; this one knows {len(MIGRATIONS)}"
+        return newer_version(version, len(MIGRATIONS))
     what = f"has version {version}, of an older mtlsd" if version else "has no journal yet"
     return f"the database {what}: run `mtlsd journal migrate`, which makes version {len(MIGRATIONS)}"
 

@@ -28,3 +28,9 @@ def load_migrations(database: str) -> tuple[str, ...]:
     """The scripts `sql/<database>_0001.sql` and so on, in their order."""
     numbered = sorted(each.name for each in _SQL.iterdir() if re.fullmatch(rf"{database}_\d{{4}}\.sql", each.name))
     return tuple(_SQL.joinpath(name).read_text() for name in numbered)
+
+
+def newer_version(version: int, ours: int) -> str:
+    """The message about a journal whose version is newer than ours."""
+    advice = "install the newer mtlsd again, or restore the backup that was made before the update"
+    return f"the journal has version {version}, from a newer mtlsd; this one knows {ours}: {advice}"

@@ -73,7 +73,6 @@ def list_query(partner: str | None, state: DeliveryState | None, reason: str | N
 
 def message(row: Row) -> Message:
     values: dict[str, Any] = dict(row)
-    values.pop("state", None)  # of a listed row
     mdn_headers, mdn_body = values.pop("mdn_headers"), values.pop("mdn_body")
     values["headers"], values["client_certificates"] = columns.header(_pairs(values["headers"]))
     values["notes"] = tuple(json.loads(values["notes"]))
@@ -101,8 +100,9 @@ def attempt(row: Row) -> Attempt:
 
 
 def listed(row: Row) -> ListedMessage:
-    values = dict(row)
-    return ListedMessage(message(values), values["state"] and DeliveryState(values["state"]))
+    values: dict[str, Any] = dict(row)
+    state, reason = values.pop("state"), values.pop("reason")
+    return ListedMessage(message(values), state and DeliveryState(state), reason)
 
 
 def leased(delivery: Delivery, owner: str, until: float) -> Delivery:

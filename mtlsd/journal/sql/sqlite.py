@@ -21,7 +21,7 @@ from mtlsd.journal.proof.checkpoints import UNNAMED
 from mtlsd.journal.spool import disk_errors
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.journal.sql.port import Record, Result, Values
-from mtlsd.journal.sql.queries import load_migrations, load_queries
+from mtlsd.journal.sql.queries import load_migrations, load_queries, newer_version
 
 BUSY_TIMEOUT = 5.0  # seconds that we wait for another process, such as the command line
 _OPTIONS: dict[str, Any] = {"timeout": BUSY_TIMEOUT, "isolation_level": None, "check_same_thread": False}
@@ -179,10 +179,11 @@ def _open_to_read(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
 
 def _check_version(db: sqlite3.Connection) -> None:
     version = _version(db)
-    if version != len(MIGRATIONS):
-        whose = "a newer mtlsd" if version > len(MIGRATIONS) else "an older mtlsd or none"
-        advice = f"this mtlsd reads version {len(MIGRATIONS)}; `mtlsd run` migrates an older journal"
-        raise JournalUnavailable(f"the journal has version {version}, of {whose}; {advice}")
+    if version > len(MIGRATIONS):
+        raise JournalUnavailable(newer_version(version, len(MIGRATIONS)))
+    if version < len(MIGRATIONS):
+        advice = f"this mtlsd reads version {len(MIGRATIONS)}; `mtlsd run` or `mtlsd journal migrate` upgrades it"
+        raise JournalUnavailable(f"the journal has version {version}, of an older mtlsd or none: {advice}")
 
 
 def _version(db: sqlite3.Connection) -> int:
@@ -237,9 +238,7 @@ def _migrate(db: sqlite3.Connection) -> None:
     with _transaction(db):
         version = _version(db)
         if version > len(MIGRATIONS):
-            raise JournalUnavailable(
-                f"the journal has version {version}, from a newer mtlsd; this one knows {len(MIGRATIONS)}"
-            )
+            raise JournalUnavailable(newer_version(version, len(MIGRATIONS)))
         for script in MIGRATIONS[version:]:
             for statement in _statements(script):
                 db.execute(statement)

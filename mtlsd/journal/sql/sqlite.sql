@@ -1,32 +1,35 @@
 -- The queries of the journal that SQLite has to be told in its own way: mostly by which index it is to go.
 
 -- name: list_messages
-SELECT m.*, d.state FROM messages m
-LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+SELECT m.*, d.state, d.last_reason AS reason FROM messages m
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
 WHERE m.id > coalesce(:after, '') AND m.id < coalesce(:before, char(1114111))  -- the last character that there is
     AND m.received_at >= coalesce(:since, -9e999) AND m.received_at < coalesce(:until, 9e999)
 ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_of_partner
-SELECT m.*, d.state FROM messages m
-LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+SELECT m.*, d.state, d.last_reason AS reason FROM messages m
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
 WHERE m.partner = :partner AND m.id > coalesce(:after, '') AND m.id < coalesce(:before, char(1114111))
     AND m.received_at >= coalesce(:since, -9e999) AND m.received_at < coalesce(:until, 9e999)
     AND (:state IS NULL OR d.state = :state)
 ORDER BY m.id DESC LIMIT :limit;
 
 -- name: list_messages_in_state
-SELECT m.*, d.state FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
+SELECT m.*, d.state, d.last_reason AS reason FROM deliveries d CROSS JOIN messages m ON m.id = d.message_id
 WHERE d.state = :state AND d.kind <> 'mdn'
+    AND NOT EXISTS (  -- only the newest delivery counts
+        SELECT 1 FROM deliveries n WHERE n.message_id = d.message_id AND n.kind <> 'mdn' AND n.id > d.id
+    )
     AND d.message_id > coalesce(:after, '') AND d.message_id < coalesce(:before, char(1114111))
     AND (:partner IS NULL OR m.partner = :partner)
     AND m.received_at >= coalesce(:since, -9e999) AND m.received_at < coalesce(:until, 9e999)
 ORDER BY d.message_id DESC LIMIT :limit;
 
 -- name: list_messages_with_reason
-SELECT m.*, d.state FROM deliveries r
+SELECT m.*, d.state, r.last_reason AS reason FROM deliveries r
 CROSS JOIN messages m ON m.id = r.message_id
-LEFT JOIN deliveries d ON d.message_id = m.id AND d.kind <> 'mdn'
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
 WHERE r.last_reason = :reason
     AND r.message_id > coalesce(:after, '') AND r.message_id < coalesce(:before, char(1114111))
     AND r.id = (SELECT max(id) FROM deliveries WHERE message_id = r.message_id AND last_reason = :reason)  -- once
@@ -39,6 +42,84 @@ SELECT * FROM refusals
 WHERE id > coalesce(:after, '') AND id < coalesce(:before, char(1114111))
     AND (:partner IS NULL OR partner = :partner) AND (:reason IS NULL OR reason = :reason)
     AND refused_at >= coalesce(:since, -9e999) AND refused_at < coalesce(:until, 9e999)
+ORDER BY id DESC LIMIT :limit;
+
+-- Searches. Few messages that begin so are found by their texts, and sorted; of many, the newest are read until a page
+-- is full. `breadth` tells which.
+
+-- name: list_breadth
+SELECT count(*) AS count FROM (
+    SELECT 1 FROM messages WHERE filename COLLATE NOCASE >= :name_low AND filename COLLATE NOCASE < :name_high
+    UNION ALL
+    SELECT 1 FROM messages WHERE subject COLLATE NOCASE >= :text_low AND subject COLLATE NOCASE < :text_high
+    UNION ALL
+    SELECT 1 FROM messages WHERE message_id COLLATE NOCASE >= :text_low AND message_id COLLATE NOCASE < :text_high
+    UNION ALL
+    SELECT 1 FROM messages WHERE message_id COLLATE NOCASE >= :angle_low AND message_id COLLATE NOCASE < :angle_high
+    LIMIT :most
+) AS found;
+
+-- name: list_messages_that_begin
+SELECT m.*, d.state, d.last_reason AS reason FROM (
+    SELECT id FROM messages WHERE filename COLLATE NOCASE >= :name_low AND filename COLLATE NOCASE < :name_high
+    UNION
+    SELECT id FROM messages WHERE subject COLLATE NOCASE >= :text_low AND subject COLLATE NOCASE < :text_high
+    UNION
+    SELECT id FROM messages WHERE message_id COLLATE NOCASE >= :text_low AND message_id COLLATE NOCASE < :text_high
+    UNION
+    SELECT id FROM messages WHERE message_id COLLATE NOCASE >= :angle_low AND message_id COLLATE NOCASE < :angle_high
+) AS found
+CROSS JOIN messages m ON m.id = found.id
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
+WHERE m.id > coalesce(:after, '') AND m.id < coalesce(:before, char(1114111))
+    AND (:partner IS NULL OR m.partner = :partner) AND (:state IS NULL OR d.state = :state)
+    AND m.received_at >= coalesce(:since, -9e999) AND m.received_at < coalesce(:until, 9e999)
+    AND (:reason IS NULL OR EXISTS (
+        SELECT 1 FROM deliveries r WHERE r.message_id = m.id AND r.last_reason = :reason
+    ))
+    AND (:glob IS NULL OR m.filename LIKE :glob ESCAPE '\')
+    AND (
+        :pattern IS NULL
+        OR m.filename LIKE :pattern ESCAPE '\' OR m.subject LIKE :pattern ESCAPE '\'
+        OR m.message_id LIKE :pattern ESCAPE '\' OR m.message_id LIKE '<' || :pattern ESCAPE '\'
+    )
+ORDER BY m.id DESC LIMIT :limit;
+
+-- name: list_messages_that_contain
+SELECT m.*, d.state, d.last_reason AS reason FROM messages m
+LEFT JOIN deliveries d ON d.id = (SELECT max(id) FROM deliveries WHERE message_id = m.id AND kind <> 'mdn')
+WHERE m.id > coalesce(:after, '') AND m.id < coalesce(:before, char(1114111))
+    AND (:partner IS NULL OR m.partner = :partner) AND (:state IS NULL OR d.state = :state)
+    AND m.received_at >= coalesce(:since, -9e999) AND m.received_at < coalesce(:until, 9e999)
+    AND (:reason IS NULL OR EXISTS (
+        SELECT 1 FROM deliveries r WHERE r.message_id = m.id AND r.last_reason = :reason
+    ))
+    AND (:glob IS NULL OR m.filename LIKE :glob ESCAPE '\')
+    AND (
+        :pattern IS NULL
+        OR m.filename LIKE :pattern ESCAPE '\' OR m.subject LIKE :pattern ESCAPE '\'
+        OR m.message_id LIKE :pattern ESCAPE '\' OR m.message_id LIKE '<' || :pattern ESCAPE '\'
+    )
+ORDER BY m.id DESC LIMIT :limit;
+
+-- name: list_refusals_that_begin
+SELECT * FROM (
+    SELECT * FROM refusals WHERE message_id COLLATE NOCASE >= :text_low AND message_id COLLATE NOCASE < :text_high
+    UNION ALL
+    SELECT * FROM refusals WHERE message_id COLLATE NOCASE >= :angle_low AND message_id COLLATE NOCASE < :angle_high
+) AS found
+WHERE id > coalesce(:after, '') AND id < coalesce(:before, char(1114111))
+    AND (:partner IS NULL OR partner = :partner) AND (:reason IS NULL OR reason = :reason)
+    AND refused_at >= coalesce(:since, -9e999) AND refused_at < coalesce(:until, 9e999)
+    AND (message_id LIKE :pattern ESCAPE '\' OR message_id LIKE '<' || :pattern ESCAPE '\')
+ORDER BY id DESC LIMIT :limit;
+
+-- name: list_refusals_that_contain
+SELECT * FROM refusals
+WHERE id > coalesce(:after, '') AND id < coalesce(:before, char(1114111))
+    AND (:partner IS NULL OR partner = :partner) AND (:reason IS NULL OR reason = :reason)
+    AND refused_at >= coalesce(:since, -9e999) AND refused_at < coalesce(:until, 9e999)
+    AND (message_id LIKE :pattern ESCAPE '\' OR message_id LIKE '<' || :pattern ESCAPE '\')
 ORDER BY id DESC LIMIT :limit;
 
 -- name: open_lanes

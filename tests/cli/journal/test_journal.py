@@ -23,7 +23,7 @@ from mtlsd.journal.model import DeliveryState, Lane, StoredMDN
 from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.sqlite import MIGRATIONS, SQLiteJournal
 from tests.support.daemon import Tree
-from tests.support.examples import FULL, accept, attempt, delivery, mdn_delivery, message, refusal
+from tests.support.examples import FULL, MDN, accept, attempt, delivery, mdn_delivery, message, refusal
 from tests.support.site import as_somebody_else, mtlsd, mtlsd_json, on_a_terminal
 
 EVIL = "\x1b[2J\x07evil\u202e"
@@ -64,7 +64,8 @@ def test_the_newest_comes_first(tree: Tree) -> None:
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["ID", "0003", "0002", "0001"]
     assert "1970-01-01T00:16:41Z" in result.stdout
-    assert result.stdout.splitlines()[3].endswith("delivered")
+    assert result.stdout.splitlines()[3].split()[-3:] == ["delivered", "-", "order.edi"]
+    assert result.stdout.splitlines()[2].split()[-3:] == ["pending", "upstream_5xx", "order.edi"]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def test_it_lists_by_time_and_by_reason(
     assert [dated.get(each, each) for each in ids(tree, *options)] == found
 
 
-@pytest.mark.parametrize("value", ["yesterday", "7w", "-1h", "h", "2026-13-01", "1e9d"])
+@pytest.mark.parametrize("value", ["tomorrow", "last week", "3 fortnights ago", "7w", "-1h", "h", "2026-13-01", "1e9d"])
 def test_what_is_no_time_is_said(tree: Tree, value: str) -> None:
     result = mtlsd("journal", "list", "--config", tree.configuration, "--since", value)
     assert (result.exit_code, "is neither a time such as" in result.stderr) == (2, True)
@@ -136,6 +137,83 @@ def test_what_is_no_time_is_said(tree: Tree, value: str) -> None:
 def test_a_refusal_is_listed_with_its_reason(tree: Tree, dated: dict[str, str]) -> None:
     (row,) = mtlsd_json("journal", "list", "--config", tree.configuration, "--state", "refused")
     assert (row["state"], row["reason"], row["size"]) == ("refused", "as2_signature_bad", None)
+
+
+@pytest.fixture
+def named(tree: Tree) -> Tree:
+    """Messages with file names and subjects of their own, and a refusal."""
+    journal = SQLiteJournal(tree.state / "journal.sqlite")
+    accept(journal, message(41, filename="Invoice-41.EDI", subject="Rechnung 41"), [])
+    accept(journal, message(42, filename="invoice-42.edi", subject="100% of invoices"), [])
+    accept(journal, message(43, filename="big_file.edi", subject=None), [])
+    journal.accept([], [refusal(44)])
+    journal.close()
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--search", "INVOICE-"), ["0042", "0041"]),
+        (("--search", "rechnung"), ["0041"]),
+        (("--search", "<43@ACME"), ["0043"]),
+        (("--search", "44@acme"), ["r0044"]),
+        (("--search", "44@acme", "--state", "delivered"), []),
+        (("--search", "file"), []),
+        (("--search", "file", "--since", "1970-01-01"), ["0043"]),
+        (("--search", "00% of", "--since", "1970-01-01"), ["0042"]),
+        (("--search", "%", "--since", "1970-01-01"), ["0042"]),
+        (("--search", "4@acme", "--since", "1970-01-01"), ["r0044"]),
+        (("--filename", "invoice-*.edi"), ["0042", "0041"]),
+        (("--filename", "invoice-?1.edi"), ["0041"]),
+        (("--filename", "invoice"), []),
+        (("--filename", "big?file.edi"), ["0043"]),
+        (("--filename", "*4?.edi", "--since", "1970-01-01"), ["0042", "0041"]),
+        (("--filename", "order*", "--partner", "globex"), ["0003"]),
+        (("--filename", "order*", "--state", "pending"), ["0002"]),
+        (("--filename", "order*", "--search", "<1@", "--reason", "upstream_5xx"), []),
+        (("--filename", "order*", "--search", "2@", "--reason", "upstream_5xx"), ["0002"]),
+    ],
+)
+def test_messages_are_found_by_their_texts(named: Tree, options: tuple[str, ...], found: list[str]) -> None:
+    assert ids(named, *options) == found
+
+
+def test_a_text_that_no_message_begins_with_needs_a_time(named: Tree) -> None:
+    result = mtlsd("journal", "list", "--config", named.configuration, "--search", "file")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "no messages")
+    assert "nothing begins with 'file'; to find the text anywhere, add --since" in result.stderr
+
+
+def test_a_pattern_that_begins_with_a_wildcard_needs_a_time(named: Tree) -> None:
+    result = mtlsd("journal", "list", "--config", named.configuration, "--filename", "*.edi")
+    assert (result.exit_code, "begins with a wildcard" in result.stderr, "add --since" in result.stderr) == (
+        2,
+        True,
+        True,
+    )
+
+
+def test_a_message_is_shown_by_its_file_name_if_no_other_has_the_name(named: Tree) -> None:
+    shown = mtlsd("journal", "show", "INVOICE-42.edi", "--config", named.configuration)
+    assert (shown.exit_code, "id              0042\n" in shown.stdout) == (0, True)
+    several = mtlsd("journal", "show", "order.edi", "--config", named.configuration)
+    assert (several.exit_code, several.stdout) == (1, "")
+    assert several.stderr.startswith("3 messages have this file name: use one of these ids\n  0003  of globex, GLOBEX ")
+    assert mtlsd("journal", "show", "order*", "--config", named.configuration).exit_code == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 140])
+def test_a_table_is_as_wide_as_the_terminal(tree: Tree, columns: int) -> None:
+    add(tree, message_id=f"<{'x' * 300}@acme.example>", filename=f"{'y' * 200}.edi")
+    code, written = on_a_terminal("journal", "list", "--config", tree.configuration, columns=columns)
+    assert code == 0
+    lines = [line for line in written.splitlines() if not line.startswith("left out")]
+    assert max(map(len, lines)) <= columns
+    assert [line.split()[0] for line in lines] == ["ID", "0009", "0003", "0002", "0001"]
+    assert ("left out, because the terminal is too narrow: " in written) == (columns < 140)
+    whole = mtlsd("journal", "list", "--config", tree.configuration).stdout
+    assert ("x" * 300 in whole, "y" * 200 in whole) == (True, True)
 
 
 class Enough(Exception):
@@ -220,7 +298,18 @@ def test_following_in_text_is_a_line_each_and_ends_with_an_interrupt(tree: Tree)
         assert (process.wait(20), process.stderr.read()) == (0, "")
     assert [line.split()[0] for line in lines] == ["0001", "0002", "0003"]
     assert lines[0].split() == [
-        *("0001", "1970-01-01T00:16:41Z", "acme", "ACME", "EXAMPLE", "<1@acme.example>", "10000", "delivered"),
+        *(
+            "0001",
+            "1970-01-01T00:16:41Z",
+            "acme",
+            "ACME",
+            "EXAMPLE",
+            "<1@acme.example>",
+            "10000",
+            "delivered",
+            "-",
+            "order.edi",
+        ),
     ]
 
 
@@ -238,7 +327,9 @@ def test_nothing_found_is_said(tree: Tree) -> None:
     ("value", "words"),
     [
         ("upstream_5x", "unknown reason 'upstream_5x'; did you mean upstream_5xx"),
-        ("QQQ", "unknown reason 'QQQ'; docs/errors.md lists all reasons"),
+        ("QQQ", "unknown reason 'QQQ'. The reasons are "),
+        ("upstream_5x", "? The reasons are "),
+        ("QQQ", ", upstream_5xx, "),
     ],
 )
 def test_a_reason_that_nobody_gives_is_a_mistake(tree: Tree, value: str, words: str) -> None:
@@ -303,6 +394,22 @@ def test_a_message_without_mdn_says_so(tree: Tree) -> None:
     assert mtlsd_json("journal", "show", "0003", "--config", tree.configuration)["mdn"] is None
 
 
+def test_base64_is_shown_only_if_it_is_asked_for(tree: Tree) -> None:
+    lines = [f"{'A' * 62}{number:02}" for number in range(50)]
+    body = "\r\n".join(["Thank you: processed.", "", *lines, "--boundary--"])
+    add(tree, client_certificates=(b"\x30" * 900,), mdn=StoredMDN(headers=MDN.headers, body=body.encode()))
+    short = mtlsd("journal", "show", "0009", "--config", tree.configuration).stdout
+    assert "  Thank you: processed.\n\n  (50 lines of base64: --full shows them)\n  --boundary--\n" in short
+    assert f"  :client-cert  :MDAw{'MDAw' * 10}"[:40] in short
+    assert " (1202 characters: --full shows them)\n" in short
+    assert max(map(len, short.splitlines())) < 160
+    full = mtlsd("journal", "show", "0009", "--full", "--config", tree.configuration).stdout
+    assert all(f"  {line}\n" in full for line in lines)
+    assert "MDAw" * 300 in full
+    found = mtlsd_json("journal", "show", "0009", "--config", tree.configuration)
+    assert found["mdn"]["body"] == body
+
+
 def test_a_refusal_is_shown_and_its_mdn_is_retried(tree: Tree) -> None:
     journal = SQLiteJournal(tree.state / "journal.sqlite")
     journal.promise(mdn_delivery(refusal(9)), refusal(9))
@@ -353,7 +460,7 @@ def test_a_journal_that_is_not_there_is_not_made(tmp_path: Path, command: tuple[
 
 
 @pytest.mark.parametrize(
-    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001")]
+    "command", [("list",), ("show", "0001"), ("replay", "0001"), ("drop", "0001"), ("payload", "0001"), ("mdn", "0001")]
 )
 def test_a_journal_that_is_for_others_is_said(open_folder: Path, command: tuple[str, ...]) -> None:
     (open_folder / "x.toml").write_text('[[virtualhost]]\nname = "a.example"\nlisten = "127.0.0.1:1"\n')
@@ -515,7 +622,7 @@ def test_a_delivery_that_waits_or_has_failed_is_dropped_for_good(tree: Tree) -> 
 # --- One Message-ID for several messages ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove"])
+@pytest.mark.parametrize("command", ["show", "replay", "drop", "payload", "prove", "mdn"])
 def test_a_message_id_that_several_have_is_refused_and_their_ids_are_listed(tree: Tree, command: str) -> None:
     add(tree, message_id="<2@acme.example>", partner="beta", as2_from="BETA")
     (tree.state / "spool").mkdir()

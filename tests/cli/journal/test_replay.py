@@ -90,14 +90,14 @@ def test_a_message_is_listed_once_with_the_state_of_its_newest_delivery(tree: Tr
 
 
 @pytest.mark.parametrize(
-    ("id_", "words"),
+    ("number", "words"),
     [
-        (IDS[0], "nothing to do: the delivery to http://127.0.0.1:9000/inbound is failed\n"),
-        (IDS[4], "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
+        (0, "nothing to do: the delivery to http://127.0.0.1:9000/inbound is failed\n"),
+        (4, "nothing to do: the delivery to http://127.0.0.1:9000/inbound is pending\n"),
     ],
 )
-def test_only_a_delivered_message_is_delivered_once_more(tree: Tree, id_: str, words: str) -> None:
-    assert run(tree, "replay", id_, "--again") == (1, "", words)
+def test_only_a_delivered_message_is_delivered_once_more(tree: Tree, number: int, words: str) -> None:
+    assert run(tree, "replay", IDS[number], "--again") == (1, "", words)
 
 
 def test_a_message_that_is_already_to_be_delivered_once_more_is_refused(tree: Tree) -> None:

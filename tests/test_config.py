@@ -492,10 +492,10 @@ def test_a_long_value_is_shown_short_and_on_one_line(write: Write) -> None:
 @pytest.mark.parametrize(
     ("data", "line", "said"),
     [
-        (b'[server]\nstate = "a\nb"', 2, "is not TOML"),
+        (b'[server]\nstate = "a\nb"', 2, 'the text in line 2 is not closed: add " at its end'),
         (b"[server]\n\nstate = ", 3, "is not TOML"),
-        (b"[server]\n[server]\n", 2, "is not TOML"),
-        (b"a = [\n\n\n", 1, "is not TOML"),  # tomllib says only that the end came too early
+        (b"[server]\n[server]\n", 2, "[server] is on lines 1 and 2"),
+        (b"a = [\n\n\n", 1, "the list that begins in line 1 is not closed"),
         (b'# \n# \xfc\nname = "x"', 2, "is not UTF-8"),
         (b"\xff\xfea\0", 1, "is not UTF-8"),
         (b"a = " + b"9" * 5000, None, "too many digits"),

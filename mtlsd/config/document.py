@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mtlsd.config import faults
 from mtlsd.config.locate import KeyPath, key_lines
 from mtlsd.errors import ConfigurationError, Problem
 from mtlsd.files.reading import FileRefused, is_directory, read_file
@@ -75,7 +76,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         found = _LINE.search(str(error))  # no code: before Python 3.14, tomllib gives the line only in its text
         line = int(found[1]) if found else text.rstrip().count("\n") + 1
-        raise NotTOML(f"is not TOML: {error}", line) from None
+        message, line = faults.cause(text, line) or (f"is not TOML: {error}", line)
+        raise NotTOML(message, line) from None
     except RecursionError:
         raise NotTOML("arrays or tables are nested too deeply: flatten them") from None
     except ValueError:  # Python's own limit on the digits of an integer

@@ -5,7 +5,8 @@ Each validator parses a value of tomllib, or raises ValueError with the expected
 """
 
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -39,6 +40,37 @@ def number(lowest: int, highest: int) -> PlainValidator:
     def validate(value: object) -> int:
         if type(value) is not int or not lowest <= value <= highest:
             raise ValueError(f"expected a whole number from {lowest} to {highest}")
+        return value
+
+    return PlainValidator(validate)
+
+
+_SIZES = {
+    "B": 1,
+    **{f"{prefix}B": 1000**power for power, prefix in enumerate(("k", "M", "G", "T"), 1)},
+    **{f"{prefix}iB": 1024**power for power, prefix in enumerate(("K", "M", "G", "T"), 1)},
+}
+_TIMES = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_MEASURED = re.compile(r"([0-9]{1,15}) ?([A-Za-z]+)")
+
+
+def size(lowest: int, highest: int) -> PlainValidator:
+    """A number of octets: whole, or a text such as "100 MB" or "64 KiB"."""
+    return _measured(lowest, highest, _SIZES, 'a size such as "100 MB" or "64 KiB"')
+
+
+def seconds(lowest: int, highest: int) -> PlainValidator:
+    """A number of seconds: whole, or a text such as "30 s", "5 min", "2 h" or "3 d"."""
+    return _measured(lowest, highest, _TIMES, 'a time such as "30 s" or "5 min"')
+
+
+def _measured(lowest: int, highest: int, units: Mapping[str, int], like: str) -> PlainValidator:
+    def validate(value: object) -> int:
+        found = _MEASURED.fullmatch(value) if isinstance(value, str) else None
+        if found and found[2] in units:
+            value = int(found[1]) * units[found[2]]
+        if type(value) is not int or not lowest <= value <= highest:
+            raise ValueError(f"expected a whole number from {lowest} to {highest}, or {like}")
         return value
 
     return PlainValidator(validate)

@@ -8,6 +8,7 @@ values. A path has the names of the nested tables, and the index of each element
 import re
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 KeyPath = tuple[str | int, ...]
@@ -34,6 +35,36 @@ class _Token(NamedTuple):
     line: int
 
 
+class Repeated(NamedTuple):
+    """A key, or the header of a table, that stands twice, and its lines."""
+
+    name: str
+    first: int
+    second: int
+    is_key: bool
+
+
+def repeated_keys(text: str) -> list[Repeated]:
+    """The keys and headers that stand twice in a text that is valid TOML otherwise."""
+    scanner = _Scanner(text)
+    with suppress(_TooManyParts):
+        scanner.scan()
+    return scanner.repeated
+
+
+def brackets(text: str) -> tuple[str, int] | None:
+    """The innermost bracket of a value that is not closed, and its line; None if all are closed."""
+    opened: list[_Token] = []
+    for token in _tokens(text.replace("\r\n", "\n")):
+        if not token.text:
+            break
+        if token.text in {"[", "{"}:
+            opened.append(token)
+        elif token.text in {"]", "}"} and opened:
+            opened.pop()
+    return (opened[-1].text, opened[-1].line) if opened else None
+
+
 def key_lines(text: str) -> dict[KeyPath, int]:
     """The line, counted from 1, of every key, table and array element of a valid TOML text.
 
@@ -57,6 +88,9 @@ class _Scanner:
         self._token = next(self._tokens)
         self._lines: dict[KeyPath, int] = {}
         self._sizes: dict[KeyPath, int] = {}  # arrays of tables: the number of elements so far
+        self._headers: set[KeyPath] = set()  # of tables that are no array
+        self._keys: set[KeyPath] = set()  # that have a value
+        self.repeated: list[Repeated] = []
 
     def scan(self) -> dict[KeyPath, int]:
         table: KeyPath = ()
@@ -89,6 +123,10 @@ class _Scanner:
             self._sizes[path] = self._sizes.get(path, 0) + 1
             path = (*path, self._sizes[path] - 1)
             self._advance()
+        elif path in self._headers:
+            self.repeated.append(Repeated(".".join(map(str, path)), self._lines[path], line, is_key=False))
+        else:
+            self._headers.add(path)
         self._lines[path] = line
         self._advance()
         return path
@@ -114,6 +152,9 @@ class _Scanner:
         for part in self._key():
             path = (*path, part)
             self._lines.setdefault(path, line)
+        if path in self._keys:
+            self.repeated.append(Repeated(str(path[-1]), self._lines[path], line, is_key=True))
+        self._keys.add(path)
         self._advance()  # the equals sign
         self._value(path)
 
@@ -123,6 +164,7 @@ class _Scanner:
         elif self._token.text == "{":
             self._inline_table(path)
         else:
+            self._advance()  # in any case, so that a text that is not valid has an end, too
             while self._token.text not in {"", "\n", ",", "]", "}"}:
                 self._advance()
 
@@ -138,7 +180,7 @@ class _Scanner:
     def _elements(self, end: str) -> Iterator[None]:
         """Stop at each element of an array or an inline table, which the caller must read, and then after the end."""
         self._advance()
-        while self._token.text != end:
+        while self._token.text not in {end, ""}:  # "" is the end of a text that is not valid
             if self._token.text in {"\n", ","}:
                 self._advance()
             else:

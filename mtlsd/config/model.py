@@ -11,7 +11,7 @@ from typing import Annotated
 
 from mtlsd.config import values
 from mtlsd.config.addresses import Address, Backend, Directory, parse_backend
-from mtlsd.config.fields import Days, Flag, choice, key, number, one_or_more, table, text
+from mtlsd.config.fields import Days, Flag, choice, key, number, one_or_more, seconds, size, table, text
 
 _KIB, _MIB, _GIB, _TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -122,7 +122,7 @@ class Server:
     admin: Annotated[Address, text(Address.parse_loopback)] = _ADMIN
     journal: Annotated[str, text(values.journal)] = SQLITE
     spool: Annotated[Path | None, text(values.path)] = None  # below `state`
-    inline_bytes: Annotated[int | None, number(0, 8 * _MIB)] = None  # None: depends on the database
+    inline_bytes: Annotated[int | None, size(0, 8 * _MIB)] = None  # None: depends on the database
     production: Flag = False  # certificates of a test CA are not used
 
     @property
@@ -143,28 +143,28 @@ class Server:
 class Limits:
     """The limits of what peers may use."""
 
-    max_body_bytes: Annotated[int, number(1, _TIB)] = 8 * _GIB
-    max_header_bytes: Annotated[int, number(1, _MIB)] = 64 * _KIB
+    max_body_bytes: Annotated[int, size(1, _TIB)] = 8 * _GIB
+    max_header_bytes: Annotated[int, size(1, _MIB)] = 64 * _KIB
     max_header_fields: Annotated[int, number(1, 10_000)] = 100
-    handshake_seconds: Annotated[int, number(1, _HOUR)] = 10
-    header_seconds: Annotated[int, number(1, _HOUR)] = 30
-    idle_seconds: Annotated[int, number(1, _DAY)] = 75
-    body_grace_seconds: Annotated[int, number(1, _HOUR)] = 30
-    min_body_bytes_per_second: Annotated[int, number(1, _GIB)] = _KIB
-    write_seconds: Annotated[int, number(1, _HOUR)] = _MINUTE
+    handshake_seconds: Annotated[int, seconds(1, _HOUR)] = 10
+    header_seconds: Annotated[int, seconds(1, _HOUR)] = 30
+    idle_seconds: Annotated[int, seconds(1, _DAY)] = 75
+    body_grace_seconds: Annotated[int, seconds(1, _HOUR)] = 30
+    min_body_bytes_per_second: Annotated[int, size(1, _GIB)] = _KIB
+    write_seconds: Annotated[int, seconds(1, _HOUR)] = _MINUTE
     max_connections: Annotated[int, number(1, 1_000_000)] = 2000
     max_connections_per_address: Annotated[int, number(1, 1_000_000)] = 200
-    shutdown_seconds: Annotated[int, number(1, _HOUR)] = 30
+    shutdown_seconds: Annotated[int, seconds(1, _HOUR)] = 30
     max_forwarded_per_route: Annotated[int, number(1, 1_000_000)] = 100
     max_failures_per_hour: Annotated[int, number(1, 1_000_000)] = 100
     max_whoami_per_minute: Annotated[int, number(1, 1_000_000)] = 30
     max_stranger_lines_per_minute: Annotated[int, number(1, 1_000_000)] = 60
-    max_expanded_bytes: Annotated[int, number(1, _TIB)] = 16 * _GIB
+    max_expanded_bytes: Annotated[int, size(1, _TIB)] = 16 * _GIB
     max_expansion_ratio: Annotated[int, number(1, 100_000)] = 200
-    max_unproven_bytes: Annotated[int, number(1, _TIB)] = 10 * _MIB
+    max_unproven_bytes: Annotated[int, size(1, _TIB)] = 10 * _MIB
     max_unproven_ratio: Annotated[int, number(1, 100_000)] = 20
-    disk_warn_bytes: Annotated[int, number(1, 1024 * _TIB)] = _GIB
-    disk_stop_bytes: Annotated[int, number(1, 1024 * _TIB)] = 256 * _MIB
+    disk_warn_bytes: Annotated[int, size(1, 1024 * _TIB)] = _GIB
+    disk_stop_bytes: Annotated[int, size(1, 1024 * _TIB)] = 256 * _MIB
 
 
 @table
@@ -172,16 +172,16 @@ class Limits:
 class DeliverySettings:
     """The attempts at deliveries: how many, how often and for how long."""
 
-    give_up_after_seconds: Annotated[int, number(1, 365 * _DAY)] = 3 * _DAY
-    timeout_seconds: Annotated[int, number(1, _DAY)] = _MINUTE
-    first_retry_seconds: Annotated[int, number(1, _DAY)] = 5
-    max_retry_seconds: Annotated[int, number(1, _DAY)] = 40 * _MINUTE
-    lease_seconds: Annotated[int, number(1, _HOUR)] = 15
+    give_up_after_seconds: Annotated[int, seconds(1, 365 * _DAY)] = 3 * _DAY
+    timeout_seconds: Annotated[int, seconds(1, _DAY)] = _MINUTE
+    first_retry_seconds: Annotated[int, seconds(1, _DAY)] = 5
+    max_retry_seconds: Annotated[int, seconds(1, _DAY)] = 40 * _MINUTE
+    lease_seconds: Annotated[int, seconds(1, _HOUR)] = 15
     concurrency: Annotated[int, number(1, 1000)] = 32
     concurrency_per_backend: Annotated[int, number(1, 1000)] = 8
     failures_to_pause: Annotated[int, number(1, 1000)] = 5
-    pause_seconds: Annotated[int, number(1, _DAY)] = 30
-    health_seconds: Annotated[int, number(1, _DAY)] = 10
+    pause_seconds: Annotated[int, seconds(1, _DAY)] = 30
+    health_seconds: Annotated[int, seconds(1, _DAY)] = 10
 
 
 @table
@@ -191,7 +191,7 @@ class ProofSettings:
 
     keep: Annotated[Keep, choice(Keep)] = Keep.CONTENT
     checkpoints: Annotated[Path | None, text(values.path)] = None  # None: below `state`
-    checkpoint_seconds: Annotated[int, number(1, _DAY)] = 10 * _MINUTE
+    checkpoint_seconds: Annotated[int, seconds(1, _DAY)] = 10 * _MINUTE
     checkpoint_entries: Annotated[int, number(1, 1_000_000)] = 1000
 
 
@@ -201,7 +201,7 @@ class Retention:
     """How long the contents of each partner's delivered messages are kept, and how much of them; 0 is no limit."""
 
     days: Annotated[int, number(0, 36_500)] = 0
-    max_bytes: Annotated[int, number(0, 1024 * _TIB)] = 0
+    max_bytes: Annotated[int, size(0, 1024 * _TIB)] = 0
 
 
 @table

@@ -74,12 +74,19 @@ class Schema(Generic[T]):
                 words = str(mistake["ctx"]["error"])
             case _:
                 words = mistake["msg"]
-        return f"found {shown(mistake['input'])}: {words}"
+        return f"found {shown(mistake['input'])}: {words}{self._example(names, mistake['input'])}"
+
+    def _example(self, names: Names, found: object) -> str:
+        """An example of a text, if the value is none."""
+        above = self.tables.get(names[:-1])
+        example = above.keys.get(names[-1], "").partition(" = ")[2] if above else ""
+        return f", such as {example}" if example.startswith('"') and not isinstance(found, str | list) else ""
 
     def _unknown(self, names: Names) -> str:
         *above, key = names
         if key in self.tables[()].keys and (key,) not in self.tables:
-            return "unknown key here; it belongs at the top, above every [table]"
+            header = self.tables[tuple(above)].header
+            return f"unknown key here: it stands below {header}; put it above, before the first [table]"
         home = next((each for path, each in self.tables.items() if path and key in each.keys), None)
         if home:
             return f"unknown key here; it belongs under {home.header}"

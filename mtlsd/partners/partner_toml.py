@@ -9,7 +9,7 @@ from typing import Annotated
 
 from mtlsd.config import fields, values
 from mtlsd.config.document import TOMLDocument
-from mtlsd.config.fields import choice, choices, key, number, text, texts
+from mtlsd.config.fields import choice, choices, key, number, size, text, texts
 from mtlsd.config.schema import Schema, read_toml
 from mtlsd.errors import Problem
 from mtlsd.partners.dates import CertificateRow
@@ -69,7 +69,7 @@ class PartnerRetention:
     """How long the contents of a partner's messages are kept, and how much of them; None: as for all partners."""
 
     days: Annotated[int | None, number(0, 36_500)] = None
-    max_bytes: Annotated[int | None, number(0, 1 << 50)] = None
+    max_bytes: Annotated[int | None, size(0, 1 << 50)] = None
 
 
 @fields.table

@@ -46,8 +46,8 @@ PECULIARITIES = (
         "nothing: [mtlsd reads it](as2.md#an-smime-entity-in-the-place-of-the-document)",
     ),
     (
-        "products that encrypt with AES-GCM",
-        "the ciphertext is in EnvelopedData; RFC 5084 requires AuthEnvelopedData",
+        "mendelson, libas2, phase2",
+        "AES-GCM ciphertext is in EnvelopedData; RFC 5084 requires AuthEnvelopedData",
         "the relaxation `gcm-in-enveloped-data`",
     ),
     (

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.interop.cases import CASES, WISHED  # noqa: E402 - the line above makes it run anywhere
+from scripts.live import record  # noqa: E402 - the line above makes it run anywhere
+from tests.interop.cases import CASES, WISHED  # noqa: E402
 from tests.interop.cells import (  # noqa: E402
     CIPHERS,
     COMPRESSED,
@@ -34,13 +35,14 @@ Outcomes = Mapping[tuple[str, str], str]  # the disposition by the cell and the 
 INTRODUCTION = f"""\
 # Interoperability
 
-<!-- Rendered from a run of tests/interop by {COMMAND}. Change the tables in the tests, then run the script. -->
+<!-- Rendered by {COMMAND} from a run of tests/interop, and from the last run of scripts/interop. Run these. -->
 
 Every cell is a message that another implementation (a peer) built. The test sends the message through the handler, the
 journal and the spool. The message passes if the document is unchanged, byte for byte, exactly one delivery is due, the
 MIC equals the sender's, and the receipt says `processed`. An asynchronous receipt is checked in the form in which it is
 posted. A cell lists the peers whose message passed; a dash means that no peer can build such a message. The partner in
-these tests has the relaxations `sha1` and `3des`, and requires no layer.
+these tests has the relaxations `sha1` and `3des`, and requires no layer. [Live exchanges](#live-exchanges) are of whole
+products over sockets.
 """
 
 PERMUTATIONS = f"""\
@@ -82,7 +84,6 @@ RECEIPTS = {
     Receipt.UNSIGNED_LATER: "unsigned, asynchronous",
     Receipt.SIGNED_LATER: "signed, asynchronous",
 }
-LAYERS = {"c": "compressed", "s": "signed", "E": "encrypted"}
 
 
 def main() -> int:
@@ -121,7 +122,7 @@ def run() -> Outcomes:
 def render(outcomes: Outcomes) -> str:
     """The whole page."""
     sections = (INTRODUCTION, _peers(), _receipts(), _permutations(outcomes), _algorithms(outcomes), _cases(outcomes))
-    return "\n".join(sections)
+    return "\n".join((*sections, record.render(record.read())))
 
 
 def _peers() -> str:
@@ -144,15 +145,11 @@ def _judges(receipt: Receipt) -> str:
 
 def _permutations(outcomes: Outcomes) -> str:
     rows = [
-        (f"`{row}`", _layers(layers), *(_passed(f"{row}-{receipt}", outcomes) for receipt in Receipt))
+        (f"`{row}`", record.named(layers), *(_passed(f"{row}-{receipt}", outcomes) for receipt in Receipt))
         for row, layers in permutations()
     ]
     receipts = [f"`{each}`" for each in Receipt]
     return PERMUTATIONS + _table(("row", "layers", *receipts), rows)
-
-
-def _layers(letters: str) -> str:
-    return ", ".join(LAYERS[each] for each in letters) or "nothing"
 
 
 def _algorithms(outcomes: Outcomes) -> str:

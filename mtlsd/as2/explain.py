@@ -50,10 +50,19 @@ def explain(
         return _Both(observed[-1], entity)
 
     proven = replace(agreement, is_proven=True)
-    receiver = Receiver(headers, proven, limits, now, observe=observe, every_mic=True)
+    try:
+        receiver = Receiver(headers, proven, limits, now, observe=observe, every_mic=True)
+    except AS2Refused:  # an earlier version accepted this header
+        return _of_the_body(outermost, body)
     _read(receiver, outermost, body)
     found = [candidate for each in observed for candidate in each.results()]
     return _with_profiles(found, *receiver.unsigned) if receiver.unsigned else found
+
+
+def _of_the_body(outermost: "_Candidates", body: Iterable[bytes]) -> list[Candidate]:
+    for data in body:
+        outermost.write(data)
+    return list(outermost.results())
 
 
 def _with_profiles(found: list[Candidate], layers: str, digests: UnsignedDigests) -> list[Candidate]:

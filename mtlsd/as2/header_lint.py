@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from mtlsd.as2.headers import algorithm_of
-from mtlsd.as2.mime.parser import ContentType
+from mtlsd.as2.mime.parser import ContentType, unquoted
 
 _MAY_REPEAT = {"via", "x-forwarded-for", "forwarded", "received", "set-cookie", "accept"}
 _SECRETS = ("authorization", "cookie", "proxy-authorization")
@@ -62,7 +62,10 @@ def _transfer_encoding(header: Header) -> str:
 
 
 def _content_type(header: Header) -> str:
-    found = ContentType.parse(header.get("content-type", ""))
+    text = header.get("content-type", "")
+    if unquoted(text) != text:
+        return "Content-Type is in quotes: most products cannot read it."
+    found = ContentType.parse(text)
     if found.value == "application/x-pkcs7-mime":
         return "Content-Type application/x-pkcs7-mime is the old name: application/pkcs7-mime is the registered one."
     if found.value == "application/pkcs7-mime" and "smime-type" not in found.parameters:

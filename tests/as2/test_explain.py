@@ -65,3 +65,9 @@ def test_it_does_not_depend_on_the_chunks(chunk: int) -> None:
 
 def test_what_cannot_be_opened_is_explained_as_far_as_it_goes() -> None:
     assert {each.what for each in candidates(build("sE", recipient="ELSEWHERE"))} == {"body as received"}
+
+
+def test_a_message_that_only_an_earlier_version_accepted_has_the_candidates_of_its_body() -> None:
+    found = candidates(messages.entity(content_type="edi"))
+    assert hashlib.sha256(EDI).digest() in {each.mic.digest for each in found}
+    assert {each.what for each in found} == {"body as received"}

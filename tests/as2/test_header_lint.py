@@ -30,6 +30,7 @@ ODD: dict[str, tuple[dict[str, str | None], str]] = {
     "the old name": ({"Content-Type": "application/x-pkcs7-mime; smime-type=enveloped-data"}, "old name"),
     "no smime-type": ({"Content-Type": "application/pkcs7-mime"}, "smime-type"),
     "a bare multipart/signed": ({"Content-Type": "multipart/signed; boundary=b"}, "lacks micalg, protocol"),
+    "a type in quotes": ({"Content-Type": r'"multipart/signed; boundary=\"b\""'}, "in quotes"),
     "no receipt": ({"Disposition-Notification-To": None}, "no receipt"),
     "an unsigned receipt": ({"Disposition-Notification-Options": None}, "not be signed"),
     "SHA-1": ({"Disposition-Notification-Options": "signed-receipt-micalg=required,sha1"}, "SHA-1 first"),

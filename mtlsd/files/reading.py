@@ -58,13 +58,14 @@ def missing_directory(directory: Path) -> Problem | None:
     """The problem if this directory does not exist, with the most similar name that does; otherwise None."""
     if os.path.lexists(directory):
         return None
-    names = {each.name.lower(): each.name for each in _directories(directory.parent)}
+    names = {each.name.lower(): each.name for each in directories(directory.parent)}
     alike = get_close_matches(directory.name.lower(), names, n=1)
     hint = f"; there is {names[alike[0]]}" if alike else ""
     return Problem(directory, f"the directory does not exist{hint}")
 
 
-def _directories(directory: Path) -> tuple[Path, ...]:
+def directories(directory: Path) -> tuple[Path, ...]:
+    """The directories in a directory, by name; none if it cannot be read."""
     try:
         return tuple(filter(is_directory, sorted(directory.iterdir())))
     except OSError:

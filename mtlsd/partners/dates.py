@@ -71,7 +71,8 @@ def dates_by_certificate(
         if not named:
             missing = f"no certificate for connections or messages is {row.file or row.sha256}"
             text = f"{missing}: remove these lines, or add the certificate"
-            warnings.append(document.problem(("certificate", index), text))
+            key = "file" if row.file else "sha256"
+            warnings.append(document.problem(("certificate", index, key), text))
         if named & found.keys():
             mistakes.append(document.problem(("certificate", index), "its certificate has dates already"))
         found |= dict.fromkeys(named, row.dates)

@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from mtlsd.config.addresses import Address
+from mtlsd.config.document import read_document, shown
 from mtlsd.config.load import read_configuration
 from mtlsd.config.model import Configuration, OnUntrusted, VirtualHost
 from mtlsd.errors import ConfigurationError, Problem
+from mtlsd.files.reading import directories, missing_directory
 from mtlsd.files.stamps import look_at, stamp_of
 from mtlsd.partners.ours.host_keys import HostKeys, load_host
 from mtlsd.partners.ours.key_ring import Loaded
@@ -145,7 +147,7 @@ def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, n
     configuration = read_configuration(file)
     server = configuration.server
     stamp = stamp_of(looked, server.certs)
-    loader = _Loader(server.certs, credentials, server.production)
+    loader = _Loader(file.absolute(), server.certs, credentials, server.production)
     hosts = {host.name: host for host in configuration.virtualhosts}
     names = {route.organization for host in hosts.values() for route in host.routes}
     keys = loader.load("hosts", hosts, load_host)
@@ -167,6 +169,7 @@ def _read_own(file: Path, credentials: Path | None, previous: Snapshot | None, n
 
 @dataclass(slots=True)
 class _Loader:
+    file: Path  # the configuration
     certs: Path
     credentials: Path | None
     production: bool = False
@@ -181,6 +184,9 @@ class _Loader:
         values = {}
         for name in names:
             directory = self.certs / kind / name
+            if problem := missing_directory(directory):
+                self.problems.append(_made_clear(problem, kind, name, self.file))
+                continue
             try:
                 loaded = load(directory, self.credentials)
             except ConfigurationError as error:
@@ -192,6 +198,21 @@ class _Loader:
             if self.production:
                 self.problems += refuse_for_tests(directory, certificates)
         return values
+
+
+def _made_clear(missing: Problem, kind: str, name: str, file: Path) -> Problem:
+    """The problem that a directory of ours is missing, with what it must hold; an organization's at its own line."""
+    if kind == "hosts":
+        return replace(missing, message=f"{missing.message}: make it, with chain.pem and key.pem")
+    there = ", ".join(sorted(each.name for each in directories(missing.file.parent))) or "none"
+    words = f"found {shown(name)}, but {missing.file} does not exist (there is: {there})"
+    text = f"{words}: use one of those, or make it, with cert.pem and key.pem"
+    document = read_document(file)
+    for at, host in enumerate(document.tables["virtualhost"]):
+        for below, route in enumerate(host.get("route", [])):
+            if route.get("organization") == name:
+                return document.problem(("virtualhost", at, "route", below, "organization"), text)
+    return replace(missing, message=text)
 
 
 def _certificates(pairs: Iterable[KeyPair]) -> tuple[Certificate, ...]:

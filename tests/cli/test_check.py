@@ -168,7 +168,6 @@ WARNINGS = {
         '[match]\nsubject = "CN=x"\n',
         "no certificate can verify messages of this partner",
     ),
-    "unknown host": (lasting(100), 'hosts = ["typo.example.com"]\n', ":2: hosts: typo.example.com is not a virtual"),
     "no root": (pki.leaf(pki.root("Elsewhere"), end=NOW + timedelta(days=99)).pem, "", "pinned without a root"),
 }
 

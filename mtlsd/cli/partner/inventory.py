@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -179,7 +180,7 @@ def take_inventory(file: Path, credentials: Path | None, now: datetime) -> Inven
 def partners_in(
     certs: Path, now: datetime, configuration: Configuration | None = None, own_ids: Mapping[str, str] | None = None
 ) -> Partners:
-    """Read partners/; with a configuration, warn about hosts that are not in it.
+    """Read partners/; with a configuration, a host that is not in it is an error.
 
     `own_ids` are the AS2 ids of our organizations, with their names, to warn about a partner that has one of them.
     """
@@ -189,8 +190,9 @@ def partners_in(
     names = sorted({*store.partners, *store.disabled})
     entries = tuple(_entry(directory / name, store, problems, now) for name in names)
     hosts = None if configuration is None else {host.name for host in configuration.virtualhosts}
-    more = (each for entry in entries for each in _warnings(entry, hosts, own_ids or {}))
-    return Partners(entries, problems, (*warnings, *more))
+    more = (each for entry in entries for each in _warnings(entry, own_ids or {}))
+    strange = (each for entry in entries for each in _strange_hosts(entry, hosts))
+    return Partners(entries, (*problems, *strange), (*warnings, *more))
 
 
 # --- Ours -----------------------------------------------------------------------------------------------------
@@ -294,12 +296,20 @@ def _claimed_twice(name: str, public: Iterable[Certificate], store: TrustStore) 
             yield f"{certificate.subject} identifies nobody, because {', '.join(others)} also claims it"
 
 
-def _warnings(entry: PartnerEntry, hosts: set[str] | None, own_ids: Mapping[str, str]) -> Iterator[Problem]:
+def _strange_hosts(entry: PartnerEntry, hosts: set[str] | None) -> Iterator[Problem]:
+    """The hosts of a partner that are not served; the daemon goes on with those that are."""
+    if hosts is None or entry.partner is None:
+        return
+    for name in sorted((entry.partner.hosts or frozenset()) - hosts):
+        alike = get_close_matches(name, hosts, n=1)
+        hint = f"did you mean {alike[0]}?" if alike else f"the virtual hosts are {', '.join(sorted(hosts))}"
+        yield _at(entry.directory / SETTINGS, "hosts", f"{name} is not a virtual host; {hint}")
+
+
+def _warnings(entry: PartnerEntry, own_ids: Mapping[str, str]) -> Iterator[Problem]:
     """Warnings that the daemon does not log, so that an operator sees the problem before the partner does."""
     if partner := entry.partner:
         file = entry.directory / SETTINGS
-        for name in sorted((partner.hosts or set()) - hosts if hosts is not None else ()):
-            yield _at(file, "hosts", f"{name} is not a virtual host")
         for name in (each for each in partner.as2_ids if each in own_ids):
             text = f"{name} is also the AS2 id of our organization {own_ids[name]}: give one of them another AS2 id"
             yield _at(file, "as2_id", text)

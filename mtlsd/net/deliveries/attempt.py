@@ -20,7 +20,6 @@ from mtlsd.journal.columns import targets_text
 from mtlsd.journal.integrity import check_document, check_mdn
 from mtlsd.journal.model import Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
-from mtlsd.net.client.tls_context import context_for
 from mtlsd.net.services.state import State
 from mtlsd.partners.rollover import Use, Used
 from mtlsd.relay import write_file_drop
@@ -163,7 +162,7 @@ async def _post(
     request, snapshot = build_request(about, delivery), state.snapshot
     now, context = datetime.fromtimestamp(state.clock(), UTC), None
     if target.scheme == "https":
-        context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
+        context = await state.contexts.get(request.credentials, snapshot, now)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
         if isinstance(body, str):

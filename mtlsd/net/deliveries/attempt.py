@@ -171,10 +171,11 @@ async def _post(
             target,
             request.method,
             request.headers,
-            _pieces(file),
+            _Pieces(file),
             timeout=snapshot.configuration.delivery.timeout_seconds,
             context=context,
             status_decides=True,
+            connections=state.client_connections,
         )
     if context and request.credentials and 200 <= answer.status < 300:
         _note_use(state, request.credentials.host, now)
@@ -205,5 +206,12 @@ async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: 
         await trio.to_thread.run_sync(check_document, file, name, about, promised)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, http.CHUNK), b"")
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A document in pieces, from its beginning each time that they are iterated."""
+
+    file: BinaryIO
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        return iter(partial(self.file.read, http.CHUNK), b"")

@@ -48,7 +48,9 @@ async def _ask(state: State, backend: Backend, path: str) -> Outcome:
         if page.scheme == "https":
             now = datetime.fromtimestamp(state.clock(), UTC)
             context = await state.contexts.get(None, state.snapshot, now)
-        answer = await http.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
+        answer = await http.send(
+            page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context, connections=state.client_connections
+        )
     except UpstreamFailed as failure:
         return failure
     return Answered(answer.status)

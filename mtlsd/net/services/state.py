@@ -24,6 +24,7 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
+from mtlsd.net.client.connections import IdleConnections
 from mtlsd.net.client.tls_context import ClientContexts
 from mtlsd.net.services.cpu_shares import CPUShares
 from mtlsd.net.services.group_commit import Committer, Unclear, accept
@@ -60,6 +61,7 @@ class State:
     unclear: Unclear = field(init=False)
     cpu_shares: CPUShares = field(default_factory=CPUShares)
     contexts: ClientContexts = field(default_factory=ClientContexts)
+    client_connections: IdleConnections = field(default_factory=IdleConnections)  # to backends and MDN servers
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
     lines: LineLimit = field(init=False)  # of the log, about clients that proved no identity

@@ -86,6 +86,7 @@ class Runtime:
                     await state.revocations.load(state.snapshot)
                     listeners.serve(listeners.bind(addresses), keep=addresses)
                     admin_address = await self._watch(state, background)
+                    background.start_soon(state.client_connections.run)
                     background.start_soon(Worker(state).run)
                     background.start_soon(check_backends, state)
                     background.start_soon(notary.run)

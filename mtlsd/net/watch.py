@@ -30,7 +30,9 @@ MAX_SETTLE_SECONDS = 1  # but nobody may delay a reload forever
 PARTNERS = "partners"
 PARTNER_DEPTH = 2  # levels of directories below a partner's own: tls/, and mounts there
 
-_IN_ALL = 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # modify, attrib, close_write, move, create, …
+_IN_ALL = 0x4 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800  # attrib, close_write, move, create, delete, …
+_IN_MODIFY = 0x2  # each write: only for directories that hold nothing but our files, because a log may be elsewhere
+_IN_MASK_ADD = 0x20000000  # a directory may be watched for two reasons
 _IN_Q_OVERFLOW = 0x4000
 _IN_IGNORED = 0x8000  # the watch is gone, with its directory
 _EVENTS = 64 * 1024
@@ -204,7 +206,10 @@ class TreeWatch:
 
     def _watch(self, directory: str | Path, mark: "_Place | str") -> None:
         """Watch a directory; a directory that is already watched gets one more mark."""
-        watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(_IN_ALL))
+        wanted = _IN_ALL | _IN_MASK_ADD
+        if isinstance(mark, str) or mark is _Place.OWN:
+            wanted |= _IN_MODIFY
+        watch = _libc.inotify_add_watch(self._fd, os.fsencode(directory), ctypes.c_uint32(wanted))
         if watch >= 0:
             self._marks.setdefault(watch, set()).add(mark)
         elif ctypes.get_errno() == errno.ENOSPC:

@@ -26,6 +26,7 @@ from mtlsd.pki.key_pair import KeyPair
 from mtlsd.pki.test_ca.marks import refuse_for_tests
 from mtlsd.snapshot.digest import PartnersDigest, digest_of_own, version_of
 from mtlsd.snapshot.state_modes import open_directories
+from mtlsd.snapshot.verdicts import Verdicts
 from mtlsd.tls.contexts import FOLLOWED, HostContext, ListenerContexts, build_context
 
 WithPairs = TypeVar("WithPairs", HostKeys, Organization)
@@ -76,6 +77,8 @@ class Snapshot:
     own: Own | None = None
     registry: Registry | None = None
     partners: PartnersDigest = field(default_factory=PartnersDigest)
+
+    verdicts: Verdicts = field(default_factory=Verdicts, init=False)  # by this snapshot, and never by another one
 
     @property
     def problems(self) -> tuple[Problem, ...]:

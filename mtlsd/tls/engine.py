@@ -37,6 +37,7 @@ _REASONS: dict[str, type[PeerError]] = {  # OpenSSL's reason strings
     "peer did not return a certificate": errors.ClientCertMissing,
 }
 Examine = Callable[[str, Presented], PeerError | None]  # why this host refuses this client, if it does
+ReadCertificate = Callable[[bytes], Certificate]  # raises CertificateUnreadable
 
 
 def _let_in(_host: str, _presented: Presented) -> None:
@@ -73,12 +74,16 @@ Event = HandshakeCompleted | PlaintextReceived | Closed
 class Engine:
     """One connection to one listener.
 
-    `examine` is called during the handshake, for hosts that refuse there; `next_event` raises its exceptions.
+    `examine` is called during the handshake, for hosts that refuse there; `next_event` raises its exceptions. `read`
+    may know a certificate already.
     """
 
-    def __init__(self, listener: ListenerContexts, examine: Examine = _let_in) -> None:
+    def __init__(
+        self, listener: ListenerContexts, examine: Examine = _let_in, read: ReadCertificate = Certificate.from_der
+    ) -> None:
         self._listener = listener
         self._examine = examine
+        self._read_certificate = read
         self._failure: BaseException | None = None  # of a callback, because OpenSSL drops exceptions
         self._guard: object = None
         self._host: HostContext = listener.default
@@ -121,7 +126,7 @@ class Engine:
     def _refused(self, chain: tuple[bytes, ...]) -> Alert | None:
         """The alert for the chain that the client sent, or None. Called by OpenSSL; never raises."""
         try:
-            presented = _read(chain)
+            presented = _read(chain, self._read_certificate)
             refusal = self._examine(self._host.name, presented) if self._host.refuses_in_handshake else None
             refusal = refusal or _too_costly(presented)
         except CertificateUnreadable as error:
@@ -223,12 +228,12 @@ class Engine:
             return None, None
         try:
             sent = map(_der, self._connection.get_peer_cert_chain() or [])
-            return _read((_der(certificate), *sent)), None
+            return _read((_der(certificate), *sent), self._read_certificate), None
         except CertificateUnreadable as error:
             return None, error
 
 
-def _read(chain: tuple[bytes, ...]) -> Presented:
+def _read(chain: tuple[bytes, ...], read: ReadCertificate) -> Presented:
     """The client's own certificate and the others that it sent, each once; raises CertificateUnreadable.
 
     Another certificate that cannot be read is left out: if the chain needs it, the chain is incomplete.
@@ -240,12 +245,12 @@ def _read(chain: tuple[bytes, ...]) -> Presented:
     unreadable: list[CertificateUnreadable] = []
     for der in islice(sent_along, MAX_CHAIN + 1):  # one more than allowed, so that `judge` refuses it
         try:
-            readable.append(Certificate.from_der(der))
+            readable.append(read(der))
         except CertificateUnreadable as error:
             if not _has_cheap_key(der):  # OpenSSL may verify with it
                 raise
             unreadable.append(error)
-    return Presented(Certificate.from_der(leaf), tuple(readable), tuple(unreadable))
+    return Presented(read(leaf), tuple(readable), tuple(unreadable))
 
 
 def _has_cheap_key(der: bytes) -> bool:

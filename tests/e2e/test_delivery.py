@@ -63,7 +63,6 @@ def test_the_public_header_fields_are_exact(daemon: Daemon, backend: Backend) ->
         ("Idempotency-Key", key("EXAMPLE", "ACME", "<contract@acme.example>")),
         ("Content-Digest", f"sha-256=:{base64.b64encode(hashlib.sha256(EDI).digest()).decode()}:"),
         ("Mtlsd-Attempt", "1"),
-        ("Connection", "close"),
     )
     assert delivered.body == EDI
     received = datetime.strptime(delivered.get("Mtlsd-Received") or "", "%Y-%m-%dT%H:%M:%S.%f%z")

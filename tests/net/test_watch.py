@@ -1,6 +1,7 @@
 """Seeing that a file changed, in each of the ways in which files change, and whose file it is."""
 
 import os
+import select
 import shutil
 import time
 from collections.abc import Callable
@@ -88,6 +89,13 @@ def replace_the_configuration(tree: Tree) -> None:
     tree.configure()
 
 
+def write_the_configuration_in_place(tree: Tree) -> None:
+    with tree.configuration.open("a") as file:
+        file.write("# a line\n")
+        file.flush()
+        file.write("# and another one\n")
+
+
 def touch_our_key(tree: Tree) -> None:
     (tree.certs / "hosts" / "as2.example.com" / "key.pem").chmod(0o400)
 
@@ -98,6 +106,7 @@ CHANGES: dict[Change, Changes] = {
     **dict.fromkeys((remove_directory, move_away), ACME),
     **dict.fromkeys((add_directory, move_in), NEWCO),
     **dict.fromkeys((remove_the_configuration, replace_the_configuration, touch_our_key), OWN),
+    write_the_configuration_in_place: OWN,
     swap_a_link: MOUNTED,
 }
 
@@ -188,6 +197,18 @@ async def test_other_files_wake_nobody(tree: Tree, name: str) -> None:
         with trio.move_on_after(1) as waiting:
             await watch.changed()
     assert waiting.cancelled_caught
+
+
+@pytest.mark.parametrize("place", [".", "certs", "certs/partners"])
+async def test_a_line_of_a_log_is_not_even_an_event(tree: Tree, place: str) -> None:
+    site = Site(tree)
+    with (tree.root / place / "mtlsd.log").open("a") as file, TreeWatch(lambda: site.snapshot) as watch:
+        await site.changes(watch, 0.5)
+        file.write("a line\n")
+        file.flush()
+        assert not select.select([watch._fd], [], [], 0)[0]
+        (tree.root / place / "other").touch()
+        assert select.select([watch._fd], [], [], 0)[0]  # another event of this directory is one
 
 
 async def test_a_partner_that_comes_and_goes_leaves_no_watch(tree: Tree) -> None:

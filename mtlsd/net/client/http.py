@@ -4,6 +4,9 @@ A server that receives a partner's MDN is a stranger: everything that it sends i
 
 Some servers answer 200 and then send a header or a body that is not HTTP. They have taken the document, so for a
 delivery the status line decides, if the whole request was written before (`status_decides`).
+
+A server may close a kept connection at the moment when a request is sent on it (RFC 9112, section 9.3.1). If a kept
+connection breaks before any octet of the answer, the request is sent once more, on a new connection.
 """
 
 import re
@@ -26,6 +29,7 @@ from mtlsd.errors import (
     UpstreamUnreachable,
     UpstreamUntrusted,
 )
+from mtlsd.net.client.connections import Endpoint, IdleConnections, Stream
 from mtlsd.net.client.tls_stream import SecureStream
 
 CHUNK = 256 * 1024  # octets of a body at a time
@@ -43,8 +47,6 @@ STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)? +([2-5]\d\d)[ \r\n]")
 _OTHER_NAME = {62, 64}  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 _UNKNOWN_ISSUER = {2, 18, 19, 20}  # UNABLE_TO_GET_ISSUER_CERT and its _LOCALLY, and the two of self-signed certificates
 _NO_TLS = {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}  # SSL_R_…
-
-Stream = trio.SocketStream | SecureStream
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,33 +85,59 @@ async def send(
     recording: Recording | None = None,
     max_answer: int = MAX_ANSWER,
     status_decides: bool = False,
+    connections: IdleConnections | None = None,
 ) -> Answer:
     """Send a request; raises UpstreamFailed. Of an answer's body, at least `max_answer` octets are read, if there are.
 
     `timeout`, in seconds, is for the connection with its TLS, for the server to take each piece of the body, and for
     its whole answer. `fields` have the framing. `connect_to` is another address than the URL's. `recording` gets every
     octet, also of a failed exchange. With `status_decides`, an answer counts even if only its status line can be read.
+    With `connections`, the request may use a kept connection, and its own is kept; `body` may then be iterated twice.
     """
+    endpoint = Endpoint(backend.scheme, backend.host, backend.port, context)
     request: _Request | None = None
-    try:
-        with trio.fail_after(timeout):
-            stream = await _connect(backend, context, connect_to)
-        request = _Request(stream, timeout, recording, max_answer, status_decides=status_decides)
+    began = False  # the body, on a kept connection that broke
+
+    async def exchange(stream: Stream) -> Answer:
+        nonlocal request
+        keeps = connections is not None
+        request = _Request(stream, timeout, recording, max_answer, status_decides=status_decides, keeps=keeps)
         try:
             return await request.run(backend, method, fields, body)
         finally:
-            with trio.move_on_after(1):
-                await stream.aclose()
+            await _keep_or_close(connections if request.is_reusable else None, endpoint, stream)
+
+    try:
+        if connections and (kept := connections.take(endpoint)):
+            try:
+                return await exchange(kept)
+            except (OSError, trio.BrokenResourceError):
+                assert request
+                if request.first:
+                    raise
+                began = request.body_began
+                request = None
+        with trio.fail_after(timeout):
+            stream = await _connect(backend, context, connect_to)
+        return await exchange(stream)
     except trio.TooSlowError as error:
         what = "answer" if request else "connection"
-        raise UpstreamTimeout(f"no {what} within {timeout:g} s", body_began=_began(request)) from error
+        raise UpstreamTimeout(f"no {what} within {timeout:g} s", body_began=began or _began(request)) from error
     except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
         cause = _cause(error, request.first if request else b"")
-        raise _kind(error)(why(error), body_began=_began(request), cause=cause) from error
+        raise _kind(error)(why(error), body_began=began or _began(request), cause=cause) from error
 
 
 def _began(request: "_Request | None") -> bool:
     return request is not None and request.body_began
+
+
+async def _keep_or_close(connections: IdleConnections | None, endpoint: Endpoint, stream: Stream) -> None:
+    if connections is not None:
+        connections.keep(endpoint, stream)
+        return
+    with trio.move_on_after(1):
+        await stream.aclose()
 
 
 async def _connect(backend: Backend, context: ssl.SSLContext | None, connect_to: tuple[str, int] | None) -> Stream:
@@ -134,12 +162,14 @@ class _Request:
         max_answer: int,
         *,
         status_decides: bool,
+        keeps: bool,
     ) -> None:
         self._stream = stream
         self._timeout = timeout
         self._recording = recording
         self._max_answer = max_answer
         self._status_decides = status_decides
+        self._keeps = keeps
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
         self._received = 0  # octets
         self._is_sent = False
@@ -148,6 +178,12 @@ class _Request:
         self._body = bytearray()
         self.body_began = False
         self.first = b""  # the first octets of the answer, as many as `HTTP` has
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the request was sent and its answer read to the last octet, and another request may follow."""
+        is_done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        return self._keeps and is_done and self._http.trailing_data == (b"", False)
 
     async def run(
         self, backend: Backend, method: str, fields: Iterable[tuple[str, str]], body: Iterable[bytes]
@@ -172,7 +208,9 @@ class _Request:
         name = f"[{backend.host}]" if ":" in backend.host else backend.host
         authority = name if backend.port == default_port else f"{name}:{backend.port}"
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
-        headers = [(b"Host", authority.encode("ascii")), *headers, (b"Connection", b"close")]
+        headers = [(b"Host", authority.encode("ascii")), *headers]
+        if not self._keeps:
+            headers.append((b"Connection", b"close"))
         await self._write(h11.Request(method=method, target=backend.target, headers=headers))
         self.body_began = True
         for data in body:

@@ -1,30 +1,95 @@
-"""TLS for connections that we open: to backends, and to partners for asynchronous MDNs."""
+"""TLS for connections that we open: to backends, and to partners for asynchronous MDNs.
+
+A context is kept, because reading the system's roots costs 20 ms of CPU. Everything that a context is made of is its
+key: the roots of the partner, our key pair, and the state of the system's root files. A reload or a roll-over that
+changes one of them therefore makes a new context at once.
+"""
 
 import os
 import ssl
+from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+import trio
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from mtlsd.partners.partner import Partner
+from mtlsd.pki.certificate import Certificate
 from mtlsd.pki.key_pair import KeyPair
 from mtlsd.relay.request import Credentials
 from mtlsd.snapshot.snapshot import Snapshot
 
+MAX_CONTEXTS = 64  # each holds the system's roots, about 1 MB
 
-def context_for(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:
-    """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair if requested."""
-    context = ssl.create_default_context()
+Looks = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Everything that a context is made of. Key pairs are equal if their certificates are."""
+
+    system: Looks
+    credentials: Credentials | None = None  # so that two partners share no connection
+    roots: tuple[Certificate, ...] = ()
+    trusts_servers: bool = False  # a server's own certificate in `roots` is enough
+    pair: KeyPair | None = None
+
+
+class ClientContexts:
+    """The contexts in use, at most MAX_CONTEXTS; the one that was used least recently is dropped."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Parts, ssl.SSLContext] = OrderedDict()
+        self._making = trio.Lock()
+
+    async def get(self, credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> ssl.SSLContext:
+        """Trust the system's roots, the partner's, and its `mdn/`; offer the host's key pair if requested."""
+        parts = _parts(credentials, snapshot, now)
+        if parts not in self._kept:
+            async with self._making:  # several deliveries that start together need one context
+                if parts not in self._kept:
+                    self._kept[parts] = await trio.to_thread.run_sync(_context, parts)
+                    while len(self._kept) > MAX_CONTEXTS:
+                        self._kept.popitem(last=False)
+        self._kept.move_to_end(parts)
+        return self._kept[parts]
+
+
+def _parts(credentials: Credentials | None, snapshot: Snapshot, now: datetime) -> _Parts:
+    system = _system_roots()
     if credentials is None:
-        return context
-    partner = snapshot.truststore.partners.get(credentials.partner)
-    if partner and partner.mdn_roots:
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a server's own certificate there is enough
-    for root in (*partner.trusted_roots, *partner.mdn_roots) if partner else ():
+        return _Parts(system)
+    partner: Partner | None = snapshot.truststore.partners.get(credentials.partner)
+    roots = (*partner.trusted_roots, *partner.mdn_roots) if partner else ()
+    keys = snapshot.keys.get(credentials.host)
+    trusts_servers = partner is not None and bool(partner.mdn_roots)
+    return _Parts(system, credentials, roots, trusts_servers, keys.client_at(now) if keys else None)
+
+
+def _system_roots() -> Looks:
+    """The state of the system's root file and directory: it differs after a change of either."""
+    paths = ssl.get_default_verify_paths()
+    looks = []
+    for path in (paths.cafile, paths.capath):
+        with suppress(OSError):
+            if path:
+                of = Path(path).stat()
+                looks.append((of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns))
+    return tuple(looks)
+
+
+def _context(parts: _Parts) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if parts.trusts_servers:
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    for root in parts.roots:
         with suppress(ssl.SSLError):  # we can read some certificates that OpenSSL cannot
             context.load_verify_locations(cadata=root.der)
-    if keys := snapshot.keys.get(credentials.host):
-        _offer(context, keys.client_at(now))
+    if parts.pair:
+        _offer(context, parts.pair)
     return context
 
 

@@ -23,6 +23,16 @@ class SecureStream:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The socket below TLS."""
+        return self._stream.socket
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether octets were received that `receive_some` has not returned."""
+        return bool(self._incoming.pending or self._tls.pending())
+
     async def do_handshake(self) -> None:
         """Verify the server, and agree on keys."""
         await self._retry(self._tls.do_handshake)

@@ -20,7 +20,6 @@ from mtlsd.journal.columns import targets_text
 from mtlsd.journal.integrity import check_document, check_mdn
 from mtlsd.journal.model import Claimed, Delivery, DeliveryKind, Message, Refusal
 from mtlsd.net.client import http
-from mtlsd.net.client.tls_context import context_for
 from mtlsd.net.services.state import State
 from mtlsd.partners.rollover import Use, Used
 from mtlsd.relay import write_file_drop
@@ -163,7 +162,7 @@ async def _post(
     request, snapshot = build_request(about, delivery), state.snapshot
     now, context = datetime.fromtimestamp(state.clock(), UTC), None
     if target.scheme == "https":
-        context = await trio.to_thread.run_sync(context_for, request.credentials, snapshot, now)
+        context = await state.contexts.get(request.credentials, snapshot, now)
     body = request.body
     with BytesIO(body) if isinstance(body, bytes) else open_document(body) as file:
         if isinstance(body, str):
@@ -172,10 +171,11 @@ async def _post(
             target,
             request.method,
             request.headers,
-            _pieces(file),
+            _Pieces(file),
             timeout=snapshot.configuration.delivery.timeout_seconds,
             context=context,
             status_decides=True,
+            connections=state.client_connections,
         )
     if context and request.credentials and 200 <= answer.status < 300:
         _note_use(state, request.credentials.host, now)
@@ -206,5 +206,12 @@ async def _check(about: Message | Refusal, file: BinaryIO, name: str, promised: 
         await trio.to_thread.run_sync(check_document, file, name, about, promised)
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(file.read, http.CHUNK), b"")
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A document in pieces, from its beginning each time that they are iterated."""
+
+    file: BinaryIO
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        return iter(partial(self.file.read, http.CHUNK), b"")

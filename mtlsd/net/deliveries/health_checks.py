@@ -1,7 +1,7 @@
 """Health checks: periodic requests to the health-check URL of each backend; unhealthy backends are paused."""
 
-import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import trio
 
@@ -35,19 +35,22 @@ def _pages(snapshot: Snapshot) -> Iterator[tuple[Backend, str]]:
 
 async def _check(state: State, backend: Backend, path: str) -> None:
     """Check one backend: a failed check pauses the backend at once, and a successful check ends the pause."""
-    outcome = await _ask(backend, path)
+    outcome = await _ask(state, backend, path)
     if state.upstreams.note_health(backend.url, outcome, trio.current_time()):
         tell(state, backend.url, outcome)
         state.due.set()
 
 
-async def _ask(backend: Backend, path: str) -> Outcome:
+async def _ask(state: State, backend: Backend, path: str) -> Outcome:
     page = Backend(backend.scheme, backend.host, backend.port, path, backend.url)
     try:
         context = None
         if page.scheme == "https":
-            context = await trio.to_thread.run_sync(ssl.create_default_context)
-        answer = await http.send(page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context)
+            now = datetime.fromtimestamp(state.clock(), UTC)
+            context = await state.contexts.get(None, state.snapshot, now)
+        answer = await http.send(
+            page, "GET", (), (), timeout=TIMEOUT_SECONDS, context=context, connections=state.client_connections
+        )
     except UpstreamFailed as failure:
         return failure
     return Answered(answer.status)

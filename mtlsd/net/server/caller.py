@@ -27,7 +27,7 @@ class Caller:
     def __init__(self, state: State, address: str) -> None:
         self.address = address
         self._state = state
-        self._judgement = Judgement(state.revocations)
+        self._judgement = Judgement(state.revocations, state.certificates)
         self._handshake: HandshakeCompleted | None = None
 
     def shook_hands(self, handshake: HandshakeCompleted) -> None:
@@ -57,7 +57,7 @@ class Caller:
 
     def examine(self, host: str, presented: Presented) -> PeerError | None:
         """Return why the client is refused during the handshake; checks that must wait are made on its requests."""
-        judgement = Judgement(self._state.revocations, may_ask_later=True)
+        judgement = Judgement(self._state.revocations, self._state.certificates, may_ask_later=True)
         try:
             judgement.peer(presented, self._state.snapshot, host, self._now())
         except (CertificateRefused, CertKnownOtherHost) as refusal:

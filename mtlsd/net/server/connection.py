@@ -55,7 +55,8 @@ class Connection:
         self._limits = state.snapshot.configuration.limits
         self._listener = listener
         self._share = Share(state.cpu_shares, client)
-        self._wire = Wire(stream, listener, self._limits.max_header_bytes, self._caller.examine, self._share)
+        header, read = self._limits.max_header_bytes, state.certificates.read
+        self._wire = Wire(stream, listener, header, self._caller.examine, read, self._share)
 
     async def serve(self) -> None:
         """Serve the connection from the first octet to the last; raises nothing."""

@@ -13,7 +13,7 @@ from mtlsd.http.messages import Response
 from mtlsd.http.problems import PRODUCT
 from mtlsd.net.services.cpu_shares import Share
 from mtlsd.tls.contexts import ListenerContexts
-from mtlsd.tls.engine import Closed, Engine, Examine, HandshakeCompleted, PlaintextReceived
+from mtlsd.tls.engine import Closed, Engine, Examine, HandshakeCompleted, PlaintextReceived, ReadCertificate
 
 RECEIVE = 64 * 1024  # octets from the socket at a time
 MAX_DRAIN = 64 * 1024 * 1024  # octets of a refused body that are read, so that the answer is not lost to a reset
@@ -32,10 +32,11 @@ class Wire:
         listener: ListenerContexts,
         max_header_bytes: int,
         examine: Examine,
+        read: ReadCertificate,
         share: Share,
     ) -> None:
         self._stream = stream
-        self._tls = Engine(listener, examine)
+        self._tls = Engine(listener, examine, read)
         self._http = HTTPEngine(max_header_bytes)
         self._share = share
         self._bytes_in = 0  # of plaintext, since `take_counts`

@@ -12,6 +12,7 @@ import trio
 
 from mtlsd import __version__
 from mtlsd.access.disk_space import check_room
+from mtlsd.access.known_certificates import KnownCertificates
 from mtlsd.access.line_limit import LineLimit
 from mtlsd.access.rate_limits import FailureLimit, RequestLimit
 from mtlsd.as2.agreement import MessageLimits
@@ -24,6 +25,8 @@ from mtlsd.journal.spool import Spool
 from mtlsd.journal.sql.journal import Journal
 from mtlsd.log import Logger
 from mtlsd.metrics import Metrics
+from mtlsd.net.client.connections import IdleConnections
+from mtlsd.net.client.tls_context import ClientContexts
 from mtlsd.net.services.cpu_shares import CPUShares
 from mtlsd.net.services.group_commit import Committer, Unclear, accept
 from mtlsd.net.services.promotions import Promoter
@@ -58,6 +61,9 @@ class State:
     backends: dict[str, tuple[float, str]] = field(default_factory=dict)  # by URL: last attempt, and why it failed
     unclear: Unclear = field(init=False)
     cpu_shares: CPUShares = field(default_factory=CPUShares)
+    certificates: KnownCertificates = field(default_factory=KnownCertificates)
+    contexts: ClientContexts = field(default_factory=ClientContexts)
+    client_connections: IdleConnections = field(default_factory=IdleConnections)  # to backends and MDN servers
     promoter: Promoter = field(init=False)
     whoami: RequestLimit = field(init=False)  # by address of the client
     lines: LineLimit = field(init=False)  # of the log, about clients that proved no identity

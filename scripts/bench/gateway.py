@@ -90,7 +90,7 @@ def new_connections(against: Path | None, count: int, rounds: int) -> Iterator[F
         servers = {"mtlsd": stack.enter_context(_mtlsd(folder / "mtlsd", Path.cwd(), client))}
         if against:
             servers[against.name] = stack.enter_context(_mtlsd(folder / "against", against, client))
-        servers["bare trio, h11, pyOpenSSL"] = stack.enter_context(_bare(folder, root))
+        servers["bare"] = stack.enter_context(_bare(folder, root))
         if shutil.which("nginx"):
             servers["nginx"] = stack.enter_context(_nginx(folder, root))
         context = _context(folder, client)
@@ -219,14 +219,14 @@ def deliveries(count: int, rounds: int) -> Iterator[Figure]:
         command = ["-m", "scripts.bench.https_backend", str(port), str(pem)]
         with _started(command, Path.cwd(), ("127.0.0.1", port)):
             best = trio.run(_delivered, Backend.parse(f"https://127.0.0.1:{port}/in"), snapshot, count, rounds)
-    beside = f"new connection {best['new connection']:.2f} ms, and new context {best['new context']:.2f} ms"
+    beside = f"new connection {best['reconnected']:.2f} ms, and new context {best['unprepared']:.2f} ms"
     kept = best["kept"]
     yield Figure("https delivery of 2 kB, CPU", f"{DELIVERY_MS} ms", f"{kept:.2f} ms", beside, kept <= DELIVERY_MS)
 
 
 async def _delivered(backend: Backend, snapshot: Snapshot, count: int, rounds: int) -> dict[str, float]:
     """Milliseconds for one delivery: with everything kept, with a new connection, and with a new context as well."""
-    best = dict.fromkeys(("kept", "new connection", "new context"), float("inf"))
+    best = dict.fromkeys(("kept", "reconnected", "unprepared"), float("inf"))
     contexts, connections = ClientContexts(), IdleConnections()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connections.run)
@@ -234,7 +234,7 @@ async def _delivered(backend: Backend, snapshot: Snapshot, count: int, rounds: i
             for name in best:
                 before = time.process_time()
                 for _ in range(count):
-                    made = ClientContexts() if name == "new context" else contexts
+                    made = ClientContexts() if name == "unprepared" else contexts
                     await _deliver(backend, snapshot, made, connections if name == "kept" else None)
                 spent = (time.process_time() - before) / count * 1000
                 best[name] = min(best[name], spent) if number else best[name]

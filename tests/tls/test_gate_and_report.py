@@ -60,6 +60,7 @@ STILL_REFUSED: list[tuple[Relax, str, Issued]] = [
     (Relax.RSA_1024, "cert_key_too_weak", pki.leaf(ROOT, key=pki.rsa_key("weak", 1024))),
     (Relax.TRIPLE_DES, "cert_eku_no_client_auth", pki.leaf(ROOT, eku=(SERVER,))),
     (Relax.TE_AND_CL, "cert_key_usage", pki.leaf(ROOT, uses=("key_encipherment",))),
+    (Relax.GCM_IN_ENVELOPED_DATA, "cert_key_usage", pki.leaf(ROOT, uses=("key_encipherment",))),
 ]
 
 

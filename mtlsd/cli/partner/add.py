@@ -97,8 +97,9 @@ def add(
 
     The command checks each file and each setting as the daemon would read it, and whether another partner claims the
     same certificate or AS2 id. The directory then appears in one step, and a running mtlsd uses it within two seconds.
-    Repeating the command changes nothing. To change an existing partner, add --replace; settings without an option
-    here are kept: [revocation] and revocation lists, [retention], the dates of kept certificates, and `disabled`.
+    Repeating the command changes nothing. To change an existing partner, add --replace: certificates that are not given
+    are removed. Settings without an option here are kept: [revocation] and revocation lists, [retention], the dates of
+    kept certificates, and `disabled`. To renew a certificate, put the new file beside the old one instead.
 
     \b
     Examples:
@@ -118,7 +119,10 @@ def add(
         refused = bool(plan.differences) and not plan.is_new and not may_replace
         _say(plan, target, as_json=as_json, dry_run=dry_run, refused=refused)
         if refused and not dry_run:
-            raise click.ClickException(f"{name} already exists with other settings: use --replace to change it")
+            raise click.ClickException(
+                f"{name} already exists with other settings. To renew a certificate, put the new file into {target}, "
+                "beside the old one: both are accepted. --replace removes every certificate that is not given here"
+            )
         if plan.differences and not dry_run:
             writing.publish(staged, target)
 

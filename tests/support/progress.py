@@ -65,5 +65,10 @@ def _minutes(seconds: float) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """Count in the process that reports, and not in those that run tests for it."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+
+    def write(line: str) -> None:
+        reporter.write_line(line)
+        reporter.flush()  # for somebody who reads a file or a pipe
+
     if reporter is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Progress(reporter.write_line, time.monotonic), "progress")
+        config.pluginmanager.register(Progress(write, time.monotonic), "progress")

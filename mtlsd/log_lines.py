@@ -10,6 +10,7 @@ _LEVELS = {"warning": _YELLOW, "error": _RED, "critical": _RED}
 # Too long for a short line, or written elsewhere in the line.
 _HIDDEN = frozenset({"time", "level", "event", "exception", "reason", "detail", "file", "line", "key"}) | frozenset(
     {"request_id", "delivery", "subject", "issuer", "serial", "sha256", "chain", "unreadable", "mic", "signature"}
+    | {"digest", "node", "at", "configuration"}
 )
 
 
@@ -59,7 +60,8 @@ def _other(event: Event) -> Iterator[object]:
     """The event's name, its values, and the sentence with its place."""
     yield event["event"]
     yield event.get("reason")
-    yield from (f"{name}={value}" for name, value in event.items() if name not in _HIDDEN and value not in (None, ""))
+    shown = ((name, value) for name, value in event.items() if name not in _HIDDEN and value not in (None, "", []))
+    yield from (f"{name}={_listed(value)}" for name, value in shown)
     place = ":".join(str(event[name]) for name in ("file", "line", "key") if event.get(name))
     if place:
         yield f"{place}:" if event.get("detail") else place
@@ -73,6 +75,10 @@ def _ending(event: Event, alert: object = None) -> Iterator[object]:
     for said in (alert, event.get("detail"), event.get("subject"), event.get("nearest")):
         if said:
             yield f"({said})"
+
+
+def _listed(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _octets(count: object) -> str | None:

@@ -83,8 +83,15 @@ DELIVERY = {
             "1 192.0.2.7 handshake failed: tls_aborted",
         ),
         (
-            {"event": "reloaded", "level": "info", "time": "1", "by": "change", "added": ["acme"], "removed": ""},
-            "1 reloaded by=change added=['acme']",
+            {
+                "event": "reloaded",
+                "level": "info",
+                "time": "1",
+                "by": "change",
+                "added": ["acme", "beta"],
+                "removed": [],
+            },
+            "1 reloaded by=change added=acme, beta",
         ),
         (
             {

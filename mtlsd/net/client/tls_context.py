@@ -83,6 +83,7 @@ def _system_roots() -> Looks:
 
 def _context(parts: _Parts) -> ssl.SSLContext:
     context = ssl.create_default_context()
+    context.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN  # the default since Python 3.13
     if parts.trusts_servers:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     for root in parts.roots:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from mtlsd import log
 from mtlsd.errors import JournalUnavailable
@@ -90,6 +90,7 @@ async def test_a_failed_request_promotes_nothing(shared: Path, mock_clock: MockC
         assert not world.daemon.promoter.promotions
         client = await world.secure(NEW_CLIENT)
         assert (await client.request(HEAD)).startswith(b"HTTP/1.1 200 ")
+        await wait_all_tasks_blocked()  # a use is noted after the answer was sent
         assert list(world.daemon.promoter.promotions) == [Use.CONNECTION.mark("acme", NEW_CLIENT.certificate)]
 
 
